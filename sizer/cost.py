@@ -1,0 +1,154 @@
+"""From placed working sets to cost: the paper's equations 2 to 9 as a linear model (DESIGN section 2).
+
+Everything is linear in the coefficients: E = (design row) . k. A design row holds the counts of one training step, a
+forward and a backward pass and the optimizer's update; the coefficients say what each count costs in J or s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from sizer.coefficients import Coefficients
+from sizer.operations import backward_operations, forward_operations
+from sizer.placement import FloatArray, Hierarchy, Placement, Placements, place_all
+from sizer.training import Training
+from sizer.working_sets import IntArray, WorkingSets, bytes_per_datum, count_parameters, has_layer, working_sets
+
+MIB = 2**20
+
+
+class Networks(NamedTuple):
+    """N networks with everything their cost depends on, worked out once: widths, parameters, sets and their levels."""
+
+    full: IntArray
+    num_free_parameters: IntArray
+    training: Training
+    hierarchy: Hierarchy
+    sets: WorkingSets
+    placements: Placements
+
+
+Row = dict[str, FloatArray]
+
+
+def analyse(full: IntArray, num_free_parameters: IntArray, training: Training, hierarchy: Hierarchy) -> Networks:
+    """Working sets and placements of N networks on a machine."""
+    sets = working_sets(full, num_free_parameters, training)
+    return Networks(full, num_free_parameters, training, hierarchy, sets, place_all(sets, hierarchy))
+
+
+def forward_row(networks: Networks) -> Row:
+    """Design row of E_f, one forward pass: k_p + k_o o_f + k_d |L| + phi(d) + phi(f) + sum phi(t_l) (equation 4).
+
+    Maps a term's name to its count, shape (N,). phi(x) counts one access and s_x MiB at the level where x lives.
+    """
+    return _sum(_forward_only(networks), _both_passes(networks))
+
+
+def backward_row(networks: Networks) -> Row:
+    """Design row of E_b, one backward pass: k_p + k_o o_b + k_d |L| + phi(b) + sum phi(t_l) (equation 5)."""
+    return _sum(_backward_only(networks), _both_passes(networks))
+
+
+def step_row(networks: Networks) -> Row:
+    """Design row of one training step: forward pass, backward pass, optimizer."""
+    common = _both_passes(networks)
+    return _sum(_forward_only(networks), _backward_only(networks), common, common, _optimizer(networks))
+
+
+def _both_passes(networks: Networks) -> Row:
+    """What each pass has: k_p + k_d |L| + sum phi(t_l), each t_l at its own level."""
+    layers = has_layer(networks.full)
+    depth = np.add.reduce(layers, axis=0, dtype=np.float64)
+    row = {"pass": np.ones_like(depth), "layer": depth}
+    size = networks.sets.t.distributed / MIB
+    for index, name in enumerate(networks.hierarchy.names):
+        here = layers & (networks.placements.t_level == index)
+        row[f"access.{name}"] = np.add.reduce(here, axis=0, dtype=np.float64)
+        row[f"traffic.{name}"] = np.add.reduce(size * here, axis=0)
+    return row
+
+
+def _forward_only(networks: Networks) -> Row:
+    """k_o o_f + phi(d) + phi(f); s_d is one batch's share while the level of d is that of the whole data set."""
+    operations = forward_operations(networks.full, networks.training.batch_size).astype(np.float64)
+    f = _phi(networks.sets.f.total, networks.placements.f, networks.hierarchy)
+    if networks.placements.d is None:
+        return _sum({"operation": operations}, f)
+    share = networks.training.batch_size * bytes_per_datum(networks.full, networks.training)
+    return _sum({"operation": operations}, f, _phi(share, networks.placements.d, networks.hierarchy))
+
+
+def _backward_only(networks: Networks) -> Row:
+    """k_o o_b + phi(b)."""
+    operations = backward_operations(networks.full, networks.num_free_parameters, networks.training.batch_size)
+    b = _phi(networks.sets.b.total, networks.placements.b, networks.hierarchy)
+    return _sum({"operation": operations.astype(np.float64)}, b)
+
+
+def _optimizer(networks: Networks) -> Row:
+    """The optimizer's update (not in the paper): one step, its two tensors a layer, the set o at the level of o."""
+    depth = np.add.reduce(has_layer(networks.full), axis=0, dtype=np.float64)
+    row = {"step": np.ones_like(depth), "tensor": 2 * depth}
+    o = _phi(networks.sets.o.total, networks.placements.o, networks.hierarchy)
+    return row | {f"optimizer.{name}": o[f"traffic.{name}"] for name in networks.hierarchy.names}
+
+
+def _phi(size: IntArray, placement: Placement, hierarchy: Hierarchy) -> Row:
+    """phi of one set: an access and its MiB at the level where it lives (equation 9)."""
+    row: Row = {}
+    for index, name in enumerate(hierarchy.names):
+        here = (placement.level == index).astype(np.float64)
+        row[f"access.{name}"] = here
+        row[f"traffic.{name}"] = here * (size / MIB)
+    return row
+
+
+def _sum(*rows: Row) -> Row:
+    """The rows added term by term."""
+    total: Row = {}
+    for row in rows:
+        for name, count in row.items():
+            total[name] = total[name] + count if name in total else count
+    return total
+
+
+def predict(row: Mapping[str, FloatArray], coefficients: Coefficients) -> FloatArray:
+    """Cost of each network in J or s: the design row times the coefficients, shape (N,). Absent terms cost nothing."""
+    cost: FloatArray = np.zeros(len(next(iter(row.values()))))
+    for name, value in coefficients.terms.items():
+        if value and name in row:
+            cost = cost + value * row[name]
+    return cost
+
+
+def training_cost(
+    networks: Networks, coefficients: Coefficients, epochs: int, training_batches: int, test_batches: int
+) -> FloatArray:
+    """E = k_e + n (h_t (E_f + E_b) + h_s E_f'): a whole training of n epochs, in J or s, shape (N,) (equations 2, 3).
+
+    ``training_batches`` is h_t and ``test_batches`` h_s, both in batches an epoch. The optimizer's update, which the
+    paper's equations leave out, costs what its coefficients say, nothing where they are absent.
+    """
+    step = predict(step_row(networks), coefficients)
+    test = predict(forward_row(networks), coefficients)
+    start = coefficients.terms.get("experiment", 0.0)
+    return np.asarray(start + epochs * (training_batches * step + test_batches * test))
+
+
+def step_costs(
+    full: IntArray, training: Training, hierarchy: Hierarchy, coefficients: Coefficients, chunk: int = 8192
+) -> FloatArray:
+    """Cost of one training step of each of N networks, in J or s, shape (N,).
+
+    Works in chunks whose temporary arrays stay in a cache: a million networks at once would move gigabytes through RAM.
+    """
+    costs = np.empty(full.shape[1])
+    for start in range(0, full.shape[1], chunk):
+        part = full[:, start : start + chunk]
+        networks = analyse(part, count_parameters(part), training, hierarchy)
+        costs[start : start + chunk] = predict(step_row(networks), coefficients)
+    return costs

@@ -1,0 +1,67 @@
+"""What a training step moves for each parameter and activation: element types, optimizers, batch size. Pure data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Dtype:
+    """Bytes that one element takes, by what it is.
+
+    With mixed precision, activations and the parameters' cast copies have 2 bytes while the master weights, their
+    gradients and the optimizer's moments stay float32 (DESIGN section 2).
+    """
+
+    name: str
+    activation_bytes: int
+    forward_parameter_bytes: int
+    backward_parameter_bytes: int
+    master_bytes: int
+
+    @property
+    def data_bytes(self) -> int:
+        """Bytes of one element of the data set, which is kept in the type of the master weights."""
+        return self.master_bytes
+
+
+def _uniform(name: str, size: int) -> Dtype:
+    return Dtype(name, size, size, 2 * size, size)
+
+
+DTYPES: dict[str, Dtype] = {
+    "float32": _uniform("float32", 4),
+    "float64": _uniform("float64", 8),
+    "bfloat16": _uniform("bfloat16", 2),
+    "float16": _uniform("float16", 2),
+    # Forward reads the 2-byte cast copies; backward holds those and the float32 gradients: 2 + 4.
+    "mixed": Dtype("mixed", 2, 2, 6, 4),
+}
+
+#: Optimizer name -> moments it keeps for each parameter.
+OPTIMIZER_MOMENTS: dict[str, int] = {"adam": 2, "adamw": 2, "sgd": 0, "sgd-momentum": 1}
+
+
+@dataclass(frozen=True)
+class Training:
+    """The settings of a training step that its working sets depend on.
+
+    ``observations`` None leaves the data set out. ``datum_elements`` is the number of features and targets of one
+    observation, where that is not the input plus the output width (class labels kept as one number, say).
+    """
+
+    batch_size: int = 256
+    dtype: str = "float32"
+    optimizer: str = "adam"
+    observations: int | None = None
+    datum_elements: int | None = None
+
+    @property
+    def element(self) -> Dtype:
+        """Sizes of the dtype's elements."""
+        return DTYPES[self.dtype]
+
+    @property
+    def moments(self) -> int:
+        """Optimizer moments for each parameter."""
+        return OPTIMIZER_MOMENTS[self.optimizer]

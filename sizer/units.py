@@ -1,0 +1,45 @@
+"""Formatting of quantities for people. Records carry plain numbers in SI units and bytes; only reports call this."""
+
+from __future__ import annotations
+
+_BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+_PREFIXES = ((1e-9, "n"), (1e-6, "u"), (1e-3, "m"), (1.0, ""), (1e3, "k"), (1e6, "M"), (1e9, "G"), (1e12, "T"))
+
+
+def format_bytes(size: float | None) -> str:
+    """Bytes with a binary prefix, at most four digits: 48 KiB, 24.75 MiB; ``unknown`` for None."""
+    if size is None:
+        return "unknown"
+    index = 0
+    while abs(size) >= 1024 and index < len(_BINARY) - 1:
+        size /= 1024
+        index += 1
+    return f"{_digits(size)} {_BINARY[index]}"
+
+
+def format_quantity(value: float | None, unit: str) -> str:
+    """A number in a unit with a decimal prefix, three significant digits: 12.5 us, 3.4 mJ; ``unknown`` for None."""
+    if value is None:
+        return "unknown"
+    if value == 0:
+        return f"0 {unit}"
+    factor, prefix = _PREFIXES[0]
+    for candidate, letter in _PREFIXES:
+        if abs(value) >= candidate * 0.9995:
+            factor, prefix = candidate, letter
+    return f"{_digits(value / factor)} {prefix}{unit}"
+
+
+def format_count(count: int) -> str:
+    """A whole number with separators: 269,322."""
+    return f"{count:,}"
+
+
+def _digits(value: float) -> str:
+    """Three significant digits, or four where that shows a whole number or a quarter; no trailing zeros."""
+    if value == int(value) and abs(value) < 10_000:
+        return f"{int(value)}"
+    if value * 4 == int(value * 4) and abs(value) < 100:
+        return f"{value:g}"
+    text = f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    return text
