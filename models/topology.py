@@ -116,11 +116,23 @@ class Topology:
             )
         return cls(shape, input_dim, widths)
 
-    def build(self) -> torch.nn.Module:
-        """The network as a PyTorch module (imports torch)."""
+    def build(
+        self, activation: str = "relu", normalization: str | None = None, dropout: float = 0.0
+    ) -> torch.nn.Module:
+        """The network as a PyTorch module (imports torch); `of_module` reads the topology back.
+
+        Raises UsageError for an unknown activation or normalization, or a dropout outside [0, 1).
+        """
         from sizer.models.modules import build
 
-        return build(self)
+        return build(self, activation, normalization, dropout)
+
+    @classmethod
+    def of_module(cls, module: torch.nn.Module) -> Topology:
+        """The topology that a module computes. Raises UsageError when it is no fully connected network."""
+        from sizer.models.reading import topology_of
+
+        return topology_of(module)
 
 
 def _nearest(shape: str, target: int, depth: int, input_dim: int, output_dim: int) -> tuple[tuple[int, ...], int]:
@@ -142,5 +154,5 @@ def _nearest(shape: str, target: int, depth: int, input_dim: int, output_dim: in
             low = middle + 1
         else:
             high = middle
-    assert best is not None  # noqa: S101 (the loop runs at least once: low < high at the start)
+    assert best is not None  # (the loop runs at least once: low < high at the start)
     return best

@@ -24,7 +24,11 @@ PLAIN_TERMS: dict[str, tuple[str, str, str]] = {
 LEVEL_TERMS: dict[str, tuple[str, str, str]] = {
     "access": ("a", "access", "reaching for a working set that lives at the level"),
     "traffic": ("m", "MiB", "moving a MiB of a working set that lives at the level"),
-    "optimizer": ("m_o", "MiB", "moving a MiB of parameters, gradients or moments in the optimizer step (not in the paper)"),
+    "optimizer": (
+        "m_o",
+        "MiB",
+        "moving a MiB of parameters, gradients or moments in the optimizer step (not in the paper)",
+    ),
 }
 
 QUANTITY_UNIT = {"energy": "J", "time": "s"}

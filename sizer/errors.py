@@ -27,3 +27,7 @@ class ProfileError(SizerError):
 
 class UnreachableError(SizerError):
     """No network meets the request: the target is out of reach of the shape, or fits on no level of the device."""
+
+
+class MeterError(SizerError):
+    """An energy meter is not there, may not be read, or what it reads cannot be trusted."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 
@@ -34,6 +33,8 @@ def write_whole(path: Path, text: str) -> None:
 
     Raises OSError when the folder cannot be made or written; no temporary file is left behind then.
     """
+    import tempfile  # costs 5 ms, and most calls write nothing
+
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:

@@ -6,9 +6,14 @@ summing a cache over cores is the mistake that makes most tools' cache sizes use
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from sizer.records import Record
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderableType
 
 MACHINE_FORMAT = "sizer.machine/1"
 RAM = "RAM"
@@ -19,8 +24,9 @@ class Level:
     """One level of a device's memory hierarchy, described by one of its instances.
 
     ``capacity_bytes`` is what the system reports for one instance, ``effective_bytes`` what measurements show of it
-    (DESIGN section 3: a virtual machine reports an L3 of 260 MiB and offers 4 to 17); ``None`` means not known. ``instances``
-    counts the instances that the CPUs (or SMs) in use touch. ``core_kind`` is set where instances of the level differ.
+    (DESIGN section 3: a virtual machine reports an L3 of 260 MiB and offers 4 to 17); ``None`` means not known.
+    ``instances`` counts the instances that the CPUs (or SMs) in use touch. ``core_kind`` is set where instances of the
+    level differ.
     """
 
     name: str
@@ -42,9 +48,9 @@ class Level:
 class Device:
     """One processor and its memory levels, nearest first, the last one named RAM.
 
-    ``kind`` is ``cpu`` or ``cuda`` (or another accelerator family's name); ``units`` counts the physical cores in use, or the SMs; ``facts`` holds what
-    else is known (sockets, power limit, ...), each as ``{"value": ..., "source": ...}``; ``sources`` says where ``name``
-    and ``units`` come from. ``warnings`` are sentences for the user.
+    ``kind`` is ``cpu`` or ``cuda`` (or another accelerator family's name); ``units`` counts the physical cores in use,
+    or the SMs; ``facts`` holds what else is known (sockets, power limit, ...), each as ``{"value": ..., "source":
+    ...}``; ``sources`` says where ``name`` and ``units`` come from. ``warnings`` are sentences for the user.
     """
 
     id: str
@@ -77,7 +83,7 @@ class Device:
 
 
 @dataclass(frozen=True)
-class Machine:
+class Machine(Record):
     """Everything ``sizer detect`` found: the devices, the CPU first, and warnings that belong to no device."""
 
     devices: tuple[Device, ...]
@@ -87,6 +93,29 @@ class Machine:
     def device(self, device_id: str) -> Device | None:
         """The device of that id, or None."""
         return next((device for device in self.devices if device.id == device_id), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record ``sizer.machine/1``."""
+        return machine_to_dict(self)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a level of each device."""
+        return [
+            {"device": device.id, "device_name": device.name, **asdict(level)}
+            for device in self.devices
+            for level in device.levels
+        ]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        from sizer.report.machine import renderables, warnings
+
+        yield from renderables(self, options.max_width)
+        yield from warnings(self)
+
+
+def is_detected(device: Device) -> bool:
+    """Whether the device is one of the running machine, and not a profile's."""
+    return device.id == "cpu" or ":" in device.id
 
 
 def device_to_dict(device: Device) -> dict[str, Any]:

@@ -93,7 +93,9 @@ def place_alone(distributed: IntArray, hierarchy: Hierarchy) -> LevelArray:
     With nothing else in the way the levels before a set's own are full, so it fits level i if and only if
     distributed / instances_i <= capacity_i, and lives on the first level for which that holds.
     """
-    limits = [instances * capacity for capacity, instances in zip(hierarchy.capacities, hierarchy.instances, strict=True)]
+    limits = [
+        instances * capacity for capacity, instances in zip(hierarchy.capacities, hierarchy.instances, strict=True)
+    ]
     reachable = np.maximum.accumulate(np.array(limits, dtype=np.float64))
     level = np.zeros(distributed.shape, dtype=np.int8)
     for limit in reachable:

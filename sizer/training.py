@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Dtype:
+class Dtype(NamedTuple):
     """Bytes that one element takes, by what it is.
 
     With mixed precision, activations and the parameters' cast copies have 2 bytes while the master weights, their
@@ -42,8 +41,7 @@ DTYPES: dict[str, Dtype] = {
 OPTIMIZER_MOMENTS: dict[str, int] = {"adam": 2, "adamw": 2, "sgd": 0, "sgd-momentum": 1}
 
 
-@dataclass(frozen=True)
-class Training:
+class Training(NamedTuple):
     """The settings of a training step that its working sets depend on.
 
     ``observations`` None leaves the data set out. ``datum_elements`` is the number of features and targets of one

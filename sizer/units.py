@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _PREFIXES = ((1e-9, "n"), (1e-6, "u"), (1e-3, "m"), (1.0, ""), (1e3, "k"), (1e6, "M"), (1e9, "G"), (1e12, "T"))
 
@@ -33,6 +35,18 @@ def format_quantity(value: float | None, unit: str) -> str:
 def format_count(count: int) -> str:
     """A whole number with separators: 269,322."""
     return f"{count:,}"
+
+
+def format_widths(widths: Sequence[int]) -> str:
+    """Widths in short: 512x5-10, or 805-390-188-91-44-21-10-5."""
+    parts: list[str] = []
+    start = 0
+    for position in range(1, len(widths) + 1):
+        if position == len(widths) or widths[position] != widths[start]:
+            run = position - start
+            parts.append(f"{widths[start]}x{run}" if run > 1 else f"{widths[start]}")
+            start = position
+    return "-".join(parts)
 
 
 def _digits(value: float) -> str:

@@ -1,0 +1,99 @@
+"""A stand-in for a module whose tensors are others (meta or fake), so that its forward can run without touching it."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+
+#: Where a module keeps its hooks. The user's are dropped from the copy: they may log, count or store what they are shown.
+_HOOKS = (
+    "_forward_hooks",
+    "_forward_pre_hooks",
+    "_backward_hooks",
+    "_backward_pre_hooks",
+    "_forward_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+    "_forward_pre_hooks_with_kwargs",
+    "_state_dict_hooks",
+    "_state_dict_pre_hooks",
+    "_load_state_dict_pre_hooks",
+    "_load_state_dict_post_hooks",
+)
+
+
+class ModuleCopier:
+    """Copies modules, the containers in them and their bound methods; tensors go through ``convert``.
+
+    Each object is copied once, so what is shared (a tied weight, a module used twice) stays shared. Everything else
+    (configurations, data sets, a trainer that the module refers to) is kept by reference, which `copy.deepcopy` would
+    copy too. What the copy's forward assigns to itself stays in the copy.
+    """
+
+    def __init__(self, convert: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        self.convert = convert
+        self._copies: dict[int, Any] = {}
+        self._originals: list[Any] = []  # kept alive, so that no id is given out twice
+
+    def module(self, original: ModuleT) -> ModuleT:
+        """The copy of a module."""
+        copied: ModuleT = self.value(original)
+        return copied
+
+    def value(self, original: Any) -> Any:
+        """The copy of anything that a module may hold."""
+        if isinstance(original, (str, int, float, type, types.FunctionType, type(None))):
+            return _uncompiled(original)
+        if id(original) in self._copies:
+            return self._copies[id(original)]
+        self._originals.append(original)
+        copied = self._copy(original)
+        self._copies[id(original)] = copied
+        return copied
+
+    def _copy(self, original: Any) -> Any:
+        if isinstance(original, torch.Tensor):
+            return self.convert(original)
+        if isinstance(original, nn.Module):
+            return self._module(original)
+        if isinstance(original, types.MethodType):
+            return types.MethodType(original.__func__, self.value(original.__self__))
+        if isinstance(original, functools.partial):
+            keywords = {name: self.value(value) for name, value in original.keywords.items()}
+            return functools.partial(self.value(original.func), *map(self.value, original.args), **keywords)
+        if type(original) in (dict, OrderedDict):
+            return type(original)((key, self.value(value)) for key, value in original.items())
+        if type(original) in (list, tuple, set):
+            return type(original)(map(self.value, original))
+        return original
+
+    def _module(self, original: nn.Module) -> nn.Module:
+        compiled = original.__dict__.get("_modules", {}).get("_orig_mod")
+        if compiled is not None:  # torch.compile's wrapper: its forward would compile the copy
+            return self.module(compiled)
+        copied = original.__class__.__new__(original.__class__)
+        self._copies[id(original)] = copied  # first, since a module's attributes may refer back to it
+        for name, value in original.__dict__.items():
+            if name == "_forward_pre_hooks":
+                copied.__dict__[name] = _own_hooks(value)
+            else:
+                copied.__dict__[name] = OrderedDict() if name in _HOOKS else self.value(value)
+        copied.__dict__["_compiled_call_impl"] = None
+        return copied
+
+
+def _own_hooks(hooks: OrderedDict[int, Any]) -> OrderedDict[int, Any]:
+    """Those that torch itself needs: the older weight_norm, spectral_norm and pruning compute the weight in one."""
+    return OrderedDict((key, hook) for key, hook in hooks.items() if type(hook).__module__.startswith("torch.nn.utils"))
+
+
+def _uncompiled(value: Any) -> Any:
+    """The function that torch.compile wrapped, or the value itself."""
+    return getattr(value, "_torchdynamo_orig_callable", value) if isinstance(value, types.FunctionType) else value

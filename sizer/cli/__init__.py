@@ -1,0 +1,106 @@
+"""The command line. Each command is one short module, imported only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from sizer._version import __version__
+from sizer.errors import SizerError
+
+#: Command name -> (module, one-line help), so that listing the commands imports none of them.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "detect": ("sizer.cli.detect", "Show this machine's memory hierarchy."),
+    "recommend": ("sizer.cli.recommend", "Recommend network sizes for a machine."),
+    "inspect": ("sizer.cli.inspect", "Size and price networks that you name."),
+    "profiles": ("sizer.cli.profiles", "List and show hardware profiles."),
+    "doctor": ("sizer.cli.doctor", "One page to paste into a bug report."),
+    "completion": ("sizer.cli.completion", "Print a shell completion script."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Names of the commands, in the order in which people need them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The command of that name; its module holds a click command of the same name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(module), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the list of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with a suggestion when the name is close to a command's."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            raise click.UsageError(f"no such command {args[0]!r}; expected one of {', '.join(COMMANDS)}", ctx) from None
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="sizer")
+def sizer() -> None:
+    """Size networks by the memory hierarchy of the machine that trains them.
+
+    \b
+    sizer detect                                  this machine's caches
+    sizer recommend --input-dim 784 --depth 6     network sizes worth training on it
+    sizer inspect --mlp 784-512-512-10            working sets and cost of one network
+    """
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 could not, 2 wrong usage, 130 interrupted."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line and return the exit code. Every failure is one line on standard error."""
+    try:
+        result: Any = sizer.main(arguments, prog_name="sizer", standalone_mode=False)
+        sys.stdout.flush()
+    except SizerError as error:
+        return _fail(str(error), error.exit_code)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "sizer"
+        return _fail(f"{error.format_message()} (see `{command} --help`)", 2)
+    except click.ClickException as error:
+        return _fail(error.format_message(), 1)
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("interrupted", 130)
+    except BrokenPipeError:
+        return _closed_pipe()
+    except OSError as error:
+        return _fail(str(error), 1)
+    return result if isinstance(result, int) else 0
+
+
+def _fail(message: str, exit_code: int) -> int:
+    line = " ".join(message.split())
+    try:
+        print(f"sizer: {line}", file=sys.stderr)
+    except OSError:
+        pass  # nowhere left to complain
+    return exit_code
+
+
+def _closed_pipe() -> int:
+    """The reader went away (`sizer recommend | head -1`): stop without the interpreter's complaint at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1

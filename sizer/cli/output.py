@@ -1,0 +1,47 @@
+"""How commands write: records to standard output as text or JSON, remarks to standard error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from sizer.records import Record
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def console(stderr: bool = False) -> Console:
+    """A console for standard output or error: plain without a terminal, never wider than what is there."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, soft_wrap=False)
+
+
+def show(record: Record, as_json: bool, extra: Mapping[str, Any] | None = None) -> None:
+    """Print a record, as JSON (with ``extra`` answers beside its fields) or for people."""
+    if as_json:
+        import json
+
+        print_text(json.dumps(record.to_dict() | {"answers": extra}, indent=2) if extra else record.to_json())
+    else:
+        from sizer.report.terminal import remark_renderables, renderables
+
+        terminal = console()
+        for renderable in renderables(record, terminal):
+            terminal.print(renderable)
+        sys.stdout.flush()
+        errors = console(stderr=True)
+        for renderable in remark_renderables(record, errors):
+            errors.print(renderable)
+
+
+def print_text(text: str) -> None:
+    """Print text as it is."""
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+
+
+def remark(text: str, **style: Any) -> None:
+    """One line on standard error."""
+    print(text, file=sys.stderr, **style)

@@ -1,0 +1,101 @@
+"""The two reads before a recommendation: which device is meant, and which cost coefficients there are for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from sizer import profiles
+from sizer.coefficients import Coefficients
+from sizer.errors import UsageError
+from sizer.estimates import from_datasheet
+from sizer.hardware import Device
+from sizer.machine.detection import detect
+from sizer.profiles import Profile
+
+NO_COEFFICIENTS = Coefficients("none", "estimated", "time", basis="no coefficients for this kind of device")
+
+#: Shipped profiles with cost coefficients, by kind of device: they stand in for a machine that is in no profile.
+STAND_INS = {"cpu": ("butter-e-cpu",), "cuda": ("butter-e-gpu",)}
+
+#: Factors of the 90 % interval when another machine's coefficients stand in: machines of a kind differ this much.
+_BORROWED_INTERVAL = (0.25, 4.0)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A device and the coefficients to price networks on it with."""
+
+    device: Device
+    coefficients: Coefficients
+
+
+def choose(name: str | None, dtype: str = "float32") -> Chosen:
+    """The device of a name (``cpu``, ``cuda:0``, a profile or a file; None: the first GPU, else the CPU) with coefficients.
+
+    Raises UsageError for a device that this machine does not have, ProfileError for a profile that cannot be used.
+    """
+    if name is None or _is_device_id(name):
+        device = _detected(name)
+        return Chosen(device, _coefficients_of(device, dtype))
+    profile = profiles.load(name)
+    return Chosen(profile.device, _of_profile(profile, dtype) or _nearest(profile.device))
+
+
+def _is_device_id(name: str) -> bool:
+    return name in ("cpu", "cuda", "mps") or name.startswith("cuda:")
+
+
+def _detected(name: str | None) -> Device:
+    machine = detect()
+    if name is None:
+        return machine.device("cuda:0") or machine.devices[0]
+    wanted = "cuda:0" if name == "cuda" else name
+    device = machine.device(wanted)
+    if device is None:
+        known = ", ".join(device.id for device in machine.devices)
+        raise UsageError(
+            f"this machine has no device {wanted!r}; it has {known}. To plan for another machine name a profile "
+            f"(`sizer profiles list`)"
+        )
+    return device
+
+
+def _coefficients_of(device: Device, dtype: str) -> Coefficients:
+    """The best there is for a detected device: its name's profile, else the nearest in kind.
+
+    Whatever it is, it was not measured on this machine, so its numbers are estimates here.
+    """
+    profile = profiles.matching(device.name, device.kind)
+    found = None if profile is None else _of_profile(profile, dtype)
+    return _as_estimate(found) if found is not None else _nearest(device)
+
+
+def _of_profile(profile: Profile, dtype: str) -> Coefficients | None:
+    """A profile's own coefficients, else an estimate from its peaks; None when it states no peak for the dtype."""
+    if profile.coefficients is not None:
+        return profile.coefficients
+    peak = profile.peaks_flop_per_s.get(dtype)
+    if peak is None:
+        return None
+    bandwidths = {level: fact.value for level, fact in profile.bandwidths_bytes_per_s.items()}
+    return from_datasheet(profile.kind, peak.value, bandwidths, profile.name, dtype)
+
+
+def _nearest(device: Device) -> Coefficients:
+    """Coefficients of the shipped machine nearest in kind and then in units."""
+    stand_ins = [profiles.load(name) for name in STAND_INS.get(device.kind, ())]
+    priced = [(profile, profile.coefficients) for profile in stand_ins if profile.coefficients is not None]
+    if not priced:
+        return NO_COEFFICIENTS
+    nearest, found = min(priced, key=lambda pair: _distance(pair[0], device))
+    basis = f"borrowed from profile {nearest.name} ({nearest.title})"
+    return replace(_as_estimate(found), interval=_BORROWED_INTERVAL, basis=basis)
+
+
+def _distance(profile: Profile, device: Device) -> float:
+    units, wanted = profile.device.units or 1, device.units or 1
+    return max(units, wanted) / min(units, wanted)
+
+
+def _as_estimate(coefficients: Coefficients) -> Coefficients:
+    return replace(coefficients, source="shipped", label="estimated")

@@ -1,0 +1,65 @@
+"""What every record that sizer answers with can do: turn into JSON, into a table, and show itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console, ConsoleOptions, RenderableType
+
+
+def plain(value: Any) -> Any:
+    """A value of a record as plain JSON data: records and named tuples become dictionaries, tuples lists."""
+    if isinstance(value, tuple):
+        fields = getattr(value, "_fields", None)
+        return (
+            [plain(item) for item in value]
+            if fields is None
+            else {name: plain(getattr(value, name)) for name in fields}
+        )
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: plain(getattr(value, name)) for name in value.__dataclass_fields__}
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    return value
+
+
+class Record:
+    """Base of the records: a subclass gives `to_dict` and `rows`; the rest follows."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as plain JSON data."""
+        raise NotImplementedError
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The record's main table, one dictionary a row."""
+        raise NotImplementedError
+
+    def to_json(self) -> str:
+        """The record as JSON text, numbers exact; what is not known is null."""
+        import json
+
+        return json.dumps(self.to_dict(), indent=2, allow_nan=False)
+
+    def to_frame(self) -> pd.DataFrame:
+        """The record's main table as a pandas DataFrame (imports pandas)."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows())
+
+    def remarks(self) -> tuple[str, ...]:
+        """Sentences for the user beside the record: what to doubt and what to do. A command prints them as warnings."""
+        return ()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        from sizer.report.terminal import remark_renderables, renderables
+
+        yield from renderables(self, console)
+        yield from remark_renderables(self, console)
+
+    def _repr_html_(self) -> str:
+        from sizer.report.notebook import as_html
+
+        return as_html(self)

@@ -1,0 +1,119 @@
+"""The cost curve as a picture (SVG or PNG, matplotlib): cost to a loss and cost per datum, with the cache edges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sizer.errors import UsageError
+from sizer.recommendation import Candidate, CurvePoint, Recommendation
+from sizer.units import format_widths
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FORMATS = (".svg", ".png")
+#: Okabe and Ito's palette, told apart by colour-blind readers and in grey.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+_LEVEL_GREYS = ("#ffffff", "#e4e4e4", "#c9c9c9", "#aeaeae", "#939393", "#787878")
+MAX_CURVES = len(_COLOURS)
+
+
+def save_plot(record: Recommendation, path: Path) -> None:
+    """Draw the recommendation into a file. Raises UsageError for an ending other than .svg and .png."""
+    if path.suffix.lower() not in FORMATS:
+        raise UsageError(f"cannot draw into {path.name!r}; expected a file that ends in {' or '.join(FORMATS)}")
+    # The canvas is made without pyplot: no display is needed, and no global state is left behind.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 6), layout="constrained")
+    FigureCanvasAgg(figure)
+    curve_axes, level_axes = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    _draw_curves(curve_axes, record)
+    _draw_levels(level_axes, record)
+    request = record.request
+    figure.suptitle(
+        f"{record.device.name or record.device.id}: {request.input_dim} inputs, {request.output_dim} outputs, "
+        f"{request.dtype}, {request.optimizer}\n{record.coefficients.label} {record.coefficients.quantity}",
+        fontsize=10,
+    )
+    # Whole or not at all: a half-written picture would look like a finished one.
+    temporary = path.with_name(f".{path.name}.tmp{path.suffix}")
+    try:
+        figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=150)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _families(record: Recommendation) -> list[tuple[tuple[str, int, int], list[CurvePoint]]]:
+    """The curve's points by family, the optimum's family first, at most as many as there are colours."""
+    families: dict[tuple[str, int, int], list[CurvePoint]] = {_key(record.optimum): []}
+    for point in record.curve:
+        if point.relative_cost_to_loss is not None:
+            families.setdefault(_key(point), []).append(point)
+    return list(families.items())[:MAX_CURVES]
+
+
+def _key(network: CurvePoint | Candidate) -> tuple[str, int, int]:
+    return network.shape, network.depth, network.batch_size
+
+
+def _draw_curves(axes: Axes, record: Recommendation) -> None:
+    """One line a family; the candidates numbered, the optimum starred."""
+    families = _families(record)
+    for colour, ((shape, depth, batch_size), points) in zip(_COLOURS, families, strict=False):
+        sizes = [point.num_free_parameters for point in points]
+        costs = [point.relative_cost_to_loss for point in points]
+        axes.plot(sizes, costs, color=colour, linewidth=1.5, label=f"{shape}, depth {depth}, batch {batch_size}")
+    drawn = {key for key, _ in families}
+    for candidate in (candidate for candidate in record.candidates if _key(candidate) in drawn):
+        _mark(axes, candidate)
+    best = record.optimum
+    axes.plot(
+        [best.num_free_parameters],
+        [best.relative_cost_to_loss],
+        "k*",
+        markersize=12,
+        label=f"optimum {format_widths(best.widths)}",
+    )
+    axes.set(xscale="log", yscale="log", ylabel="cost of reaching a loss (1 = optimum)")
+    axes.set_xscale("log", base=2)
+    axes.grid(visible=True, which="major", linewidth=0.4, alpha=0.5)
+    axes.legend(fontsize=8, loc="upper left")
+
+
+def _mark(axes: Axes, candidate: Candidate) -> None:
+    at: Any = (candidate.num_free_parameters, candidate.relative_cost_to_loss)
+    axes.plot(*([value] for value in at), "ko", markersize=3)
+    above = (candidate.rank or 0) % 2 == 0
+    axes.annotate(
+        f"{candidate.rank}", at, xytext=(0, 5 if above else -12), textcoords="offset points", ha="center", fontsize=8
+    )
+
+
+def _draw_levels(axes: Axes, record: Recommendation) -> None:
+    """One bar a working set: the level where it lives along the sizes of the optimum's family."""
+    points = _families(record)[0][1]
+    names = list(points[0].levels)
+    order = [level.name for level in record.device.sizing_levels()]
+    for row, name in enumerate(names):
+        for level, low, high in _stretches(points, name):
+            grey = _LEVEL_GREYS[order.index(level) % len(_LEVEL_GREYS)]
+            axes.barh(row, high - low, left=low, height=0.8, color=grey, edgecolor="black", linewidth=0.5)
+            axes.text((low * high) ** 0.5, row, level, ha="center", va="center", fontsize=7, clip_on=True)
+    axes.set(yticks=range(len(names)), yticklabels=names, xlabel="number of trainable parameters")
+    axes.invert_yaxis()
+    axes.set_ylabel("lives in")
+
+
+def _stretches(points: Sequence[CurvePoint], name: str) -> Iterator[tuple[str, int, int]]:
+    """(level, first size, last size) of each stretch of sizes along which a set lives on one level."""
+    start = 0
+    for index in range(1, len(points) + 1):
+        if index == len(points) or points[index].levels[name] != points[start].levels[name]:
+            end = points[min(index, len(points) - 1)].num_free_parameters
+            yield points[start].levels[name] or "none", points[start].num_free_parameters, end
+            start = index

@@ -1,0 +1,1 @@
+"""Published JSON schemas of every record that sizer prints, one file a format."""

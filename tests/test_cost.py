@@ -1,0 +1,82 @@
+"""The paper's equations as a linear model, against a published row and a case worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from study import MIB, STUDY_CPU, STUDY_GPU
+
+from sizer import profiles
+from sizer.coefficients import Coefficients
+from sizer.cost import analyse, backward_row, forward_row, predict, step_costs, step_row, training_cost
+from sizer.data_efficiency import relative_epochs
+from sizer.models import SHAPES, Topology
+from sizer.placement import Hierarchy
+from sizer.training import Training
+from sizer.working_sets import count_parameters, stack
+
+ONE_LEVEL_EACH = Hierarchy(("L1", "RAM"), (1000, 10**9), (1, 1))
+
+
+def test_published_gpu_rows_are_predicted_within_3_5_percent(reference):
+    profile = profiles.load("butter-e-gpu")
+    rows = [row for row in reference("butter_e_pollen_rows.json") if row["hardware"] == "gpu"]
+    assert rows
+    for row in rows:
+        training = Training(256, observations=3848)
+        networks = analyse(stack([[4, *row["widths"]]]), np.array([row["num_free_parameters"]]), training, STUDY_GPU)
+        predicted = training_cost(networks, profile.coefficients, epochs=3000, training_batches=13, test_batches=4)
+        assert abs(predicted[0] / row["std_energy"] - 1) <= 0.035
+
+
+def test_design_rows_by_hand():
+    """2-3-1 at batch 10 on a 1000-byte L1: every count worked out on paper."""
+    full = stack([[2, 3, 1]])
+    parameters = count_parameters(full)
+    assert parameters.tolist() == [13]
+    networks = analyse(full, parameters, Training(10, observations=50), ONE_LEVEL_EACH)
+    # t: 4 B x 10 x 5 = 200 and 160, L1. f: 52 on 200, L1. b: 104 + 4 x 10 x 6 - 200 = 144 on 200, L1.
+    # d: 50 x 4 x 3 = 600 on 344, L1; a batch's share is 120. o: 16 x 13 = 208, L1.
+    forward, backward, step = forward_row(networks), backward_row(networks), step_row(networks)
+    assert (forward["pass"][0], forward["layer"][0]) == (1, 2)
+    assert forward["operation"][0] == 10 * (2 * 3 + 3 + 3 * 1 + 1)
+    assert backward["operation"][0] == 10 * (2 * 3 + 6 + 2 * 1 + 3 + 3) + 13 * 11
+    assert (forward["access.L1"][0], backward["access.L1"][0], step["access.L1"][0]) == (4, 3, 7)
+    assert forward["traffic.L1"][0] == pytest.approx((52 + 120 + 360) / MIB)
+    assert backward["traffic.L1"][0] == pytest.approx((104 + 40 + 360) / MIB)
+    assert step["optimizer.L1"][0] == pytest.approx(208 / MIB)
+    assert (step["tensor"][0], step["step"][0], step["pass"][0]) == (4, 1, 2)
+    assert all(not count.any() for name, count in step.items() if name.endswith(".RAM"))
+
+
+def test_a_set_beyond_l1_is_charged_where_it_lives():
+    full = stack([[2, 100, 1]])
+    networks = analyse(full, count_parameters(full), Training(1), ONE_LEVEL_EACH)
+    step = step_row(networks)
+    assert step["access.RAM"][0] == 2  # f (1,604 B) and b; both t_l are small
+    assert step["access.L1"][0] == 4
+    assert step["optimizer.RAM"][0] == pytest.approx(16 * 401 / MIB)
+
+
+def test_a_training_adds_up_as_equation_2():
+    full = stack([[4, 8, 2]])
+    networks = analyse(full, count_parameters(full), Training(16), STUDY_CPU)
+    coefficients = Coefficients("published", "published", "energy", {"experiment": 100.0, "pass": 1.0, "layer": 0.1})
+    pass_cost = 1.0 + 2 * 0.1
+    whole = training_cost(networks, coefficients, epochs=7, training_batches=5, test_batches=3)
+    assert whole[0] == pytest.approx(100 + 7 * (5 * 2 * pass_cost + 3 * pass_cost))
+
+
+def test_chunks_change_nothing():
+    topologies = [Topology.of_first_width(shape, width, 5, 20, 3) for shape in SHAPES for width in (3, 70, 900)]
+    full = stack(topology.full for topology in topologies)
+    coefficients = profiles.load("butter-e-cpu").coefficients
+    networks = analyse(full, count_parameters(full), Training(128), STUDY_CPU)
+    whole = predict(step_row(networks), coefficients)
+    assert step_costs(full, Training(128), STUDY_CPU, coefficients, chunk=5).tolist() == whole.tolist()
+
+
+def test_epochs_fall_with_size_by_the_law():
+    assert relative_epochs(2**11) == pytest.approx(10**-3)
+    assert relative_epochs([2**3, 2**5]).tolist() == pytest.approx([1 / 8, 1 / 64])
+    assert relative_epochs([1, 2]).tolist() == [np.inf, np.inf]
