@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsIndex
 
 from sizer.errors import UnreachableError, UsageError
 from sizer.models.shapes import SHAPES, layer_widths
@@ -29,10 +29,10 @@ def num_free_parameters(input_dim: int, widths: Sequence[int]) -> int:
 
 def check_whole(name: str, value: object, low: int, high: int) -> int:
     """The value as an int, or a UsageError that says what was given and which range is expected."""
-    is_whole = isinstance(value, int) or (hasattr(value, "__index__") and not hasattr(value, "__len__"))
-    if not is_whole or isinstance(value, bool) or not low <= int(value) <= high:  # type: ignore[call-overload]
+    whole = value.__index__() if isinstance(value, SupportsIndex) and not isinstance(value, bool) else None
+    if whole is None or not low <= whole <= high:
         raise UsageError(f"{name} is {value!r}; expected a whole number from {low} to {high}")
-    return int(value)  # type: ignore[call-overload]
+    return whole
 
 
 def check_shape(shape: str) -> str:

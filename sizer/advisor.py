@@ -30,7 +30,7 @@ class _Pick(NamedTuple):
     """A network of a sweep, by position, with the cache it fills."""
 
     priced: PricedSweep
-    index: int
+    position: int
     anchor: Anchor | None
 
 
@@ -44,7 +44,7 @@ def recommend(request: Request, device: Device, coefficients: Coefficients) -> R
     sweeps = [price(sweep(family, hierarchy), coefficients) for family in families(request)]
     best_cost = _best_cost(sweeps)
     within = [apply_limits(priced, request, coefficients.quantity) for priced in sweeps]
-    picks = sorted(_picks(within, request), key=lambda pick: float(pick.priced.to_loss[pick.index]))
+    picks = sorted(_picks(within, request), key=lambda pick: float(pick.priced.to_loss[pick.position]))
     context = _Context(request, coefficients, best_cost)
     candidates = tuple(
         replace(context.candidate(pick), rank=rank) for rank, pick in enumerate(picks[: request.top], start=1)
@@ -149,7 +149,7 @@ class _Context:
 
     def candidate(self, pick: _Pick) -> Candidate:
         """The record of one network, without a rank."""
-        swept, index = pick.priced.sweep, pick.index
+        swept, index = pick.priced.sweep, pick.position
         family = swept.family
         anchors = _anchors_at(pick.priced, index)
         neighbour = self._neighbour(pick)
@@ -183,8 +183,8 @@ class _Context:
         relative = [cost if cost < np.inf else None for cost in (priced.to_loss / self.best_cost).tolist()]
         names, columns = zip(*_level_names(swept).items(), strict=True)
         yield from (
-            CurvePoint(*key, tuple(widths), *numbers, dict(zip(names, levels, strict=True)))
-            for widths, *numbers, levels in zip(
+            CurvePoint(*key, tuple(widths), parameters, energy_j, time_s, cost, dict(zip(names, levels, strict=True)))
+            for widths, parameters, energy_j, time_s, cost, levels in zip(
                 swept.networks.full[1:].T.tolist(),
                 swept.num_free_parameters.tolist(),
                 per_datum if self._known("energy") else unknown,
@@ -222,7 +222,7 @@ class _Context:
             return None
         swept = pick.priced.sweep
         window = pick.priced.windows[pick.anchor.working_set, pick.anchor.level]
-        fitting = np.flatnonzero(window.fill[: pick.index] <= 1.0)
+        fitting = np.flatnonzero(window.fill[: pick.position] <= 1.0)
         if not len(fitting):
             return None
         index = int(fitting[-1])

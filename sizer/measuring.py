@@ -93,7 +93,9 @@ def _batches(case: Case, device: str, dtype: torch.dtype) -> list[tuple[torch.Te
     count = max(1, min(_BATCHES, _DATA_BYTES // batch_bytes))
     features = torch.randn(count * size, topology.input_dim, device=device, dtype=dtype)
     targets = torch.randn(count * size, topology.output_dim, device=device, dtype=dtype)
-    return list(zip(features.split(size), targets.split(size), strict=True))
+    return [
+        (features[start : start + size], targets[start : start + size]) for start in range(0, count * size, size)
+    ]
 
 
 def time_run(case: Case, seconds: float, min_steps: int = 4, warm_up: int = 2) -> Run:
@@ -102,7 +104,7 @@ def time_run(case: Case, seconds: float, min_steps: int = 4, warm_up: int = 2) -
     step = make_step(case)
     for _ in range(warm_up):
         step()
-    times = []
+    times: list[float] = []
     deadline = time.perf_counter() + seconds
     before = time.perf_counter()
     while before < deadline or len(times) < min_steps:

@@ -74,7 +74,7 @@ class Sweep(NamedTuple):
     def fits(self) -> BoolArray:
         """Which networks have a level for every working set."""
         names = [*ANCHOR_SETS[self.family.purpose], *(["d"] if self.networks.placements.d is not None else [])]
-        return np.all([self.placement(name).level != NOWHERE for name in names], axis=0)
+        return np.logical_and.reduce([self.placement(name).level != NOWHERE for name in names])
 
 
 class Window(NamedTuple):
@@ -157,7 +157,7 @@ def _past_every_cache(sweep_: Sweep) -> BoolArray:
     levels = range(len(sweep_.networks.hierarchy.names))
     caches = [level for level in levels if sweep_.networks.hierarchy.names[level] != RAM]
     past = [sweep_.fill(name, level) > WINDOW[1] for name in names for level in caches]
-    return np.all(past, axis=0) if past else np.zeros(len(sweep_.first_widths), dtype=np.bool_)
+    return np.logical_and.reduce(past) if past else np.zeros(len(sweep_.first_widths), dtype=np.bool_)
 
 
 def _edges(coarse: Sweep) -> IntArray:
@@ -208,4 +208,4 @@ def _narrow(filled: FloatArray, widths: IntArray, limit: float) -> tuple[int, in
 def _distinct(numbers: IntArray) -> IntArray:
     """The numbers in order, each once: np.unique, which would import numpy.ma and with it a tenth of a cold start."""
     ordered = np.sort(numbers)
-    return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])]
+    return np.asarray(ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])])

@@ -30,14 +30,14 @@ def renderables(record: Inspection, console: Console) -> Iterator[RenderableType
     else:
         for network in record.networks:
             yield Text()
-            yield from _network(network)
+            yield from _network(network, console)
 
 
 #: From how many networks on a row each says enough.
 _WHOLE_TABLES = 3
 
 
-def _network(network: InspectedNetwork) -> Iterator[RenderableType]:
+def _network(network: InspectedNetwork, console: Console) -> Iterator[RenderableType]:
     """One network in full: its sets by level, operations, cost with interval."""
     yield Text(f"{network.input_dim}-{format_widths(network.widths)}", style="bold")
     table = plain_table()

@@ -66,7 +66,7 @@ def _draw_curves(axes: Axes, record: Recommendation) -> None:
     families = _families(record)
     for colour, ((shape, depth, batch_size), points) in zip(_COLOURS, families, strict=False):
         sizes = [point.num_free_parameters for point in points]
-        costs = [point.relative_cost_to_loss for point in points]
+        costs = [point.relative_cost_to_loss or 0.0 for point in points]
         axes.plot(sizes, costs, color=colour, linewidth=1.5, label=f"{shape}, depth {depth}, batch {batch_size}")
     drawn = {key for key, _ in families}
     for candidate in (candidate for candidate in record.candidates if _key(candidate) in drawn):
@@ -74,7 +74,7 @@ def _draw_curves(axes: Axes, record: Recommendation) -> None:
     best = record.optimum
     axes.plot(
         [best.num_free_parameters],
-        [best.relative_cost_to_loss],
+        [best.relative_cost_to_loss or 0.0],
         "k*",
         markersize=12,
         label=f"optimum {format_widths(best.widths)}",
