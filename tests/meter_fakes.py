@@ -45,11 +45,11 @@ class NVMLError(Exception):
     pass
 
 
-class NotSupported(NVMLError):
+class NotSupportedError(NVMLError):
     pass
 
 
-class GpuIsLost(NVMLError):
+class GpuIsLostError(NVMLError):
     pass
 
 
@@ -57,9 +57,9 @@ class FakeNvml:
     """The part of pynvml that the meters use. ``energy_mj`` and ``power_mw`` are numbers or errors to raise."""
 
     NVMLError = NVMLError
-    NVMLError_NotSupported = NotSupported
+    NVMLError_NotSupported = NotSupportedError
     NVMLError_FunctionNotFound = type("FunctionNotFound", (NVMLError,), {})
-    NVMLError_GpuIsLost = GpuIsLost
+    NVMLError_GpuIsLost = GpuIsLostError
     NVMLError_NoPermission = type("NoPermission", (NVMLError,), {})
 
     def __init__(self, gpus: tuple[tuple[str, str], ...] = (("GPU-aa11", "H200"),)) -> None:

@@ -1,0 +1,166 @@
+"""Which meter: by name, or the best that works here. The one place that knows every meter by name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+
+from sizer.errors import MeterError, SizerError, UsageError
+from sizer.meters.null import NullMeter
+from sizer.meters.protocol import Meter
+from sizer.meters.wattmeter_log import LogFormat
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class MeterOptions:
+    """What some meters must be told.
+
+    ``busy_w`` and ``idle_w`` are stated powers in W and ``power_basis`` who stated them; ``log_path`` is an external
+    meter's log and ``log_format`` how to read it; ``gpu_uuid`` names the GPU surely; ``sysroot`` stands in for ``/``.
+    """
+
+    busy_w: float | None = None
+    idle_w: float | None = None
+    power_basis: str = "stated by the user"
+    log_path: str | os.PathLike[str] | None = None
+    log_format: LogFormat = field(default_factory=LogFormat)
+    gpu_uuid: str | None = None
+    sysroot: str | os.PathLike[str] | None = None
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether a meter works here: what it reads, or what is wrong and how to mend it."""
+
+    name: str
+    available: bool
+    source: str | None = None
+    problem: str | None = None
+    remedy: str | None = None
+
+
+def _rapl(device: str, options: MeterOptions) -> Meter:
+    from sizer.meters.rapl import RaplMeter
+
+    _require_kind("rapl", device, "cpu")
+    return RaplMeter("/" if options.sysroot is None else options.sysroot)
+
+
+def _nvml(device: str, options: MeterOptions) -> Meter:
+    from sizer.meters.nvml import NvmlMeter
+
+    _require_kind("nvml", device, "cuda")
+    return NvmlMeter(device, options.gpu_uuid)
+
+
+def _zeus(device: str, options: MeterOptions) -> Meter:  # noqa: ARG001
+    from sizer.meters.zeus_adapter import ZeusMeter
+
+    return ZeusMeter(device)
+
+
+def _wattmeter_log(device: str, options: MeterOptions) -> Meter:  # noqa: ARG001
+    from sizer.meters.wattmeter_log import WattmeterLog
+
+    if options.log_path is None:
+        raise UsageError("the meter wattmeter-log has no log; name its file")
+    return WattmeterLog(options.log_path, options.log_format)
+
+
+def _power_model(device: str, options: MeterOptions) -> Meter:  # noqa: ARG001
+    from sizer.meters.power_model import PowerModel
+
+    if options.busy_w is None:
+        raise UsageError("the meter power-model has no power; state what the machine draws while it trains, in W")
+    return PowerModel(options.busy_w, options.idle_w, options.power_basis)
+
+
+def _none(device: str, options: MeterOptions) -> Meter:  # noqa: ARG001
+    return NullMeter()
+
+
+_Builder = Callable[[str, MeterOptions], Meter]
+#: Name -> what builds the meter, best first. A builder raises MeterError where the meter does not work.
+_METERS: dict[str, _Builder] = {
+    "rapl": _rapl,
+    "nvml": _nvml,
+    "zeus": _zeus,
+    "wattmeter-log": _wattmeter_log,
+    "power-model": _power_model,
+    "none": _none,
+}
+METER_NAMES = (AUTO, *_METERS)
+
+
+def choose_meter(name: str = AUTO, device: str = "cpu", options: MeterOptions | None = None) -> Meter:
+    """The meter of that name for a device.
+
+    ``auto`` is, in this order: the log where one is given, the device's own counter (RAPL, NVML), zeus where it is
+    installed, the stated power, and else a null meter that says why there is no better one. Raises UsageError for an
+    unknown name or a missing option, MeterError when the meter asked for does not work here.
+    """
+    options = options or MeterOptions()
+    if name == AUTO:
+        return _best(device, options)
+    if name not in _METERS:
+        meters = available_meters(device, options)
+        missing = "; ".join(f"{meter.name}: {meter.problem}" for meter in meters if not meter.available)
+        known = ", ".join(METER_NAMES)
+        raise UsageError(f"unknown meter {name!r}; expected one of {known} (not available here: {missing})")
+    return _METERS[name](device, options)
+
+
+def _best(device: str, options: MeterOptions) -> Meter:
+    if options.log_path is not None:
+        return _wattmeter_log(device, options)
+    reasons = []
+    for build in _own_meters(device, options):
+        try:
+            return build(device, options)
+        except MeterError as error:  # noqa: PERF203 (three meters at most)
+            reasons.append(str(error))
+    if options.busy_w is not None:
+        return _power_model(device, options)
+    return NullMeter("; ".join(reasons) or f"none is known for {device}")
+
+
+def _own_meters(device: str, options: MeterOptions) -> list[_Builder]:
+    """The meters that may measure a kind of device by themselves. Zeus takes seconds to import: only if installed."""
+    of_kind: dict[str, _Builder] = {"cpu": _rapl, "cuda": _nvml}
+    own = of_kind.get(device.partition(":")[0])
+    meters = [] if own is None else [own]
+    return [*meters, _zeus] if options.sysroot is None and find_spec("zeus") is not None else meters
+
+
+def _require_kind(name: str, device: str, kind: str) -> None:
+    if device.partition(":")[0] != kind:
+        raise MeterError(f"{name} meters {kind} devices, not {device}; use --meter auto")
+
+
+def available_meters(device: str | None = None, options: MeterOptions | None = None) -> tuple[Availability, ...]:
+    """Every meter, whether it works here, and if not what to do.
+
+    ``device`` None asks each about the kind of device that it is for. Zeus is looked up, not tried: that takes seconds.
+    """
+    options = options or MeterOptions()
+    return tuple(_availability(name, device, options) for name in _METERS)
+
+
+def _availability(name: str, device: str | None, options: MeterOptions) -> Availability:
+    if name == "zeus":
+        if find_spec("zeus") is not None:
+            return Availability(name, True, "installed (not tried)")
+        return Availability(name, False, None, "zeus is not installed", "run `pip install 'cache-sizer[zeus]'`")
+    try:
+        meter = _METERS[name](device or ("cuda:0" if name == "nvml" else "cpu"), options)
+    except SizerError as error:
+        # Every message of a meter is what is wrong, a semicolon, what to do.
+        problem, _, remedy = str(error).partition("; ")
+        return Availability(name, False, None, problem, remedy or None)
+    source = meter.source
+    meter.close()
+    return Availability(name, True, source)

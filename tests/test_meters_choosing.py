@@ -1,0 +1,252 @@
+"""Which meter is chosen, what a user is told otherwise, and the meters that read no hardware."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from meter_fakes import FakeNvml, FakeRapl, FakeZeus, NVMLError, at
+
+from sizer.errors import MeterError, SizerError, UsageError
+from sizer.meters import choosing, nvml
+from sizer.meters.choosing import METER_NAMES, MeterOptions, available_meters, choose_meter
+from sizer.meters.null import NullMeter
+from sizer.meters.power_model import PowerModel
+from sizer.meters.zeus_adapter import ZeusMeter
+
+
+@pytest.fixture(autouse=True)
+def no_real_hardware(monkeypatch):
+    """No driver and no zeus, whatever this machine has."""
+    fake = FakeNvml()
+    fake.init_error = NVMLError("Driver Not Loaded")
+    monkeypatch.setattr(nvml, "_load", lambda: fake)
+    monkeypatch.setattr(choosing, "find_spec", lambda name: None)
+    return fake
+
+
+@pytest.fixture
+def bare(tmp_path) -> MeterOptions:
+    """A machine without RAPL."""
+    return MeterOptions(sysroot=tmp_path)
+
+
+@pytest.fixture
+def with_rapl(tmp_path) -> MeterOptions:
+    FakeRapl(tmp_path).two_packages()
+    return MeterOptions(sysroot=tmp_path)
+
+
+def test_auto_takes_the_device_s_own_counter(with_rapl, no_real_hardware):
+    meter = choose_meter("auto", "cpu", with_rapl)
+    assert (meter.name, meter.label) == ("rapl", "measured")
+    meter.close()
+    no_real_hardware.init_error = None
+    meter = choose_meter("auto", "cuda:0", with_rapl)
+    assert (meter.name, meter.label) == ("nvml", "measured")
+    meter.close()
+
+
+def test_auto_measures_before_it_estimates_and_estimates_before_it_gives_up(with_rapl, tmp_path_factory):
+    empty = tmp_path_factory.mktemp("empty")
+    stated = MeterOptions(busy_w=60.0, sysroot=with_rapl.sysroot)
+    meter = choose_meter("auto", "cpu", stated)
+    assert meter.name == "rapl"
+    meter.close()
+    assert choose_meter("auto", "cpu", MeterOptions(busy_w=60.0, sysroot=empty)).name == "power-model"
+    nothing = choose_meter("auto", "cpu", MeterOptions(sysroot=empty))
+    assert nothing.name == "none"
+    assert "no RAPL counter" in nothing.source
+    assert "no NVIDIA driver answers" in choose_meter("auto", "cuda:0", MeterOptions(sysroot=empty)).source
+    assert "none is known for mps" in choose_meter("auto", "mps", MeterOptions(sysroot=empty)).source
+
+
+def test_auto_takes_a_log_that_is_given_over_everything(with_rapl, tmp_path):
+    log = tmp_path / "power.csv"
+    log.write_text("0,50\n1,50\n")
+    assert choose_meter("auto", "cpu", MeterOptions(log_path=log, sysroot=with_rapl.sysroot)).name == "wattmeter-log"
+    with pytest.raises(MeterError, match="cannot be read"):
+        choose_meter("auto", "cpu", MeterOptions(log_path=tmp_path / "none.csv", sysroot=with_rapl.sysroot))
+
+
+def test_an_unknown_name_lists_the_names_and_why_some_do_not_work(bare):
+    with pytest.raises(UsageError) as caught:
+        choose_meter("watt", "cpu", bare)
+    message = str(caught.value)
+    assert "expected one of auto, rapl, nvml, zeus, wattmeter-log, power-model, none" in message
+    for reason in ("rapl: no RAPL counter", "nvml: nvml meters cuda", "zeus: zeus is not installed", "power-model: "):
+        assert reason in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "exit_code", "reason"),
+    [
+        ("rapl", "cpu", 1, "no RAPL counter"),
+        ("rapl", "cuda:0", 1, "rapl meters cpu devices, not cuda:0; use --meter auto"),
+        ("nvml", "cuda:0", 1, "no NVIDIA driver answers"),
+        ("nvml", "cpu", 1, "nvml meters cuda devices, not cpu"),
+        ("zeus", "cpu", 1, r"zeus is not installed .*pip install 'cache-sizer\[zeus\]'"),
+        ("power-model", "cpu", 2, "has no power; state what the machine draws"),
+        ("wattmeter-log", "cpu", 2, "has no log; name its file"),
+    ],
+)
+def test_a_meter_asked_for_by_name_works_or_says_why_not(bare, name, device, exit_code, reason):
+    with pytest.raises(SizerError, match=reason) as caught:
+        choose_meter(name, device, bare)
+    assert caught.value.exit_code == exit_code
+
+
+def test_the_doctor_sees_every_meter_with_problem_and_remedy(with_rapl):
+    found = {meter.name: meter for meter in available_meters(options=with_rapl)}
+    assert ("auto", *found) == METER_NAMES
+    assert found["rapl"].available
+    assert "package-0" in found["rapl"].source
+    assert not found["nvml"].available
+    assert found["nvml"].problem == "no NVIDIA driver answers (NVML: Driver Not Loaded)"
+    assert found["nvml"].remedy == "check that `nvidia-smi` works"
+    assert found["zeus"].remedy == "run `pip install 'cache-sizer[zeus]'`"
+    assert found["none"].available
+
+
+def test_a_permission_problem_comes_with_the_command(with_rapl, monkeypatch):
+    really_open = os.open
+
+    def refuse(path, *arguments, **options):
+        if str(path).endswith("energy_uj"):
+            raise PermissionError(13, "Permission denied", path)
+        return really_open(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", refuse)
+    (rapl,) = (meter for meter in available_meters(options=with_rapl) if meter.name == "rapl")
+    assert "no permission to read" in rapl.problem
+    assert "CVE-2020-8694" in rapl.problem
+    assert "sudo chgrp $(id -gn)" in rapl.remedy
+
+
+def test_importing_the_factory_loads_no_vendor_and_no_numeric_library():
+    script = (
+        "import sys, sizer.meters.choosing; "
+        "print([name for name in ('torch', 'numpy', 'pandas', 'pynvml', 'zeus', 'zoneinfo') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_without_a_meter_there_is_time_and_no_joules():
+    meter = NullMeter("nothing works")
+    start = meter.snapshot()
+    energy = meter.energy(start, start._replace(time_s=start.time_s + 2.0))
+    assert (energy.joules, energy.seconds, energy.label) == (None, 2.0, "none")
+    assert energy.warnings == ("no energy meter: nothing works",)
+    with pytest.raises(MeterError, match="nothing works"):
+        energy.required()
+
+
+def test_stated_power_times_time_is_labelled_estimated():
+    meter = PowerModel(120.0, 40.0)
+    energy = meter.energy(at(1.0), at(3.5))
+    assert energy.joules == 300.0
+    assert energy.detail == {"idle": 100.0, "above idle": 200.0}
+    assert energy.label == meter.label == "estimated"
+    assert "120 W busy, 40 W idle (stated by the user)" in meter.source
+    assert meter.energy(at(3.0), at(1.0)).joules is None
+
+
+def test_idle_time_costs_idle_power_and_is_not_known_without_it():
+    assert PowerModel(120.0, 40.0).estimate(2.0, 3.0).joules == 360.0
+    assert PowerModel(120.0).estimate(2.0).joules == 240.0
+    assert PowerModel(120.0).estimate(2.0, 3.0).joules is None
+
+
+@pytest.mark.parametrize(
+    ("busy", "idle", "reason"),
+    [
+        (0.0, None, "busy power is 0 W"),
+        (-1.0, None, "busy power is -1.0; expected"),
+        (float("nan"), None, "busy power is nan"),
+        (float("inf"), None, "busy power is inf"),
+        (100.0, -1.0, "idle power is -1.0"),
+        (100.0, 120.0, "idle power .120 W. is above busy power"),
+        (True, None, "busy power is True"),
+    ],
+)
+def test_watts_that_cannot_be(busy, idle, reason):
+    with pytest.raises(UsageError, match=reason):
+        PowerModel(busy, idle)
+
+
+def test_zeus_windows_add_up_in_joules():
+    monitor = FakeZeus(gpu_energy={}, cpu_energy={0: 0.5, 1: 0.25}, dram_energy={0: 0.125}, soc_energy=None)
+    meter = ZeusMeter("cpu", monitor)
+    assert meter.quantities == ("cpu 0", "cpu 1", "dram 0")
+    monitor.next_window = {"gpu_energy": {}, "cpu_energy": {0: 40.0, 1: 20.0}, "dram_energy": {0: 4.0}}
+    start, middle, end = meter.snapshot(), meter.snapshot(), meter.snapshot()
+    energy = meter.energy(start, end._replace(time_s=start.time_s + 2.0))
+    assert energy.joules == 128.0
+    assert energy.detail == {"cpu 0": 80.0, "cpu 1": 40.0, "dram 0": 8.0}
+    assert meter.energy(middle, end._replace(time_s=middle.time_s + 1.0)).joules == 64.0
+    meter.close()
+    assert monitor.windows == set()
+
+
+class _Apple:
+    cpu_total_mj, gpu_mj, dram_mj, ane_mj, performance_cores_mj = 3000, 500, 250, 0, [1, 2]
+
+
+class _Jetson:
+    cpu_energy_mj, gpu_energy_mj, total_energy_mj = 1000.0, 500.0, 2000.0
+
+
+@pytest.mark.parametrize(
+    ("chip", "domains", "joules"),
+    [(_Apple, ("chip cpu_total", "chip gpu", "chip dram", "chip ane"), 3.75), (_Jetson, ("chip total",), 2.0)],
+)
+def test_parts_of_a_chip_are_millijoules_and_do_not_overlap(chip, domains, joules):
+    meter = ZeusMeter("cpu", FakeZeus(gpu_energy={}, soc_energy=chip()))
+    assert meter.quantities == domains
+    start = meter.snapshot()
+    assert meter.energy(start, meter.snapshot()._replace(time_s=start.time_s + 1.0)).joules == joules
+
+
+def test_a_zeus_window_of_zero_joules_is_not_known():
+    monitor = FakeZeus(gpu_energy={0: 0.0})
+    meter = ZeusMeter("cuda:0", monitor)
+    start = meter.snapshot()
+    energy = meter.energy(start, meter.snapshot()._replace(time_s=start.time_s + 1.0))
+    assert energy.joules is None
+    assert "gpu 0 stood still" in energy.warnings[0]
+
+
+def test_a_zeus_that_fails_in_the_middle_rejects_the_window_and_goes_on():
+    monitor = FakeZeus(gpu_energy={0: 50.0})
+    meter = ZeusMeter("cuda:0", monitor)
+    start = meter.snapshot()
+    monitor.error = RuntimeError("driver fell over")
+    meter.snapshot()
+    monitor.error = None
+    end = meter.snapshot()
+    energy = meter.energy(start, end._replace(time_s=start.time_s + 2.0))
+    assert energy.joules is None
+    assert "zeus could not measure: driver fell over" in energy.warnings[0]
+    assert meter.energy(end, meter.snapshot()._replace(time_s=end.time_s + 2.0)).joules == 50.0
+
+
+def test_a_zeus_that_finds_nothing_is_no_meter():
+    with pytest.raises(MeterError, match="nothing it can measure for cpu; see"):
+        ZeusMeter("cpu", FakeZeus(gpu_energy={}))
+
+
+def test_a_snapshot_is_cheap(with_rapl):
+    """Far below the 100 ms that the shortest window lasts, even on a busy machine."""
+    meter = choose_meter("rapl", "cpu", with_rapl)
+    durations = []
+    for _ in range(200):
+        start = time.perf_counter()
+        meter.snapshot()
+        durations.append(time.perf_counter() - start)
+    meter.close()
+    assert sorted(durations)[100] < 0.001

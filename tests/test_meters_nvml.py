@@ -1,0 +1,204 @@
+"""NVML behind a fake pynvml: the energy counter, sampled power, which GPU is cuda:N, a GPU that disappears."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from meter_fakes import FakeNvml, GpuIsLostError, NotSupportedError, NVMLError
+
+from sizer.errors import MeterError, UsageError
+from sizer.meters.nvml import NvmlMeter
+from sizer.meters.power_sampling import PowerSampler
+
+TWO_GPUS = (("GPU-aa11", "H200"), ("GPU-bb22", "H200"))
+
+
+def test_the_energy_counter_is_in_millijoules():
+    nvml = FakeNvml()
+    meter = NvmlMeter(nvml=nvml, environment={})
+    start = meter.snapshot()
+    nvml.energy_mj[0] += 1_234_567
+    energy = meter.energy(start, meter.snapshot()._replace(time_s=start.time_s + 4.0))
+    assert energy.joules == 1234.567
+    assert energy.detail == {"cuda:0": 1234.567}
+    assert energy.label == "measured"
+    assert meter.minimum_window_s == 1.0
+    assert meter.maximum_window_s is None
+    meter.close()
+    assert nvml.open == 0
+
+
+def test_a_window_below_ten_update_periods_is_rejected():
+    nvml = FakeNvml()
+    meter = NvmlMeter(nvml=nvml, environment={})
+    start = meter.snapshot()
+    nvml.energy_mj[0] += 100_000
+    end = meter.snapshot()
+    assert meter.energy(start, end._replace(time_s=start.time_s + 0.99)).joules is None
+    assert meter.energy(start, end._replace(time_s=start.time_s + 1.01)).joules == 100.0
+
+
+def test_a_gpu_that_disappears_rejects_every_window_it_was_away_in_and_says_what_to_do():
+    nvml = FakeNvml()
+    meter = NvmlMeter(nvml=nvml, environment={})
+    start = meter.snapshot()
+    nvml.energy_mj[0] = GpuIsLostError("GPU is lost")
+    lost = meter.snapshot()
+    nvml.energy_mj[0] = 5_900_000
+    back = meter.snapshot()
+    for end in (lost, back):
+        energy = meter.energy(start, end._replace(time_s=start.time_s + 5.0))
+        assert energy.joules is None
+        with pytest.raises(MeterError, match=r"cuda:0 has disappeared .NVML: GPU is lost.*; see `nvidia-smi`"):
+            energy.required()
+
+
+def test_a_driver_reload_is_a_jump_back():
+    nvml = FakeNvml()
+    meter = NvmlMeter(nvml=nvml, environment={})
+    start = meter.snapshot()
+    nvml.energy_mj[0] = 1_000
+    energy = meter.energy(start, meter.snapshot()._replace(time_s=start.time_s + 5.0))
+    assert energy.joules is None
+    assert "jumped back" in energy.warnings[0]
+
+
+def test_without_a_counter_power_is_sampled_and_said():
+    nvml = FakeNvml()
+    nvml.energy_mj[0] = NotSupportedError("Not Supported")
+    meter = NvmlMeter(nvml=nvml, environment={})
+    assert "sampled every 0.05 s and held" in meter.source
+    start = meter.snapshot()
+    time.sleep(0.2)
+    end = meter.snapshot()
+    assert end.readings[0] - start.readings[0] == pytest.approx(300.0 * (end.time_s - start.time_s), rel=1e-6)
+    assert meter.energy(start, end).joules is None, "shorter than the power reading's averaging time"
+    meter.close()
+    assert nvml.open == 0
+    assert "sizer-power-sampler" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_gpu_lost_while_power_is_sampled_rejects_the_window():
+    nvml = FakeNvml()
+    nvml.energy_mj[0] = NotSupportedError("Not Supported")
+    meter = NvmlMeter(nvml=nvml, environment={})
+    start = meter.snapshot()
+    nvml.power_mw = GpuIsLostError("GPU is lost")
+    time.sleep(0.2)
+    nvml.power_mw = 300_000
+    time.sleep(0.2)
+    energy = meter.energy(start, meter.snapshot()._replace(time_s=start.time_s + 10.0))
+    meter.close()
+    assert energy.joules is None
+    assert "cuda:0 has disappeared" in energy.warnings[0]
+
+
+def test_a_gpu_with_neither_is_no_meter():
+    nvml = FakeNvml()
+    nvml.energy_mj[0] = nvml.power_mw = NotSupportedError("Not Supported")
+    with pytest.raises(MeterError, match=r"neither energy nor power .*--meter power-model"):
+        NvmlMeter(nvml=nvml, environment={})
+    assert nvml.open == 0
+
+
+def test_a_machine_without_a_driver_is_no_meter():
+    nvml = FakeNvml()
+    nvml.init_error = NVMLError("NVML Shared Library Not Found")
+    with pytest.raises(MeterError, match=r"no NVIDIA driver answers .NVML: NVML Shared Library Not Found.*nvidia-smi"):
+        NvmlMeter(nvml=nvml)
+
+
+@pytest.mark.parametrize(
+    ("device", "uuid", "environment", "expected"),
+    [
+        ("cuda", None, {}, 0),
+        ("cuda:1", None, {}, 1),
+        ("cuda:0", None, {"CUDA_VISIBLE_DEVICES": "1"}, 1),
+        ("cuda:1", None, {"CUDA_VISIBLE_DEVICES": "1, 0"}, 0),
+        ("cuda:0", None, {"CUDA_VISIBLE_DEVICES": "GPU-bb"}, 1),
+        ("cuda:0", "GPU-bb22", {"CUDA_VISIBLE_DEVICES": "0"}, 1),
+        ("cuda:0", "bb22", {}, 1),
+    ],
+)
+def test_the_gpu_metered_is_the_one_that_pytorch_uses(device, uuid, environment, expected):
+    nvml = FakeNvml(TWO_GPUS)
+    nvml.energy_mj = {0: 111, 1: 222}
+    meter = NvmlMeter(device, uuid, nvml, environment)
+    assert meter.snapshot().readings == ((111, 222)[expected],)
+
+
+@pytest.mark.parametrize(
+    ("device", "environment", "reason"),
+    [
+        ("cuda:2", {}, "no GPU is cuda:2: NVML sees 2"),
+        ("cuda:1", {"CUDA_VISIBLE_DEVICES": "0"}, "no GPU is cuda:1; CUDA_VISIBLE_DEVICES is '0'"),
+        ("cuda:0", {"CUDA_VISIBLE_DEVICES": ""}, "no GPU is cuda:0"),
+        ("cuda:0", {"CUDA_VISIBLE_DEVICES": "-1"}, "no GPU is cuda:0"),
+        ("cuda:0", {"CUDA_VISIBLE_DEVICES": "GPU-cc"}, "0 of the 2 GPUs"),
+        ("cuda:0", {"CUDA_VISIBLE_DEVICES": "GPU-"}, "2 of the 2 GPUs"),
+        ("cuda:0", {"CUDA_VISIBLE_DEVICES": "MIG-12"}, "whole GPUs only; use --meter power-model"),
+    ],
+)
+def test_a_gpu_that_cannot_be_identified_is_refused(device, environment, reason):
+    nvml = FakeNvml(TWO_GPUS)
+    with pytest.raises(MeterError, match=reason):
+        NvmlMeter(device, None, nvml, environment)
+    assert nvml.open == 0
+
+
+def test_unlike_gpus_need_their_order_pinned():
+    nvml = FakeNvml((("GPU-aa11", "T4"), ("GPU-bb22", "H200")))
+    with pytest.raises(MeterError, match=r"CUDA's ordering of H200, T4; set CUDA_DEVICE_ORDER=PCI_BUS_ID"):
+        NvmlMeter("cuda:0", None, nvml, {})
+    NvmlMeter("cuda:0", None, nvml, {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"})
+
+
+def test_other_devices_are_wrong_usage():
+    with pytest.raises(UsageError, match=r"'cpu'; expected cuda or cuda:N"):
+        NvmlMeter("cpu", None, FakeNvml(), {})
+
+
+class _Sampled:
+    """A sampler on a clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now, self.watts = 100.0, 50.0
+        self.sampler = PowerSampler(lambda: self.watts, 0.1, lambda: self.now)
+
+    def step(self, seconds, watts):
+        self.now += seconds
+        self.watts = watts
+        self.sampler.sample()
+
+
+def test_samples_are_held_until_the_next():
+    run = _Sampled()
+    run.step(0.25, 80.0)
+    run.step(0.5, 20.0)
+    run.now += 0.25
+    assert run.sampler.reading() == (101.0, 50.0 * 0.25 + 80.0 * 0.5 + 20.0 * 0.25, 0, None)
+
+
+@pytest.mark.parametrize("watts", [0.0, -1.0, float("nan")])
+def test_a_sample_that_is_no_power_interrupts(watts):
+    run = _Sampled()
+    run.step(0.1, watts)
+    assert run.sampler.reading()[1] is None
+    run.step(0.1, 50.0)
+    _, joules, interruptions, problem = run.sampler.reading()
+    assert joules == pytest.approx(5.0)
+    assert interruptions == 1
+    assert problem == f"a power sample was {watts:g} W"
+
+
+def test_a_starved_sampler_interrupts_whether_or_not_it_recovers():
+    run = _Sampled()
+    run.now += 1.1
+    assert run.sampler.reading() == (run.now, None, 0, "no power sample for 1.1 s")
+    run.sampler.sample()
+    _, joules, interruptions, problem = run.sampler.reading()
+    assert joules is not None
+    assert interruptions == 1
+    assert "no power sample for 1.1 s, more than 1 s" in problem

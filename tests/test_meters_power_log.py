@@ -1,0 +1,164 @@
+"""Energy from power samples: hand-computed holds, the study's rejections, gaps, disorder, time zones."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from sizer.errors import MeterError
+from sizer.meters.power_log import energy_between, power_log
+
+
+def minutes(*watts: float, start: float = 0.0):
+    """A log with a sample a minute."""
+    return power_log([(start + 60.0 * index, value) for index, value in enumerate(watts)], 60.0)
+
+
+def test_samples_are_held_until_the_next_and_cut_at_both_ends():
+    log = minutes(100.0, 200.0, 400.0, 50.0)
+    energy = energy_between(log, 30.0, 150.0)
+    assert energy.joules == 100.0 * 30 + 200.0 * 60 + 400.0 * 30
+    assert energy.seconds == 120.0
+    assert energy.detail == {"wall": 27000.0}
+    assert energy.label == "measured"
+    assert energy.warnings == ()
+
+
+def test_steps_of_any_length_are_held():
+    log = power_log([(0.0, 10.0), (1.5, 20.0), (2.0, 40.0), (3.75, 80.0), (5.0, 160.0)])
+    assert log.period_s == 1.375
+    assert energy_between(log, 1.0, 4.0).joules == 10 * 0.5 + 20 * 0.5 + 40 * 1.75 + 80 * 0.25
+
+
+def test_the_last_sample_is_held_to_the_end_of_the_run():
+    assert energy_between(minutes(100.0, 200.0), 0.0, 120.0).joules == 18000.0
+    assert energy_between(minutes(100.0, 200.0), 0.0, 170.0).joules == 100.0 * 60 + 200.0 * 110
+
+
+def test_a_run_that_starts_before_the_log_is_charged_at_its_first_sample_and_told():
+    energy = energy_between(minutes(100.0, 200.0, 300.0, start=1000.0), 970.0, 1120.0)
+    assert energy.joules == 100.0 * 30 + 100.0 * 60 + 200.0 * 60
+    assert energy.warnings == ("the log begins 30 s after the run; its first sample is used for that time",)
+
+
+@pytest.mark.parametrize(("duration", "samples"), [(600.0, 9), (630.0, 10), (660.0, 10)])
+def test_the_study_s_count_of_samples_is_the_least_that_is_enough(duration, samples):
+    """Fewer than duration / 60 - 1 are too few: 9 for 600 s, 9.5 for 630 s, 10 for 660 s."""
+    times = [1.0 + 66.0 * index for index in range(samples)]
+    enough = power_log([(time_s, 100.0) for time_s in times], 60.0)
+    fewer = power_log([(time_s, 100.0) for time_s in times[: samples - 1]], 60.0)
+    assert energy_between(enough, 0.5, 0.5 + duration).joules == pytest.approx(100.0 * duration)
+    energy = energy_between(fewer, 0.5, 0.5 + duration)
+    assert energy.joules is None
+    assert f"{samples - 1} samples inside a run of {duration:.4g} s, expected at least {samples}" in energy.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("log", "run", "reason"),
+    [
+        (minutes(100.0, 0.0, 100.0), (30.0, 150.0), "1970-01-01T00:01:00Z is 0 W"),
+        (minutes(0.0, 100.0, 100.0), (30.0, 150.0), "1970-01-01T00:00:00Z is 0 W"),
+        (minutes(100.0, -5.0, 100.0), (30.0, 150.0), "is -5 W"),
+        (minutes(100.0, 100.0, 100.0), (70.0, 110.0), "0 samples inside a run of 40 s"),
+        (minutes(100.0, 100.0), (0.0, 211.0), "the log ends at 1970-01-01T00:01:00Z, 151 s before the run"),
+        (minutes(100.0, 100.0, start=61.0), (0.0, 120.0), "begins at 1970-01-01T00:01:01Z, 61 s after the run"),
+        (minutes(100.0, 100.0), (50.0, 50.0), "ends .* before it starts"),
+        (power_log([(5.0, 100.0)]), (0.0, 10.0), "a single sample"),
+        (
+            power_log([(0.0, 100.0), (60.0, 100.0), (220.0, 100.0), (280.0, 100.0)], 60.0),
+            (0.0, 300.0),
+            "a gap of 160 s after 1970-01-01T00:01:00Z; one is expected every 60 s",
+        ),
+        (
+            power_log([(0.0, 100.0), (120.0, 100.0), (60.0, 100.0), (180.0, 100.0)], 60.0),
+            (0.0, 240.0),
+            "out of order: after 1970-01-01T00:02:00Z it goes back to 1970-01-01T00:01:00Z",
+        ),
+        (
+            power_log([(0.0, 100.0), (60.0, 100.0), (60.0, 110.0), (120.0, 100.0)], 60.0),
+            (0.0, 180.0),
+            "two different samples have the time 1970-01-01T00:01:00Z",
+        ),
+    ],
+)
+def test_a_run_that_the_log_cannot_speak_for_is_rejected_with_the_reason(log, run, reason):
+    energy = energy_between(log, *run)
+    assert energy.joules is None
+    assert energy.detail == {"wall": None}
+    with pytest.raises(MeterError, match=f"window rejected: .*{reason}"):
+        energy.required()
+
+
+def test_what_is_wrong_elsewhere_in_the_log_does_not_matter():
+    samples = [(60.0 * index, 100.0) for index in range(20)]
+    samples[1], samples[2] = samples[2], samples[1]
+    samples[4] = (240.0, 0.0)
+    del samples[16:19]
+    log = power_log(samples, 60.0)
+    assert energy_between(log, 400.0, 700.0).joules == 30000.0
+    assert energy_between(log, 130.0, 200.0).joules == 7000.0
+    for run in ((0.0, 100.0), (250.0, 400.0), (800.0, 1100.0)):
+        assert energy_between(log, *run).joules is None
+
+
+def test_one_missing_sample_is_accepted_as_the_study_does():
+    log = power_log([(0.0, 100.0), (60.0, 200.0), (180.0, 100.0)], 60.0)
+    assert energy_between(log, 0.0, 240.0).joules == 100.0 * 60 + 200.0 * 120 + 100.0 * 60
+
+
+def test_a_sample_written_twice_counts_once():
+    log = power_log([(0.0, 100.0), (60.0, 200.0), (60.0, 200.0), (120.0, 100.0)])
+    assert log.disorders == ()
+    assert energy_between(log, 0.0, 180.0).joules == 24000.0
+
+
+def test_no_overlap_names_both_ranges_and_suspects_the_time_zone():
+    hour = 3600.0
+    log = minutes(*[100.0] * 120, start=1_600_000_000.0)
+    run = 1_600_000_000.0 + 7 * hour + 600, 1_600_000_000.0 + 7 * hour + 3000
+    (warning,) = energy_between(log, *run).warnings
+    assert "the log covers 2020-09-13T12:26:40Z to 2020-09-13T14:26:40Z" in warning
+    assert "the run lasted from 2020-09-13T19:36:40Z to 2020-09-13T20:16:40Z" in warning
+    assert "they would at +6 h" in warning
+    assert "time_zone" in warning
+    (warning,) = energy_between(log, run[0] - 14 * hour, run[1] - 14 * hour).warnings
+    assert "they would at -7 h" in warning
+    (warning,) = energy_between(log, run[0] + 30 * hour, run[1] + 30 * hour).warnings
+    assert "check that it is this run's log" in warning
+    assert " h," not in warning
+
+
+def test_a_log_of_another_zone_that_overlaps_a_little_is_suspected_too():
+    log = minutes(*[100.0] * 120)
+    (warning,) = energy_between(log, 6000.0, 9000.0).warnings
+    assert "the log ends at 1970-01-01T01:59:00Z, 1860 s before the run" in warning
+    assert "+1 h" in warning
+
+
+samples_of_any_step = st.lists(st.tuples(st.floats(0.5, 1.2), st.floats(1.0, 1000.0)), min_size=12, max_size=40)
+
+
+@given(steps=samples_of_any_step, cut=st.floats(0.0, 1.0))
+def test_splitting_a_run_adds_up(steps, cut):
+    times = [0.0]
+    for step, _ in steps:
+        times.append(times[-1] + step)
+    log = power_log([(time_s, watts) for time_s, (_, watts) in zip(times, steps, strict=False)], 1.0)
+    start, end = 0.3, times[len(steps) - 1]
+    middle = start + cut * (end - start)
+    first, second, whole = (energy_between(log, *run) for run in ((start, middle), (middle, end), (start, end)))
+    assume(None not in (first.joules, second.joules, whole.joules))
+    assert first.joules + second.joules == pytest.approx(whole.joules, rel=1e-9)
+    lowest, highest = min(watts for _, watts in steps), max(watts for _, watts in steps)
+    assert lowest * (1 - 1e-9) <= whole.power_w <= highest * (1 + 1e-9)
+
+
+@given(shift=st.integers(-(10**6), 10**6), steps=samples_of_any_step)
+def test_energy_does_not_depend_on_when_the_clock_began(shift, steps):
+    written = [(float(index), watts) for index, (_, watts) in enumerate(steps)]
+    later = [(time_s + shift, watts) for time_s, watts in written]
+    end = float(len(steps))
+    now, then = energy_between(power_log(written), 0.5, end), energy_between(power_log(later), shift + 0.5, shift + end)
+    assert now.joules is not None
+    assert now.joules == then.joules

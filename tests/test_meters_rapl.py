@@ -1,0 +1,179 @@
+"""RAPL read from a captured powercap folder: which domains count, permissions, counters that misbehave."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from meter_fakes import FakeRapl
+
+from sizer.errors import MeterError
+from sizer.meters.rapl import RaplMeter
+
+
+@pytest.fixture
+def rapl(tmp_path) -> FakeRapl:
+    return FakeRapl(tmp_path)
+
+
+def test_packages_and_their_memory_add_up_and_nothing_counts_twice(rapl):
+    meter = RaplMeter(rapl.two_packages().root)
+    assert meter.quantities == ("package-0", "package-0/dram", "package-1", "package-1/dram")
+    start = meter.snapshot()
+    for folder, joules in (
+        ("intel-rapl:0", 100),
+        ("intel-rapl:0:0", 60),
+        ("intel-rapl:0:1", 7),
+        ("intel-rapl:1", 30),
+        ("intel-rapl:1:0", 20),
+        ("intel-rapl:1:1", 3),
+        ("intel-rapl:2", 500),
+        ("intel-rapl-mmio:0", 90),
+    ):
+        rapl.set(folder, 1_000_000 + joules * 1_000_000)
+    energy = meter.energy(start, meter.snapshot()._replace(time_s=start.time_s + 2.0))
+    assert energy.joules == 140.0
+    assert energy.detail == {"package-0": 100.0, "package-0/dram": 7.0, "package-1": 30.0, "package-1/dram": 3.0}
+    assert energy.label == meter.label == "measured"
+    meter.close()
+
+
+def test_psys_counts_only_where_there_is_no_package(rapl):
+    rapl.zone("intel-rapl:0", "psys")
+    meter = RaplMeter(rapl.root)
+    assert meter.quantities == ("psys",)
+    meter.close()
+
+
+def test_a_package_shown_by_two_drivers_counts_once(rapl):
+    rapl.zone("intel-rapl:0", "package-0")
+    rapl.zone("intel-rapl:1", "package-0")
+    meter = RaplMeter(rapl.root)
+    assert [zone.folder for zone in meter.zones] == ["/sys/class/powercap/intel-rapl:0"]
+    meter.close()
+
+
+def test_packages_come_in_numeric_order(rapl):
+    for package in (10, 2, 0):
+        rapl.zone(f"intel-rapl:{package}", f"package-{package}")
+    meter = RaplMeter(rapl.root)
+    assert meter.quantities == ("package-0", "package-2", "package-10")
+    meter.close()
+
+
+def test_the_wrap_around_of_the_file_s_own_range_is_followed(rapl):
+    rapl.zone("intel-rapl:0", "package-0", energy_uj=65_532_000_000, range_uj=65_532_610_987)
+    meter = RaplMeter(rapl.root)
+    assert meter.maximum_window_s == 65.532610987
+    start = meter.snapshot()
+    rapl.set("intel-rapl:0", 389_013)
+    energy = meter.energy(start, meter.snapshot()._replace(time_s=start.time_s + 1.0))
+    assert energy.joules == 1.0
+    meter.close()
+
+
+def test_a_memory_counter_that_never_ran_is_left_out_and_said(rapl):
+    rapl.zone("intel-rapl:0", "package-0")
+    rapl.zone("intel-rapl:0:0", "dram", energy_uj=0)
+    meter = RaplMeter(rapl.root)
+    assert meter.quantities == ("package-0",)
+    assert "memory not included; package-0/dram left out: its counter stays at 0" in meter.source
+    meter.close()
+
+
+def test_counters_that_never_ran_are_no_meter(rapl):
+    rapl.zone("intel-rapl:0", "package-0", energy_uj=0)
+    with pytest.raises(MeterError, match=r"read 0 .package-0.*; use --meter"):
+        RaplMeter(rapl.root)
+
+
+def test_a_machine_without_rapl_is_told_what_to_do(tmp_path):
+    remedy = r"no RAPL counter.*modprobe intel_rapl_msr.*--meter wattmeter-log or power-model"
+    with pytest.raises(MeterError, match=remedy):
+        RaplMeter(tmp_path)
+
+
+def test_a_container_that_hides_the_counters_is_told_how_to_show_them(rapl):
+    (rapl.folder / "intel-rapl:0").symlink_to("../../devices/virtual/powercap/intel-rapl/intel-rapl:0")
+    with pytest.raises(MeterError, match=r"container .*-v /sys/devices/virtual/powercap"):
+        RaplMeter(rapl.root)
+
+
+def test_a_missing_range_is_no_meter(rapl):
+    rapl.zone("intel-rapl:0", "package-0")
+    (rapl.folder / "intel-rapl:0/max_energy_range_uj").unlink()
+    with pytest.raises(MeterError, match="max_energy_range_uj is missing"):
+        RaplMeter(rapl.root)
+
+
+def test_without_permission_the_message_is_the_command_that_grants_it(rapl, monkeypatch):
+    rapl.two_packages()
+    monkeypatch.setattr(os, "open", _refuse("intel-rapl:1:1/energy_uj", os.open))
+    before = _open_files()
+    with pytest.raises(MeterError) as caught:
+        RaplMeter(rapl.root)
+    message = str(caught.value)
+    assert "CVE-2020-8694" in message
+    assert "sudo chgrp $(id -gn) /sys/class/powercap/intel-rapl:*/energy_uj && sudo chmod g+r" in message
+    assert "\n" not in message
+    assert _open_files() == before
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root can become another user")
+def test_a_user_whom_the_kernel_refuses_gets_the_same_message(tmp_path_factory):
+    root = Path("/tmp") / f"sizer-rapl-{os.getpid()}"  # noqa: S108 (pytest's own folders are closed to other users)
+    root.mkdir(mode=0o755)
+    try:
+        FakeRapl(root).zone("intel-rapl:0", "package-0")
+        (root / "sys/class/powercap/intel-rapl:0/energy_uj").chmod(0o400)
+        script = (
+            "import os; from sizer.errors import MeterError; from sizer.meters.rapl import RaplMeter\n"
+            "os.setuid(65534)\n"
+            f"try: RaplMeter({str(root)!r})\nexcept MeterError as error: print(error)"
+        )
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        assert done.stdout.startswith("no permission to read /tmp/")
+    finally:
+        subprocess.run(["rm", "-r", str(root)], check=True)
+
+
+def test_a_counter_that_goes_away_is_a_rejected_window_and_no_exception(rapl):
+    rapl.zone("intel-rapl:0", "package-0")
+    meter = RaplMeter(rapl.root)
+    start = meter.snapshot()
+    rapl.set("intel-rapl:0", "gone")
+    lost = meter.snapshot()
+    assert lost.readings == (None,)
+    rapl.set("intel-rapl:0", 2_000_000)
+    back = meter.snapshot()
+    for end in (lost, back):
+        energy = meter.energy(start, end._replace(time_s=start.time_s + 1.0))
+        assert energy.joules is None
+        assert "could not be read" in energy.warnings[0]
+    rapl.set("intel-rapl:0", 3_000_000)
+    assert meter.energy(back, meter.snapshot()._replace(time_s=back.time_s + 1.0)).joules == 1.0
+    meter.close()
+
+
+def test_closing_lets_go_of_the_files(rapl):
+    before = _open_files()
+    meter = RaplMeter(rapl.two_packages().root)
+    meter.close()
+    meter.close()
+    assert _open_files() == before
+
+
+def _refuse(ending, real):
+    def opened(path, *arguments, **options):
+        if str(path).endswith(ending):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path, *arguments, **options)
+
+    return opened
+
+
+def _open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").exists() else 0
