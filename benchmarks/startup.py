@@ -2,8 +2,8 @@
 
     python benchmarks/startup.py
 
-Target: at most 1.6 times the wall time of importing numpy, click and rich's console and table, median of 9, interleaved in
-one run, the machine detected once before.
+Target: at most 1.6 times the wall time of importing numpy, click and rich's console and table, median of 9,
+interleaved in one run, the machine detected once before.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
     python benchmarks/throughput.py
 
-Target: at most 2 s and 1 GiB on one core for depths 2 to 20 and all shapes mixed. torchinfo (an extra of the developers)
-and FlopCounterMode see a sample of the same networks in the same run; they only count, they place and price nothing.
+Target: at most 2 s and 1 GiB on one core for depths 2 to 20 and all shapes mixed. torchinfo (an extra of the
+developers) and FlopCounterMode see a sample of the same networks in the same run; they only count, they place and
+price nothing.
 """
 
 from __future__ import annotations

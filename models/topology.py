@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, SupportsIndex
@@ -24,7 +25,7 @@ TOLERANCE = 0.20
 def num_free_parameters(input_dim: int, widths: Sequence[int]) -> int:
     """Number of trainable parameters, weights and biases: the sum of (w_in + 1) w_out (DESIGN section 2)."""
     full = [input_dim, *widths]
-    return sum((w_in + 1) * w_out for w_in, w_out in zip(full, full[1:]))  # noqa: B905 (one shorter by design)
+    return sum((w_in + 1) * w_out for w_in, w_out in itertools.pairwise(full))
 
 
 def check_whole(name: str, value: object, low: int, high: int) -> int:
@@ -100,8 +101,8 @@ class Topology:
     def solve(cls, shape: str, num_free_parameters: int, depth: int, input_dim: int, output_dim: int) -> Topology:
         """The network of a shape whose parameter count is nearest to a target, by BUTTER's own bisection.
 
-        Raises UnreachableError, which names the nearest reachable count, when that is more than 20 % off the target, and
-        UsageError for a target, depth or width out of range.
+        Raises UnreachableError, which names the nearest reachable count, when that is more than 20 % off the target,
+        and UsageError for a target, depth or width out of range.
         """
         check_shape(shape)
         target = check_whole("num_free_parameters", num_free_parameters, 1, MAX_PARAMETERS)

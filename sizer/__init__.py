@@ -6,8 +6,9 @@ pandas nor numpy; each function imports what it needs when it is called.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from sizer._version import __version__
 from sizer.errors import SizerError
@@ -15,12 +16,16 @@ from sizer.errors import SizerError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import torch
+
     from sizer.hardware import Machine
     from sizer.inspection import Inspection
     from sizer.models.topology import Topology
+    from sizer.module_record import ModuleInspection
     from sizer.recommendation import Recommendation
+    from sizer.watching import Watch
 
-__all__ = ["SizerError", "__version__", "detect", "inspect", "recommend"]
+__all__ = ["SizerError", "__version__", "advise", "detect", "inspect", "recommend", "watch"]
 
 
 def detect(sysroot: str | Path | None = None, fresh: bool = False) -> Machine:
@@ -68,28 +73,96 @@ def recommend(
     return recommend_for(request, chosen.device, chosen.coefficients)
 
 
+@overload
 def inspect(
     networks: str | Topology | Sequence[str | Topology],
     *,
-    batch_size: int = 256,
-    dtype: str = "float32",
-    optimizer: str = "adam",
+    batch_size: int | None = None,
+    optimizer: str | None = None,
+    dtype: str | None = None,
     observations: int | None = None,
     device: str | None = None,
-) -> Inspection:
-    """Working sets, operations and predicted cost of networks, each a topology or text such as ``"784-512-512-10"``.
+) -> Inspection: ...
 
-    Raises UsageError for a value out of range.
+
+@overload
+def inspect(
+    networks: torch.nn.Module,
+    example_input: Any = None,
+    optimizer: torch.optim.Optimizer | str | None = None,
+    loss: Any = None,
+    *,
+    batch_size: int | None = None,
+    dtype: str | None = None,
+    observations: int | None = None,
+    device: str | None = None,
+) -> ModuleInspection: ...
+
+
+def inspect(
+    networks: Any,
+    example_input: Any = None,
+    optimizer: Any = None,
+    loss: Any = None,
+    *,
+    batch_size: int | None = None,
+    dtype: str | None = None,
+    observations: int | None = None,
+    device: str | None = None,
+) -> Inspection | ModuleInspection:
+    """Working sets, operations and predicted cost of a step of networks, or of any PyTorch module.
+
+    Networks are topologies or text such as ``"784-512-512-10"``. A module takes an ``example_input`` (a tensor, a tuple of
+    them, a dictionary of keyword arguments; meta tensors will do) or a batch size, which is enough where its first layer
+    is a Linear; it is neither run nor allocated. ``optimizer`` is a name or one of torch's optimizers, ``loss`` a name
+    (``"mse"``, ``"cross_entropy"``), a loss module or a function of the output; without it the backward pass starts from
+    the output. ``dtype="mixed"`` inspects the module under autocast in bfloat16. Defaults: batch 256, float32 (a module's
+    own type), Adam. Raises UsageError for a value out of range or a module that cannot be inspected.
     """
     from sizer.devices import choose
     from sizer.inspection import inspect_topologies, parse_mlp
     from sizer.request import check_training
 
+    if isinstance(example_input, int):
+        example_input, batch_size = None, example_input
+    if _is_module(networks):
+        from sizer.module_inspection import inspect_module
+
+        return inspect_module(networks, example_input, batch_size, optimizer, loss, dtype, observations, device)
     named = [networks] if isinstance(networks, str) or not isinstance(networks, Sequence) else networks
     topologies = [parse_mlp(network) if isinstance(network, str) else network for network in named]
-    training = check_training(batch_size, dtype, optimizer, observations)
-    chosen = choose(device, dtype)
-    return inspect_topologies(topologies, training, chosen.device, chosen.coefficients)
+    settings = 256 if batch_size is None else batch_size, dtype or "float32", optimizer or "adam", observations
+    chosen = choose(device, settings[1])
+    return inspect_topologies(topologies, check_training(*settings), chosen.device, chosen.coefficients)
+
+
+def advise(
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer | None = None,
+    *,
+    json_file: str | Path | None = None,
+    quiet: bool = False,
+) -> None:
+    """Advise on a model once, on standard error, when its first training step shows batch size, type and device.
+
+    Nothing of the training changes, and nothing stays behind. ``json_file`` also writes the record; ``quiet`` prints
+    nothing. The environment variable ``SIZER=off`` makes this do nothing. Never raises.
+    """
+    from sizer.watching import advise_once
+
+    advise_once(model, optimizer, json_file, quiet)
+
+
+def watch(*, json_file: str | Path | None = None, quiet: bool = False) -> Watch:
+    """Advise on whatever trains inside ``with sizer.watch():``, once, as `advise` does."""
+    from sizer.watching import Watch
+
+    return Watch(json_file=json_file, quiet=quiet)
+
+
+def _is_module(value: Any) -> bool:
+    torch_module = sys.modules.get("torch")  # a module can only be there if torch is
+    return torch_module is not None and isinstance(value, torch_module.nn.Module)
 
 
 def _several(value: Any) -> tuple[Any, ...]:

@@ -263,10 +263,10 @@ def _notes(request: Request, picks: list[_Pick]) -> Iterator[str]:
         )
     if len(request.batch_size) > 1:
         yield (
-            "the law of epochs to a loss knows nothing of the batch size: comparing batch sizes compares their cost per "
-            "epoch only"
+            "the law of epochs to a loss knows nothing of the batch size: comparing batch sizes compares their cost "
+            "per epoch only"
         )
     if request.purpose == "inference":
         yield "for inference the cost is that of one forward pass, weighted with the same law of epochs to a loss"
     if set(request.shape) == set(SHAPES):
-        yield "the law of epochs to a loss knows nothing of the shape: comparing shapes compares their cost per epoch only"
+        yield "the law of epochs to a loss knows nothing of the shape: comparing shapes compares cost per epoch only"

@@ -46,9 +46,9 @@ class Coefficients:
     """Non-negative cost coefficients of one machine.
 
     ``source`` is ``calibrated``, ``published``, ``shipped`` or ``none``; ``label`` (``calibrated``, ``published``,
-    ``estimated``) is what every number predicted with them is shown as. ``terms`` are in J or s per unit counted, absent
-    ones are zero. ``interval`` holds the factors (low, high) that turn a prediction into its 90 % interval, None where
-    nothing is known about the error. ``basis`` is one sentence on where the numbers are from.
+    ``estimated``) is what every number predicted with them is shown as. ``terms`` are in J or s per unit counted,
+    absent ones are zero. ``interval`` holds the factors (low, high) that turn a prediction into its 90 % interval,
+    None where nothing is known about the error. ``basis`` is one sentence on where the numbers are from.
     """
 
     source: str

@@ -98,7 +98,7 @@ def _optimizer(networks: Networks) -> Row:
 
 
 def _phi(size: IntArray, placement: Placement, hierarchy: Hierarchy) -> Row:
-    """phi of one set: an access and its MiB at the level where it lives (equation 9)."""
+    """Phi of one set: an access and its MiB at the level where it lives (equation 9)."""
     row: Row = {}
     for index, name in enumerate(hierarchy.names):
         here = (placement.level == index).astype(np.float64)

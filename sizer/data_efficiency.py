@@ -12,9 +12,9 @@ DEFAULT_C = -1.0
 def relative_epochs(num_free_parameters: npt.ArrayLike, c: float = DEFAULT_C) -> npt.NDArray[np.float64]:
     """Epochs to a loss, up to a factor that depends on the task: (log2 NTP + c)^-3.
 
-    Source: paper equation 10, (epochs to the minimum loss)^(-1/3) is about affine in log NTP. Holds as long as the loss is
-    within reach of the size; the root mean square of the log residual is 0.40 (DESIGN section 2). Infinite where
-    log2 NTP + c is not positive.
+    Source: paper equation 10, (epochs to the minimum loss)^(-1/3) is about affine in log NTP. Holds as long as the
+    loss is within reach of the size; the root mean square of the log residual is 0.40 (DESIGN section 2). Infinite
+    where log2 NTP + c is not positive.
     """
     base = np.log2(np.asarray(num_free_parameters, dtype=np.float64)) + c
     with np.errstate(divide="ignore"):

@@ -30,7 +30,7 @@ class Chosen:
 
 
 def choose(name: str | None, dtype: str = "float32") -> Chosen:
-    """The device of a name (``cpu``, ``cuda:0``, a profile or a file; None: the first GPU, else the CPU) with coefficients.
+    """The device of a name, with coefficients: ``cpu``, ``cuda:0``, a profile or a file. None: a GPU, else the CPU.
 
     Raises UsageError for a device that this machine does not have, ProfileError for a profile that cannot be used.
     """

@@ -17,6 +17,7 @@ from sizer.errors import SizerError
 from sizer.files import cache_folder, config_folder, data_folder
 from sizer.hardware import Machine, machine_to_dict
 from sizer.machine.detection import detect
+from sizer.meters.choosing import Availability, available_meters
 from sizer.records import Record, plain
 
 DIAGNOSIS_FORMAT = "sizer.diagnosis/1"
@@ -32,6 +33,7 @@ class Diagnosis(Record):
     versions: dict[str, str | None]
     platform: str
     machine: Machine
+    meters: tuple[Availability, ...]
     coefficients: Coefficients | None
     profile_warnings: tuple[str, ...]
     folders: dict[str, str]
@@ -44,6 +46,7 @@ class Diagnosis(Record):
             "versions": self.versions,
             "platform": self.platform,
             "machine": machine_to_dict(self.machine),
+            "meters": plain(self.meters),
             "coefficients": plain(self.coefficients),
             "profile_warnings": list(self.profile_warnings),
             "folders": self.folders,
@@ -71,6 +74,7 @@ def diagnose() -> Diagnosis:
         versions=dict(_versions()),
         platform=f"{platform.system()} {platform.release()} {platform.machine()}",
         machine=detect(fresh=True),
+        meters=available_meters(),
         coefficients=coefficients,
         profile_warnings=profiles.all_profiles().warnings,
         folders={"cache": str(cache_folder()), "data": str(data_folder()), "config": str(config_folder())},
@@ -82,7 +86,11 @@ def _versions() -> Iterator[tuple[str, str | None]]:
     yield "sizer", __version__
     yield "python", sys.version.split()[0]
     for name in _PACKAGES:
-        try:
-            yield name, metadata.version(name)
-        except metadata.PackageNotFoundError:
-            yield name, None
+        yield name, _version(name)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 
 from sizer.coefficients import Coefficients
 from sizer.hardware import RAM
 from sizer.pricing import PricedSweep, apply_limits, families, hierarchy_of, price, row_of
 from sizer.recommendation import Candidate, Recommendation
-from sizer.sweep import ANCHOR_SETS, WINDOW, Family, Sweep, at_width
+from sizer.sweep import ANCHOR_SETS, WINDOW, Family, at_width
 from sizer.units import format_bytes, format_count, format_widths
 
 
@@ -17,26 +18,30 @@ def explain(record: Recommendation, candidate: Candidate) -> Iterator[str]:
     training = record.request.training(candidate.batch_size)
     element, B, P = training.element, candidate.batch_size, candidate.num_free_parameters
     full = (candidate.input_dim, *candidate.widths)
-    pairs = list(zip(full[:-1], full[1:], strict=True))
+    pairs = list(itertools.pairwise(full))
     widest = max(range(len(pairs)), key=lambda index: sum(pairs[index]))
     w_in, w_out = pairs[widest]
     activations = element.activation_bytes * B
     t_max, distributed = activations * (w_in + w_out), activations * (sum(full) - w_in - w_out)
     master = (2 + training.moments) * element.master_bytes
     yield f"P = {_parameters(pairs)} = {format_count(P)} trainable parameters"
-    yield f"t_max = {element.activation_bytes} B x {B} x ({w_in} + {w_out}) = {_size(t_max)}, layer {widest + 1}, distributed"
-    yield f"f = {element.forward_parameter_bytes} B x {format_count(P)} = {_size(element.forward_parameter_bytes * P)}, replicated"
+    one = f"{element.activation_bytes} B x {B}"  # an activation of every observation of the batch
+    yield f"t_max = {one} x ({w_in} + {w_out}) = {_size(t_max)}, layer {widest + 1}, distributed"
+    forward = element.forward_parameter_bytes
+    yield f"f = {forward} B x {format_count(P)} = {_size(forward * P)}, replicated"
     if record.request.purpose == "training":
         replicated = element.backward_parameter_bytes * P
         yield (
             f"b = {element.backward_parameter_bytes} B x {format_count(P)} = {_size(replicated)} replicated"
-            f" + {element.activation_bytes} B x {B} x {sum(full)} - t_max = {_size(distributed)} distributed"
+            f" + {one} x {sum(full)} - t_max = {_size(distributed)} distributed"
         )
-        yield f"o = (2 + {training.moments}) x {element.master_bytes} B x {format_count(P)} = {_size(master * P)}, distributed"
+        tensors = f"(2 + {training.moments}) x {element.master_bytes} B"
+        yield f"o = {tensors} x {format_count(P)} = {_size(master * P)}, distributed"
     if training.observations is not None:
         width = full[0] + full[-1]
         size = training.observations * element.data_bytes * width
-        yield f"d = {training.observations} x {element.data_bytes} B x ({full[0]} + {full[-1]}) = {_size(size)}, distributed"
+        one = f"{training.observations} x {element.data_bytes} B"
+        yield f"d = {one} x ({full[0]} + {full[-1]}) = {_size(size)}, distributed"
     yield from _fills(record, candidate)
     yield from _prices(record, candidate)
 
@@ -82,7 +87,8 @@ def _prices(record: Recommendation, candidate: Candidate) -> Iterator[str]:
     for name, cost in sorted(terms.items(), key=lambda item: -item[1]):
         yield f"{name}: {counts[name]:.6g} x {coefficients.terms[name]:.4g} {unit} = {cost:.4g} {unit} a step"
     total = sum(terms.values())
-    yield f"one step {total:.4g} {unit} / batch {candidate.batch_size} = {total / candidate.batch_size:.4g} {unit} a datum"
+    per_datum = total / candidate.batch_size
+    yield f"one step {total:.4g} {unit} / batch {candidate.batch_size} = {per_datum:.4g} {unit} a datum"
 
 
 def _counts(record: Recommendation, candidate: Candidate) -> Mapping[str, float]:

@@ -6,14 +6,11 @@ summing a cache over cores is the mistake that makes most tools' cache sizes use
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sizer.records import Record
-
-if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions, RenderableType
 
 MACHINE_FORMAT = "sizer.machine/1"
 RAM = "RAM"
@@ -106,11 +103,10 @@ class Machine(Record):
             for level in device.levels
         ]
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        from sizer.report.machine import renderables, warnings
-
-        yield from renderables(self, options.max_width)
-        yield from warnings(self)
+    def remarks(self) -> tuple[str, ...]:
+        """The devices' warnings, each with its device's id, and the machine's own."""
+        named = [f"{device.id}: {warning}" for device in self.devices for warning in device.warnings]
+        return (*named, *self.warnings)
 
 
 def is_detected(device: Device) -> bool:

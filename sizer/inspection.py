@@ -139,8 +139,8 @@ def inspect_topologies(
     for topology in topologies:
         if topology.num_free_parameters * training.batch_size > MAX_WORK:
             raise UsageError(
-                f"{topology.num_free_parameters:,} parameters with batch size {training.batch_size:,} is beyond what can "
-                f"be counted; reduce the widths or the batch size"
+                f"{topology.num_free_parameters:,} parameters with batch size {training.batch_size:,} is beyond what "
+                f"can be counted; reduce the widths or the batch size"
             )
     hierarchy = Hierarchy.of(levels)
     inspected: list[InspectedNetwork] = []

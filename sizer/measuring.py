@@ -1,7 +1,7 @@
 """Timing real PyTorch training steps: the quantity that everything else predicts.
 
-A step is: zero_grad(set_to_none=True), forward (Linear and ReLU, no activation after the last layer), mean squared error,
-backward, optimizer step, on batches sliced from tensors in memory, eager (DESIGN section 4).
+A step is: zero_grad(set_to_none=True), forward (Linear and ReLU, no activation after the last layer), mean squared
+error, backward, optimizer step, on batches sliced from tensors in memory, eager (DESIGN section 4).
 """
 
 from __future__ import annotations
@@ -93,9 +93,7 @@ def _batches(case: Case, device: str, dtype: torch.dtype) -> list[tuple[torch.Te
     count = max(1, min(_BATCHES, _DATA_BYTES // batch_bytes))
     features = torch.randn(count * size, topology.input_dim, device=device, dtype=dtype)
     targets = torch.randn(count * size, topology.output_dim, device=device, dtype=dtype)
-    return [
-        (features[start : start + size], targets[start : start + size]) for start in range(0, count * size, size)
-    ]
+    return [(features[start : start + size], targets[start : start + size]) for start in range(0, count * size, size)]
 
 
 def time_run(case: Case, seconds: float, min_steps: int = 4, warm_up: int = 2) -> Run:

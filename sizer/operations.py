@@ -1,7 +1,7 @@
-"""How much arithmetic a network's passes take. Two counts, never mixed:
+"""How much arithmetic a network's passes take, counted in two ways that are never mixed.
 
-the paper's *operations* (a multiply-accumulate is 1) and *FLOPs* as torch's FlopCounterMode counts them (2, matrix products
-only).
+The paper's *operations* count a multiply-accumulate as 1; *FLOPs* count it as 2 and matrix products only, as torch's
+FlopCounterMode does.
 """
 
 from __future__ import annotations

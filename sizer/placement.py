@@ -29,7 +29,7 @@ class Hierarchy:
 
     @classmethod
     def of(cls, levels: Sequence[Level]) -> Hierarchy:
-        """The hierarchy of a device's sizing levels (`Device.sizing_levels`); unknown instance counts are taken as 1."""
+        """The hierarchy of a device's sizing levels (`Device.sizing_levels`); unknown instance counts count as 1."""
         return cls(
             tuple(level.name for level in levels),
             tuple(int(level.sizing_bytes or 0) for level in levels),
@@ -70,8 +70,8 @@ class Placements(NamedTuple):
 def place(occupied: FloatArray | IntArray, working_set: WorkingSet, hierarchy: Hierarchy) -> Placement:
     """Place sets above what is already occupied; capacities add up along the levels.
 
-    A set lives on the first level where what is occupied and the set's cached size (replicated + distributed / instances)
-    fit into the capacity summed so far. A level passed over counts as full. Arrays broadcast elementwise.
+    A set lives on the first level where what is occupied and the set's cached size (replicated + distributed /
+    instances) fit into the capacity summed so far. A level passed over counts as full. Arrays broadcast elementwise.
     """
     replicated, distributed = working_set
     reach = np.cumsum(hierarchy.capacities, dtype=np.float64)

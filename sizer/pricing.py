@@ -1,4 +1,7 @@
-"""From sizes to prices: what a step of each network of a sweep costs, and which networks are within the limits. Pure."""
+"""From sizes to prices: what a step of each network of a sweep costs, and which networks are within the limits.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -65,8 +68,10 @@ def price(swept: Sweep, coefficients: Coefficients) -> PricedSweep:
 
 
 def memory_bytes(swept: Sweep) -> FloatArray:
-    """Bytes a step needs at once, shape (N,): for training parameters, gradients, moments and every activation; for
-    inference parameters and the largest inter-layer set. The framework and the data set are not counted.
+    """Bytes that a step needs at once, shape (N,).
+
+    For training: parameters, gradients, moments and every activation; for inference: parameters and the largest
+    inter-layer set. The framework and the data set are not counted.
     """
     sets = swept.networks.sets
     if swept.family.purpose == "inference":

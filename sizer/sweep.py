@@ -1,7 +1,7 @@
 """All sizes of one shape, depth and batch size: from the smallest network to one that is past every cache.
 
-The first width runs over every whole number up to 256 and 64 values an octave beyond, plus the two widths on either side
-of each point where a working set fills a cache once or twice: those edges are exact.
+The first width runs over every whole number up to 256 and 64 values an octave beyond, plus the two widths on either
+side of each point where a working set fills a cache once or twice: those edges are exact.
 """
 
 from __future__ import annotations
@@ -140,8 +140,8 @@ def _grid(family: Family, hierarchy: Hierarchy) -> IntArray:
     countable = (parameters <= MAX_PARAMETERS) & (parameters * family.training.batch_size <= MAX_WORK)
     if not countable[0]:
         raise UnreachableError(
-            f"even the narrowest {family.shape} of depth {family.depth} from {family.input_dim} to {family.output_dim} is "
-            f"beyond what can be counted; reduce input_dim, output_dim or batch_size"
+            f"even the narrowest {family.shape} of depth {family.depth} from {family.input_dim} to {family.output_dim} "
+            f"is beyond what can be counted; reduce input_dim, output_dim or batch_size"
         )
     coarse = _analyse(family, hierarchy, powers[countable])
     stop = np.flatnonzero(~coarse.fits() | _past_every_cache(coarse))
@@ -152,7 +152,7 @@ def _grid(family: Family, hierarchy: Hierarchy) -> IntArray:
 
 
 def _past_every_cache(sweep_: Sweep) -> BoolArray:
-    """Where each set but the activations fills every cache more than twice; t_max alone grows too slowly to wait for."""
+    """Where each set fills every cache more than twice, but for t_max, which grows too slowly to wait for."""
     names = [name for name in ANCHOR_SETS[sweep_.family.purpose] if name != "t_max"]
     levels = range(len(sweep_.networks.hierarchy.names))
     caches = [level for level in levels if sweep_.networks.hierarchy.names[level] != RAM]
@@ -161,7 +161,7 @@ def _past_every_cache(sweep_: Sweep) -> BoolArray:
 
 
 def _edges(coarse: Sweep) -> IntArray:
-    """The two neighbouring first widths at every crossing of a window's limit, found by narrowing all brackets at once."""
+    """The two neighbouring first widths at every crossing of a window's limit; all brackets are narrowed at once."""
     crossings = _crossings(coarse)
     if not crossings:
         return np.empty(0, dtype=np.int64)

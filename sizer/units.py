@@ -55,5 +55,4 @@ def _digits(value: float) -> str:
         return f"{int(value)}"
     if value * 4 == int(value * 4) and abs(value) < 100:
         return f"{value:g}"
-    text = f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
-    return text
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"

@@ -1,8 +1,8 @@
 """From topologies to working sets: f, t_l, b, o and d of many networks at once (DESIGN section 2).
 
-Networks are columns: ``full`` has shape (layers + 1, N), the input width in row 0 and each layer's width below it, padded
-with zeros below a network's output layer. The number of trainable parameters is a separate argument because the study
-mixes raw and true input widths: its widths start with the raw feature count, its parameter counts do not.
+Networks are columns: ``full`` has shape (layers + 1, N), the input width in row 0 and each layer's width below it,
+padded with zeros below a network's output layer. The number of trainable parameters is a separate argument because
+the study mixes raw and true input widths: its widths start with the raw feature count, its parameter counts do not.
 
 Each set has a *replicated* part, which every core or SM needs whole, and a *distributed* part, which they share out.
 """
@@ -74,7 +74,8 @@ def working_sets(full: IntArray, num_free_parameters: IntArray, training: Traini
     """Working sets of N networks in one training step (DESIGN section 2, the table of working sets).
 
     f: parameters. t_l: activations between two layers, or their gradients. b: parameters, gradients, and one activation
-    or gradient for each unit and datum beyond the largest t_l. o: parameters, gradients, optimizer moments. d: data set.
+    or gradient for each unit and datum beyond the largest t_l. o: parameters, gradients, optimizer moments. d: data
+    set.
     """
     P, B, element = num_free_parameters, training.batch_size, training.element
     activations = element.activation_bytes * B

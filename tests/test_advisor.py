@@ -231,7 +231,7 @@ def test_levels_must_be_caches(small_cpu, time_coefficients):
 
 
 def test_a_set_that_lives_nearer_is_no_anchor(time_coefficients):
-    """Many small caches can hold more than one shared one: a distributed set then lives nearer than the cache it fills."""
+    """Many small caches hold more than one shared one: a distributed set then lives nearer than the cache it fills."""
     device = Device(
         "gpu", "cuda", "many", 80, (Level("L1", 128 * KIB, 80), Level("L2", 4 * MIB, 1), Level("RAM", 2**34, 1))
     )

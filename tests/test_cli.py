@@ -92,7 +92,11 @@ def test_emitted_code_runs_and_has_the_recommended_parameters():
     for shape in ("rectangle", "rectangle_residual"):
         code = sizer(*RECOMMEND, "--shape", shape, "--emit", "torch").stdout
         best = json.loads(sizer(*RECOMMEND, "--shape", shape, "--json").stdout)["candidates"][0]
-        check = f"{code}\nassert sum(p.numel() for p in model.parameters()) == {best['num_free_parameters']}\nimport torch\nprint(tuple(model(torch.zeros(3, 784)).shape))"
+        check = (
+            f"{code}\nimport torch\n"
+            f"assert sum(p.numel() for p in model.parameters()) == {best['num_free_parameters']}\n"
+            "print(tuple(model(torch.zeros(3, 784)).shape))"
+        )
         done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True, timeout=120)
         assert done.stdout.strip() == "(3, 1)"
 
@@ -219,7 +223,7 @@ def test_neither_torch_nor_pandas_is_loaded():
 
 
 def test_detect_does_without_numpy():
-    script = "import sys; from sizer.cli import run; run(['detect', '--json']); print('numpy' in sys.modules, file=sys.stderr)"
+    script = "import sys; from sizer.cli import run; run(['detect']); print('numpy' in sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert done.stderr.splitlines()[-1] == "False"
 

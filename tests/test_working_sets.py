@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from study import STUDY_CPU, STUDY_GPU
 from hypothesis import given
 from hypothesis import strategies as st
+from study import STUDY_CPU, STUDY_GPU
 
 from sizer.models import SHAPES, Topology
 from sizer.operations import backward_flops, backward_operations, forward_flops, forward_operations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -17,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "detect": ("sizer.cli.detect", "Show this machine's memory hierarchy."),
     "recommend": ("sizer.cli.recommend", "Recommend network sizes for a machine."),
     "inspect": ("sizer.cli.inspect", "Size and price networks that you name."),
+    "run": ("sizer.cli.run", "Run a training script and advise on its model once."),
     "profiles": ("sizer.cli.profiles", "List and show hardware profiles."),
     "doctor": ("sizer.cli.doctor", "One page to paste into a bug report."),
     "completion": ("sizer.cli.completion", "Print a shell completion script."),
@@ -86,6 +88,8 @@ def run(arguments: list[str]) -> int:
         return _fail("interrupted", 130)
     except BrokenPipeError:
         return _closed_pipe()
+    except UnicodeDecodeError:
+        return _fail("standard input is not text in UTF-8; write it out as that", 2)
     except OSError as error:
         return _fail(str(error), 1)
     return result if isinstance(result, int) else 0
@@ -93,10 +97,8 @@ def run(arguments: list[str]) -> int:
 
 def _fail(message: str, exit_code: int) -> int:
     line = " ".join(message.split())
-    try:
+    with suppress(OSError):  # a closed standard error leaves nowhere to complain
         print(f"sizer: {line}", file=sys.stderr)
-    except OSError:
-        pass  # nowhere left to complain
     return exit_code
 
 

@@ -21,17 +21,8 @@ def detect(sysroot: str | None, fresh: bool, as_json: bool) -> None:
     sizer detect
     sizer detect --fresh --json
     sizer detect --sysroot captures/dual-epyc
-    """  # noqa: D301 (click's marker is the control character, not its name)
-    from sizer.cli.output import console, show
+    """
+    from sizer.cli.output import show
     from sizer.machine.detection import detect as detect_machine
 
-    machine = detect_machine(sysroot, fresh)
-    if as_json:
-        show(machine, as_json=True)
-        return
-    from rich.console import Console
-
-    from sizer.report.machine import render_machine, render_warnings
-
-    render_machine(machine, console())
-    render_warnings(machine, Console(stderr=True, highlight=False))
+    show(detect_machine(sysroot, fresh), as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -10,25 +11,50 @@ from sizer.cli.options import DEVICE, JSON, WHOLE, training_options
 
 
 @click.command()
-@click.option(
-    "--mlp", multiple=True, required=True, metavar="WIDTHS", help="784-512-512-10; repeatable; `-` reads one a line."
-)
+@click.argument("target", required=False)
+@click.option("--mlp", multiple=True, metavar="WIDTHS", help="784-512-512-10; repeatable; `-` reads one a line.")
+@click.option("--input", "inputs", multiple=True, metavar="SHAPE", help="256,784 or 8,128:int64; one for each input.")
 @click.option("--batch-size", type=WHOLE, default=256, show_default=True, metavar="N", help="Observations in a step.")
 @training_options
 @DEVICE
 @JSON
-def inspect(mlp: tuple[str, ...], as_json: bool, **options: Any) -> None:
+def inspect(target: str | None, mlp: tuple[str, ...], inputs: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Size and price networks: working sets, the level each lives on, operations, time or energy of a step.
+
+    TARGET is the function that builds a PyTorch module, or an exported program; it is neither run nor allocated.
 
     \b
     sizer inspect --mlp 784-512-512-10
     sizer inspect --mlp 784-512x2-10 --mlp 784-100-10 --device nvidia-a100-80gb
     generate-widths | sizer inspect --mlp - --json
+    sizer inspect package.module:factory --input 256,3,32,32
+    sizer inspect model.pt2
     """
     import sizer
     from sizer.cli.output import show
 
+    if target is not None:
+        _check_alone(mlp)
+        show(_inspect_module(target, inputs, **options), as_json)
+        return
     show(sizer.inspect(list(_networks(mlp)), **options), as_json)
+
+
+def _check_alone(mlp: tuple[str, ...]) -> None:
+    from sizer.errors import UsageError
+
+    if mlp:
+        raise UsageError("give either a module to inspect or --mlp, not both")
+
+
+def _inspect_module(target: str, inputs: tuple[str, ...], **options: Any) -> Any:
+    """Inspect what the target names; float32, the option's default, stands for the module's own type."""
+    import sizer
+    from sizer.module_targets import load_target
+
+    module, example = load_target(target, inputs)
+    options["dtype"] = "mixed" if options["dtype"] == "mixed" else None
+    return sizer.inspect(module, example, **options)
 
 
 def _networks(arguments: tuple[str, ...]) -> Any:
@@ -38,7 +64,7 @@ def _networks(arguments: tuple[str, ...]) -> Any:
 
     count = 0
     for argument in arguments:
-        lines = click.get_text_stream("stdin") if argument == "-" else [argument]
+        lines = sys.stdin if argument == "-" else [argument]
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue

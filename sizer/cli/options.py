@@ -50,7 +50,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print the record as
 DEVICE = click.option(
     "--device",
     metavar="NAME",
-    help="cpu, cuda:0, or the name or file of a profile, to plan for a machine you do not have. [default: the GPU if any]",
+    help="cpu, cuda:0, or the name or file of a profile, for a machine you do not have. [default: the GPU if any]",
 )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from sizer.recommendation import Recommendation
 from sizer.units import format_count
 
@@ -25,7 +27,7 @@ def torch_code(record: Recommendation) -> str:
     full = (best.input_dim, *best.widths)
     residual = best.shape == "rectangle_residual"
     lines = []
-    for index, (w_in, w_out) in enumerate(zip(full[:-2], full[1:-1], strict=True)):
+    for index, (w_in, w_out) in enumerate(itertools.pairwise(full[:-1])):
         is_residual = residual and index > 0
         lines.append(
             f"    ResidualLayer({w_out})," if is_residual else f"    nn.Linear({w_in}, {w_out}),\n    nn.ReLU(),"

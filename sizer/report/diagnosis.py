@@ -23,6 +23,11 @@ def renderables(record: Diagnosis, console: Console) -> Iterator[RenderableType]
     yield Text()
     yield from machine.renderables(record.machine, console)
     yield Text()
+    yield Text("energy meters", style="bold")
+    for meter in record.meters:
+        works = meter.source if meter.available else f"not available: {meter.problem}; {meter.remedy}"
+        yield hanging(f"{meter.name}: ", works or "available", console.width)
+    yield Text()
     yield Text("costs", style="bold")
     if record.coefficients is not None:
         yield Text(cost_line(record.machine.devices[0], record.coefficients))

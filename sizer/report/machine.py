@@ -20,41 +20,17 @@ _TABLE_WIDTH = 76
 _UNITS = {"cpu": ("core in use", "cores in use"), "cuda": ("SM", "SMs")}
 
 
-def render_machine(machine: Machine, console: Console) -> None:
-    """Print the devices and their levels; the warnings are left to `render_warnings`."""
-    for renderable in renderables(machine, console.width):
-        console.print(renderable)
-
-
-def render_warnings(machine: Machine, console: Console) -> None:
-    """Print the machine's and its devices' warnings, a paragraph each."""
-    for renderable in warnings(machine):
-        console.print(renderable)
-
-
-def renderables(machine: Machine, width: int) -> Iterator[RenderableType]:
+def renderables(machine: Machine, console: Console) -> Iterator[RenderableType]:
     """Each device: its name, its units and facts, its levels with their sources."""
     for index, device in enumerate(machine.devices):
         if index:
             yield Text()
         yield Text(f"{device.name or 'name unknown'} ({device.id})", style="bold")
         yield Text(", ".join(_summary(device)))
-        if width >= _TABLE_WIDTH:
+        if console.width >= _TABLE_WIDTH:
             yield _level_table(device)
         else:
             yield from _level_list(device)
-
-
-def warnings(machine: Machine) -> Iterator[RenderableType]:
-    """The warnings, those of a device with its id in front."""
-    named = [(device.id, text) for device in machine.devices for text in device.warnings]
-    for owner, text in [*named, *(("", text) for text in machine.warnings)]:
-        line = Text(f"{owner}: {text}" if owner else text)
-        grid = Table.grid()
-        grid.add_column(no_wrap=True)
-        grid.add_column(overflow="fold")
-        grid.add_row(" !  ", line)
-        yield grid
 
 
 def _summary(device: Device) -> Iterator[str]:

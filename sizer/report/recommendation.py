@@ -119,6 +119,7 @@ def _curve(record: Recommendation, console: Console) -> Iterator[RenderableType]
     lines = list(chart(points, marks, min(console.width, 100), unicode))
     if lines:
         yield Text(
-            f"cost of reaching a loss by number of parameters ({best.shape}, depth {best.depth}, batch {best.batch_size})"
+            f"cost of reaching a loss by number of parameters "
+            f"({best.shape}, depth {best.depth}, batch {best.batch_size})"
         )
         yield Text("\n".join(lines), no_wrap=True, overflow="crop")

@@ -29,8 +29,8 @@ def as_markdown(record: Recommendation) -> str:
     """The candidates as a Markdown table with their reasons."""
     quantity = record.coefficients.quantity
     lines = [
-        f"| # | shape | depth | batch | widths | parameters | fills | {quantity} per datum ({record.coefficients.label}) "
-        f"| cost to loss | why |",
+        f"| # | shape | depth | batch | widths | parameters | fills "
+        f"| {quantity} per datum ({record.coefficients.label}) | cost to loss | why |",
         "|--:|---|--:|--:|---|--:|---|--:|--:|---|",
     ]
     for candidate in record.candidates:

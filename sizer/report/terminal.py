@@ -16,6 +16,7 @@ _MODULES = {
     "Machine": "sizer.report.machine",
     "Recommendation": "sizer.report.recommendation",
     "Inspection": "sizer.report.inspection",
+    "ModuleInspection": "sizer.report.module",
     "Diagnosis": "sizer.report.diagnosis",
 }
 

@@ -1,0 +1,153 @@
+"""The measurement file: every timing appended and synced as it is taken, so that a crash loses at most one.
+
+One JSON object a line. The first describes the machine, the settings and the plan; each further one is a timing. The
+file replays on any machine, and a run that was interrupted resumes from it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from sizer.errors import MeasurementError
+
+MEASUREMENTS_FORMAT = "sizer.measurements/1"
+
+
+class PlannedCase(NamedTuple):
+    """A network to time: its shape, widths and batch size."""
+
+    shape: str | None
+    input_dim: int
+    widths: tuple[int, ...]
+    batch_size: int
+
+    @property
+    def full(self) -> tuple[int, ...]:
+        """The input width followed by every layer's width."""
+        return (self.input_dim, *self.widths)
+
+
+class Timing(NamedTuple):
+    """One timed run of one case.
+
+    ``step_s`` is the quiet time of a step, ``steps`` how many were timed; ``disturbed`` the share of the machine that
+    others used meanwhile, None where that is not known; ``energy_j`` the energy of one step, None without a meter.
+    """
+
+    case: int
+    round: int
+    step_s: float
+    steps: int
+    disturbed: float | None
+    energy_j: float | None
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """A measurement file read back: settings, plan and the timings taken so far."""
+
+    settings: Mapping[str, Any]
+    plan: tuple[PlannedCase, ...]
+    timings: tuple[Timing, ...]
+
+    def rounds_complete(self) -> int:
+        """How many rounds have a timing of every case."""
+        done = {(timing.case, timing.round) for timing in self.timings}
+        complete = 0
+        while self.plan and all((case, complete) in done for case in range(len(self.plan))):
+            complete += 1
+        return complete
+
+
+def read_measurements(path: Path) -> Measurements:
+    """Read a measurement file. A last line cut short, by a crash or a full disk, is left out.
+
+    Raises MeasurementError for a file that cannot be read, is none, or is of another format version.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError as error:
+        raise MeasurementError(f"{path} cannot be read ({error.strerror}); name a measurement file") from None
+    header = _parsed(lines[0])
+    if header is None or "format" not in header:
+        raise MeasurementError(f"{path} is no measurement file; `sizer calibrate` writes them")
+    if header["format"] != MEASUREMENTS_FORMAT:
+        raise MeasurementError(
+            f"{path} is of format {header['format']!r}; this version reads {MEASUREMENTS_FORMAT}: calibrate again"
+        )
+    try:
+        plan = tuple(_case(record) for record in header["plan"])
+        timings = tuple(Timing(**record) for record in map(_parsed, lines[1:]) if record is not None)
+    except (KeyError, TypeError, ValueError):
+        raise MeasurementError(f"{path} is damaged beyond its last line; calibrate again with --fresh") from None
+    return Measurements(header["settings"], plan, timings)
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    """The object on a line, None where the line is cut short or empty."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _case(record: Mapping[str, Any]) -> PlannedCase:
+    return PlannedCase(record["shape"], record["input_dim"], tuple(record["widths"]), record["batch_size"])
+
+
+class MeasurementLog:
+    """A measurement file open for appending. Each line is written whole and synced before the next run starts."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._stream: IO[bytes] | None = None
+
+    @classmethod
+    def create(cls, path: Path, settings: Mapping[str, Any], plan: tuple[PlannedCase, ...]) -> MeasurementLog:
+        """Start a file with its settings and plan. Raises MeasurementError when it cannot be written."""
+        log = cls(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        log._append({"format": MEASUREMENTS_FORMAT, "settings": settings, "plan": [case._asdict() for case in plan]})
+        return log
+
+    @classmethod
+    def resume(cls, path: Path) -> MeasurementLog:
+        """Continue a file; a last line that was cut short is ended, so that the next one starts on its own."""
+        log = cls(path)
+        with path.open("rb+") as stream:
+            stream.seek(0, os.SEEK_END)
+            if stream.tell():
+                stream.seek(-1, os.SEEK_END)
+                if stream.read(1) != b"\n":
+                    stream.write(b"\n")
+        return log
+
+    def add(self, timing: Timing) -> None:
+        """Append a timing. Raises MeasurementError when it cannot be written; what was written before stays."""
+        self._append(timing._asdict())
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+    def _append(self, record: Mapping[str, Any]) -> None:
+        line = json.dumps(record, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+        try:
+            if self._stream is None:
+                self._stream = self.path.open("ab", buffering=0)
+            self._stream.write(line)
+            os.fsync(self._stream.fileno())
+        except OSError as error:
+            raise MeasurementError(
+                f"{self.path} cannot be written ({error.strerror}); free some space and run the same command again: "
+                f"it goes on where it stopped"
+            ) from None
