@@ -111,7 +111,7 @@ def server(root: Path, cores: int = 4, threads: int = 2, **options: object) -> P
 
 
 def hybrid(root: Path) -> Path:
-    """Two performance cores with two threads each, four efficiency cores that share an L2, one L3, as Intel makes them."""
+    """Two performance cores with two threads each, four efficiency cores that share an L2, and one L3 for all."""
     pairs, small = [[0, 1], [2, 3]], [4, 5, 6, 7]
     caches = [
         Shared(1, "Data", "48K", pairs),

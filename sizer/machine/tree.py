@@ -15,8 +15,9 @@ import posixpath
 ATTRIBUTE_LIMIT_BYTES = 4096
 FILE_LIMIT_BYTES = 8 << 20
 _PAGE_BYTES = 4096
-_MAX_LINKS = 40
-_MAX_DEPTH = 64
+# Links behind links, and the depth of a path; together they bound the recursion that resolves them.
+_MAX_LINKS = 16
+_MAX_DEPTH = 32
 # What an open that must not follow links answers for one: Linux and macOS say ELOOP, FreeBSD EMLINK.
 _IS_A_LINK = (errno.ELOOP, errno.EMLINK)
 _READ_ONLY = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
