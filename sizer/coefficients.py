@@ -17,6 +17,10 @@ PLAIN_TERMS: dict[str, tuple[str, str, str]] = {
     "operation": ("k_o", "operation", "one multiply-accumulate"),
     "layer": ("k_d", "layer", "one layer in one pass"),
     "step": ("k_s", "step", "one training step: its optimizer call and the loop around it (not in the paper)"),
+    "row": ("k_b", "row", "one observation in one layer and pass (not in the paper)"),
+    "unit": ("k_u", "unit", "one output unit of a layer in one pass (not in the paper)"),
+    "activation": ("k_a", "element", "one element through an activation function in one pass (not in the paper)"),
+    "addition": ("k_r", "addition", "one residual addition in one pass (not in the paper)"),
     "tensor": ("k_w", "tensor", "one parameter tensor updated by the optimizer (not in the paper)"),
 }
 

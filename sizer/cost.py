@@ -15,9 +15,20 @@ from sizer.coefficients import Coefficients
 from sizer.operations import backward_operations, forward_operations
 from sizer.placement import FloatArray, Hierarchy, Placement, Placements, place_all
 from sizer.training import Training
-from sizer.working_sets import IntArray, WorkingSets, bytes_per_datum, count_parameters, has_layer, working_sets
+from sizer.working_sets import (
+    IntArray,
+    WorkingSets,
+    bytes_per_datum,
+    count_parameters,
+    has_layer,
+    output_widths,
+    working_sets,
+)
 
 MIB = 2**20
+
+#: Terms of `small_work_row`.
+SMALL_WORK = {"row", "unit", "activation", "addition"}
 
 
 class Networks(NamedTuple):
@@ -29,15 +40,24 @@ class Networks(NamedTuple):
     hierarchy: Hierarchy
     sets: WorkingSets
     placements: Placements
+    additions: IntArray
 
 
 Row = dict[str, FloatArray]
 
 
-def analyse(full: IntArray, num_free_parameters: IntArray, training: Training, hierarchy: Hierarchy) -> Networks:
-    """Working sets and placements of N networks on a machine."""
+def analyse(
+    full: IntArray,
+    num_free_parameters: IntArray,
+    training: Training,
+    hierarchy: Hierarchy,
+    additions: IntArray | int = 0,
+) -> Networks:
+    """Working sets and placements of N networks on a machine; ``additions`` counts their residual additions."""
     sets = working_sets(full, num_free_parameters, training)
-    return Networks(full, num_free_parameters, training, hierarchy, sets, place_all(sets, hierarchy))
+    placements = place_all(sets, hierarchy)
+    added = np.broadcast_to(np.asarray(additions, dtype=np.int64), num_free_parameters.shape)
+    return Networks(full, num_free_parameters, training, hierarchy, sets, placements, added)
 
 
 def forward_row(networks: Networks) -> Row:
@@ -57,6 +77,32 @@ def step_row(networks: Networks) -> Row:
     """Design row of one training step: forward pass, backward pass, optimizer."""
     common = _both_passes(networks)
     return _sum(_forward_only(networks), _backward_only(networks), common, common, _optimizer(networks))
+
+
+def small_work_row(networks: Networks) -> Row:
+    """Counts of what one pass does beside its products, which the paper leaves out; the same for either pass.
+
+    Matters where products are small: observations a layer, output units, elements activated, residual additions.
+    """
+    batch_size = float(networks.training.batch_size)
+    depth = np.add.reduce(has_layer(networks.full), axis=0, dtype=np.float64)
+    units = np.add.reduce(networks.full[1:], axis=0, dtype=np.float64)
+    hidden = units - output_widths(networks.full)
+    return {
+        "row": batch_size * depth,
+        "unit": units,
+        "activation": batch_size * hidden,
+        "addition": networks.additions.astype(np.float64),
+    }
+
+
+def priced_row(networks: Networks, coefficients: Coefficients, forward_only: bool = False) -> Row:
+    """Design row of a training step, or of a forward pass, with every term that the coefficients price."""
+    row = forward_row(networks) if forward_only else step_row(networks)
+    if not coefficients.terms.keys() & SMALL_WORK:
+        return row
+    small = small_work_row(networks)
+    return _sum(row, small) if forward_only else _sum(row, small, small)
 
 
 def _both_passes(networks: Networks) -> Row:
@@ -133,8 +179,8 @@ def training_cost(
     ``training_batches`` is h_t and ``test_batches`` h_s, both in batches an epoch. The optimizer's update, which the
     paper's equations leave out, costs what its coefficients say, nothing where they are absent.
     """
-    step = predict(step_row(networks), coefficients)
-    test = predict(forward_row(networks), coefficients)
+    step = predict(priced_row(networks, coefficients), coefficients)
+    test = predict(priced_row(networks, coefficients, forward_only=True), coefficients)
     start = coefficients.terms.get("experiment", 0.0)
     return np.asarray(start + epochs * (training_batches * step + test_batches * test))
 
@@ -150,5 +196,5 @@ def step_costs(
     for start in range(0, full.shape[1], chunk):
         part = full[:, start : start + chunk]
         networks = analyse(part, count_parameters(part), training, hierarchy)
-        costs[start : start + chunk] = predict(step_row(networks), coefficients)
+        costs[start : start + chunk] = predict(priced_row(networks, coefficients), coefficients)
     return costs

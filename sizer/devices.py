@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from sizer import profiles
+from sizer.calibrated import calibration_of, with_effective_levels
 from sizer.coefficients import Coefficients
 from sizer.errors import UsageError
 from sizer.estimates import from_datasheet
@@ -35,8 +36,7 @@ def choose(name: str | None, dtype: str = "float32") -> Chosen:
     Raises UsageError for a device that this machine does not have, ProfileError for a profile that cannot be used.
     """
     if name is None or _is_device_id(name):
-        device = _detected(name)
-        return Chosen(device, _coefficients_of(device, dtype))
+        return _of_detected(detected(name), dtype)
     profile = profiles.load(name)
     return Chosen(profile.device, _of_profile(profile, dtype) or _nearest(profile.device))
 
@@ -45,7 +45,8 @@ def _is_device_id(name: str) -> bool:
     return name in ("cpu", "cuda", "mps") or name.startswith("cuda:")
 
 
-def _detected(name: str | None) -> Device:
+def detected(name: str | None) -> Device:
+    """A device of this machine; None: the first GPU, else the CPU. Raises UsageError for one that it does not have."""
     machine = detect()
     if name is None:
         return machine.device("cuda:0") or machine.devices[0]
@@ -60,14 +61,30 @@ def _detected(name: str | None) -> Device:
     return device
 
 
-def _coefficients_of(device: Device, dtype: str) -> Coefficients:
-    """The best there is for a detected device: its name's profile, else the nearest in kind.
+def _of_detected(device: Device, dtype: str) -> Chosen:
+    """A detected device with the best coefficients there are: its calibration, its name's profile, or a stand-in's.
 
-    Whatever it is, it was not measured on this machine, so its numbers are estimates here.
+    What was not measured on this machine is an estimate here.
     """
+    found = calibration_of(device)
+    if found.profile is not None:
+        coefficients = _of_profile(found.profile, dtype)
+        if coefficients is not None:
+            return Chosen(with_effective_levels(device, found.profile), _for_dtype(coefficients, dtype))
+    if found.not_used is not None:
+        device = device.with_warning(found.not_used)
     profile = profiles.matching(device.name, device.kind)
-    found = None if profile is None else _of_profile(profile, dtype)
-    return _as_estimate(found) if found is not None else _nearest(device)
+    estimate = None if profile is None else _of_profile(profile, dtype)
+    return Chosen(device, _as_estimate(estimate) if estimate is not None else _nearest(device))
+
+
+def _for_dtype(coefficients: Coefficients, dtype: str) -> Coefficients:
+    """Calibrated coefficients for another dtype than the calibrated one are an estimate."""
+    calibrated = coefficients.conditions.get("dtype", dtype)
+    if calibrated == dtype:
+        return coefficients
+    basis = f"{coefficients.basis}, in {calibrated}; {dtype} was not measured"
+    return replace(_as_estimate(coefficients), interval=_BORROWED_INTERVAL, basis=basis)
 
 
 def _of_profile(profile: Profile, dtype: str) -> Coefficients | None:

@@ -31,3 +31,7 @@ class UnreachableError(SizerError):
 
 class MeterError(SizerError):
     """An energy meter is not there, may not be read, or what it reads cannot be trusted."""
+
+
+class MeasurementError(SizerError):
+    """A measurement file cannot be written or read, or the machine cannot be measured now."""

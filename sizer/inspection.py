@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sizer.coefficients import Coefficients
-from sizer.cost import Networks, analyse, predict, step_row
+from sizer.cost import Networks, analyse, predict, priced_row
 from sizer.errors import UnreachableError, UsageError
 from sizer.hardware import Device, device_to_dict
+from sizer.models.shapes import residual_additions
 from sizer.models.topology import MAX_WIDTH, Topology, check_whole
 from sizer.operations import backward_flops, backward_operations, forward_flops, forward_operations
 from sizer.placement import NOWHERE, Hierarchy, Placement
@@ -146,7 +147,8 @@ def inspect_topologies(
     inspected: list[InspectedNetwork] = []
     for start in range(0, len(topologies), _CHUNK):
         full = stack(topology.full for topology in topologies[start : start + _CHUNK])
-        inspected += _inspect(analyse(full, count_parameters(full), training, hierarchy), coefficients)
+        additions = np.array([residual_additions(t.shape or "", t.depth) for t in topologies[start : start + _CHUNK]])
+        inspected += _inspect(analyse(full, count_parameters(full), training, hierarchy, additions), coefficients)
     return Inspection(device, coefficients, training, tuple(inspected))
 
 
@@ -157,7 +159,7 @@ def _inspect(networks: Networks, coefficients: Coefficients) -> Iterator[Inspect
         backward_operations(full, networks.num_free_parameters, batch_size).tolist(),
     )
     flops = forward_flops(full, batch_size).tolist(), backward_flops(full, batch_size).tolist()
-    step = predict(step_row(networks), coefficients).tolist()
+    step = predict(priced_row(networks, coefficients), coefficients).tolist()
     depths = (np.count_nonzero(full, axis=0) - 1).tolist()
     for index, depth in enumerate(depths):
         yield InspectedNetwork(

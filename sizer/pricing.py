@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sizer.coefficients import Coefficients
-from sizer.cost import Row, forward_row, predict, step_row
+from sizer.cost import Row, predict, priced_row
 from sizer.data_efficiency import relative_epochs
 from sizer.errors import UnreachableError, UsageError
 from sizer.hardware import Device
@@ -53,14 +53,14 @@ class PricedSweep(NamedTuple):
     to_loss: FloatArray
 
 
-def row_of(swept: Sweep) -> Row:
+def row_of(swept: Sweep, coefficients: Coefficients) -> Row:
     """Counts of what one datum's cost is made of: a training step, or a forward pass for inference."""
-    return step_row(swept.networks) if swept.family.purpose == "training" else forward_row(swept.networks)
+    return priced_row(swept.networks, coefficients, forward_only=swept.family.purpose == "inference")
 
 
 def price(swept: Sweep, coefficients: Coefficients) -> PricedSweep:
     """Cost of each network of a sweep, per datum and to a loss; operations stand in where there are no coefficients."""
-    row = row_of(swept)
+    row = row_of(swept, coefficients)
     step = row["operation"] if coefficients.source == "none" else predict(row, coefficients)
     per_datum = step / swept.family.training.batch_size
     to_loss = np.where(swept.fits(), per_datum * relative_epochs(swept.num_free_parameters), np.inf)

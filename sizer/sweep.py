@@ -13,7 +13,7 @@ import numpy as np
 from sizer.cost import Networks, analyse
 from sizer.errors import UnreachableError
 from sizer.hardware import RAM
-from sizer.models.shapes import layer_widths
+from sizer.models.shapes import layer_widths, residual_additions
 from sizer.models.topology import MAX_PARAMETERS
 from sizer.placement import NOWHERE, FloatArray, Hierarchy, Placement, fill
 from sizer.training import Training
@@ -123,7 +123,9 @@ def at_width(family: Family, hierarchy: Hierarchy, first_width: int) -> Sweep:
 
 def _analyse(family: Family, hierarchy: Hierarchy, first_widths: IntArray) -> Sweep:
     full = _full(family, first_widths)
-    return Sweep(family, first_widths, analyse(full, count_parameters(full), family.training, hierarchy))
+    additions = residual_additions(family.shape, family.depth)
+    networks = analyse(full, count_parameters(full), family.training, hierarchy, additions)
+    return Sweep(family, first_widths, networks)
 
 
 def _full(family: Family, first_widths: IntArray) -> IntArray:

@@ -16,6 +16,7 @@ from typing import IO, Any, NamedTuple
 from sizer.errors import MeasurementError
 
 MEASUREMENTS_FORMAT = "sizer.measurements/1"
+_END = {"end": True}
 
 
 class PlannedCase(NamedTuple):
@@ -54,14 +55,14 @@ class Measurements:
     settings: Mapping[str, Any]
     plan: tuple[PlannedCase, ...]
     timings: tuple[Timing, ...]
+    finished: bool = False
 
-    def rounds_complete(self) -> int:
-        """How many rounds have a timing of every case."""
-        done = {(timing.case, timing.round) for timing in self.timings}
-        complete = 0
-        while self.plan and all((case, complete) in done for case in range(len(self.plan))):
-            complete += 1
-        return complete
+    def measured(self) -> dict[int, list[Timing]]:
+        """The timings of each planned network that has any, by its position in the plan."""
+        found: dict[int, list[Timing]] = {}
+        for timing in self.timings:
+            found.setdefault(timing.case, []).append(timing)
+        return dict(sorted(found.items()))
 
 
 def read_measurements(path: Path) -> Measurements:
@@ -82,10 +83,11 @@ def read_measurements(path: Path) -> Measurements:
         )
     try:
         plan = tuple(_case(record) for record in header["plan"])
-        timings = tuple(Timing(**record) for record in map(_parsed, lines[1:]) if record is not None)
+        records = [record for record in map(_parsed, lines[1:]) if record is not None]
+        timings = tuple(Timing(**record) for record in records if record != _END)
     except (KeyError, TypeError, ValueError):
         raise MeasurementError(f"{path} is damaged beyond its last line; calibrate again with --fresh") from None
-    return Measurements(header["settings"], plan, timings)
+    return Measurements(header["settings"], plan, timings, _END in records)
 
 
 def _parsed(line: str) -> dict[str, Any] | None:
@@ -112,8 +114,11 @@ class MeasurementLog:
     def create(cls, path: Path, settings: Mapping[str, Any], plan: tuple[PlannedCase, ...]) -> MeasurementLog:
         """Start a file with its settings and plan. Raises MeasurementError when it cannot be written."""
         log = cls(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise MeasurementError(f"{path} cannot be written ({error.strerror}); set XDG_DATA_HOME") from None
         log._append({"format": MEASUREMENTS_FORMAT, "settings": settings, "plan": [case._asdict() for case in plan]})
         return log
 
@@ -132,6 +137,10 @@ class MeasurementLog:
     def add(self, timing: Timing) -> None:
         """Append a timing. Raises MeasurementError when it cannot be written; what was written before stays."""
         self._append(timing._asdict())
+
+    def finish(self) -> None:
+        """Say that the plan is done, so that the next calibration starts anew."""
+        self._append(_END)
 
     def close(self) -> None:
         """Let go of the file."""

@@ -6,6 +6,7 @@ error, backward, optimizer step, on batches sliced from tensors in memory, eager
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from sizer.calibrating.planning import MIN_STEPS, WARM_UP
+from sizer.meters.protocol import Energy, Meter
 from sizer.models.topology import Topology
 from sizer.training import Training
 
@@ -44,11 +47,16 @@ class Case:
 
 @dataclass(frozen=True)
 class Run:
-    """One timing: the quiet time of a step in s, how many steps were timed, and how long the run took in s."""
+    """One timing: the quiet time of a step in s, how many steps were timed, and what the meter says of them.
+
+    ``energy`` covers the timed steps, None without a meter; ``disturbed`` is the share of the machine's processor time
+    that others used meanwhile (other processes, and other virtual machines on the host), None where that is not known.
+    """
 
     step_s: float
     steps: int
-    run_s: float
+    energy: Energy | None
+    disturbed: float | None
 
 
 def make_optimizer(model: nn.Module, name: str) -> torch.optim.Optimizer:
@@ -96,19 +104,57 @@ def _batches(case: Case, device: str, dtype: torch.dtype) -> list[tuple[torch.Te
     return [(features[start : start + size], targets[start : start + size]) for start in range(0, count * size, size)]
 
 
-def time_run(case: Case, seconds: float, min_steps: int = 4, warm_up: int = 2) -> Run:
-    """Build the network, warm it up and time its steps on the CPU for about so many seconds."""
-    started = time.perf_counter()
-    step = make_step(case)
-    for _ in range(warm_up):
+def time_run(case: Case, seconds: float, device: str = "cpu", meter: Meter | None = None) -> Run:
+    """Build the network, warm it up and time its steps for about so many seconds, at least `MIN_STEPS` of them."""
+    step = make_step(case, device)
+    wait = _waiter(device)
+    for _ in range(WARM_UP):
         step()
+    wait()
+    seconds = seconds if meter is None else max(seconds, meter.minimum_window_s)
+    others_before = others_busy_s()
+    start = None if meter is None else meter.snapshot()
+    began = time.perf_counter()
+    times = _step_times(step, wait, began + seconds)
+    lasted = time.perf_counter() - began
+    energy = None if meter is None or start is None else meter.energy(start, meter.snapshot())
+    return Run(float(np.quantile(times, QUIET_QUANTILE)), len(times), energy, _share(others_before, lasted))
+
+
+def _waiter(device: str) -> Callable[[], None]:
+    """What waits for the device to finish; a CPU has finished when the call returns."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.synchronize
+    return lambda: None
+
+
+def _step_times(step: Callable[[], None], wait: Callable[[], None], deadline: float) -> list[float]:
+    """Times of single steps in s until the deadline on the `time.perf_counter` clock."""
     times: list[float] = []
-    deadline = time.perf_counter() + seconds
     before = time.perf_counter()
-    while before < deadline or len(times) < min_steps:
+    while before < deadline or len(times) < MIN_STEPS:
         step()
+        wait()
         after = time.perf_counter()
         times.append(after - before)
         before = after
-    quiet = float(np.quantile(times, QUIET_QUANTILE))
-    return Run(quiet, len(times), time.perf_counter() - started)
+    return times
+
+
+def others_busy_s() -> float | None:
+    """Processor time in s that everything but this process has used since boot, stolen time included; Linux only."""
+    try:
+        with open("/proc/stat", encoding="ascii") as stream:  # noqa: PTH123 (read before and after each run)
+            ticks = [int(field) for field in stream.readline().split()[1:9]]
+    except (OSError, ValueError):
+        return None
+    idle, waiting = ticks[3], ticks[4]
+    own = os.times()
+    return (sum(ticks) - idle - waiting) / os.sysconf("SC_CLK_TCK") - own.user - own.system
+
+
+def _share(before: float | None, lasted_s: float) -> float | None:
+    after = others_busy_s()
+    if before is None or after is None:
+        return None
+    return max(0.0, (after - before) / (lasted_s * (os.cpu_count() or 1)))

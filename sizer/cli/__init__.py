@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "recommend": ("sizer.cli.recommend", "Recommend network sizes for a machine."),
     "inspect": ("sizer.cli.inspect", "Size and price networks that you name."),
     "run": ("sizer.cli.run", "Run a training script and advise on its model once."),
+    "calibrate": ("sizer.cli.calibrate", "Measure this machine, so that predictions hold on it."),
     "profiles": ("sizer.cli.profiles", "List and show hardware profiles."),
     "doctor": ("sizer.cli.doctor", "One page to paste into a bug report."),
     "completion": ("sizer.cli.completion", "Print a shell completion script."),
@@ -64,6 +65,7 @@ def sizer() -> None:
     sizer detect                                  this machine's caches
     sizer recommend --input-dim 784 --depth 6     network sizes worth training on it
     sizer inspect --mlp 784-512-512-10            working sets and cost of one network
+    sizer calibrate                               measure this machine in a minute
     """
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sizer.records import Record
@@ -17,6 +18,27 @@ def console(stderr: bool = False) -> Console:
     from rich.console import Console
 
     return Console(stderr=stderr, highlight=False, soft_wrap=False)
+
+
+def _draw_nothing(what: str, share: float) -> None:
+    """Progress that nobody sees."""
+
+
+@contextmanager
+def progress_bar(quiet: bool) -> Iterator[Callable[[str, float], None]]:
+    """A bar on standard error with the time left; the function takes what happens and the share that is done.
+
+    Without a terminal, or when quiet, nothing is drawn.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield _draw_nothing
+        return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console(stderr=True), transient=True) as progress:
+        task = progress.add_task("starting", total=1.0)
+        yield lambda what, share: progress.update(task, description=what, completed=share)
 
 
 def show(record: Record, as_json: bool, extra: Mapping[str, Any] | None = None) -> None:

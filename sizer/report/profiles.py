@@ -12,6 +12,7 @@ from rich.text import Text
 
 from sizer.hardware import device_to_dict
 from sizer.profiles import Fact, Profile
+from sizer.report.calibration import term_table
 from sizer.report.layout import hanging, plain_table
 from sizer.units import format_bytes, format_quantity
 
@@ -75,7 +76,7 @@ def profile_renderables(profile: Profile, console: Console) -> Iterator[Renderab
             yield hanging(f"{title} {name}: ", _fact_text(fact, unit), console.width)
     for quantity, found in profile.by_quantity.items():
         yield hanging(f"{found.label} {quantity}: ", found.basis, console.width)
-        yield _term_table(found.terms, quantity)
+        yield term_table(found.terms, quantity)
     for key, source in profile.sources.items():
         yield hanging(
             f"[{key}] ",
@@ -104,15 +105,3 @@ def _fact_value(fact: Fact, unit: str) -> str:
 def _fact_text(fact: Fact, unit: str) -> str:
     source = "" if fact.source is None else f" [{fact.source}]"
     return f"{_fact_value(fact, unit)}{source} {fact.note}".rstrip()
-
-
-def _term_table(terms: Any, quantity: str) -> Table:
-    from sizer.coefficients import term_unit
-
-    table = plain_table()
-    table.add_column("coefficient")
-    table.add_column("value", justify="right")
-    for name, value in terms.items():
-        unit, _, counted = term_unit(name, quantity).partition("/")
-        table.add_row(name, f"{format_quantity(value, unit)}/{counted}")
-    return table

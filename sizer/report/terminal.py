@@ -17,6 +17,7 @@ _MODULES = {
     "Recommendation": "sizer.report.recommendation",
     "Inspection": "sizer.report.inspection",
     "ModuleInspection": "sizer.report.module",
+    "Calibration": "sizer.report.calibration",
     "Diagnosis": "sizer.report.diagnosis",
 }
 

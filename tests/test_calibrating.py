@@ -1,0 +1,302 @@
+"""Calibration without a quiet machine: plans, files, fits and their intervals on made-up measurements."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from study import KIB, MIB
+
+from sizer.calibrated import calibration_of, default_threads, identity, profile_name
+from sizer.calibrating import planning
+from sizer.calibrating.fitting import conformal_interval, design, fit, solve
+from sizer.calibrating.measurements import MeasurementLog, PlannedCase, Timing, read_measurements
+from sizer.calibrating.probing import AccessTime, effective_last_level_bytes
+from sizer.errors import MeasurementError, UsageError
+from sizer.placement import Hierarchy
+from sizer.training import Training
+
+MACHINE = Hierarchy(("L1", "L2", "L3", "RAM"), (32 * KIB, MIB, 16 * MIB, 16 * 2**30), (2, 2, 1, 1))
+TRUE_TERMS = {
+    "pass": 1e-4,
+    "layer": 4e-5,
+    "operation": 3e-11,
+    "traffic.L2": 2e-5,
+    "traffic.L3": 6e-5,
+    "traffic.RAM": 2e-4,
+    "addition": 5e-5,
+}
+
+
+@pytest.fixture(scope="module")
+def cases():
+    return planning.draw(150, seed=7)
+
+
+def predicted(row, terms):
+    return sum(value * row[name] for name, value in terms.items())
+
+
+def test_a_fit_predicts_networks_it_never_saw(cases):
+    """5 % noise on known coefficients: predictions of new networks are off by less than the noise."""
+    row = design(cases, Training(), MACHINE)
+    truth = predicted(row, TRUE_TERMS)
+    noisy = truth * np.exp(np.random.default_rng(1).normal(0, 0.05, len(cases)))
+    found = fit(row, noisy)
+    fresh = design(planning.draw(100, seed=8), Training(), MACHINE)
+    ratios = predicted(fresh, found.terms) / predicted(fresh, TRUE_TERMS)
+    assert np.mean(np.abs(ratios - 1)) < 0.03
+    assert "addition" in found.terms
+    assert 0.03 < found.mean_error < 0.06
+
+
+def test_a_term_that_explains_nothing_stays_out(cases):
+    row = design(cases, Training(), MACHINE)
+    terms = {name: value for name, value in TRUE_TERMS.items() if name != "addition"}
+    found = fit(row, predicted(row, terms) * np.exp(np.random.default_rng(2).normal(0, 0.05, len(cases))))
+    assert "unit" not in found.terms
+    assert all(value > 0 for value in found.terms.values())
+
+
+def test_the_solution_is_that_of_an_independent_optimiser(cases):
+    from scipy.optimize import minimize
+
+    row = design(cases, Training(), MACHINE)
+    names = ["pass", "layer", "operation"]
+    matrix = np.column_stack([row[name] for name in names])
+    measured = predicted(row, TRUE_TERMS)
+
+    def loss(logs):
+        return float(np.sum(np.log(matrix @ np.exp(logs) / measured) ** 2))
+
+    ours = loss(np.log(np.maximum(solve(matrix, measured), 1e-300)))
+    other = minimize(loss, np.log([1e-4, 4e-5, 3e-11]), method="Nelder-Mead", options={"maxiter": 4000}).fun
+    assert ours <= other * (1 + 1e-6)
+
+
+def test_the_interval_covers_nine_of_ten_new_networks():
+    random = np.random.default_rng(3)
+    covered = []
+    for _ in range(200):
+        low, high = conformal_interval(np.exp(random.standard_t(4, 120) * 0.05))
+        factors = np.exp(-random.standard_t(4, 50) * 0.05)
+        covered.append(np.mean((factors >= low) & (factors <= high)))
+    assert 0.88 <= np.mean(covered) <= 0.95
+
+
+def test_plans_are_the_same_for_a_seed_and_cover_the_range():
+    assert planning.draw(50, seed=1) == planning.draw(50, seed=1) != planning.draw(50, seed=2)
+    drawn = planning.draw(400, seed=1)
+    assert {case.shape for case in drawn} >= set(planning.SHAPES)
+    assert {len(case.widths) for case in drawn} == set(range(2, 21))
+    assert all(32 <= case.batch_size <= 1024 and 2 <= case.input_dim <= 784 for case in drawn)
+
+
+def test_a_plan_keeps_to_its_budget():
+    speed = planning.Speed(layer_s=6e-5, operation_s=2e-11)
+    for budget_s in (15.0, 60.0, 300.0):
+        plan = planning.plan(budget_s, 3, speed)
+        assert sum(speed.run_s(case) for case in plan) <= budget_s / 3
+        assert len(plan) > 20
+
+
+def write_log(path, timings=3):
+    plan = tuple(planning.draw(2, seed=1))
+    log = MeasurementLog.create(path, {"dtype": "float32"}, plan)
+    for index in range(timings):
+        log.add(Timing(index % 2, index // 2, 1e-3 + index, 10, 0.0, None))
+    log.close()
+    return plan
+
+
+def test_measurements_read_back_as_written(tmp_path):
+    path = tmp_path / "m.jsonl"
+    plan = write_log(path)
+    found = read_measurements(path)
+    assert found.plan == plan
+    assert [timing.step_s for timing in found.timings] == [1e-3, 1.001, 2.001]
+    assert not found.finished
+    log = MeasurementLog.resume(path)
+    log.finish()
+    log.close()
+    assert read_measurements(path).finished
+
+
+@given(cut=st.integers(0, 10_000))
+def test_a_file_cut_anywhere_loses_at_most_one_timing(cut, tmp_path_factory):
+    path = tmp_path_factory.mktemp("cut") / "m.jsonl"
+    write_log(path)
+    whole = path.read_bytes()
+    header = whole.index(b"\n") + 1
+    cut = header + cut % (len(whole) - header + 1)
+    path.write_bytes(whole[:cut])
+    complete = whole[header:cut].count(b"\n")
+    assert complete <= len(read_measurements(path).timings) <= complete + 1
+    log = MeasurementLog.resume(path)
+    log.add(Timing(1, 5, 9.0, 1, None, None))
+    log.close()
+    assert read_measurements(path).timings[-1].step_s == 9.0
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "no measurement file"),
+        (b"\x00\xff" * 50, "no measurement file"),
+        (b'{"format": "sizer.measurements/9"}\n', "this version reads"),
+        (b'{"format": "sizer.measurements/1"}\n', "damaged"),
+        (b'{"format": "sizer.measurements/1", "settings": {}, "plan": []}\n{"other": 1}\n', "damaged"),
+    ],
+)
+def test_a_file_that_is_none_is_named(tmp_path, content, said):
+    path = tmp_path / "m.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(MeasurementError, match=said):
+        read_measurements(path)
+
+
+def test_the_probe_finds_the_edge_of_a_made_up_cache():
+    """5 ns while the table fits 6 MiB, then misses at 25 ns in proportion."""
+    times = [
+        AccessTime(size, 5e-9 + 20e-9 * max(0.0, 1 - 6 * MIB / size))
+        for size in (round(64 * KIB * 2 ** (step / 2)) for step in range(23))
+    ]
+    found = effective_last_level_bytes(times, MIB, 260 * MIB)
+    assert 4 * MIB <= found <= 13 * MIB
+    assert effective_last_level_bytes(times, MIB, 3 * MIB) == 3 * MIB
+    flat = [replace_time(time) for time in times]
+    assert effective_last_level_bytes(flat, MIB, 260 * MIB) is None
+
+
+def replace_time(time):
+    return time._replace(access_s=5e-9)
+
+
+SCRIPT = """
+import sys
+from sizer.calibrating import calibration
+calibration.MIN_NETWORKS = 8
+record = calibration.calibrate(calibration.Settings(budget_s=12.0))
+print(record.networks)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_calibration_resumes_and_its_profile_is_used(isolated_user, small_cpu):
+    measurements = isolated_user / "data" / "sizer" / "measurements" / "cpu.jsonl"
+    for _ in range(3):
+        process = subprocess.Popen([sys.executable, "-c", SCRIPT])
+        _wait_for(lambda: measurements.exists() and measurements.read_bytes().count(b"\n") > 4, process)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        before = read_measurements(measurements)
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False, timeout=200)
+    assert done.returncode == 0, done.stderr
+    after = read_measurements(measurements)
+    assert after.timings[: len(before.timings)] == before.timings
+    assert after.finished
+
+    import sizer
+
+    record = sizer.recommend(input_dim=20, depth=4)
+    assert (record.coefficients.source, record.coefficients.label) == ("calibrated", "calibrated")
+    assert record.best.time_per_datum_s > 0
+
+
+def _wait_for(condition, process):
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_two_calibrations_at_once_are_refused(isolated_user):
+    from sizer.calibrating.calibration import Settings, _only_one, calibrate
+
+    with _only_one(), pytest.raises(MeasurementError, match="another calibration is running"):
+        calibrate(Settings(budget_s=15.0))
+
+
+def test_bad_settings_say_what_is_needed():
+    from sizer.calibrating.calibration import Settings, calibrate
+
+    with pytest.raises(UsageError, match="give 12 s or more"):
+        calibrate(Settings(budget_s=1.0))
+    with pytest.raises(UsageError, match="give 1 to"):
+        calibrate(Settings(threads=4096))
+    with pytest.raises(UsageError, match="no device 'cuda:7'"):
+        calibrate(Settings(device="cuda:7"))
+
+
+def profile_for(device, **changes):
+    from sizer.calibrating.fitting import Fit
+    from sizer.calibrating.measurements import Measurements
+    from sizer.calibrating.result import profile_record
+    from sizer.profiles import save
+
+    now = identity(device, default_threads(device)) | changes
+    settings = {
+        "identity": now,
+        "date": changes.pop("date", "2126-01-01T00:00:00+00:00"),
+        "dtype": "float32",
+        "optimizer": "adam",
+    }
+    found = Fit({"pass": 1e-4, "operation": 1e-11}, np.array([1.0, 1.1, 0.9]), (0.9, 1.1))
+    save(profile_record(Measurements(settings, (), ()), device, {"time": found}, 0.01, 3))
+
+
+def test_a_calibration_is_used_only_where_it_was_made(small_cpu):
+    assert calibration_of(small_cpu).profile is None
+    profile_for(small_cpu)
+    assert calibration_of(small_cpu).profile.name == profile_name(small_cpu)
+    for changes, said in (
+        ({"threads": 64}, "threads 64"),
+        ({"torch": "1.0"}, "torch 1.0"),
+        ({"units": 99}, "other hardware"),
+    ):
+        profile_for(small_cpu, **changes)
+        found = calibration_of(small_cpu)
+        assert found.profile is None
+        assert said in found.not_used
+    profile_for(small_cpu)
+    fewer = replace(small_cpu, levels=small_cpu.levels[1:])
+    assert calibration_of(fewer).profile is None
+
+
+def test_a_profile_keeps_effective_capacities(small_cpu):
+    from sizer.calibrated import with_effective_levels
+
+    shrunk = replace(
+        small_cpu,
+        levels=tuple(
+            replace(level, effective_bytes=5 * MIB) if level.name == "L3" else level for level in small_cpu.levels
+        ),
+    )
+    profile_for(shrunk)
+    effective = with_effective_levels(small_cpu, calibration_of(small_cpu).profile)
+    assert [level.effective_bytes for level in effective.levels] == [None, None, 5 * MIB, None]
+
+
+def test_a_real_run_times_a_real_step():
+    from sizer.calibrating.timing import Case, time_run
+    from sizer.models.topology import Topology
+
+    small = time_run(Case(Topology("rectangle", 4, (4, 1)), Training(32)), 0.05)
+    large = time_run(Case(Topology("rectangle", 256, (512, 512, 1)), Training(256)), 0.05)
+    assert 0 < small.step_s < large.step_s
+    assert small.steps >= 5
+    assert small.disturbed is None or math.isfinite(small.disturbed)
+    assert small.energy is None
+    assert os.path.exists("/proc/stat") == (small.disturbed is not None)  # noqa: PTH110
+    assert json.dumps(PlannedCase("rectangle", 4, (4, 1), 32)._asdict())
