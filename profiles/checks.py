@@ -51,8 +51,9 @@ class InvalidError(ValueError):
 
 def shown(value: object) -> str:
     """A value as an error message shows it: quoted, on one line, cut when it is long."""
-    scalar = value is None or isinstance(value, (str, int, float))
-    quoted = ascii(value) if scalar else {dict: "a JSON object", list: "a JSON list"}.get(type(value), "no JSON value")
+    if isinstance(value, (dict, list)):
+        return "a JSON object" if isinstance(value, dict) else "a JSON list"
+    quoted = ascii(value) if value is None or isinstance(value, (str, int, float)) else "no JSON value"
     return quoted if len(quoted) <= _SHOWN_LIMIT else f"{quoted[: _SHOWN_LIMIT - 3]}..."
 
 

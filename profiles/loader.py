@@ -172,8 +172,14 @@ def _describes(path: Path, name: str, device_words: str, kind: str) -> bool:
 
 
 def _unknown(name: str, known: tuple[str, ...]) -> str:
-    from difflib import get_close_matches
-
-    close = get_close_matches(name.lower()[:80], known, n=3)
+    close = _close(name.strip().lower()[:80], sorted(known))
     hint = f"did you mean {' or '.join(close)}? " if close else ""
     return f"no profile is named {shown(name)}; {hint}`sizer profiles list` shows them all"
+
+
+def _close(name: str, known: list[str]) -> list[str]:
+    """Up to three names that a text may stand for: those that it is a part of (``h100``), else similar ones."""
+    from difflib import get_close_matches
+
+    longer = [candidate for candidate in known if name and name in candidate]
+    return (longer or get_close_matches(name, known, cutoff=0.75))[:3]
