@@ -44,7 +44,7 @@ def recommend(request: Request, device: Device, coefficients: Coefficients) -> R
     sweeps = [price(sweep(family, hierarchy), coefficients) for family in families(request)]
     best_cost = _best_cost(sweeps)
     within = [apply_limits(priced, request, coefficients.quantity) for priced in sweeps]
-    picks = sorted(_picks(within, request), key=lambda pick: float(pick.priced.to_loss[pick.position]))
+    picks = sorted(_distinct(_picks(within, request)), key=lambda pick: float(pick.priced.to_loss[pick.position]))
     context = _Context(request, coefficients, best_cost)
     candidates = tuple(
         replace(context.candidate(pick), rank=rank) for rank, pick in enumerate(picks[: request.top], start=1)
@@ -101,6 +101,18 @@ def _picks(sweeps: list[PricedSweep], request: Request) -> Iterator[_Pick]:
                 if index is not None and index not in anchors:
                     anchors[index] = Anchor(name, level, float(priced.windows[name, level].fill[index]))
         yield from (_Pick(priced, index, anchor) for index, anchor in anchors.items())
+
+
+def _distinct(picks: Iterator[_Pick]) -> Iterator[_Pick]:
+    """Each network once, under the first shape asked for: at depth 2 all shapes are the same network."""
+    seen = set()
+    for pick in picks:
+        swept = pick.priced.sweep
+        additions = int(swept.networks.additions[pick.position])
+        key = swept.family.training.batch_size, _widths(swept, pick.position), additions
+        if key not in seen:
+            seen.add(key)
+            yield pick
 
 
 def _cheapest(priced: PricedSweep, window: Window) -> int | None:

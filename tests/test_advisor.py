@@ -131,6 +131,13 @@ def test_hybrid_cores_size_by_the_first_kind(small_cpu, time_coefficients):
     assert [c.widths for c in plain.candidates] == [c.widths for c in mixed.candidates]
 
 
+def test_a_network_that_several_shapes_share_is_listed_once(small_cpu, time_coefficients):
+    record = recommend(Request(50, (2,), shape=SHAPES, top=50), small_cpu, time_coefficients)
+    widths = [candidate.widths for candidate in record.candidates]
+    assert len(widths) == len(set(widths))
+    assert {candidate.shape for candidate in record.candidates} == {SHAPES[0]}
+
+
 def test_without_coefficients_operations_give_the_order(small_cpu):
     record = recommend(Request(784, (6,)), small_cpu, NO_COEFFICIENTS)
     assert record.coefficients.source == "none"

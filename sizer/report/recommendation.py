@@ -20,11 +20,7 @@ if TYPE_CHECKING:
 def renderables(record: Recommendation, console: Console) -> Iterator[RenderableType]:
     """Device, table of candidates with reasons, optimum, and the curve with the cache edges."""
     yield from _heading(record)
-    if record.candidates:
-        yield _candidate_table(record)
-        yield Text()
-        for candidate in record.candidates:
-            yield hanging(f"{candidate.rank:>2}  ", candidate.why, console.width)
+    yield from _candidates(record, console)
     yield hanging(" *  ", _optimum_line(record), console.width)
     if record.largest is not None:
         yield hanging(
@@ -51,6 +47,26 @@ def _heading(record: Recommendation) -> Iterator[RenderableType]:
 
 def _listed(values: tuple[int, ...]) -> str:
     return " ".join(map(str, values))
+
+
+def _candidates(record: Recommendation, console: Console) -> Iterator[RenderableType]:
+    """A table and the reasons below it; in a terminal too narrow for the table, its cells before each reason."""
+    table = _candidate_table(record)
+    unfolded = console.measure(table, options=console.options.update_width(1000)).maximum
+    wide = bool(record.candidates) and unfolded <= console.width
+    if wide:
+        yield table
+        yield Text()
+    for candidate in record.candidates:
+        told = "" if wide else f"{', '.join(filter(None, _told(record, candidate)))}; "
+        yield hanging(f"{candidate.rank:>2}  ", told + candidate.why, console.width)
+
+
+def _told(record: Recommendation, candidate: Candidate) -> Iterator[str]:
+    """What the table would have said, for a terminal too narrow for it."""
+    _, *cells = _cells(record, candidate)
+    yield from cells[:-1]
+    yield f"cost to loss {cells[-1]}"
 
 
 def _candidate_table(record: Recommendation) -> Table:
