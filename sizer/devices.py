@@ -15,8 +15,12 @@ from sizer.profiles import Profile
 
 NO_COEFFICIENTS = Coefficients("none", "estimated", "time", basis="no coefficients for this kind of device")
 
-#: Shipped profiles with cost coefficients, by kind of device: they stand in for a machine that is in no profile.
-STAND_INS = {"cpu": ("butter-e-cpu",), "cuda": ("butter-e-gpu",)}
+#: Shipped profiles of which the nearest stands in, by kind of device, for a machine that is in no profile. All predict
+#: time: the study's joules are those of whole nodes of its own.
+STAND_INS = {
+    "cpu": ("x86-vm-2cpu",),
+    "cuda": ("nvidia-t4", "nvidia-l4", "nvidia-rtx-3090", "nvidia-rtx-4090", "nvidia-a100-40gb", "nvidia-h100-sxm"),
+}
 
 #: Factors of the 90 % interval when another machine's coefficients stand in: machines of a kind differ this much.
 _BORROWED_INTERVAL = (0.25, 4.0)
@@ -38,7 +42,7 @@ def choose(name: str | None, dtype: str = "float32") -> Chosen:
     if name is None or _is_device_id(name):
         return _of_detected(detected(name), dtype)
     profile = profiles.load(name)
-    return Chosen(profile.device, _of_profile(profile, dtype) or _nearest(profile.device))
+    return Chosen(profile.device, _of_profile(profile, dtype) or _nearest(profile.device, dtype))
 
 
 def _is_device_id(name: str) -> bool:
@@ -75,7 +79,7 @@ def _of_detected(device: Device, dtype: str) -> Chosen:
         device = device.with_warning(found.not_used)
     profile = profiles.matching(device.name, device.kind)
     estimate = None if profile is None else _of_profile(profile, dtype)
-    return Chosen(device, _as_estimate(estimate) if estimate is not None else _nearest(device))
+    return Chosen(device, _as_estimate(estimate) if estimate is not None else _nearest(device, dtype))
 
 
 def _for_dtype(coefficients: Coefficients, dtype: str) -> Coefficients:
@@ -98,13 +102,15 @@ def _of_profile(profile: Profile, dtype: str) -> Coefficients | None:
     return from_datasheet(profile.kind, peak.value, bandwidths, profile.name, dtype)
 
 
-def _nearest(device: Device) -> Coefficients:
+def _nearest(device: Device, dtype: str) -> Coefficients:
     """Coefficients of the shipped machine nearest in kind and then in units."""
     stand_ins = [profiles.load(name) for name in STAND_INS.get(device.kind, ())]
-    priced = [(profile, profile.coefficients) for profile in stand_ins if profile.coefficients is not None]
-    if not priced:
+    if not stand_ins:
         return NO_COEFFICIENTS
-    nearest, found = min(priced, key=lambda pair: _distance(pair[0], device))
+    nearest = min(stand_ins, key=lambda profile: _distance(profile, device))
+    found = _of_profile(nearest, dtype)
+    if found is None:
+        return NO_COEFFICIENTS
     basis = f"borrowed from profile {nearest.name} ({nearest.title})"
     return replace(_as_estimate(found), interval=_BORROWED_INTERVAL, basis=basis)
 

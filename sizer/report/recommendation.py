@@ -58,15 +58,27 @@ def _candidates(record: Recommendation, console: Console) -> Iterator[Renderable
         yield table
         yield Text()
     for candidate in record.candidates:
-        told = "" if wide else f"{', '.join(filter(None, _told(record, candidate)))}; "
+        told = "" if wide else f"{', '.join(_told(record, candidate))}; "
         yield hanging(f"{candidate.rank:>2}  ", told + candidate.why, console.width)
 
 
 def _told(record: Recommendation, candidate: Candidate) -> Iterator[str]:
     """What the table would have said, for a terminal too narrow for it."""
-    _, *cells = _cells(record, candidate)
-    yield from cells[:-1]
-    yield f"cost to loss {cells[-1]}"
+    request = record.request
+    if len(request.shape) > 1:
+        yield candidate.shape
+    if len(request.depth) > 1:
+        yield f"depth {candidate.depth}"
+    if len(request.batch_size) > 1:
+        yield f"batch {candidate.batch_size}"
+    yield f"{format_widths(candidate.widths)}"
+    yield f"{format_count(candidate.num_free_parameters)} parameters"
+    if record.coefficients.source != "none":
+        yield f"{cost_text(candidate.energy_per_datum_j, candidate.time_per_datum_s)} a datum"
+        if request.observations is not None:
+            yield f"{cost_text(candidate.energy_per_epoch_j, candidate.time_per_epoch_s)} an epoch"
+    if candidate.relative_cost_to_loss is not None:
+        yield f"cost to loss {candidate.relative_cost_to_loss:.3g}x"
 
 
 def _candidate_table(record: Recommendation) -> Table:
