@@ -13,7 +13,7 @@ from torch import nn
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
-#: Where a module keeps its hooks. The user's are dropped from the copy: they may log, count or store what they are shown.
+#: Where a module keeps its hooks. The user's are dropped from the copy: they may log or store what they are shown.
 _HOOKS = (
     "_forward_hooks",
     "_forward_pre_hooks",
@@ -77,8 +77,9 @@ class ModuleCopier:
     def _module(self, original: nn.Module) -> nn.Module:
         compiled = original.__dict__.get("_modules", {}).get("_orig_mod")
         if compiled is not None:  # torch.compile's wrapper: its forward would compile the copy
-            return self.module(compiled)
-        copied = original.__class__.__new__(original.__class__)
+            inside: nn.Module = self.module(compiled)
+            return inside
+        copied: nn.Module = original.__class__.__new__(original.__class__)
         self._copies[id(original)] = copied  # first, since a module's attributes may refer back to it
         for name, value in original.__dict__.items():
             if name == "_forward_pre_hooks":

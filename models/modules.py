@@ -47,11 +47,12 @@ class ResidualLayer(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the sum of x and the layer's output."""
-        return x + torch.as_tensor(self.after(self.linear(x)))
+        layer_output: torch.Tensor = self.after(self.linear(x))
+        return x + layer_output
 
 
 class DenseNetwork(nn.Sequential):
-    """A fully connected network in the order of its layers; ``shape`` is the topology's, which widths alone do not tell."""
+    """A fully connected network in the order of its layers; ``shape`` is the topology's."""
 
     def __init__(self, shape: str | None, *layers: nn.Module) -> None:
         super().__init__(*layers)

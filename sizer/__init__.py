@@ -56,9 +56,9 @@ def recommend(
     ``dtype``, ``optimizer``, ``observations``, ``device``, ``top``, ``purpose``, ``max_bytes``, ``max_time`` (s),
     ``max_energy`` (J). Raises UsageError for a value out of range and UnreachableError when no network fits.
     """
+    from sizer.advisor import recommend as recommend_for
     from sizer.devices import choose
     from sizer.request import Request, parse_depths, parse_shapes
-    from sizer.advisor import recommend as recommend_for
 
     request = Request(
         input_dim=input_dim,
@@ -112,12 +112,13 @@ def inspect(
 ) -> Inspection | ModuleInspection:
     """Working sets, operations and predicted cost of a step of networks, or of any PyTorch module.
 
-    Networks are topologies or text such as ``"784-512-512-10"``. A module takes an ``example_input`` (a tensor, a tuple of
-    them, a dictionary of keyword arguments; meta tensors will do) or a batch size, which is enough where its first layer
-    is a Linear; it is neither run nor allocated. ``optimizer`` is a name or one of torch's optimizers, ``loss`` a name
-    (``"mse"``, ``"cross_entropy"``), a loss module or a function of the output; without it the backward pass starts from
-    the output. ``dtype="mixed"`` inspects the module under autocast in bfloat16. Defaults: batch 256, float32 (a module's
-    own type), Adam. Raises UsageError for a value out of range or a module that cannot be inspected.
+    Networks are topologies or text such as ``"784-512-512-10"``. A module takes an ``example_input`` (a tensor, a tuple
+    of them, a dictionary of keyword arguments; meta tensors will do) or a batch size, which is enough where its first
+    layer is a Linear; it is neither run nor allocated. ``optimizer`` is a name or one of torch's optimizers, ``loss`` a
+    name (``"mse"``, ``"cross_entropy"``), a loss module or a function of the output; without it the backward pass
+    starts from the output. ``dtype="mixed"`` inspects the module under autocast in bfloat16. Defaults: batch 256,
+    float32 (a module's own type), Adam. Raises UsageError for a value out of range or a module that cannot be
+    inspected.
     """
     from sizer.devices import choose
     from sizer.inspection import inspect_topologies, parse_mlp

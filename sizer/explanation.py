@@ -92,7 +92,10 @@ def _prices(record: Recommendation, candidate: Candidate) -> Iterator[str]:
 
 
 def _counts(record: Recommendation, candidate: Candidate) -> Mapping[str, float]:
-    return {name: float(count[0]) for name, count in row_of(_priced_at(record, candidate).sweep, record.coefficients).items()}
+    return {
+        name: float(count[0])
+        for name, count in row_of(_priced_at(record, candidate).sweep, record.coefficients).items()
+    }
 
 
 def _priced_at(record: Recommendation, candidate: Candidate) -> PricedSweep:

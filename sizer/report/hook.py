@@ -18,7 +18,8 @@ def _lines(record: ModuleInspection) -> Iterator[str]:
     settings = f"batch {record.batch_size}, {record.dtype}, {record.optimizer}"
     if record.optimizer_implementation is not None:
         settings += f" ({record.optimizer_implementation})"
-    yield f"{record.module}{widths}, {format_count(record.num_parameters)} parameters, {settings}, on {record.device.id}"
+    parameters = f"{format_count(record.num_parameters)} parameters"
+    yield f"{record.module}{widths}, {parameters}, {settings}, on {record.device.id}"
     placed = [
         f"{name} {format_bytes(found.bytes)} in {found.level or 'no level'}"
         for name, found in record.working_sets.items()
@@ -62,8 +63,12 @@ def advice_text(advice: Advice) -> str:
 
 def measured_text(record: ModuleInspection, measured_s: float, steps: int) -> str:
     """Measured beside predicted. A step is from one optimizer step to the next, so data loading is in it."""
-    line = f"sizer: measured {format_quantity(measured_s, 's')} a step (20th percentile of {steps}, data loading included)"
+    line = (
+        f"sizer: measured {format_quantity(measured_s, 's')} a step (20th percentile of {steps}, data loading included)"
+    )
     if record.time_per_step_s is None:
         return f"{line}; no predicted time to compare with"
     predicted = format_quantity(record.time_per_step_s, "s")
-    return f"{line}; predicted {predicted}, {record.label}: {measured_s / record.time_per_step_s:.2f} times the prediction"
+    return (
+        f"{line}; predicted {predicted}, {record.label}: {measured_s / record.time_per_step_s:.2f} times the prediction"
+    )

@@ -1,0 +1,197 @@
+"""What the hook costs a training: once, and on every step after; beside the per-step cost of zeus and codecarbon.
+
+    python benchmarks/hook.py [--steps 2000] [--json FILE]
+
+A 6-layer network (784-512x5-10, batch 32 so that a step is short and a cost would show). *Once* is the time that
+`sizer.watch()` adds in the process: what the hook's own functions take, import included in the first figure. *After* is
+the median ratio of step times with a finished hook to those without any, in blocks that alternate. zeus and codecarbon
+are measured around each step as their documentation shows, and left out where they are not installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import itertools
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+WIDTHS = (784, 512, 512, 512, 512, 512, 10)
+BATCH = 32
+BLOCK = 50
+
+
+def network() -> nn.Sequential:
+    """The 6-layer network."""
+    layers = [part for pair in itertools.pairwise(WIDTHS) for part in (nn.Linear(*pair), nn.ReLU())]
+    return nn.Sequential(*layers[:-1])
+
+
+class Training:
+    """A training whose steps can be run one at a time."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        self.model = network()
+        self.optimizer = torch.optim.Adam(self.model.parameters(), fused=True)
+        self.inputs, self.targets = torch.randn(BATCH, WIDTHS[0]), torch.randn(BATCH, WIDTHS[-1])
+
+    def step(self) -> None:
+        """One step."""
+        self.optimizer.zero_grad(set_to_none=True)
+        nn.functional.mse_loss(self.model(self.inputs), self.targets).backward()
+        self.optimizer.step()
+
+    def block(self, around: Callable[[Callable[[], None]], None] = lambda step: step()) -> list[float]:
+        """Times of a block of steps, s."""
+        times = []
+        for _ in range(BLOCK):
+            started = time.perf_counter()
+            around(self.step)
+            times.append(time.perf_counter() - started)
+        return times
+
+
+def hook_time_s() -> float:
+    """Time spent in the hook's own functions from the start of the watch to its end, s."""
+    from sizer.watching import Watch
+
+    spent = 0.0
+    originals = {name: getattr(Watch, name) for name in ("start", "_note", "_patch", "_first_step", "stop")}
+    depth = 0
+
+    def timed(original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            nonlocal spent, depth
+            started, depth = time.perf_counter(), depth + 1
+            try:
+                return original(*args, **kwargs)
+            finally:
+                depth -= 1
+                if depth == 0:
+                    spent += time.perf_counter() - started
+
+        return call
+
+    for name, original in originals.items():
+        setattr(Watch, name, timed(original))
+    try:
+        training = Training()
+        with contextlib.redirect_stderr(io.StringIO()), Watch() as watch:
+            for _ in range(3):
+                training.step()
+        assert watch.trained
+    finally:
+        for name, original in originals.items():
+            setattr(Watch, name, original)
+    return spent
+
+
+def ratio_after(steps: int) -> tuple[float, float]:
+    """Step time with a finished hook over that without, both as medians; and the same for two trainings without."""
+    from sizer.watching import Watch
+
+    plain, other, hooked = Training(), Training(), Training()
+    with contextlib.redirect_stderr(io.StringIO()), Watch():
+        hooked.step()
+    times: dict[str, list[float]] = {"plain": [], "other": [], "hooked": []}
+    trainings = {"plain": plain, "other": other, "hooked": hooked}
+    for training in trainings.values():
+        training.block()
+    for block in range(steps // BLOCK):
+        names = list(trainings)[block % 3 :] + list(trainings)[: block % 3]
+        for name in names:
+            times[name] += trainings[name].block()
+    base = statistics.median(times["plain"])
+    return statistics.median(times["hooked"]) / base, statistics.median(times["other"]) / base
+
+
+def beside(name: str, steps: int) -> float | None:
+    """Cost of a step under another tool's measurement, s; None where it is not installed or cannot measure here."""
+    try:
+        around = {"zeus": _zeus, "codecarbon": _codecarbon}[name]()
+    except Exception as error:  # each tool refuses a machine without a meter in its own way
+        print(f"{name}: {type(error).__name__}: {str(error)[:100]}", file=sys.stderr)
+        return None
+    training = Training()
+    training.block()
+    plain, measured = [], []
+    for _ in range(max(1, steps // BLOCK)):
+        plain += training.block()
+        measured += training.block(around)
+    return statistics.median(measured) - statistics.median(plain)
+
+
+def _zeus() -> Callable[[Callable[[], None]], None]:
+    from zeus.monitor import ZeusMonitor
+
+    monitor = ZeusMonitor(gpu_indices=[])
+
+    def around(step: Callable[[], None]) -> None:
+        monitor.begin_window("step")
+        step()
+        monitor.end_window("step")
+
+    return around
+
+
+def _codecarbon() -> Callable[[Callable[[], None]], None]:
+    from codecarbon import OfflineEmissionsTracker
+
+    tracker = OfflineEmissionsTracker(
+        country_iso_code="USA", save_to_file=False, log_level="critical", measure_power_secs=3600
+    )
+    tracker.start()
+
+    def around(step: Callable[[], None]) -> None:
+        tracker.start_task("step")
+        step()
+        tracker.stop_task("step")
+
+    tracker.stop_task() if tracker._active_task else None
+    return around
+
+
+def first_time_s() -> float:
+    """The hook's own time in a fresh process, imports of sizer included, s."""
+    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import hook; print(hook.hook_time_s())"
+    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    after, floor = ratio_after(options.steps)
+    result = {
+        "first_in_process_ms": 1e3 * statistics.median(first_time_s() for _ in range(5)),
+        "again_ms": 1e3 * statistics.median(hook_time_s() for _ in range(10)),
+        "ratio_after": after,
+        "ratio_of_two_without": floor,
+        "zeus_ms_per_step": _in_ms(beside("zeus", options.steps // 10)),
+        "codecarbon_ms_per_step": _in_ms(beside("codecarbon", options.steps // 40)),
+    }
+    for name, value in result.items():
+        print(f"{name}: {'not measured' if value is None else f'{value:.4g}'}")
+    if options.json is not None:
+        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+def _in_ms(value_s: float | None) -> float | None:
+    return None if value_s is None else 1e3 * value_s
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""`sizer run`: a training script as it is, with one report when its first step has shown what it trains."""
+
+from __future__ import annotations
+
+import click
+
+#: Steps that --measure times: enough for a quiet value, few enough to be over soon.
+MEASURED_STEPS = 30
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option("-m", "module", is_flag=True, help="SCRIPT is a module's name, as for python -m.")
+@click.option("--measure", is_flag=True, help=f"Time {MEASURED_STEPS} steps and show measured beside predicted.")
+@click.option("--json-file", type=click.Path(dir_okay=False), metavar="FILE", help="Write the record as JSON.")
+@click.option("--quiet", is_flag=True, help="Print no report.")
+@click.argument("script")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def run(
+    module: bool, measure: bool, json_file: str | None, quiet: bool, script: str, arguments: tuple[str, ...]
+) -> None:
+    """Run a training script and advise on its model once, on standard error. The training itself is not changed.
+
+    Output, exit code and interrupts are the script's. SIZER=off in the environment turns the advice off.
+
+    \b
+    sizer run train.py --epochs 10
+    sizer run --measure --json-file advice.json -m package.train
+    torchrun --nproc-per-node 2 -m sizer run train.py
+    """
+    from sizer.script import load_module, load_script, run_program
+    from sizer.torch_import import when_torch_is_imported
+    from sizer.watching import Watch, is_off
+
+    program = load_module(script) if module else load_script(script)
+    watch = Watch(json_file=json_file, quiet=quiet, measure=MEASURED_STEPS if measure else 0)
+    if not is_off():
+        when_torch_is_imported(watch.start)
+    try:
+        run_program(program, list(arguments))
+    except SystemExit as leaving:
+        if leaving.code in (None, 0):
+            watch.say_if_nothing_trained()
+        raise
+    finally:
+        watch.stop()

@@ -1,0 +1,74 @@
+"""What cannot be inspected, each with one line that says why and what to do."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from sizer.errors import UsageError
+
+
+def check_module(module: nn.Module) -> None:
+    """Raises UsageError for a module that is scripted, quantised, lazy, without parameters or on several devices."""
+    kind = type(module).__name__
+    if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
+        raise UsageError(
+            f"{kind} is scripted (TorchScript), so its Python forward is gone; inspect the module before scripting"
+        )
+    lazy = [name for name, tensor in _tensors(module) if is_lazy(tensor)]
+    if lazy:
+        raise UsageError(
+            f"{kind} has lazy layers without sizes yet ({lazy[0]} and {len(lazy) - 1} more); run it on a batch first"
+        )
+    quantised = next((name for name, part in module.named_modules() if _is_quantised(part)), None)
+    if quantised is not None:
+        raise UsageError(
+            f"{kind} is quantised (at {quantised or 'its root'}) and cannot train; inspect the float module instead"
+        )
+    if not any(True for _ in module.parameters()):
+        raise UsageError(f"{kind} has no parameters, so there is nothing to train or to size")
+    devices = sorted({str(tensor.device) for _, tensor in _tensors(module)})
+    if len(devices) > 1:
+        raise UsageError(
+            f"{kind} lies on several devices ({', '.join(devices)}); move it to one, or inspect each part alone"
+        )
+
+
+def _tensors(module: nn.Module) -> list[tuple[str, torch.Tensor]]:
+    return [*module.named_parameters(), *module.named_buffers()]
+
+
+def _is_quantised(part: nn.Module) -> bool:
+    own = [*part._parameters.values(), *part._buffers.values()]
+    return ".quantized." in f"{type(part).__module__}." or any(
+        tensor is not None and tensor.is_quantized for tensor in own
+    )
+
+
+def check_trainable(module: nn.Module) -> None:
+    """Raises UsageError when every parameter is frozen."""
+    if not any(parameter.requires_grad for parameter in module.parameters()):
+        raise UsageError(
+            f"every parameter of {type(module).__name__} is frozen (requires_grad=False): nothing would train"
+        )
+
+
+def expectation(module: nn.Module, name: str) -> str:
+    """What a layer expects of its input, for the message about one that does not fit."""
+    layer = dict(module.named_modules()).get(name)
+    where = f"layer {name!r} ({type(layer).__name__})" if name else type(module).__name__
+    if isinstance(layer, nn.Linear):
+        return f"{where} expected a last dimension of {layer.in_features}"
+    if isinstance(layer, nn.modules.conv._ConvNd):
+        dimensions = len(layer.kernel_size) + 2
+        return f"{where} expected {layer.in_channels} channels in dimension 1 of {dimensions} dimensions"
+    if isinstance(layer, nn.Embedding):
+        return f"{where} expected whole numbers (int64)"
+    if isinstance(layer, nn.modules.batchnorm._NormBase):
+        return f"{where} expected {layer.num_features} channels in dimension 1"
+    if isinstance(layer, nn.LayerNorm):
+        return f"{where} expected trailing dimensions {tuple(layer.normalized_shape)}"
+    if isinstance(layer, nn.RNNBase):
+        return f"{where} expected a last dimension of {layer.input_size}"
+    return f"{where} refused its input"

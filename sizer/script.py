@@ -1,0 +1,106 @@
+"""Running a user's script or module as ``__main__``, as python itself would: arguments, path, exit code, traceback."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import signal
+import sys
+import types
+from importlib.abc import InspectLoader
+from pathlib import Path
+from types import CodeType
+from typing import Any, NoReturn
+
+from sizer.errors import UsageError
+
+
+class Program:
+    """A script or module, found and compiled but not yet run."""
+
+    def __init__(self, code: CodeType, file: str, path: str, module: types.ModuleType) -> None:
+        self.code, self.file, self.path, self.module = code, file, path, module
+
+
+def load_script(path: str) -> Program:
+    """The program of a script file. Raises UsageError when there is none; a script's SyntaxError is its own."""
+    file = Path(path)
+    if file.is_dir():
+        raise UsageError(f"{path} is a folder; expected a Python script, or -m MODULE")
+    try:
+        source = file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read the script {path}: {error.strerror or error}") from None
+    module = types.ModuleType("__main__")
+    module.__file__ = str(file.absolute())
+    return Program(_compiled(source, module.__file__), path, str(file.resolve().parent), module)
+
+
+def load_module(name: str) -> Program:
+    """The program of a module, or of a package's ``__main__``. Raises UsageError when there is none."""
+    if not getattr(sys.flags, "safe_path", False):
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.submodule_search_locations is not None:
+            spec = importlib.util.find_spec(f"{name}.__main__")
+    except (ImportError, ValueError) as error:
+        raise UsageError(f"cannot find the module {name}: {error}") from None
+    loader = getattr(spec, "loader", None)
+    code: CodeType | None = None
+    if spec is not None and isinstance(loader, InspectLoader):
+        code = loader.get_code(spec.name)
+    if spec is None or code is None:
+        raise UsageError(f"there is no module {name} that can be run; expected one that `python -m {name}` runs")
+    module = types.ModuleType("__main__")
+    module.__spec__, module.__loader__, module.__package__ = spec, loader, spec.parent
+    module.__file__ = spec.origin
+    return Program(code, spec.origin or name, "", module)
+
+
+def _compiled(source: bytes, path: str) -> CodeType:
+    try:
+        return compile(source, path, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError):
+        end_as_python_does(sys.exc_info(), skip=2)
+
+
+def run_program(program: Program, arguments: list[str]) -> NoReturn:
+    """Run it as ``__main__`` and leave as it leaves: its exit code, its traceback, its interrupt."""
+    sys.argv = [program.file, *arguments]
+    if program.path and not getattr(sys.flags, "safe_path", False):
+        sys.path[0] = program.path
+    sys.modules["__main__"] = program.module
+    try:
+        exec(program.code, program.module.__dict__)  # noqa: S102 (this is the command's purpose)
+    except SystemExit:
+        raise
+    except BaseException:
+        end_as_python_does(sys.exc_info(), skip=1)
+    raise SystemExit(0)
+
+
+def end_as_python_does(raised: Any, skip: int) -> NoReturn:
+    """Show the traceback without our own frames and end: exit code 1, or by the interrupt's signal."""
+    kind, error, traceback = raised
+    for _ in range(skip):
+        traceback = traceback.tb_next if traceback is not None else None
+    sys.excepthook(kind, error.with_traceback(traceback), traceback)
+    if not issubclass(kind, KeyboardInterrupt):
+        raise SystemExit(1)
+    _end_by_interrupt()
+
+
+def _end_by_interrupt() -> NoReturn:
+    """As the interpreter ends after a Ctrl-C: exit functions, flushed streams, then the signal itself."""
+    import atexit
+
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    if os.name == "posix":
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    raise SystemExit(130)
