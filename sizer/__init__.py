@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from sizer.calibrating.result import Calibration
     from sizer.hardware import Machine
     from sizer.inspection import Inspection
     from sizer.models.topology import Topology
@@ -25,7 +26,16 @@ if TYPE_CHECKING:
     from sizer.recommendation import Recommendation
     from sizer.watching import Watch
 
-__all__ = ["SizerError", "__version__", "advise", "detect", "inspect", "recommend", "watch"]
+__all__ = ["SizerError", "__version__", "advise", "calibrate", "detect", "inspect", "recommend", "watch"]
+
+
+def __getattr__(name: str) -> Any:
+    """The subpackages `models` and `profiles`, imported when they are first asked for."""
+    if name in ("models", "profiles"):
+        import importlib
+
+        return importlib.import_module(f"sizer.{name}")
+    raise AttributeError(f"module 'sizer' has no attribute {name!r}")
 
 
 def detect(sysroot: str | Path | None = None, fresh: bool = False) -> Machine:
@@ -164,6 +174,26 @@ def watch(*, json_file: str | Path | None = None, quiet: bool = False) -> Watch:
 def _is_module(value: Any) -> bool:
     torch_module = sys.modules.get("torch")  # a module can only be there if torch is
     return torch_module is not None and isinstance(value, torch_module.nn.Module)
+
+
+def calibrate(
+    *,
+    device: str = "cpu",
+    budget_s: float = 60.0,
+    threads: int | None = None,
+    meter: str = "auto",
+    fresh: bool = False,
+) -> Calibration:
+    """Time short trainings on this machine for about ``budget_s`` seconds, fit what they cost, and keep the profile.
+
+    `recommend` and `inspect` use the profile by themselves. ``threads`` are PyTorch's (None: its default), ``meter`` an
+    energy meter or ``"auto"``; ``fresh`` starts anew instead of going on where an interrupted calibration stopped.
+    Raises UsageError for a budget too small to fit and MeasurementError when another calibration runs.
+    """
+    from sizer.calibrating import calibration
+
+    settings = calibration.Settings(device=device, budget_s=budget_s, threads=threads, meter=meter)
+    return calibration.calibrate(settings, fresh)
 
 
 def _several(value: Any) -> tuple[Any, ...]:

@@ -111,6 +111,14 @@ def test_importing_sizer_loads_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
+def test_subpackages_are_there_without_importing_them():
+    script = "import sizer; print(sizer.models.Topology.__name__, len(sizer.profiles.names()) > 20)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "Topology True"
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = sizer.nothing
+
+
 def test_data_files_are_installed():
     assert files("sizer.profiles").joinpath("nvidia-h200.json").is_file()
     assert files("sizer.schemas").joinpath("recommendation-1.json").is_file()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -286,6 +287,24 @@ def test_a_profile_keeps_effective_capacities(small_cpu):
     profile_for(shrunk)
     effective = with_effective_levels(small_cpu, calibration_of(small_cpu).profile)
     assert [level.effective_bytes for level in effective.levels] == [None, None, 5 * MIB, None]
+
+
+def test_a_calibration_keeps_to_its_schema_and_shows_itself(small_cpu):
+    import jsonschema
+    from rich.console import Console
+
+    from sizer.calibrating.fitting import Fit
+    from sizer.calibrating.result import Calibration
+
+    found = Fit({"pass": 1e-4, "traffic.L2": 1e-5}, np.array([1.0, 1.1, 0.9]), (0.9, 1.1))
+    record = Calibration("calibrated-cpu", small_cpu, {"time": found}, 0.2, 3, None)
+    schema = json.loads((files("sizer.schemas") / "calibration-1.json").read_text(encoding="utf-8"))
+    jsonschema.validate(json.loads(record.to_json()), schema)
+    console = Console(record=True, width=80)
+    console.print(record)
+    text = " ".join(console.export_text().split())
+    assert "cross-validated error 6.7% mean" in text
+    assert "this machine is noisy: repeated timings of a network differ by 20%" in text
 
 
 def test_a_real_run_times_a_real_step():

@@ -127,6 +127,27 @@ def test_inspect_takes_one_or_thousands():
     assert many["networks"][41]["num_free_parameters"] == 42 * 43 + 43
 
 
+@pytest.mark.parametrize(
+    ("arguments", "record"),
+    [
+        (["detect"], "machine-1"),
+        (["doctor"], "diagnosis-1"),
+        (["profiles", "list"], "profiles-1"),
+        (["profiles", "show", "butter-e-gpu"], "profiles-1"),
+    ],
+)
+def test_every_record_keeps_to_its_schema(arguments, record, capsys):
+    assert run([*arguments, "--json"]) == 0
+    assert checked(record, capsys.readouterr().out)["format"] == f"sizer.{record.replace('-', '/')}"
+
+
+def test_doctor_is_one_page_with_versions_sources_and_meters(capsys):
+    assert run(["doctor"]) == 0
+    text = capsys.readouterr().out
+    for said in ("torch 2", "/proc/meminfo", "rapl:", "nvml:", "cache:", "costs"):
+        assert said in text
+
+
 def test_a_network_that_fits_nowhere_says_so():
     done = sizer("inspect", "--mlp", "1000000-1000000-1", "--device", "butter-e-gpu", "--json")
     network = checked("inspection-1", done.stdout)["networks"][0]
