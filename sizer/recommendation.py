@@ -127,7 +127,7 @@ class Recommendation(Record):
             "candidates": plain(self.candidates),
             "optimum": plain(self.optimum),
             "largest": plain(self.largest),
-            "curve": plain(self.curve),
+            "curve": [{**point._asdict(), "widths": list(point.widths)} for point in self.curve],
             "notes": list(self.notes),
         }
 

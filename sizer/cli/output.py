@@ -25,6 +25,16 @@ def _draw_nothing(what: str, share: float) -> None:
 
 
 @contextmanager
+def busy(what: str, is_long: bool) -> Iterator[None]:
+    """A spinner on standard error while something that is long goes on; nothing without a terminal."""
+    if not is_long or not sys.stderr.isatty():
+        yield
+        return
+    with console(stderr=True).status(what):
+        yield
+
+
+@contextmanager
 def progress_bar(quiet: bool) -> Iterator[Callable[[str, float], None]]:
     """A bar on standard error with the time left; the function takes what happens and the share that is done.
 

@@ -13,6 +13,8 @@ from sizer.cli.options import DEVICE, WHOLE, Listed, flatten, training_options
 if TYPE_CHECKING:
     from sizer.recommendation import Recommendation
 
+#: From how many sweeps on an answer takes more than a second.
+_LONG = 40
 FORMATS = ("table", "json", "csv", "markdown")
 
 
@@ -102,12 +104,16 @@ def recommend(depth: tuple[str, ...], width_multiple: int | None, output: str, *
     sizer recommend --input-dim 784 --depth 6 --explain --why-not 300
     """
     import sizer
-    from sizer.request import parse_depths
+    from sizer.cli.output import busy
+    from sizer.request import parse_depths, parse_shapes
 
     reports = {name: options.pop(name) for name in ("explain", "why_not", "emit", "plot")}
     for name in ("batch_size", "shape", "levels"):
         options[name] = flatten(options[name]) or None
-    record = sizer.recommend(depth=parse_depths(depth), width_multiple=width_multiple, **options)
+    depths = parse_depths(depth)
+    sweeps = len(depths) * len(parse_shapes(options["shape"] or ())) * len(options["batch_size"] or (256,))
+    with busy(f"sweeping {sweeps} combinations of depth, shape and batch size", sweeps > _LONG):
+        record = sizer.recommend(depth=depths, width_multiple=width_multiple, **options)
     if reports["plot"] is not None:
         _plot(record, reports["plot"])
     _print(record, output, reports)
