@@ -1,0 +1,127 @@
+"""What a recommendation looks like: the text chart, the table's fallback, notebook, DataFrame, pictures."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from sizer.advisor import recommend
+from sizer.errors import UsageError
+from sizer.inspection import inspect_topologies, parse_mlp
+from sizer.report.chart import HEIGHT, chart
+from sizer.request import Request
+from sizer.training import Training
+from sizer.units import format_bytes, format_count, format_quantity, format_widths
+
+
+@pytest.fixture
+def record(small_cpu, time_coefficients):
+    return recommend(Request(784, (6,), output_dim=10, observations=60_000), small_cpu, time_coefficients)
+
+
+def shown(record, width=80, **options) -> list[str]:
+    stream = io.StringIO()
+    Console(file=stream, width=width, highlight=False, **options).print(record)
+    return [line.rstrip() for line in stream.getvalue().splitlines()]
+
+
+def test_the_table_has_a_row_a_candidate_and_a_reason_for_each(record):
+    lines = shown(record)
+    header = next(index for index, line in enumerate(lines) if line.lstrip().startswith("#"))
+    rows = lines[header + 1 : header + 1 + len(record.candidates)]
+    for candidate, row in zip(record.candidates, rows, strict=True):
+        assert row.split()[0] == str(candidate.rank)
+        assert f"{candidate.num_free_parameters:,}" in row
+        assert f"{candidate.anchor.working_set} {candidate.anchor.level} {candidate.anchor.fill:.2f}x" in row
+    text = " ".join(" ".join(lines).split())
+    assert all(" ".join(candidate.why.split()) in text for candidate in record.candidates)
+
+
+def test_a_table_too_wide_becomes_a_list(small_cpu, time_coefficients):
+    several = Request(
+        784, (4, 6), shape=("rectangle", "wide_first_16x"), batch_size=(64, 256), observations=1000, top=3
+    )
+    record = recommend(several, small_cpu, time_coefficients)
+    text = " ".join(" ".join(shown(record, width=60)).split())
+    best = record.candidates[0]
+    assert f"{best.shape}, depth {best.depth}, batch {best.batch_size}, {format_widths(best.widths)}" in text
+    assert max(map(len, shown(record, width=60))) <= 60
+
+
+def test_the_chart_marks_the_optimum_at_the_bottom_and_names_every_level(record):
+    family = [point for point in record.curve if point.depth == 6]
+    lines = list(chart(family, {record.optimum.num_free_parameters: "*"}, 80, unicode=True))
+    assert max(map(len, lines)) <= 80
+    assert "*" in lines[HEIGHT - 1]
+    assert not any("*" in line for line in lines[: HEIGHT - 1])
+    rows = {line.split()[0]: line for line in lines[HEIGHT + 2 :]}
+    assert set(rows) == {"f", "b", "o", "t_max", "d"}
+    for name, row in rows.items():
+        levels = list(dict.fromkeys(point.levels[name] for point in family))
+        positions = [row.index(level) for level in levels]
+        assert positions == sorted(positions)
+    ascii_lines = list(chart(family, {}, 80, unicode=False))
+    assert all(line.isascii() for line in ascii_lines)
+    assert list(chart(family, {}, 20, unicode=True)) == []
+    assert list(chart(family[:1], {}, 80, unicode=True)) == []
+
+
+def test_a_frame_has_a_row_a_candidate(record):
+    frame = record.to_frame()
+    assert len(frame) == len(record.candidates)
+    assert frame["num_free_parameters"].tolist() == [c.num_free_parameters for c in record.candidates]
+    assert {"anchor_level", "anchor_fill", "b_bytes", "d_level", "interval_low", "time_per_epoch_s"} <= set(frame)
+
+
+def test_a_notebook_shows_what_the_terminal_shows(record):
+    html = record._repr_html_()
+    assert html.startswith("<pre")
+    assert "cost of reaching a loss" in html
+    assert "<script" not in html
+
+
+def test_pictures_only_where_the_ending_says_which(record, tmp_path):
+    from sizer.report.plot import save_plot
+
+    save_plot(record, tmp_path / "a.svg")
+    assert "matplotlib.org" in (tmp_path / "a.svg").read_text(encoding="utf-8")
+    with pytest.raises(UsageError, match=r"\.svg or \.png"):
+        save_plot(record, tmp_path / "a.pdf")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.svg"]
+
+
+def test_a_refused_network_says_so_in_the_terminal(small_cpu, time_coefficients):
+    record = inspect_topologies([parse_mlp("100000x3-1")], Training(), small_cpu, time_coefficients)
+    assert any("does not fit" in line for line in shown(record))
+    assert record.to_frame()["f_level"].tolist() == [None]
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [(0, "0 B"), (1023, "1023 B"), (48 * 1024, "48 KiB"), (25_952_256, "24.75 MiB"), (None, "unknown")],
+)
+def test_bytes(given, text):
+    assert format_bytes(given) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (1.25e-5, "s", "12.5 us"),
+        (0.0034, "J", "3.4 mJ"),
+        (0, "s", "0 s"),
+        (10_200.0, "J", "10.2 kJ"),
+        (2.97e-10, "J", "0.297 nJ"),
+        (None, "s", "unknown"),
+    ],
+)
+def test_quantities(value, unit, text):
+    assert format_quantity(value, unit) == text
+
+
+def test_counts_and_widths():
+    assert format_count(1234567) == "1,234,567"
+    assert format_widths((512, 512, 512, 10)) == "512x3-10"
+    assert format_widths((805, 390, 5)) == "805-390-5"
