@@ -74,7 +74,7 @@ class Sweep(NamedTuple):
     def fits(self) -> BoolArray:
         """Which networks have a level for every working set."""
         names = [*ANCHOR_SETS[self.family.purpose], *(["d"] if self.networks.placements.d is not None else [])]
-        return np.logical_and.reduce([self.placement(name).level != NOWHERE for name in names])
+        return np.asarray(np.logical_and.reduce([self.placement(name).level != NOWHERE for name in names]))
 
 
 class Window(NamedTuple):
@@ -159,7 +159,7 @@ def _past_every_cache(sweep_: Sweep) -> BoolArray:
     levels = range(len(sweep_.networks.hierarchy.names))
     caches = [level for level in levels if sweep_.networks.hierarchy.names[level] != RAM]
     past = [sweep_.fill(name, level) > WINDOW[1] for name in names for level in caches]
-    return np.logical_and.reduce(past) if past else np.zeros(len(sweep_.first_widths), dtype=np.bool_)
+    return np.asarray(np.logical_and.reduce(past)) if past else np.zeros(len(sweep_.first_widths), dtype=np.bool_)
 
 
 def _edges(coarse: Sweep) -> IntArray:

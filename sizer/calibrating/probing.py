@@ -101,7 +101,8 @@ def _crossing(last: AccessTime, times: Sequence[AccessTime], access_s: float) ->
     if beyond.access_s <= last.access_s:
         return last.table_bytes
     share = math.log(access_s / last.access_s) / math.log(beyond.access_s / last.access_s)
-    return round(last.table_bytes * (beyond.table_bytes / last.table_bytes) ** share)
+    growth: float = (beyond.table_bytes / last.table_bytes) ** share
+    return round(last.table_bytes * growth)
 
 
 def with_effective_capacity(device: Device, times: Sequence[AccessTime]) -> Device:
