@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from sizer.coefficients import Coefficients
 from sizer.hardware import Device
@@ -30,8 +30,7 @@ def words(name: str) -> str:
     return _SEPARATORS.sub(" ", _TRADEMARKS.sub(" ", name[:_NAME_LIMIT].lower())).strip()
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """A text that values were read from: ``read`` is the date it was read (ISO 8601), None where that was not noted."""
 
     title: str
@@ -39,8 +38,7 @@ class Source:
     read: str | None = None
 
 
-@dataclass(frozen=True)
-class Fact:
+class Fact(NamedTuple):
     """One value with its source.
 
     ``verified`` says that the source, an id of ``Profile.sources``, was read and gives the value (or the numbers that
@@ -53,8 +51,7 @@ class Fact:
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Match:
+class Match(NamedTuple):
     """Device names that a profile describes, all in the form of `words`.
 
     A name matches when it is one of ``exact``, or when it contains one of ``contains`` as whole words and none of

@@ -47,7 +47,8 @@ class Record:
         """The record's main table as a pandas DataFrame (imports pandas)."""
         import pandas as pd
 
-        return pd.DataFrame(self.rows())
+        frame: pd.DataFrame = pd.DataFrame(self.rows())
+        return frame
 
     def remarks(self) -> tuple[str, ...]:
         """Sentences for the user beside the record: what to doubt and what to do. A command prints them as warnings."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -12,6 +11,7 @@ from rich.text import Text
 
 from sizer.hardware import device_to_dict
 from sizer.profiles import Fact, Profile
+from sizer.records import plain
 from sizer.report.calibration import term_table
 from sizer.report.layout import hanging, plain_table
 from sizer.units import format_bytes, format_quantity
@@ -28,19 +28,16 @@ def profiles_json(profiles: Sequence[Profile]) -> str:
 
 
 def _profile_dict(profile: Profile) -> dict[str, Any]:
-    facts = {
-        name: {key: asdict(fact) for key, fact in getattr(profile, name).items()}
-        for name in ("peaks_flop_per_s", "bandwidths_bytes_per_s", "power_w")
-    }
+    facts = {name: plain(getattr(profile, name)) for name in ("peaks_flop_per_s", "bandwidths_bytes_per_s", "power_w")}
     return {
         "name": profile.name,
         "title": profile.title,
         "kind": profile.kind,
         "origin": profile.origin,
         "device": device_to_dict(profile.device),
-        "coefficients": {quantity: asdict(found) for quantity, found in profile.by_quantity.items()},
+        "coefficients": plain(profile.by_quantity),
         **facts,
-        "sources": {key: asdict(source) for key, source in profile.sources.items()},
+        "sources": plain(profile.sources),
         "unverified": list(profile.unverified),
         "notes": list(profile.notes),
         "calibration": profile.calibration,

@@ -16,6 +16,9 @@ from sizer.units import format_count, format_widths
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+_USUAL_WIDTH = 80
+_USUAL_COLUMNS = 6
+
 
 def renderables(record: Recommendation, console: Console) -> Iterator[RenderableType]:
     """Device, table of candidates with reasons, optimum, and the curve with the cache edges."""
@@ -52,14 +55,20 @@ def _listed(values: tuple[int, ...]) -> str:
 def _candidates(record: Recommendation, console: Console) -> Iterator[RenderableType]:
     """A table and the reasons below it; in a terminal too narrow for the table, its cells before each reason."""
     table = _candidate_table(record)
-    unfolded = console.measure(table, options=console.options.update_width(1000)).maximum
-    wide = bool(record.candidates) and unfolded <= console.width
+    wide = bool(record.candidates) and _has_room(table, console)
     if wide:
         yield table
         yield Text()
     for candidate in record.candidates:
         told = "" if wide else f"{', '.join(_told(record, candidate))}; "
         yield hanging(f"{candidate.rank:>2}  ", told + candidate.why, console.width)
+
+
+def _has_room(table: Table, console: Console) -> bool:
+    """Whether a table needs no folding. The usual one fits 80 columns, and measuring costs as much as drawing."""
+    if console.width >= _USUAL_WIDTH and len(table.columns) <= _USUAL_COLUMNS:
+        return True
+    return console.measure(table, options=console.options.update_width(1000)).maximum <= console.width
 
 
 def _told(record: Recommendation, candidate: Candidate) -> Iterator[str]:
