@@ -2,10 +2,11 @@
 
     python benchmarks/hook.py [--steps 2000] [--json FILE]
 
-A 6-layer network (784-512x5-10, batch 32 so that a step is short and a cost would show). *Once* is the time that
-`sizer.watch()` adds in the process: what the hook's own functions take, import included in the first figure. *After* is
-the median ratio of step times with a finished hook to those without any, in blocks that alternate. zeus and codecarbon
-are measured around each step as their documentation shows, and left out where they are not installed.
+A 6-layer network (784-512x5-10, batch 32 so that a step is short and a cost would show). The time that `sizer.watch()`
+adds is what the hook's own functions take, apart for the set-up before the training (imports and reads included) and
+for the training's steps, in fresh processes and again in the same one. *After* is the median ratio of step times with a
+finished hook to those without any, in blocks that alternate. zeus and codecarbon are measured around each step as their
+documentation shows, and left out where they are not installed.
 """
 
 from __future__ import annotations
@@ -62,29 +63,30 @@ class Training:
         return times
 
 
-def hook_time_s() -> float:
-    """Time spent in the hook's own functions from the start of the watch to its end, s."""
+def hook_times_s() -> tuple[float, float]:
+    """Time spent in the hook's own functions when the watch starts, and from there to its end, s."""
+    started = time.perf_counter()
     from sizer.watching import Watch
 
-    spent = 0.0
+    spent = {"start": time.perf_counter() - started, "steps": 0.0}
     originals = {name: getattr(Watch, name) for name in ("start", "_note", "_patch", "_first_step", "stop")}
     depth = 0
 
-    def timed(original: Callable[..., Any]) -> Callable[..., Any]:
+    def timed(original: Callable[..., Any], part: str) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            nonlocal spent, depth
+            nonlocal depth
             started, depth = time.perf_counter(), depth + 1
             try:
                 return original(*args, **kwargs)
             finally:
                 depth -= 1
                 if depth == 0:
-                    spent += time.perf_counter() - started
+                    spent[part] += time.perf_counter() - started
 
         return call
 
     for name, original in originals.items():
-        setattr(Watch, name, timed(original))
+        setattr(Watch, name, timed(original, "start" if name == "start" else "steps"))
     try:
         training = Training()
         with contextlib.redirect_stderr(io.StringIO()), Watch() as watch:
@@ -94,7 +96,21 @@ def hook_time_s() -> float:
     finally:
         for name, original in originals.items():
             setattr(Watch, name, original)
-    return spent
+    return spent["start"], spent["steps"]
+
+
+def inspection_time_s(times: int) -> float:
+    """Median time of `sizer.inspect(model, batch_size=...)` after the first in the process, s."""
+    import sizer
+
+    model = network()
+    sizer.inspect(model, batch_size=BATCH)
+    taken = []
+    for _ in range(times):
+        started = time.perf_counter()
+        sizer.inspect(model, batch_size=BATCH)
+        taken.append(time.perf_counter() - started)
+    return statistics.median(taken)
 
 
 def ratio_after(steps: int) -> tuple[float, float]:
@@ -162,10 +178,12 @@ def _codecarbon() -> Callable[[Callable[[], None]], None]:
     return around
 
 
-def first_time_s() -> float:
-    """The hook's own time in a fresh process, imports of sizer included, s."""
-    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import hook; print(hook.hook_time_s())"
-    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+def first_times_s() -> tuple[float, float]:
+    """The hook's own times in a fresh process, imports of sizer included, s."""
+    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import hook; print(*hook.hook_times_s())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    start, steps = map(float, done.stdout.split())
+    return start, steps
 
 
 def main() -> None:
@@ -175,9 +193,14 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     after, floor = ratio_after(options.steps)
+    fresh = [_in_ms(statistics.median(times)) for times in zip(*(first_times_s() for _ in range(7)), strict=True)]
+    again = [_in_ms(statistics.median(times)) for times in zip(*(hook_times_s() for _ in range(10)), strict=True)]
     result = {
-        "first_in_process_ms": 1e3 * statistics.median(first_time_s() for _ in range(5)),
-        "again_ms": 1e3 * statistics.median(hook_time_s() for _ in range(10)),
+        "set_up_ms": fresh[0],
+        "first_step_ms": fresh[1],
+        "set_up_again_ms": again[0],
+        "first_step_again_ms": again[1],
+        "inspect_again_ms": _in_ms(inspection_time_s(20)),
         "ratio_after": after,
         "ratio_of_two_without": floor,
         "zeus_ms_per_step": _in_ms(beside("zeus", options.steps // 10)),

@@ -73,9 +73,12 @@ def read_network(module: nn.Module, example: torch.Tensor | None = None) -> Read
     Raises UsageError with what it is that keeps the module from being one.
     """
     inner = unwrap(module)
-    copied = ModuleCopier(_on_meta).module(inner)
     if example is None:
         example = _example_for(inner)
+    plain = read_sequential(inner, example)
+    if plain is not None:
+        return plain
+    copied = ModuleCopier(_on_meta).module(inner)
     watcher = _Watcher(example, copied)
     try:
         with torch.no_grad(), watcher:
@@ -89,6 +92,46 @@ def read_network(module: nn.Module, example: torch.Tensor | None = None) -> Read
             f"{type(inner).__name__} is not a fully connected network: it raises {message[:200]}"
         ) from error
     return watcher.network(inner)
+
+
+def read_sequential(module: nn.Module, example: torch.Tensor) -> ReadNetwork | None:
+    """Read a Sequential of Linear layers and activations from its parts, without running it; None for all else."""
+    layers = _sequential_layers(module, example)
+    if layers is None:
+        return None
+    linears = [part for part in module.modules() if isinstance(part, nn.Linear)]
+    return _network(module, layers, None, 0.0, all(part.bias is not None for part in linears))
+
+
+def _sequential_layers(module: nn.Module, example: torch.Tensor) -> list[_Layer] | None:
+    if type(module) is not nn.Sequential or example.dim() != 2 or "forward" in vars(module):
+        return None
+    layers: list[_Layer] = []
+    for name, part in module._modules.items():
+        if part is None or "forward" in vars(part) or part._forward_pre_hooks:
+            return None
+        if type(part) is nn.Linear and _parameter_names(part) <= {"weight", "bias"} and part.weight is not None:
+            layers.append(_Layer(f"{name}.weight", part.weight.shape[1], part.weight.shape[0]))
+        elif type(part) in _PLAIN_ACTIVATIONS and layers:
+            layers[-1].activations.append(_PLAIN_ACTIVATIONS[type(part)])
+        else:
+            return None
+    weights = [part.weight for part in module._modules.values() if isinstance(part, nn.Linear)]
+    widths = [example.shape[1], *(layer.w_out for layer in layers)]
+    fits = [layer.w_in for layer in layers] == widths[:-1] and {weight.dtype for weight in weights} == {example.dtype}
+    return layers if fits and len({*map(id, weights)}) == len(weights) <= MAX_DEPTH else None
+
+
+def _parameter_names(part: nn.Module) -> set[str]:
+    return {name for name, tensor in part._parameters.items() if tensor is not None}
+
+
+_PLAIN_ACTIVATIONS: dict[type[nn.Module], str] = {
+    nn.ReLU: "relu",
+    nn.Tanh: "tanh",
+    nn.Sigmoid: "sigmoid",
+    nn.GELU: "gelu",
+}
 
 
 def unwrap(module: nn.Module) -> nn.Module:
@@ -218,18 +261,23 @@ class _Watcher(TorchFunctionMode):
 
     def network(self, module: nn.Module) -> ReadNetwork:
         """The record of what was followed."""
-        widths = tuple(layer.w_out for layer in self.layers)
-        residual = any(layer.added for layer in self.layers)
-        shape = _shape(module, widths, residual)
-        return ReadNetwork(
-            Topology(shape, self.layers[0].w_in, widths),
-            tuple(name for layer in self.layers for name in layer.activations),
-            next(iter(self.normalizations), None),
-            max(self.dropouts, default=0.0),
-            self.has_biases,
-            bool(self.layers[-1].activations),
-            tuple(layer.name for layer in self.layers),
-        )
+        normalization, dropout = next(iter(self.normalizations), None), max(self.dropouts, default=0.0)
+        return _network(module, self.layers, normalization, dropout, self.has_biases)
+
+
+def _network(
+    module: nn.Module, layers: list[_Layer], normalization: str | None, dropout: float, has_biases: bool
+) -> ReadNetwork:
+    widths = tuple(layer.w_out for layer in layers)
+    return ReadNetwork(
+        Topology(_shape(module, widths, any(layer.added for layer in layers)), layers[0].w_in, widths),
+        tuple(name for layer in layers for name in layer.activations),
+        normalization,
+        dropout,
+        has_biases,
+        bool(layers[-1].activations),
+        tuple(layer.name for layer in layers),
+    )
 
 
 def _shape(module: nn.Module, widths: tuple[int, ...], residual: bool) -> str | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from sizer.calibrated_range import outside_range, same_work
 from sizer.coefficients import Coefficients
 from sizer.cost import Networks, analyse, predict, priced_row
 from sizer.errors import UnreachableError, UsageError
@@ -24,7 +25,11 @@ from sizer.units import format_bytes
 from sizer.working_sets import count_parameters, stack
 
 INSPECTION_FORMAT = "sizer.inspection/1"
+OUTSIDE = "outside what was calibrated"
 _CHUNK = 4096
+
+#: Factors of the 90 % interval where a calibration is asked about networks or conditions that it did not time.
+_OUTSIDE_INTERVAL = (0.25, 4.0)
 
 
 class Passes(NamedTuple):
@@ -65,6 +70,7 @@ class Inspection(Record):
     coefficients: Coefficients
     training: Training
     networks: tuple[InspectedNetwork, ...]
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The record as the JSON data ``sizer.inspection/1``."""
@@ -74,11 +80,12 @@ class Inspection(Record):
             "coefficients": plain(self.coefficients),
             "training": plain(self.training),
             "networks": plain(self.networks),
+            "notes": list(self.notes),
         }
 
     def remarks(self) -> tuple[str, ...]:
-        """The device's warnings."""
-        return self.device.warnings
+        """What the predictions are outside of, and the device's warnings."""
+        return (*self.notes, *self.device.warnings)
 
     def rows(self) -> list[dict[str, Any]]:
         """One row a network, nested values flattened."""
@@ -149,7 +156,41 @@ def inspect_topologies(
         full = stack(topology.full for topology in topologies[start : start + _CHUNK])
         additions = np.array([residual_additions(t.shape or "", t.depth) for t in topologies[start : start + _CHUNK]])
         inspected += _inspect(analyse(full, count_parameters(full), training, hierarchy, additions), coefficients)
-    return Inspection(device, coefficients, training, tuple(inspected))
+    outside = [_why_outside(topology, training, coefficients) for topology in topologies]
+    found = (
+        _as_outside(network, coefficients) if why else network for network, why in zip(inspected, outside, strict=True)
+    )
+    return Inspection(device, coefficients, training, tuple(found), _notes(topologies, outside))
+
+
+def _why_outside(topology: Topology, training: Training, coefficients: Coefficients) -> str | None:
+    """Why a calibration does not speak for a network or for the conditions; None where it does, or is none."""
+    if coefficients.source != "calibrated":
+        return None
+    timed = coefficients.conditions.get("optimizer", training.optimizer)
+    others = [] if same_work(timed, training.optimizer) else [f"optimizer {training.optimizer} (timed: {timed})"]
+    found = [*others, *outside_range(topology, training.batch_size)]
+    return f"{OUTSIDE}: {', '.join(found)}" if found else None
+
+
+def _as_outside(network: InspectedNetwork, coefficients: Coefficients) -> InspectedNetwork:
+    """The prediction as what it is then: an estimate."""
+    step = network.time_per_step_s if network.energy_per_step_j is None else network.energy_per_step_j
+    factors = coefficients.interval or (1.0, 1.0)
+    low, high = min(factors[0], _OUTSIDE_INTERVAL[0]), max(factors[1], _OUTSIDE_INTERVAL[1])
+    interval = None if step is None else (low * step, high * step)
+    return replace(network, label="estimated", interval=interval)
+
+
+def _notes(topologies: Sequence[Topology], outside: Sequence[str | None]) -> tuple[str, ...]:
+    """A line for the first few networks that a calibration does not speak for, and how many more there are."""
+    found = [
+        f"{'-'.join(map(str, topology.full))} is {why}; its cost is an estimate"
+        for topology, why in zip(topologies, outside, strict=True)
+        if why
+    ]
+    rest = len(found) - 3
+    return (*found[:3], *([f"{rest:,} more networks are {OUTSIDE}"] if rest > 0 else []))
 
 
 def _inspect(networks: Networks, coefficients: Coefficients) -> Iterator[InspectedNetwork]:

@@ -12,7 +12,7 @@ from torch import nn
 from sizer.errors import UsageError
 from sizer.inspection import Passes
 from sizer.losses import Loss
-from sizer.models.reading import ReadNetwork, read_network
+from sizer.models.reading import ReadNetwork, read_network, read_sequential
 from sizer.models.topology import Topology
 from sizer.module_checks import expectation
 from sizer.module_record import LayerRecord
@@ -63,20 +63,30 @@ def count(module: nn.Module, settings: StepSettings) -> Counts:
 
     Raises UsageError, which names the layer, when the module cannot take the input.
     """
+    example = _only_input(settings)
+    network = None if example is None else read_sequential(module, example)
+    if network is None:
+        with kept_random_states():
+            network = read_if_dense(module, settings)
+    if network is not None and _is_closed(module, network, settings):
+        return _closed_form(network, settings)
     with kept_random_states():
-        network = read_if_dense(module, settings)
-        if network is not None and _is_closed(module, network, settings):
-            return _closed_form(network, settings)
         return _traced(module, settings)
+
+
+def _only_input(settings: StepSettings) -> torch.Tensor | None:
+    """The tensor that a module is called with, if that is all."""
+    only = len(settings.args) == 1 and not settings.kwargs and isinstance(settings.args[0], torch.Tensor)
+    return settings.args[0] if only else None
 
 
 def read_if_dense(module: nn.Module, settings: StepSettings) -> ReadNetwork | None:
     """The fully connected network that a module is, or None."""
-    if len(settings.args) != 1 or settings.kwargs or not isinstance(settings.args[0], torch.Tensor):
+    example = _only_input(settings)
+    if example is None:
         return None
-    given = settings.args[0]
     try:
-        return read_network(module, torch.empty(given.shape, dtype=given.dtype, device="meta"))
+        return read_network(module, torch.empty(example.shape, dtype=example.dtype, device="meta"))
     except Exception:  # whatever keeps it from being read, the trace says it better
         return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -74,8 +75,8 @@ def place(occupied: FloatArray | IntArray, working_set: WorkingSet, hierarchy: H
     instances) fit into the capacity summed so far. A level passed over counts as full. Arrays broadcast elementwise.
     """
     replicated, distributed = working_set
-    reach = np.cumsum(hierarchy.capacities, dtype=np.float64)
-    before = np.array([0.0, *reach])
+    before, instances = _tables(hierarchy)
+    reach = before[1:]
     level = np.full(distributed.shape, NOWHERE, dtype=np.int8)
     for index in reversed(range(len(reach))):
         start = np.maximum(occupied, before[index])
@@ -83,8 +84,15 @@ def place(occupied: FloatArray | IntArray, working_set: WorkingSet, hierarchy: H
         fits = (start < reach[index]) & (start + cached <= reach[index])
         level = np.where(fits, np.int8(index), level)
     # NOWHERE is the last entry of both tables: a single instance, above everything.
-    cached = replicated + distributed / np.array([*hierarchy.instances, 1])[level]
+    cached = replicated + distributed / instances[level]
     return Placement(level, cached, np.maximum(occupied, before[level]) + cached)
+
+
+@lru_cache(maxsize=64)
+def _tables(hierarchy: Hierarchy) -> tuple[FloatArray, IntArray]:
+    """Capacity summed up before each level, with the whole at the end; instances of each, and 1 for `NOWHERE`."""
+    before = np.concatenate([[0.0], np.cumsum(hierarchy.capacities, dtype=np.float64)])
+    return before, np.array([*hierarchy.instances, 1])
 
 
 def place_alone(distributed: IntArray, hierarchy: Hierarchy) -> LevelArray:

@@ -16,29 +16,18 @@ import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
     from sizer.module_record import ModuleInspection
+    from sizer.noted_calls import NotedCall
+
 
 #: Outermost calls noted before the first optimizer step; a step with more micro-batches repeats what is known by then.
-_MAX_CALLS = 32
-
-
-class NotedCall(NamedTuple):
-    """How a module was called: its arguments with meta tensors in place of the tensors, and the autocast type.
-
-    ``version`` is torch's count of in-place changes of its first trained parameter: an optimizer's step raises it.
-    """
-
-    module: weakref.ReferenceType[nn.Module]
-    version: int
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    autocast: torch.dtype | None
+MAX_CALLS = 32
 
 
 def is_off() -> bool:
@@ -131,6 +120,10 @@ class Watch:
     def _arm(self) -> None:
         from torch.optim.optimizer import register_optimizer_step_post_hook
 
+        with contextlib.suppress(Exception):  # what fails here fails again at the first step, and is said then
+            from sizer.first_step import prepare
+
+            prepare(None if self._model is None else self._model())
         self._handle = register_optimizer_step_post_hook(self._stepped)
         self._patch()
 
@@ -149,7 +142,7 @@ class Watch:
             try:
                 return original(module, *args, **kwargs)
             finally:
-                if watch._running and not watch.trained and len(watch._calls) < _MAX_CALLS:
+                if watch._running and not watch.trained and len(watch._calls) < MAX_CALLS:
                     watch._safely(watch._patch)
 
         def restore() -> None:
@@ -183,38 +176,15 @@ class Watch:
         )
 
     def _note(self, module: nn.Module, args: Any, kwargs: Any) -> None:
-        import torch
-        from torch.utils._pytree import tree_map
+        from sizer.noted_calls import NotedCall, optimizer_of, trained_version
 
-        def described(leaf: Any) -> Any:
-            if not isinstance(leaf, torch.Tensor):
-                return leaf
-            with torch.no_grad():
-                made = torch.empty_strided(leaf.shape, leaf.stride(), dtype=leaf.dtype, device="meta")
-            return made.requires_grad_(leaf.requires_grad)
-
-        version = next(p._version for p in module.parameters() if p.requires_grad)
-        if any(call.module() is module and call.version != version for call in self._calls):
-            self._unseen_step(module)
+        version = trained_version(module)
+        if not any(call.module() is module and call.version != version for call in self._calls):
+            self._calls.append(NotedCall.of(module, args, kwargs))
             return
-        kept_args, kept_kwargs = tree_map(described, (args, kwargs))
-        device = next(module.parameters()).device.type
-        autocast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
-        self._calls.append(NotedCall(weakref.ref(module), version, kept_args, kept_kwargs, autocast))
-
-    def _unseen_step(self, module: nn.Module) -> None:
-        """A compiled optimizer has stepped: what torch.compile traces calls no hook. It is found among all objects."""
-        import gc
-
-        import torch
-
-        own = {id(parameter) for parameter in module.parameters()}
-        for candidate in gc.get_objects():
-            if isinstance(candidate, torch.optim.Optimizer) and any(
-                id(parameter) in own for group in candidate.param_groups for parameter in group["params"]
-            ):
-                self._first_step(candidate)
-                return
+        optimizer = optimizer_of(module)  # a compiled one has stepped: what torch.compile traces calls no hook
+        if optimizer is not None:
+            self._first_step(optimizer)
 
     def _stepped(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002
         """After an optimizer's step: the report after the first, the timing after the others, then nothing."""
@@ -232,7 +202,9 @@ class Watch:
     def _first_step(self, optimizer: torch.optim.Optimizer) -> None:
         if self._optimizer is not None and self._optimizer() is not optimizer:
             return
-        call = self._trained_call(optimizer)
+        from sizer.noted_calls import trained_call
+
+        call = trained_call(self._calls, optimizer, None if self._model is None else self._model())
         if call is None:
             self._calls.clear()
             self._patch()
@@ -246,22 +218,6 @@ class Watch:
                 self._report(call, optimizer)
         finally:
             self._calls.clear()
-
-    def _trained_call(self, optimizer: torch.optim.Optimizer) -> NotedCall | None:
-        """The noted call of the module with the most parameters that the optimizer trains."""
-        from sizer.models.reading import unwrap
-
-        trained = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-        wanted = None if self._model is None else self._model()
-        best, best_share = None, 0
-        for call in self._calls:
-            module = call.module()
-            if module is None or (wanted is not None and unwrap(module) is not unwrap(wanted)):
-                continue
-            share = sum(parameter.numel() for parameter in module.parameters() if id(parameter) in trained)
-            if share > best_share:
-                best, best_share = call, share
-        return best
 
     def _report(self, call: NotedCall, optimizer: torch.optim.Optimizer) -> None:
         from sizer.first_step import inspect_call

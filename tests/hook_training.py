@@ -134,6 +134,8 @@ if __name__ == "__main__":
     if sys.argv[1] == "distributed":
         torch.distributed.init_process_group("gloo")
     found, text = main(sys.argv[1], sys.argv[2] == "on")
-    print(os.environ.get("RANK", "0"), found, text.count("working sets:"), flush=True)
+    # one write, so that the lines of two processes do not run into each other
+    sys.stdout.write(f"{os.environ.get('RANK', '0')} {found} {text.count('working sets:')}\n")
+    sys.stdout.flush()
     if sys.argv[1] == "distributed":
         torch.distributed.destroy_process_group()

@@ -17,7 +17,10 @@ PACKAGE = ROOT / "sizer"
 
 #: The pure core: no file, clock, process, torch or print. Everything else may import it; it imports only itself.
 CORE = {
+    "advice",
+    "advice_other",
     "advisor",
+    "calibrated_range",
     "coefficients",
     "cost",
     "data_efficiency",
@@ -26,6 +29,7 @@ CORE = {
     "explanation",
     "hardware",
     "inspection",
+    "module_record",
     "operations",
     "placement",
     "pricing",

@@ -66,8 +66,8 @@ def test_closed_forms_equal_the_trace(activation, shape, loss):
 def test_a_network_is_inspected_as_its_widths_are(small_cpu):
     module = mlp(784, 512, 512, 10)
     for optimizer, name in (
-        (torch.optim.Adam(module.parameters()), "adam"),
-        (torch.optim.SGD(module.parameters()), "sgd"),
+        (torch.optim.Adam(module.parameters(), fused=True), "adam"),
+        (torch.optim.SGD(module.parameters(), fused=True), "sgd"),
     ):
         record = sizer.inspect(module, 256, optimizer=optimizer)
         network = sizer.inspect("784-512-512-10", optimizer=name).networks[0]

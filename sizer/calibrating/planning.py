@@ -11,16 +11,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from sizer.calibrated_range import BATCH_SIZES, DEPTHS, INPUT_DIMS, OUTPUT_DIMS, SIZES
 from sizer.calibrating.measurements import PlannedCase
 from sizer.errors import UnreachableError
 from sizer.models import SHAPES, Topology
-
-#: log2 of the number of parameters.
-SIZES = (6.0, 21.5)
-DEPTHS = (2, 20)
-BATCH_SIZES = (32, 1024)
-INPUT_DIMS = (2, 784)
-OUTPUT_DIMS = (1, 32)
 
 #: Networks at the corners of the range: deep and tiny, shallow and huge with a narrow or a wide end, small batches.
 CORNERS = (
@@ -58,7 +52,8 @@ def _draw_one(random: np.random.Generator, position: float) -> PlannedCase:
 
 def _log_uniform(random: np.random.Generator, limits: tuple[int, int]) -> int:
     low, high = limits
-    return round(low * (high / low) ** random.random())
+    growth: float = (high / low) ** random.random()
+    return round(low * growth)
 
 
 def plan(budget_s: float, rounds: int, speed: Speed, seed: int = 0) -> list[PlannedCase]:

@@ -102,6 +102,8 @@ def run(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", 130)
     except SystemExit as left:  # a closed pipe; rich and print_text have dealt with it
+        if arguments[:1] == ["run"]:
+            raise  # the script's own end: its message, its exit functions
         return left.code if isinstance(left.code, int) else 1
     except UnicodeDecodeError:
         return _fail("standard input is not text in UTF-8; write it out as that", 2)

@@ -1,0 +1,127 @@
+"""What a prediction for a module says where the measured step was another: optimizer, form, conditions, range."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from architectures import mlp
+from test_modules_targets import check
+
+from sizer.coefficients import Coefficients
+from sizer.inspection import inspect_topologies
+from sizer.models.topology import Topology
+from sizer.module_counts import StepSettings
+from sizer.module_inspection import inspect_step
+from sizer.training import Training
+
+CALIBRATED = Coefficients(
+    "calibrated",
+    "calibrated",
+    "time",
+    {"step": 1e-4, "operation": 1e-11, "optimizer.RAM": 1e-4, "addition": 1e-5},
+    (0.9, 1.1),
+    conditions={"dtype": "float32", "optimizer": "adam"},
+)
+
+
+def inspect(device, make, coefficients=CALIBRATED, batch_size=64, widths=(20, 30, 10)):
+    module = mlp(*widths)
+    settings = StepSettings((torch.empty(batch_size, widths[0], device="meta"),), {})
+    optimizer = make if isinstance(make, str) else make(module.parameters())
+    return inspect_step(module, settings, optimizer, None, device, coefficients)
+
+
+FUSED = lambda p: torch.optim.Adam(p, fused=True)  # noqa: E731
+
+
+@pytest.mark.parametrize("options", [{}, {"foreach": True}, {"foreach": False}])
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])
+def test_an_unfused_optimizer_is_an_estimate_with_a_wider_interval(small_cpu, kind, options):
+    fused, other = inspect(small_cpu, FUSED), inspect(small_cpu, lambda p: kind(p, **options))
+    assert (fused.label, fused.notes) == ("calibrated", ())
+    assert 1.4 <= other.time_per_step_s / fused.time_per_step_s <= 1.6
+    assert (other.label, other.outside) == ("estimated", None)
+    low, high = other.interval
+    assert low <= fused.time_per_step_s
+    assert high > 1.6 * fused.interval[1]
+    form = "foreach" if options.get("foreach") else "single-tensor"
+    assert any(f"{form} form, which was not measured" in note for note in other.notes)
+    check(other.to_dict())
+
+
+def test_an_unfused_optimizer_elsewhere_has_no_prediction(small_cpu):
+    gpu = replace(small_cpu, kind="cuda")
+    energy = replace(CALIBRATED, quantity="energy")
+    for device, coefficients in ((gpu, CALIBRATED), (small_cpu, energy)):
+        record = inspect(device, torch.optim.Adam, coefficients)
+        assert record.time_per_step_s is record.energy_per_step_j is record.interval is None
+        assert record.outside.startswith("outside what was calibrated: Adam is in its single-tensor form")
+        assert inspect(device, FUSED, coefficients).outside is None
+
+
+def test_another_optimizer_than_the_calibrated_is_an_estimate(small_cpu):
+    for optimizer, label in (("adam", "calibrated"), ("adamw", "calibrated"), ("sgd", "estimated")):
+        record = inspect(small_cpu, optimizer)
+        assert record.label == label
+        assert any("optimizer sgd (timed: adam)" in note for note in record.notes) == (label == "estimated")
+
+
+@pytest.mark.parametrize(
+    ("widths", "batch_size", "named"),
+    [
+        ((20, *[8] * 20, 10), 64, "depth 21 (timed: 2 to 20)"),
+        ((20, 10), 64, "depth 1"),
+        ((20, 3000, 3000, 10), 64, "parameters 9,"),
+        ((20, 30, 10), 8, "batch 8 (timed: 32 to 1,024)"),
+        ((20, 30, 10), 2048, "batch 2,048"),
+        ((2000, 30, 10), 64, "input 2,000"),
+        ((20, 30, 100), 64, "output 100"),
+    ],
+)
+def test_beyond_the_calibrated_range_the_label_and_the_interval_say_so(small_cpu, widths, batch_size, named):
+    record = inspect(small_cpu, "adam", batch_size=batch_size, widths=widths)
+    assert record.label == "estimated"
+    assert record.outside is None
+    assert any("outside what was calibrated" in note and named in note for note in record.notes)
+    assert record.interval[1] / record.interval[0] > 10
+    topology = Topology(None, widths[0], widths[1:])
+    inspection = inspect_topologies([topology], Training(batch_size), small_cpu, CALIBRATED)
+    network = inspection.networks[0]
+    assert (network.label, network.interval) == (record.label, record.interval)
+    assert any(named in remark for remark in inspection.remarks())
+    borrowed = replace(CALIBRATED, source="shipped", label="estimated")
+    assert inspect_topologies([topology], Training(batch_size), small_cpu, borrowed).notes == ()
+
+
+def test_many_networks_outside_are_counted_in_one_note(small_cpu):
+    topologies = [Topology(None, 20, (8,) * depth) for depth in range(1, 31)]
+    inspection = inspect_topologies(topologies, Training(64), small_cpu, CALIBRATED)
+    assert [network.label for network in inspection.networks] == ["estimated"] + ["calibrated"] * 19 + [
+        "estimated"
+    ] * 10
+    assert inspection.notes[-1] == "8 more networks are outside what was calibrated"
+
+
+def test_a_choice_is_made_once_until_something_changes(monkeypatch, tmp_path):
+    from sizer import chosen
+
+    monkeypatch.setattr(chosen, "_known", {})
+    asked = []
+    monkeypatch.setattr(chosen, "choose", lambda name, dtype: asked.append((name, dtype)))
+    for _ in range(2):
+        chosen.chosen_for("cpu", "float32")
+    assert len(asked) == 1
+    for change in (
+        lambda: monkeypatch.setenv("SIZER_PROFILES", str(tmp_path)),
+        lambda: (tmp_path / "calibrated-cpu.json").write_text("{}"),
+    ):
+        before = len(asked)
+        change()
+        chosen.chosen_for("cpu", "float32")
+        assert len(asked) == before + 1, asked
+    before = len(asked)
+    for _ in range(2):
+        chosen.chosen_for("aws-graviton3", "float32")
+    assert len(asked) == before + 2
