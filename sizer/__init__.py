@@ -92,6 +92,7 @@ def inspect(
     dtype: str | None = None,
     observations: int | None = None,
     device: str | None = None,
+    threads: int | None = None,
 ) -> Inspection: ...
 
 
@@ -119,6 +120,7 @@ def inspect(
     dtype: str | None = None,
     observations: int | None = None,
     device: str | None = None,
+    threads: int | None = None,
 ) -> Inspection | ModuleInspection:
     """Working sets, operations and predicted cost of a step of networks, or of any PyTorch module.
 
@@ -128,10 +130,11 @@ def inspect(
     name (``"mse"``, ``"cross_entropy"``), a loss module or a function of the output; without it the backward pass
     starts from the output. ``dtype="mixed"`` inspects the module under autocast in bfloat16. Defaults: batch 256,
     float32 (a module's own type), Adam. Raises UsageError for a value out of range or a module that cannot be
-    inspected.
+    inspected. ``threads`` are those that PyTorch will have (None: its default; a module is priced for torch's own).
     """
     from sizer.devices import choose
     from sizer.inspection import inspect_topologies, parse_mlp
+    from sizer.models.topology import check_whole
     from sizer.request import check_training
 
     if isinstance(example_input, int):
@@ -143,7 +146,9 @@ def inspect(
     named = [networks] if isinstance(networks, str) or not isinstance(networks, Sequence) else networks
     topologies = [parse_mlp(network) if isinstance(network, str) else network for network in named]
     settings = 256 if batch_size is None else batch_size, dtype or "float32", optimizer or "adam", observations
-    chosen = choose(device, settings[1])
+    if threads is not None:
+        check_whole("threads", threads, 1, 65_536)
+    chosen = choose(device, settings[1], threads)
     return inspect_topologies(topologies, check_training(*settings), chosen.device, chosen.coefficients)
 
 

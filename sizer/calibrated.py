@@ -26,8 +26,8 @@ class Found:
     not_used: str | None = None
 
 
-def calibration_of(device: Device) -> Found:
-    """The calibration of a detected device, if it holds for this process."""
+def calibration_of(device: Device, threads: int | None = None) -> Found:
+    """The calibration of a detected device, if it holds for this process and so many threads (None: the default)."""
     name = profile_name(device)
     if name not in profiles.names():
         return Found()
@@ -36,7 +36,8 @@ def calibration_of(device: Device) -> Found:
     except ProfileError as error:
         return Found(not_used=str(error))
     calibration = profile.calibration or {}
-    reason = _mismatch(calibration.get("identity", {}), device) or _drift(profile, calibration)
+    now = identity(device, threads or default_threads(device))
+    reason = _mismatch(calibration.get("identity", {}), now) or _drift(profile, calibration)
     if reason is not None:
         return Found(not_used=f"the calibration {name} is not used: {reason}; run `sizer calibrate`")
     return Found(profile)
@@ -59,9 +60,8 @@ def identity(device: Device, threads: int) -> dict[str, Any]:
     }
 
 
-def _mismatch(calibrated: Mapping[str, Any], device: Device) -> str | None:
+def _mismatch(calibrated: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
     """What differs from when the calibration was made, in words; None when nothing does."""
-    now = identity(device, default_threads(device))
     for name, what in (("threads", "threads"), ("torch", "torch")):
         if calibrated.get(name) != now[name]:
             return f"it was made with {what} {calibrated.get(name)}, and this is {now[name]}"

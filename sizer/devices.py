@@ -34,13 +34,14 @@ class Chosen:
     coefficients: Coefficients
 
 
-def choose(name: str | None, dtype: str = "float32") -> Chosen:
+def choose(name: str | None, dtype: str = "float32", threads: int | None = None) -> Chosen:
     """The device of a name, with coefficients: ``cpu``, ``cuda:0``, a profile or a file. None: a GPU, else the CPU.
 
-    Raises UsageError for a device that this machine does not have, ProfileError for a profile that cannot be used.
+    ``threads`` are those that PyTorch will have, None its default: a calibration holds for one number of them. Raises
+    UsageError for a device that this machine does not have, ProfileError for a profile that cannot be used.
     """
     if name is None or _is_device_id(name):
-        return _of_detected(detected(name), dtype)
+        return _of_detected(detected(name), dtype, threads)
     profile = profiles.load(name)
     return Chosen(profile.device, _of_profile(profile, dtype) or _nearest(profile.device, dtype))
 
@@ -65,12 +66,12 @@ def detected(name: str | None) -> Device:
     return device
 
 
-def _of_detected(device: Device, dtype: str) -> Chosen:
+def _of_detected(device: Device, dtype: str, threads: int | None) -> Chosen:
     """A detected device with the best coefficients there are: its calibration, its name's profile, or a stand-in's.
 
     What was not measured on this machine is an estimate here.
     """
-    found = calibration_of(device)
+    found = calibration_of(device, threads)
     if found.profile is not None:
         coefficients = _of_profile(found.profile, dtype)
         if coefficients is not None:

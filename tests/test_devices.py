@@ -75,6 +75,17 @@ def test_published_coefficients_are_labelled_published():
         assert (found.source, found.label, found.quantity) == ("published", "published", "energy")
 
 
+def test_a_calibration_holds_for_its_number_of_threads(machine_of, small_cpu):
+    from test_calibrating import profile_for
+
+    machine_of(small_cpu)
+    profile_for(small_cpu, threads=1)
+    assert choose("cpu", threads=1).coefficients.label == "calibrated"
+    other = choose("cpu", threads=2)
+    assert other.coefficients.label == "estimated"
+    assert any("made with threads 1, and this is 2" in warning for warning in other.device.warnings)
+
+
 def test_an_unknown_profile_is_named():
     with pytest.raises(ProfileError, match="nvidia-h200"):
         choose("nvidia-h2000")

@@ -15,6 +15,7 @@ from sizer.cli.options import DEVICE, JSON, WHOLE, training_options
 @click.option("--mlp", multiple=True, metavar="WIDTHS", help="784-512-512-10; repeatable; `-` reads one a line.")
 @click.option("--input", "inputs", multiple=True, metavar="SHAPE", help="256,784 or 8,128:int64; one for each input.")
 @click.option("--batch-size", type=WHOLE, default=256, show_default=True, metavar="N", help="Observations in a step.")
+@click.option("--threads", type=WHOLE, metavar="N", help="Threads that PyTorch will have. [default: PyTorch's]")
 @training_options
 @DEVICE
 @JSON
@@ -50,10 +51,16 @@ def _check_alone(mlp: tuple[str, ...]) -> None:
 def _inspect_module(target: str, inputs: tuple[str, ...], **options: Any) -> Any:
     """Inspect what the target names; float32, the option's default, stands for the module's own type."""
     import sizer
+    from sizer.models.topology import check_whole
     from sizer.module_targets import load_target
 
     module, example = load_target(target, inputs)
     options["dtype"] = "mixed" if options["dtype"] == "mixed" else None
+    threads = options.pop("threads")
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(check_whole("threads", threads, 1, 65_536))
     return sizer.inspect(module, example, **options)
 
 
