@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from sizer.coefficients import Coefficients
 from sizer.cost import MIB
 
-#: Time outside the arithmetic, in s: of one step, and of one layer in one pass. CPU: measured with PyTorch 2.13 on two
-#: virtual CPUs (`benchmarks/overheads.py`). Accelerators: assumed, eight kernel launches a layer and step at 10 us
-#: each.
+#: Time outside the arithmetic, in s: of one step, and of one layer in one pass. CPU: rounded from the measured profile
+#: x86-vm-2cpu, two passes of 105 us and 86 us for reaching a layer's nearest set. Accelerators: assumed, eight kernel
+#: launches a layer and step at 10 us each.
 OVERHEADS_S: dict[str, dict[str, float]] = {
-    "cpu": {"step": 250e-6, "layer": 50e-6},
+    "cpu": {"step": 210e-6, "layer": 86e-6},
     "other": {"step": 300e-6, "layer": 40e-6},
 }
 

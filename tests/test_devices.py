@@ -9,6 +9,7 @@ import pytest
 from sizer import devices, profiles
 from sizer.devices import STAND_INS, choose
 from sizer.errors import ProfileError, UsageError
+from sizer.estimates import OVERHEADS_S
 from sizer.hardware import Device, Level, Machine
 
 
@@ -67,6 +68,12 @@ def test_stand_ins_are_shipped_and_predict_time():
             profile = profiles.load(name)
             assert (profile.kind, profile.origin) == (kind, "shipped")
             assert choose(name).coefficients.quantity == "time"
+
+
+def test_cpu_overheads_are_those_of_the_measured_profile():
+    measured = profiles.load("x86-vm-2cpu").coefficients.terms
+    assert OVERHEADS_S["cpu"]["step"] == pytest.approx(2 * measured["pass"], rel=0.02)
+    assert OVERHEADS_S["cpu"]["layer"] == pytest.approx(measured["access.L1"], rel=0.02)
 
 
 def test_published_coefficients_are_labelled_published():
