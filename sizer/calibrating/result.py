@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sizer.calibrated import profile_name
 from sizer.calibrating.fitting import Fit
 from sizer.calibrating.measurements import Measurements
 from sizer.coefficients import term_unit
@@ -78,10 +79,9 @@ def profile_record(
 ) -> dict[str, Any]:
     """The calibration as the JSON record of a profile that `sizer.profiles` loads."""
     settings = measurements.settings
-    name = f"calibrated-{device.id.replace(':', '-')}"
     return {
         "format": PROFILE_FORMAT,
-        "name": name,
+        "name": profile_name(device),
         "title": f"{device.name or device.id}, calibrated {settings['date'][:10]}",
         "kind": device.kind,
         "match": {},

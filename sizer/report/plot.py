@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,10 @@ def save_plot(record: Recommendation, path: Path) -> None:
     # Whole or not at all: a half-written picture would look like a finished one.
     temporary = path.with_name(f".{path.name}.tmp{path.suffix}")
     try:
-        figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=150)
+        with temporary.open("wb") as stream:
+            figure.savefig(stream, format=path.suffix[1:].lower(), dpi=150)
+            stream.flush()
+            os.fsync(stream.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
