@@ -275,6 +275,49 @@ def test_a_calibration_is_used_only_where_it_was_made(small_cpu):
     assert calibration_of(fewer).profile is None
 
 
+def test_an_old_calibration_is_trusted_only_while_its_networks_take_as_long(small_cpu, monkeypatch):
+    from sizer.calibrating import drift
+
+    asked = []
+    for ratio, used in ((None, True), (1.8, False)):
+        monkeypatch.setattr(drift, "drifted", lambda profile, ratio=ratio: asked.append(profile) or ratio)
+        profile_for(small_cpu, date="2020-01-01T00:00:00+00:00")
+        found = calibration_of(small_cpu)
+        assert (found.profile is not None) == used
+    assert "1.80 times the prediction" in found.not_used
+    assert len(asked) == 2
+    profile_for(small_cpu)
+    assert calibration_of(small_cpu).profile is not None
+    assert len(asked) == 2
+
+
+def test_rounds_repeat_the_networks_and_retake_disturbed_runs(small_cpu, monkeypatch):
+    from sizer.calibrating import calibration
+    from sizer.calibrating.timing import Run
+
+    disturbed = set()
+
+    def fake_run(case, seconds, device="cpu", meter=None):
+        first = case not in disturbed
+        disturbed.add(case)
+        step_s = 1e-4 * case.topology.depth + 1e-10 * case.topology.num_free_parameters * case.training.batch_size
+        return Run(step_s, 5, None, 0.5 if first else 0.0)
+
+    monkeypatch.setattr(calibration, "time_run", fake_run)
+    monkeypatch.setattr(calibration, "detected", lambda name: small_cpu)
+    monkeypatch.setattr(calibration, "sweep_accesses", list)
+    monkeypatch.setattr(calibration, "with_effective_capacity", lambda device, times: device)
+    record = calibration.calibrate(calibration.Settings(budget_s=15.0, meter="none"))
+    found = read_measurements(calibration.measurement_path(calibration.Settings()))
+    rounds = [sum(timing.round == number for timing in found.timings) for number in range(3)]
+    assert found.finished
+    assert record.networks == len(found.measured()) == len(found.plan)
+    assert rounds[1:] == [len(found.plan)] * 2
+    # Each network is disturbed the first time: two of them in the speed test, all others in round 0.
+    assert rounds[0] == 2 * len(found.plan) - 2
+    assert record.fits["time"].mean_error < 0.2
+
+
 def test_a_profile_keeps_effective_capacities(small_cpu):
     from sizer.calibrated import with_effective_levels
 

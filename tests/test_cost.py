@@ -8,8 +8,9 @@ from study import MIB, STUDY_CPU, STUDY_GPU
 
 from sizer import profiles
 from sizer.coefficients import Coefficients
-from sizer.cost import analyse, backward_row, forward_row, predict, step_costs, step_row, training_cost
+from sizer.cost import analyse, backward_row, forward_row, predict, priced_row, step_costs, step_row, training_cost
 from sizer.data_efficiency import relative_epochs
+from sizer.inspection import inspect_topologies
 from sizer.models import SHAPES, Topology
 from sizer.placement import Hierarchy
 from sizer.training import Training
@@ -56,6 +57,22 @@ def test_a_set_beyond_l1_is_charged_where_it_lives():
     assert step["access.RAM"][0] == 2  # f (1,604 B) and b; both t_l are small
     assert step["access.L1"][0] == 4
     assert step["optimizer.RAM"][0] == pytest.approx(16 * 401 / MIB)
+
+
+def test_small_work_is_counted_in_each_pass():
+    full = stack([[2, 3, 3, 1]])
+    networks = analyse(full, count_parameters(full), Training(10), ONE_LEVEL_EACH, additions=1)
+    priced = Coefficients("calibrated", "calibrated", "time", {"row": 1.0})
+    once, twice = priced_row(networks, priced, forward_only=True), priced_row(networks, priced)
+    for name, count in (("row", 30), ("unit", 7), ("activation", 60), ("addition", 1)):
+        assert (once[name][0], twice[name][0]) == (count, 2 * count)
+
+
+def test_residual_additions_are_priced_in_an_inspection(small_cpu):
+    priced = Coefficients("calibrated", "calibrated", "time", {"addition": 1.0})
+    shapes = [Topology(shape, 4, (4, 4, 4, 4, 1)) for shape in ("rectangle", "rectangle_residual")]
+    found = inspect_topologies(shapes, Training(), small_cpu, priced)
+    assert [network.time_per_step_s for network in found.networks] == [0, 6]
 
 
 def test_a_training_adds_up_as_equation_2():

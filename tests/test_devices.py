@@ -93,6 +93,15 @@ def test_a_calibration_holds_for_its_number_of_threads(machine_of, small_cpu):
     assert any("made with threads 1, and this is 2" in warning for warning in other.device.warnings)
 
 
+def test_a_calibrated_device_has_its_effective_capacities(machine_of, small_cpu):
+    from test_calibrating import profile_for
+
+    levels = (*small_cpu.levels[:2], replace(small_cpu.levels[2], effective_bytes=5 << 20), small_cpu.levels[3])
+    profile_for(replace(small_cpu, levels=levels))
+    machine_of(small_cpu)
+    assert [level.effective_bytes for level in choose("cpu").device.levels] == [None, None, 5 << 20, None]
+
+
 def test_an_unknown_profile_is_named():
     with pytest.raises(ProfileError, match="nvidia-h200"):
         choose("nvidia-h2000")
