@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ FORMATS = (".svg", ".png")
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 _LEVEL_GREYS = ("#ffffff", "#e4e4e4", "#c9c9c9", "#aeaeae", "#939393", "#787878")
 MAX_CURVES = len(_COLOURS)
+#: Octaves of parameters that two ranks on the same side must lie apart to be read.
+_APART = 0.4
 
 
 def save_plot(record: Recommendation, path: Path) -> None:
@@ -73,8 +76,7 @@ def _draw_curves(axes: Axes, record: Recommendation) -> None:
         costs = [point.relative_cost_to_loss or 0.0 for point in points]
         axes.plot(sizes, costs, color=colour, linewidth=1.5, label=f"{shape}, depth {depth}, batch {batch_size}")
     drawn = {key for key, _ in families}
-    for candidate in (candidate for candidate in record.candidates if _key(candidate) in drawn):
-        _mark(axes, candidate)
+    _mark(axes, [candidate for candidate in record.candidates if _key(candidate) in drawn])
     best = record.optimum
     axes.plot(
         [best.num_free_parameters],
@@ -86,16 +88,25 @@ def _draw_curves(axes: Axes, record: Recommendation) -> None:
     axes.set(xscale="log", yscale="log", ylabel="cost of reaching a loss (1 = optimum)")
     axes.set_xscale("log", base=2)
     axes.grid(visible=True, which="major", linewidth=0.4, alpha=0.5)
-    axes.legend(fontsize=8, loc="upper left")
+    total = len({_key(point) for point in record.curve})
+    title = f"{len(families)} of {total} combinations" if total > len(families) else None
+    axes.legend(fontsize=8, loc="upper left", title=title, title_fontsize=8)
 
 
-def _mark(axes: Axes, candidate: Candidate) -> None:
-    at: Any = (candidate.num_free_parameters, candidate.relative_cost_to_loss)
-    axes.plot(*([value] for value in at), "ko", markersize=3)
-    above = (candidate.rank or 0) % 2 == 0
-    axes.annotate(
-        f"{candidate.rank}", at, xytext=(0, 5 if above else -12), textcoords="offset points", ha="center", fontsize=8
-    )
+def _mark(axes: Axes, candidates: Sequence[Candidate]) -> None:
+    """A dot for each candidate; its rank below or above it where no better rank stands in the way."""
+    # Where several curves lie above one another, what is above a dot is the next curve's dots.
+    sides = (-12, 5) if len({_key(candidate) for candidate in candidates}) == 1 else (-12,)
+    taken: list[tuple[int, float]] = []
+    for candidate in candidates:
+        at: Any = (candidate.num_free_parameters, candidate.relative_cost_to_loss)
+        axes.plot(*([value] for value in at), "ko", markersize=3)
+        position = math.log2(candidate.num_free_parameters)
+        free = (side for side in sides if all(side != s or abs(position - p) > _APART for s, p in taken))
+        side = next(free, None)
+        if side is not None:
+            taken.append((side, position))
+            axes.annotate(f"{candidate.rank}", at, (0, side), textcoords="offset points", ha="center", fontsize=8)
 
 
 def _draw_levels(axes: Axes, record: Recommendation) -> None:
