@@ -30,7 +30,9 @@ def num_free_parameters(input_dim: int, widths: Sequence[int]) -> int:
 
 def check_whole(name: str, value: object, low: int, high: int) -> int:
     """The value as an int, or a UsageError that says what was given and which range is expected."""
-    whole = value.__index__() if isinstance(value, SupportsIndex) and not isinstance(value, bool) else None
+    whole: int | None = value if type(value) is int else None  # first, since the check of a protocol is slow
+    if whole is None and isinstance(value, SupportsIndex) and not isinstance(value, bool):
+        whole = value.__index__()
     if whole is None or not low <= whole <= high:
         raise UsageError(f"{name} is {value!r}; expected a whole number from {low} to {high}")
     return whole

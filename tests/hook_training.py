@@ -73,8 +73,8 @@ def train(scenario: str) -> tuple[nn.Module, list[float]]:
     model = models.get(scenario, plain_model)()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     called, step_optimizer = model, optimizer.step
-    if scenario == "compiled":
-        called = torch.compile(model, backend="aot_eager")
+    if scenario in ("compiled", "inductor"):
+        called = torch.compile(model, backend="inductor" if scenario == "inductor" else "aot_eager")
     if scenario == "compiled optimizer":
         step_optimizer = torch.compile(optimizer.step, backend="aot_eager")
     if scenario == "distributed":

@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sizer.advice import FREE, MIN_GAIN, MIN_SAVING, advise_dense
 from sizer.coefficients import Coefficients
 from sizer.inspection import inspect_topologies
 from sizer.models.topology import Topology
+from sizer.modules.advice import FREE, MIN_GAIN, MIN_SAVING, advise_dense
+from sizer.modules.neighbours import price_neighbours
 from sizer.placement import Hierarchy
 from sizer.training import Training
 
@@ -23,7 +24,8 @@ TRAINING = Training(64)
 
 
 def advise(topology, device, coefficients=STEEP, training=TRAINING):
-    return list(advise_dense(topology, training, Hierarchy.of(device.sizing_levels()), coefficients))
+    near = price_neighbours(topology, training, Hierarchy.of(device.sizing_levels()), coefficients)
+    return list(advise_dense(near, coefficients))
 
 
 def step_s(topology, device, coefficients=STEEP, training=TRAINING):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # the frameworks' own
+pytestmark = [pytest.mark.framework, pytest.mark.filterwarnings("ignore")]  # the frameworks' own warnings
 
 
 def network():

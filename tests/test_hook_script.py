@@ -49,6 +49,34 @@ def test_a_training_keeps_output_and_exit_code_and_reports_once(script, tmp_path
     assert json.loads((tmp_path / "o.json").read_text())["widths"] == [20, 32, 1]
 
 
+DISTRIBUTED = """
+import sys, torch
+from torch import nn
+torch.distributed.init_process_group("gloo")
+model = nn.parallel.DistributedDataParallel(nn.Linear(20, 1))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+for _ in range(3):
+    optimizer.zero_grad()
+    model(torch.randn(8, 20)).square().mean().backward()
+    optimizer.step()
+rank = torch.distributed.get_rank()
+torch.distributed.destroy_process_group()
+sys.stdout.write(f"rank {rank} of {sys.argv[1:]}\\n")
+sys.exit(3 if "fail" in sys.argv else 0)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wish", ["end", "fail"])
+def test_torchrun_reports_on_its_first_rank_and_keeps_exit_codes(script, tmp_path, wish):
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29512", "-m", "sizer", "run"]
+    done = run(tmp_path, *launch, script(DISTRIBUTED), wish, sizer=False)
+    assert sorted(done.stdout.splitlines()) == [f"rank {rank} of ['{wish}']" for rank in (0, 1)]
+    assert done.stderr.count("sizer: working sets:") == 1
+    assert (done.returncode == 0) == (wish == "end")
+    assert ("exitcode  : 3" in done.stderr) == (wish == "fail")
+
+
 def test_a_module_runs_as_python_m_does(script, tmp_path):
     script(TRAINING)
     done = run(tmp_path, "--quiet", "-m", "train", "1", "0")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +15,7 @@ from hook_training import GLOBAL_HOOKS
 from torch import nn
 
 import sizer
-from sizer.watching import Watch
+from sizer.hook.watching import Watch
 
 SCRIPT = Path(hook_training.__file__)
 
@@ -27,8 +29,12 @@ def test_training_is_bit_identical(scenario):
     assert "warning" not in said
 
 
+COMPILER = shutil.which(os.environ.get("CXX") or "g++") or shutil.which("clang++")
+INDUCTOR = pytest.param("inductor", marks=pytest.mark.skipif(COMPILER is None, reason="inductor needs a C++ compiler"))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("scenario", ["compiled", "compiled optimizer"])
+@pytest.mark.parametrize("scenario", ["compiled", "compiled optimizer", INDUCTOR])
 def test_compiled_training_is_bit_identical(scenario):
     found = [run_script(scenario, state).split() for state in ("off", "on")]
     assert found[0][1] == found[1][1]
@@ -45,7 +51,7 @@ def test_distributed_training_is_bit_identical_and_reports_once():
 
 def run_script(scenario, state, launch=()):
     command = [sys.executable, *launch, str(SCRIPT), scenario, state]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -117,7 +123,7 @@ def test_an_internal_error_is_one_warning_line(capsys, monkeypatch, error):
     def failing(*_):
         raise error
 
-    monkeypatch.setattr("sizer.first_step.inspect_call", failing)
+    monkeypatch.setattr("sizer.hook.first_step.inspect_call", failing)
     model = nn.Linear(6, 1)
     before = nn.Module.__call__
     with sizer.watch():

@@ -12,8 +12,8 @@ from torch.utils._pytree import tree_map
 
 import sizer
 from sizer.models.topology import Topology
-from sizer.module_counts import StepSettings, count
-from sizer.tracing import trace_step
+from sizer.modules.counts import StepSettings, count
+from sizer.modules.tracing import trace_step
 
 
 def meta(tree):
@@ -50,7 +50,7 @@ def test_an_unknown_workspace_is_said():
 @pytest.mark.parametrize("shape", ["rectangle", "rectangle_residual", "wide_first_4x"])
 @pytest.mark.parametrize("loss", [None, "mse"])
 def test_closed_forms_equal_the_trace(activation, shape, loss):
-    from sizer.losses import as_loss
+    from sizer.modules.losses import as_loss
 
     module = Topology.of_first_width(shape, 24, 5, 10, 3).build(activation)
     settings = StepSettings((torch.empty(16, 10, device="meta"),), {}, as_loss(loss))
@@ -166,6 +166,8 @@ def test_layers_add_up_and_are_named():
     assert record.layers[0].output_shape == (4, 8, 16, 16)
 
 
+@pytest.mark.framework
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ["gpt2", "bert", "vit", "llama", "t5"])
 def test_third_party_models_equal_a_real_step(name):
     transformers = pytest.importorskip("transformers")
@@ -195,3 +197,17 @@ def test_third_party_models_equal_a_real_step(name):
     record = sizer.inspect(module, inputs)
     found = record.flops.forward, record.flops.backward, record.saved_activation_bytes
     assert found == real_step(module, ((), inputs), None)
+
+
+@pytest.mark.framework
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "name", ["resnet18", "mobilenetv3_small_050", "convnext_atto", "vit_tiny_patch16_224", "mixer_s32_224"]
+)
+def test_timm_models_equal_a_real_step(name):
+    timm = pytest.importorskip("timm")
+    module = timm.create_model(name, pretrained=False, num_classes=10).train()
+    images = torch.randn(2, 3, 224, 224)
+    record = sizer.inspect(module, images)
+    found = record.flops.forward, record.flops.backward, record.saved_activation_bytes
+    assert found == real_step(module, ((images,), {}), None)

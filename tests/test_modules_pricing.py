@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import pytest
@@ -12,8 +13,8 @@ from test_modules_targets import check
 from sizer.coefficients import Coefficients
 from sizer.inspection import inspect_topologies
 from sizer.models.topology import Topology
-from sizer.module_counts import StepSettings
-from sizer.module_inspection import inspect_step
+from sizer.modules.counts import StepSettings
+from sizer.modules.inspection import inspect_step
 from sizer.training import Training
 
 CALIBRATED = Coefficients(
@@ -49,6 +50,14 @@ def test_an_unfused_optimizer_is_an_estimate_with_a_wider_interval(small_cpu, ki
     form = "foreach" if options.get("foreach") else "single-tensor"
     assert any(f"{form} form, which was not measured" in note for note in other.notes)
     check(other.to_dict())
+
+
+def test_an_unfused_sgd_costs_about_what_the_fused_does(small_cpu):
+    for options, most in (({}, 1.0), ({"momentum": 0.9}, 1.1)):
+        made = [functools.partial(torch.optim.SGD, lr=0.1, fused=fused, **options) for fused in (True, False)]
+        forms = [inspect(small_cpu, make) for make in made]
+        assert forms[1].time_per_step_s == pytest.approx(most * forms[0].time_per_step_s)
+        assert forms[1].interval[0] <= forms[0].interval[0] < forms[0].interval[1] <= forms[1].interval[1]
 
 
 def test_an_unfused_optimizer_elsewhere_has_no_prediction(small_cpu):
@@ -105,7 +114,7 @@ def test_many_networks_outside_are_counted_in_one_note(small_cpu):
 
 
 def test_a_choice_is_made_once_until_something_changes(monkeypatch, tmp_path):
-    from sizer import chosen
+    from sizer.modules import chosen
 
     monkeypatch.setattr(chosen, "_known", {})
     asked = []

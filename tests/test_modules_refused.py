@@ -45,6 +45,12 @@ class Quantized(nn.Module):
         (LanguageModel, torch.empty(2, 9), r"layer 'embedding' \(Embedding\) expected whole numbers"),
         (lambda: mlp(4, 5, 2), "text", "expected a tensor"),
         (lambda: mlp(4, 5, 2), 0, "batch_size is 0"),
+        (lambda: mlp(4, 5, 2), torch.empty(0, 4), "an empty batch"),
+        (lambda: mlp(4, 5, 2), torch.empty(2, 4, dtype=torch.int64), r"layer '0'.*product of float32 and int64"),
+        (lambda: mlp(4, 5, 2), torch.empty(2, 4, dtype=torch.float64), r"layer '0'.*product of float32 and float64"),
+        (lambda: nn.Linear(3, 3, dtype=torch.complex64), 4, "parameters of type complex64"),
+        (lambda: nn.Bilinear(2, 3, 4), torch.empty(2, 2), r"Bilinear takes \(input1.*given 1 inputs: missing"),
+        (lambda: nn.Linear(3, 3), {"y": torch.empty(2, 3)}, r"Linear takes \(input.*given y: "),
     ],
 )
 def test_refusals_are_one_line(make, example, expected, capfd):

@@ -15,7 +15,7 @@ from torch import nn
 import sizer
 from sizer.cli import run
 from sizer.errors import SizerError
-from sizer.module_targets import load_target
+from sizer.modules.targets import load_target
 
 EXPORTED = ["mlp", "convolutional", "attention", "residual", "low rank", "tied language model"]
 

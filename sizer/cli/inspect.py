@@ -52,7 +52,7 @@ def _inspect_module(target: str, inputs: tuple[str, ...], **options: Any) -> Any
     """Inspect what the target names; float32, the option's default, stands for the module's own type."""
     import sizer
     from sizer.models.topology import check_whole
-    from sizer.module_targets import load_target
+    from sizer.modules.targets import load_target
 
     module, example = load_target(target, inputs)
     options["dtype"] = "mixed" if options["dtype"] == "mixed" else None

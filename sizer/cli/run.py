@@ -27,9 +27,9 @@ def run(
     sizer run --measure --json-file advice.json -m package.train
     torchrun --nproc-per-node 2 -m sizer run train.py
     """
-    from sizer.script import load_module, load_script, run_program
-    from sizer.torch_import import when_torch_is_imported
-    from sizer.watching import Watch, is_off
+    from sizer.hook.script import load_module, load_script, run_program
+    from sizer.hook.torch_import import when_torch_is_imported
+    from sizer.hook.watching import Watch, is_off
 
     program = load_module(script) if module else load_script(script)
     watch = Watch(json_file=json_file, quiet=quiet, measure=MEASURED_STEPS if measure else 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from sizer.watching import Watch
+from sizer.hook.watching import Watch
 
 try:
     from lightning.pytorch.callbacks import Callback
@@ -13,7 +13,7 @@ except ImportError:  # the older distribution of the same framework
     from pytorch_lightning.callbacks import Callback  # type: ignore[no-redef, assignment, import-not-found, unused-ignore]
 
 if TYPE_CHECKING:
-    from sizer.module_record import ModuleInspection
+    from sizer.modules.record import ModuleInspection
 
 
 class SizerCallback(Callback):  # type: ignore[misc, unused-ignore]

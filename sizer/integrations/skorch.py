@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from skorch.callbacks import Callback  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
-from sizer.watching import Watch
+from sizer.hook.watching import Watch
 
 if TYPE_CHECKING:
-    from sizer.module_record import ModuleInspection
+    from sizer.modules.record import ModuleInspection
 
 
 class SizerCallback(Callback):  # type: ignore[misc, unused-ignore]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sizer.module_record import Advice, ModuleInspection
+from sizer.modules.record import Advice, ModuleInspection
 from sizer.units import format_bytes, format_count, format_quantity
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from sizer.module_record import LayerRecord, ModuleInspection
+from sizer.modules.record import LayerRecord, ModuleInspection
 from sizer.report.hook import advice_text, step_text
 from sizer.report.layout import cost_line, levels_line
 from sizer.units import format_bytes, format_count

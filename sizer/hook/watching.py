@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from sizer.module_record import ModuleInspection
-    from sizer.noted_calls import NotedCall
+    from sizer.hook.noted_calls import NotedCall
+    from sizer.modules.record import ModuleInspection
 
 
 #: Outermost calls noted before the first optimizer step; a step with more micro-batches repeats what is known by then.
@@ -121,7 +121,7 @@ class Watch:
         from torch.optim.optimizer import register_optimizer_step_post_hook
 
         with contextlib.suppress(Exception):  # what fails here fails again at the first step, and is said then
-            from sizer.first_step import prepare
+            from sizer.hook.first_step import prepare
 
             prepare(None if self._model is None else self._model())
         self._handle = register_optimizer_step_post_hook(self._stepped)
@@ -176,7 +176,7 @@ class Watch:
         )
 
     def _note(self, module: nn.Module, args: Any, kwargs: Any) -> None:
-        from sizer.noted_calls import NotedCall, optimizer_of, trained_version
+        from sizer.hook.noted_calls import NotedCall, optimizer_of, trained_version
 
         version = trained_version(module)
         if not any(call.module() is module and call.version != version for call in self._calls):
@@ -202,7 +202,7 @@ class Watch:
     def _first_step(self, optimizer: torch.optim.Optimizer) -> None:
         if self._optimizer is not None and self._optimizer() is not optimizer:
             return
-        from sizer.noted_calls import trained_call
+        from sizer.hook.noted_calls import trained_call
 
         call = trained_call(self._calls, optimizer, None if self._model is None else self._model())
         if call is None:
@@ -220,7 +220,7 @@ class Watch:
             self._calls.clear()
 
     def _report(self, call: NotedCall, optimizer: torch.optim.Optimizer) -> None:
-        from sizer.first_step import inspect_call
+        from sizer.hook.first_step import inspect_call
         from sizer.report.hook import report_text
 
         self.record = inspect_call(call, optimizer)
@@ -237,7 +237,7 @@ class Watch:
         if len(self._steps) <= self.measure:
             return
         self._forget_optimizer()
-        from sizer.first_step import quiet_step_s
+        from sizer.hook.first_step import quiet_step_s
         from sizer.report.hook import measured_text
 
         self.measured_s = quiet_step_s(self._steps)

@@ -22,8 +22,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.flop_counter import flop_registry
 
-from sizer.losses import Loss
 from sizer.models.copying import ModuleCopier
+from sizer.modules.losses import Loss
+from sizer.modules.operators import NORMALIZATIONS, check_one_type, decomposes, with_float_statistics
 
 
 @dataclass
@@ -195,12 +196,20 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call, unused-igno
             self.trace.layers[self.stack[-1]].saved_bytes += tensor.untyped_storage().nbytes()
         return tensor
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing is compiled while a step is traced, so that torch need not guard each operation against it."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation, decomposed where FlopCounterMode decomposes it, and count it as that does."""
+        if func is torch.ops.prim.device.default and not args[0].fake_mode.in_kernel_invocation:
+            return args[0].fake_device  # asked for by autograd, more often than all other operations together
         kwargs = kwargs or {}
         formula = flop_registry.get(func._overloadpacket) if isinstance(func, torch._ops.OpOverload) else None
         if formula is None:
             return self._uncounted(func, args, kwargs)
+        check_one_type(func._overloadpacket, args)
         output = func(*args, **kwargs)
         flops = formula(*args, **kwargs, out_val=output)
         if not self.backward:
@@ -215,13 +224,11 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call, unused-igno
         packet = getattr(func, "_overloadpacket", None)
         if packet is torch.ops.aten.mkldnn_rnn_layer:
             self.trace.unknown_workspace = True
-        if packet in _NORMALIZATIONS and args[0].dtype in _HALF:
-            return _with_float_statistics(func(*args, **kwargs), args)
-        if isinstance(func, torch._ops.OpOverload) and func is not torch.ops.prim.device.default:
+        if packet in NORMALIZATIONS:
+            return with_float_statistics(func(*args, **kwargs), args)
+        if isinstance(func, torch._ops.OpOverload) and decomposes(func):
             with self:
-                decomposed = func.decompose(*args, **kwargs)
-            if decomposed is not NotImplemented:
-                return decomposed
+                return func.decompose(*args, **kwargs)
         return func(*args, **kwargs)
 
     def _running(self) -> str:
@@ -234,21 +241,6 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call, unused-igno
 
 
 _LABEL = "sizer"
-_HALF = (torch.bfloat16, torch.float16)
-_NORMALIZATIONS = frozenset(
-    {torch.ops.aten.native_batch_norm, torch.ops.aten.native_group_norm, torch.ops.aten.native_layer_norm}
-)
-
-
-def _with_float_statistics(outputs: Any, args: Any) -> Any:
-    """As the CPU's kernels do: with a 2-byte input and 4-byte weights the saved mean and deviation have 4 bytes.
-
-    The meta kernels (torch 2.13) give them the input's type.
-    """
-    weights = [arg.dtype for arg in args[1:] if isinstance(arg, torch.Tensor)]
-    if args[0].device.type != "cpu" or torch.float32 not in weights:
-        return outputs
-    return (outputs[0], *(torch.empty_like(output, dtype=torch.float32) for output in outputs[1:]))
 
 
 def _storage(tensor: torch.Tensor) -> int:

@@ -28,7 +28,7 @@ def load_target(target: str, inputs: tuple[str, ...]) -> tuple[nn.Module, Any]:
             f"(torch.export.save to a .pt2 file), or name the function that builds it: package.module:factory"
         )
     if suffix == ".pt2":
-        from sizer.pt2 import load_exported
+        from sizer.modules.exported import load_exported
 
         module, own = load_exported(Path(target))
         return module, _tensors(inputs) or own

@@ -11,39 +11,41 @@ from sizer.errors import UsageError
 
 def check_module(module: nn.Module) -> None:
     """Raises UsageError for a module that is scripted, quantised, lazy, without parameters or on several devices."""
-    kind = type(module).__name__
-    if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
+    kind, parts = type(module).__name__, list(module.named_modules())
+    if any(isinstance(part, torch.jit.ScriptModule) for _, part in parts):
         raise UsageError(
             f"{kind} is scripted (TorchScript), so its Python forward is gone; inspect the module before scripting"
         )
-    lazy = [name for name, tensor in _tensors(module) if is_lazy(tensor)]
+    tensors = [(f"{name}.{own}".lstrip("."), tensor) for name, part in parts for own, tensor in _own(part)]
+    lazy = [name for name, tensor in tensors if is_lazy(tensor)]
     if lazy:
         raise UsageError(
             f"{kind} has lazy layers without sizes yet ({lazy[0]} and {len(lazy) - 1} more); run it on a batch first"
         )
-    quantised = next((name for name, part in module.named_modules() if _is_quantised(part)), None)
+    quantised = next((name for name, part in parts if _is_quantised(part)), None)
     if quantised is not None:
         raise UsageError(
             f"{kind} is quantised (at {quantised or 'its root'}) and cannot train; inspect the float module instead"
         )
-    if not any(True for _ in module.parameters()):
+    if not any(isinstance(tensor, nn.Parameter) for _, tensor in tensors):
         raise UsageError(f"{kind} has no parameters, so there is nothing to train or to size")
-    devices = sorted({str(tensor.device) for _, tensor in _tensors(module)})
+    devices = {tensor.device for _, tensor in tensors}
     if len(devices) > 1:
         raise UsageError(
-            f"{kind} lies on several devices ({', '.join(devices)}); move it to one, or inspect each part alone"
+            f"{kind} lies on several devices ({', '.join(sorted(map(str, devices)))}); "
+            f"move it to one, or inspect each part alone"
         )
 
 
-def _tensors(module: nn.Module) -> list[tuple[str, torch.Tensor]]:
-    return [*module.named_parameters(), *module.named_buffers()]
+def _own(part: nn.Module) -> list[tuple[str, torch.Tensor]]:
+    """The parameters and buffers of a part itself, by name."""
+    own = [*part._parameters.items(), *part._buffers.items()]
+    return [(name, tensor) for name, tensor in own if tensor is not None]
 
 
 def _is_quantised(part: nn.Module) -> bool:
-    own = [*part._parameters.values(), *part._buffers.values()]
-    return ".quantized." in f"{type(part).__module__}." or any(
-        tensor is not None and tensor.is_quantized for tensor in own
-    )
+    in_package = ".quantized." in f"{type(part).__module__}."
+    return in_package or any(tensor.is_quantized for _, tensor in _own(part))
 
 
 def check_trainable(module: nn.Module) -> None:

@@ -7,19 +7,25 @@ from typing import Any
 
 from sizer.coefficients import Coefficients
 from sizer.hardware import Device
-from sizer.inspection import OUTSIDE, InspectedNetwork, inspect_topologies
-from sizer.module_counts import Counts, StepSettings
-from sizer.module_sets import Memory
-from sizer.optimizer_state import implementation, known_name
+from sizer.inspection import OUTSIDE, InspectedNetwork, inspect_priced
+from sizer.modules.counts import Counts, StepSettings
+from sizer.modules.neighbours import Neighbours
+from sizer.modules.optimizer_state import implementation, known_name
+from sizer.modules.sets import Memory
 from sizer.training import Training
 
 #: Activations that cost what the calibrated step's does: none, or one comparison.
 _CALIBRATED_ACTIVATIONS = {(), ("relu",)}
 
-#: How much longer a step takes with torch's foreach or single-tensor optimizers than with the fused ones, on a CPU: 1.4
-#: to 1.6 times on the networks tried (DESIGN section 3 and 4). The interval allows for more, since few were tried.
-_UNFUSED = 1.5
-_UNFUSED_INTERVAL = (1.0, 2.0)
+#: How many times as long a step takes with torch's foreach or single-tensor optimizers as with the fused ones, on a
+#: CPU, and the range. Measured on one thread (docs/benchmarks.md): 1.09 to 1.79 for Adam, 0.89 to 1.04 for SGD, 1.02 to
+#: 1.18 with momentum; on two, where the fused form gains from the second, 1.4 to 1.6 for Adam (DESIGN section 4).
+_UNFUSED = {
+    "adam": (1.5, 1.05, 2.0),
+    "adamw": (1.5, 1.05, 2.0),
+    "sgd": (1.0, 0.85, 1.15),
+    "sgd-momentum": (1.1, 1, 1.2),
+}
 
 
 @dataclass(frozen=True)
@@ -66,13 +72,13 @@ def training_of(
 
 
 def price_step(
-    counts: Counts, training: Training, optimizer: Any, device: Device, coefficients: Coefficients
+    counts: Counts, near: Neighbours | None, optimizer: Any, device: Device, coefficients: Coefficients
 ) -> PricedStep:
-    """The predicted step of a fully connected network, or why the prediction does not hold."""
-    if counts.topology is None:
+    """The predicted step of a fully connected network, priced with those near it; or why there is no prediction."""
+    if near is None:
         no_network = f"{OUTSIDE}: the module is not a plain fully connected network (biased Linear layers, all trained)"
         return PricedStep(None, coefficients.label, no_network)
-    inspected = inspect_topologies([counts.topology], training, device, coefficients)
+    inspected = inspect_priced(near.topology, near.networks, near.cost, device, coefficients)
     network = inspected.networks[0]
     reason = _why_outside(counts, optimizer, device, coefficients)
     if reason is not None:
@@ -103,17 +109,11 @@ def _is_fused(optimizer: Any) -> bool:
 def _unfused(priced: PricedStep, optimizer: Any) -> PricedStep:
     """An estimate for an optimizer in another form than the measured one."""
     assert priced.time_s is not None
-    low, high = (priced.time_s, priced.time_s) if priced.interval is None else priced.interval
+    low, high = priced.interval or (priced.time_s, priced.time_s)
+    factor, least, most = _UNFUSED[known_name(optimizer) or "adam"]
     note = (
         f"{type(optimizer).__name__} is in its {implementation(optimizer)} form, which was not measured: the "
-        f"prediction is that of the fused form times {_UNFUSED} (an estimate), its interval times "
-        f"{_UNFUSED_INTERVAL[0]:g} to {_UNFUSED_INTERVAL[1]:g}; fused=True is faster on a CPU"
-    )
-    return PricedStep(
-        priced.network,
-        "estimated",
-        None,
-        (*priced.notes, note),
-        _UNFUSED * priced.time_s,
-        (_UNFUSED_INTERVAL[0] * low, _UNFUSED_INTERVAL[1] * high),
-    )
+        f"prediction is that of the fused form times {factor:g} (an estimate), its interval times {least:g} to {most:g}"
+    ) + ("; fused=True is faster on a CPU" if least >= 1 else "")
+    interval = least * low, most * high
+    return PricedStep(priced.network, "estimated", None, (*priced.notes, note), factor * priced.time_s, interval)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from sizer.module_counts import Counts, StepSettings
-from sizer.optimizer_state import state_bytes
+from sizer.modules.counts import Counts, StepSettings
+from sizer.modules.optimizer_state import state_bytes
 from sizer.placement import NOWHERE, Hierarchy, Placements, place_all
 from sizer.recommendation import PlacedSet
 from sizer.training import DTYPES, Training

@@ -34,7 +34,7 @@ def _conditions() -> tuple[object, ...]:
     import torch
 
     affinity = frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-    variables = tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith(_VARIABLES)))
+    variables = tuple(sorted((name, os.environ[name]) for name in os.environ if name.startswith(_VARIABLES)))
     stated = [Path(entry) for entry in os.environ.get("SIZER_PROFILES", "").split(os.pathsep) if entry]
     folders = [*stated, config_folder() / "profiles", data_folder() / "profiles"]
     return torch.get_num_threads(), affinity, variables, tuple(map(_changed_ns, folders))

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from sizer.chosen import chosen_for
 from sizer.errors import UsageError
 from sizer.models.reading import unwrap
-from sizer.module_counts import StepSettings
-from sizer.module_inspection import inspect_step, precision
-from sizer.module_record import ModuleInspection
+from sizer.modules.chosen import chosen_for
+from sizer.modules.counts import StepSettings
+from sizer.modules.inspection import inspect_step, precision
+from sizer.modules.record import ModuleInspection
 
 if TYPE_CHECKING:
-    from sizer.noted_calls import NotedCall
+    from sizer.hook.noted_calls import NotedCall
 
 
 def inspect_call(call: NotedCall, optimizer: torch.optim.Optimizer) -> ModuleInspection:
@@ -37,7 +37,7 @@ def prepare(module: nn.Module | None) -> None:
 
     Without a module the reads are those of a float32 one on each kind of device in use.
     """
-    import sizer.noted_calls
+    import sizer.hook.noted_calls
     import sizer.report.hook  # noqa: F401 (both are used inside the step)
 
     names = ["cpu"] if module is None else [_device_name(unwrap(module))]

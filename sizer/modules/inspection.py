@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
-from sizer.advice import advise_dense
-from sizer.advice_other import Subject, advise_other
-from sizer.chosen import chosen_for
 from sizer.coefficients import Coefficients
-from sizer.errors import UnreachableError, UsageError
+from sizer.errors import UsageError
 from sizer.hardware import Device
-from sizer.inspection import Passes
-from sizer.losses import Loss, as_loss
+from sizer.inspection import Passes, sizing_hierarchy
 from sizer.models.reading import unwrap
 from sizer.models.topology import check_whole
-from sizer.module_checks import check_module, check_trainable
-from sizer.module_counts import Counts, StepSettings, count
-from sizer.module_pricing import price_step, training_of
-from sizer.module_record import ModuleInspection
-from sizer.module_sets import Memory, memory_of, module_sets, place_sets
-from sizer.optimizer_state import implementation, known_name
-from sizer.placement import Hierarchy
+from sizer.modules.advice import advise_dense
+from sizer.modules.advice_other import Subject, advise_other
+from sizer.modules.checks import check_module, check_trainable
+from sizer.modules.chosen import chosen_for
+from sizer.modules.counts import Counts, StepSettings, count
+from sizer.modules.losses import Loss, as_loss
+from sizer.modules.neighbours import Neighbours, price_neighbours
+from sizer.modules.optimizer_state import implementation, known_name
+from sizer.modules.pricing import PricedStep, price_step, training_of
+from sizer.modules.record import ModuleInspection
+from sizer.modules.sets import Memory, memory_of, module_sets, place_sets
 from sizer.request import MAX_BATCH
-from sizer.training import DTYPES
+from sizer.training import DTYPES, Training
 
 
 def inspect_module(
@@ -44,7 +44,8 @@ def inspect_module(
     check_module(inner)
     settings = step_settings(inner, example_input, batch_size, as_loss(loss), dtype)
     chosen = chosen_for(device or _own_device(inner), precision(inner, settings))
-    return inspect_step(module, settings, optimizer or "adam", observations, chosen.device, chosen.coefficients)
+    step = _Step(inner, settings, optimizer or "adam", observations, chosen.device, chosen.coefficients)
+    return step.inspect(_wrapper_notes(module))
 
 
 def inspect_step(
@@ -58,44 +59,74 @@ def inspect_step(
     """Inspect a module called as the settings say. Raises UsageError for a module that cannot be inspected."""
     inner = unwrap(module)
     check_module(inner)
-    check_trainable(inner)
-    hierarchy = _hierarchy(device)
-    memory = memory_of(inner, optimizer, precision(inner, settings))
-    counts = count(inner, settings)
-    training = training_of(counts, memory, settings, optimizer, observations)
-    priced = price_step(counts, training, optimizer, device, coefficients)
-    if priced.network is not None and counts.topology is not None and priced.outside is None:
-        placed, refused = priced.network.working_sets, priced.network.refused
-        advice = advise_dense(counts.topology, training, hierarchy, priced.coefficients_for(coefficients))
-    else:
-        sets = module_sets(counts, memory, settings, training)
-        placed, refused = place_sets(sets, hierarchy)
-        advice = advise_other(Subject(counts.layers, sets, hierarchy, settings.batch_size))
-    return ModuleInspection(
-        device=device,
-        coefficients=coefficients,
-        module=type(inner).__name__,
-        batch_size=settings.batch_size,
-        optimizer=known_name(optimizer) or type(optimizer).__name__,
-        optimizer_implementation=implementation(optimizer),
-        loss=None if settings.loss is None else settings.loss.name,
-        working_sets=placed,
-        refused=refused,
-        advice=tuple(advice),
-        notes=(*_wrapper_notes(module), *counts.notes, *priced.notes),
-        **_counted(counts),
-        **_kept(memory),
-        **priced.fields(),
-    )
+    step = _Step(inner, settings, optimizer, observations, device, coefficients)
+    return step.inspect(_wrapper_notes(module))
 
 
-def _hierarchy(device: Device) -> Hierarchy:
-    levels = device.sizing_levels()
-    if not levels:
-        raise UnreachableError(
-            f"no memory level of {device.id!r} has a known capacity; name a machine with --device PROFILE"
+class _Step(NamedTuple):
+    """A step to inspect, of a module that `check_module` lets pass."""
+
+    module: nn.Module
+    settings: StepSettings
+    optimizer: Any
+    observations: int | None
+    device: Device
+    coefficients: Coefficients
+
+    def inspect(self, wrapper_notes: tuple[str, ...]) -> ModuleInspection:
+        """Count, place, price and advise."""
+        check_trainable(self.module)
+        memory = memory_of(self.module, self.optimizer, precision(self.module, self.settings))
+        counts = count(self.module, self.settings)
+        training = training_of(counts, memory, self.settings, self.optimizer, self.observations)
+        near = self._near(counts, training)
+        priced = price_step(counts, near, self.optimizer, self.device, self.coefficients)
+        if near is not None and priced.outside is None:
+            placed = _as_network(near, priced, self.coefficients)
+        else:
+            placed = self._as_any_module(counts, memory, training)
+        return ModuleInspection(
+            device=self.device,
+            coefficients=self.coefficients,
+            notes=(*wrapper_notes, *counts.notes, *priced.notes),
+            **self._named(),
+            **_counted(counts),
+            **_kept(memory),
+            **priced.fields(),
+            **placed,
         )
-    return Hierarchy.of(levels)
+
+    def _near(self, counts: Counts, training: Training) -> Neighbours | None:
+        """A fully connected network priced with those near it."""
+        if counts.topology is None:
+            return None
+        return price_neighbours(counts.topology, training, sizing_hierarchy(self.device), self.coefficients)
+
+    def _named(self) -> dict[str, Any]:
+        """What is inspected."""
+        return {
+            "module": type(self.module).__name__,
+            "batch_size": self.settings.batch_size,
+            "optimizer": known_name(self.optimizer) or type(self.optimizer).__name__,
+            "optimizer_implementation": implementation(self.optimizer),
+            "loss": None if self.settings.loss is None else self.settings.loss.name,
+        }
+
+    def _as_any_module(self, counts: Counts, memory: Memory, training: Training) -> dict[str, Any]:
+        """Where the sets live, and the advice that needs no prediction."""
+        hierarchy = sizing_hierarchy(self.device)
+        sets = module_sets(counts, memory, self.settings, training)
+        placed, refused = place_sets(sets, hierarchy)
+        advice = advise_other(Subject(counts.layers, sets, hierarchy, self.settings.batch_size))
+        return {"working_sets": placed, "refused": refused, "advice": tuple(advice)}
+
+
+def _as_network(near: Neighbours, priced: PricedStep, coefficients: Coefficients) -> dict[str, Any]:
+    """Where the sets of a network with a prediction live, and the advice that follows from it."""
+    assert priced.network is not None
+    advice = advise_dense(near, priced.coefficients_for(coefficients))
+    network = priced.network
+    return {"working_sets": network.working_sets, "refused": network.refused, "advice": tuple(advice)}
 
 
 def _counted(counts: Counts) -> dict[str, Any]:
@@ -162,7 +193,7 @@ def _own_device(module: nn.Module) -> str | None:
 
 def precision(module: nn.Module, settings: StepSettings) -> str:
     """The name in `DTYPES` of what a step computes in."""
-    own = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+    own = next((p.dtype for p in module.parameters() if p.is_floating_point() or p.is_complex()), torch.float32)
     if settings.autocast is not None and own == torch.float32:
         return "mixed"
     name = str(own).removeprefix("torch.")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sizer.module_record import Advice, LayerRecord
+from sizer.modules.record import Advice, LayerRecord
 from sizer.placement import NOWHERE, Hierarchy, place
 from sizer.units import format_bytes, format_count
 from sizer.working_sets import IntArray, WorkingSet, WorkingSets

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from sizer.errors import UsageError
 from sizer.inspection import Passes
-from sizer.losses import Loss
 from sizer.models.reading import ReadNetwork, read_network, read_sequential
 from sizer.models.topology import Topology
-from sizer.module_checks import expectation
-from sizer.module_record import LayerRecord
-from sizer.random_states import kept_random_states
+from sizer.modules.checks import expectation
+from sizer.modules.losses import Loss
+from sizer.modules.random_states import kept_random_states
+
+if TYPE_CHECKING:
+    from sizer.modules.tracing import LayerTrace
+from sizer.modules.record import LayerRecord
 
 #: Storages of a layer's output size that each activation leaves saved, in a plain and in a residual layer: some keep
 #: their result, which the next Linear keeps too; some keep their input as well.
@@ -63,6 +67,8 @@ def count(module: nn.Module, settings: StepSettings) -> Counts:
 
     Raises UsageError, which names the layer, when the module cannot take the input.
     """
+    if settings.batch_size == 0:
+        raise UsageError(f"{type(module).__name__} was given an empty batch; expected at least one observation")
     example = _only_input(settings)
     network = None if example is None else read_sequential(module, example)
     if network is None:
@@ -160,7 +166,7 @@ def _saved_bytes(network: ReadNetwork, rows: int, element: int, cast: bool, loss
 
 
 def _traced(module: nn.Module, settings: StepSettings) -> Counts:
-    from sizer.tracing import TraceError, trace_step
+    from sizer.modules.tracing import TraceError, trace_step
 
     device = next(module.parameters()).device
     on = "cpu" if device.type == "meta" else str(device)
@@ -168,26 +174,24 @@ def _traced(module: nn.Module, settings: StepSettings) -> Counts:
         trace = trace_step(module, settings.args, settings.kwargs, settings.loss, settings.autocast, on)
     except TraceError as failure:
         raise UsageError(_why_not(module, settings, failure.layer, failure.error)) from failure.error
-    parts = dict(module.named_modules())
-    names = [name for name, part in parts.items() if part._parameters or name in trace.layers]
-    layers = []
-    for name in names:
-        layer, part = trace.layers[name], parts.get(name)
-        own = [tensor for tensor in part._parameters.values() if tensor is not None] if part is not None else []
-        layers.append(
-            LayerRecord(
-                name=name,
-                kind=type(part).__name__,
-                parameters=sum(tensor.numel() for tensor in own),
-                parameter_bytes=sum(tensor.numel() * tensor.element_size() for tensor in own),
-                saved_bytes=layer.saved_bytes,
-                transfer_bytes=layer.transfer_bytes,
-                flops=Passes(layer.flops_forward, layer.flops_backward),
-                output_shape=max(layer.output_shapes, key=prod, default=None),
-            )
-        )
+    parts = {name: part for name, part in module.named_modules() if part._parameters or name in trace.layers}
+    layers = tuple(_layer_record(name, part, trace.layers[name]) for name, part in parts.items())
     notes = (_WORKSPACE,) if trace.unknown_workspace else ()
-    return Counts(tuple(layers), trace.input_bytes, trace.output_bytes, notes=notes)
+    return Counts(layers, trace.input_bytes, trace.output_bytes, notes=notes)
+
+
+def _layer_record(name: str, part: nn.Module, traced: LayerTrace) -> LayerRecord:
+    own = [tensor for tensor in part._parameters.values() if tensor is not None]
+    return LayerRecord(
+        name=name,
+        kind=type(part).__name__,
+        parameters=sum(tensor.numel() for tensor in own),
+        parameter_bytes=sum(tensor.numel() * tensor.element_size() for tensor in own),
+        saved_bytes=traced.saved_bytes,
+        transfer_bytes=traced.transfer_bytes,
+        flops=Passes(traced.flops_forward, traced.flops_backward),
+        output_shape=max(traced.output_shapes, key=prod, default=None),
+    )
 
 
 _WORKSPACE = "oneDNN's recurrent layers also save a workspace whose size only that library knows; it is not counted"
@@ -196,4 +200,10 @@ _WORKSPACE = "oneDNN's recurrent layers also save a workspace whose size only th
 def _why_not(module: nn.Module, settings: StepSettings, layer: str, error: Exception) -> str:
     shapes = ", ".join(str(tuple(tensor.shape)) for tensor in settings.tensors) or "no tensor"
     reason = " ".join(str(error).split())
+    try:
+        inspect.signature(module.forward).bind(*settings.args, **settings.kwargs)
+    except TypeError as mismatch:
+        arguments = f"{len(settings.args)} inputs" if settings.args else ", ".join(settings.kwargs) or "no input"
+        expected = inspect.signature(module.forward)
+        return f"{type(module).__name__} takes {expected} and was given {arguments}: {mismatch}"
     return f"{expectation(module, layer)}; the module was given {shapes}: {reason[:200]}"
