@@ -41,7 +41,7 @@ def build_profile(record: Mapping[str, Any], origin: str) -> Profile:
         title=record["title"],
         kind=record["kind"],
         device=_device(record, facts),
-        coefficients=coefficients.get("energy", coefficients.get("time")),
+        coefficients=_first_choice(coefficients),
         by_quantity=coefficients,
         match=build_match(record),
         sources={name: Source(**source) for name, source in record["sources"].items()},
@@ -51,6 +51,14 @@ def build_profile(record: Mapping[str, Any], origin: str) -> Profile:
         calibration=record.get("calibration"),
         **facts,
     )
+
+
+def _first_choice(coefficients: Mapping[str, Coefficients]) -> Coefficients | None:
+    """Joules where they are known, else time; joules that are but estimated from stated power give way to time."""
+    energy, time = coefficients.get("energy"), coefficients.get("time")
+    if energy is not None and time is not None and energy.label == "estimated" != time.label:
+        return time
+    return energy or time
 
 
 def _facts(values: Mapping[str, Any]) -> dict[str, Fact]:

@@ -50,10 +50,15 @@ def load(name_or_path: str | os.PathLike[str]) -> Profile:
     text = os.fspath(name_or_path)
     if not isinstance(name_or_path, str) or _is_path(text):
         return _load_file(Path(text), str(Path(text)))
+    return _load_named(text, file_of(text).parent)
+
+
+def file_of(name: str) -> Path:
+    """The file of the profile of a name, the nearest that there is. Raises ProfileError when there is none."""
     folders = _files()
-    if text not in folders:
-        raise ProfileError(_unknown(text, tuple(folders)))
-    return _load_named(text, folders[text])
+    if name not in folders:
+        raise ProfileError(_unknown(name, tuple(folders)))
+    return folders[name] / f"{name}.json"
 
 
 def all_profiles() -> Catalogue:

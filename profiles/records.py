@@ -79,10 +79,11 @@ class Profile:
     """One machine.
 
     ``device`` is the record that sizing uses; peak rates, bandwidths and power are in its ``facts`` too.
-    ``coefficients`` are those in J where they are known, else those in s; ``by_quantity`` has both, by ``energy`` and
-    ``time``. ``peaks_flop_per_s`` is by dtype, dense, without sparsity; ``bandwidths_bytes_per_s`` by level, summed
-    over its instances; ``power_w`` by ``limit`` and ``idle``. What is not known is absent. ``origin`` is ``shipped`` or
-    the path of the file. ``unverified`` names the values whose source was not read.
+    ``coefficients`` are those in J where they are known (and not estimated beside a calibrated time), else those in
+    s; ``by_quantity`` has both, by ``energy`` and ``time``. ``peaks_flop_per_s`` is by dtype, dense, without
+    sparsity; ``bandwidths_bytes_per_s`` by level, summed over its instances; ``power_w`` by ``limit`` and ``idle``.
+    What is not known is absent. ``origin`` is ``shipped`` or the path of the file. ``unverified`` names the values
+    whose source was not read.
     """
 
     name: str

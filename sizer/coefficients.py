@@ -20,7 +20,14 @@ PLAIN_TERMS: dict[str, tuple[str, str, str]] = {
     "row": ("k_b", "row", "one observation in one layer and pass (not in the paper)"),
     "unit": ("k_u", "unit", "one output unit of a layer in one pass (not in the paper)"),
     "activation": ("k_a", "element", "one element through an activation function in one pass (not in the paper)"),
+    "serial": (
+        "k_1",
+        "element",
+        "one element through an activation function on one thread, the first 32768 of a layer (not in the paper)",
+    ),
     "addition": ("k_r", "addition", "one residual addition in one pass (not in the paper)"),
+    "added": ("k_ra", "element", "one element of a residual addition in one pass (not in the paper)"),
+    "operand": ("k_x", "element", "one element that a layer's matrix products read in one pass (not in the paper)"),
     "tensor": ("k_w", "tensor", "one parameter tensor updated by the optimizer (not in the paper)"),
 }
 

@@ -21,14 +21,15 @@ from sizer.working_sets import (
     bytes_per_datum,
     count_parameters,
     has_layer,
-    output_widths,
     working_sets,
 )
 
 MIB = 2**20
 
 #: Terms of `small_work_row`.
-SMALL_WORK = {"row", "unit", "activation", "addition"}
+SMALL_WORK = {"row", "unit", "activation", "serial", "addition", "added", "operand"}
+#: Elements that PyTorch leaves to one thread (`at::internal::GRAIN_SIZE`); of more it makes chunks for several.
+GRAIN = 32_768
 
 
 class Networks(NamedTuple):
@@ -79,30 +80,58 @@ def step_row(networks: Networks) -> Row:
     return _sum(_forward_only(networks), _backward_only(networks), common, common, _optimizer(networks))
 
 
-def small_work_row(networks: Networks) -> Row:
-    """Counts of what one pass does beside its products, which the paper leaves out; the same for either pass.
+def small_work_row(networks: Networks, backward: bool = False) -> Row:
+    """Counts of what a forward or a backward pass does beside its products, which the paper leaves out.
 
-    Matters where products are small: observations a layer, output units, elements activated, residual additions.
+    Matters where products are small: observations a layer, output units, elements activated (of them, those that one
+    thread handles), residual additions and their elements, elements that the products read.
     """
     batch_size = float(networks.training.batch_size)
-    depth = np.add.reduce(has_layer(networks.full), axis=0, dtype=np.float64)
-    units = np.add.reduce(networks.full[1:], axis=0, dtype=np.float64)
-    hidden = units - output_widths(networks.full)
+    layers = has_layer(networks.full)
+    hidden = batch_size * networks.full[1:-1] * layers[1:]
+    activated = np.add.reduce(hidden, axis=0, dtype=np.float64)
+    depth = np.add.reduce(layers, axis=0, dtype=np.float64)
+    additions = networks.additions.astype(np.float64)
     return {
         "row": batch_size * depth,
-        "unit": units,
-        "activation": batch_size * hidden,
-        "addition": networks.additions.astype(np.float64),
+        "unit": np.add.reduce(networks.full[1:], axis=0, dtype=np.float64),
+        "activation": activated,
+        "serial": np.add.reduce(np.minimum(hidden, GRAIN), axis=0),
+        "addition": additions,
+        "added": additions
+        * activated
+        / np.maximum(depth - 1, 1),  # hidden layers of residual networks are equally wide
+        "operand": _operands(networks, backward),
     }
+
+
+def _operands(networks: Networks, backward: bool) -> FloatArray:
+    """Elements that the matrix products of a pass read, shape (N,).
+
+    Forward B w_in + w_in w_out a layer; backward B w_in + B w_out for the weights' gradient and B w_out + w_in w_out
+    for that of the inputs, which the first layer does without.
+    """
+    batch_size = float(networks.training.batch_size)
+    w_in, w_out = networks.full[:-1].astype(np.float64), networks.full[1:].astype(np.float64)
+    inputs, weights, outputs = batch_size * w_in, w_in * w_out, batch_size * w_out
+    if not backward:
+        return np.asarray(np.add.reduce((inputs + weights) * has_layer(networks.full), axis=0))
+    read = (inputs + weights) * has_layer(networks.full) + 2 * outputs
+    return np.asarray(np.add.reduce(read, axis=0) - weights[0] - outputs[0])
+
+
+def every_step_row(networks: Networks) -> Row:
+    """Design row of one training step with the small work of its two passes."""
+    return _sum(step_row(networks), small_work_row(networks), small_work_row(networks, backward=True))
 
 
 def priced_row(networks: Networks, coefficients: Coefficients, forward_only: bool = False) -> Row:
     """Design row of a training step, or of a forward pass, with every term that the coefficients price."""
-    row = forward_row(networks) if forward_only else step_row(networks)
     if not coefficients.terms.keys() & SMALL_WORK:
-        return row
-    small = small_work_row(networks)
-    return _sum(row, small) if forward_only else _sum(row, small, small)
+        return forward_row(networks) if forward_only else step_row(networks)
+    if forward_only:
+        return _sum(forward_row(networks), small_work_row(networks))
+    return every_step_row(networks)
 
 
 def _both_passes(networks: Networks) -> Row:

@@ -35,3 +35,7 @@ class MeterError(SizerError):
 
 class MeasurementError(SizerError):
     """A measurement file cannot be written or read, or the machine cannot be measured now."""
+
+
+class DataError(SizerError):
+    """Data cannot be read, or there is nothing in it to learn from."""

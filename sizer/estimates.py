@@ -12,10 +12,10 @@ from sizer.coefficients import Coefficients
 from sizer.cost import MIB
 
 #: Time outside the arithmetic, in s: of one step, and of one layer in one pass. CPU: rounded from the measured profile
-#: x86-vm-2cpu, two passes of 105 us and 86 us for reaching a layer's nearest set. Accelerators: assumed, eight kernel
+#: x86-vm-2cpu, two passes of 145 us and 77 us for reaching a layer's nearest set. Accelerators: assumed, eight kernel
 #: launches a layer and step at 10 us each.
 OVERHEADS_S: dict[str, dict[str, float]] = {
-    "cpu": {"step": 210e-6, "layer": 86e-6},
+    "cpu": {"step": 290e-6, "layer": 77e-6},
     "other": {"step": 300e-6, "layer": 40e-6},
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import IO, Any
 
 
 def _user_folder(variable: str, default: str) -> Path:
@@ -28,7 +29,7 @@ def config_folder() -> Path:
     return _user_folder("XDG_CONFIG_HOME", ".config")
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file so that a reader sees the old content or the new, never a part: temporary file, sync, rename.
 
     Raises OSError when the folder cannot be made or written; no temporary file is left behind then.
@@ -38,11 +39,37 @@ def write_whole(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content.encode("utf-8") if isinstance(content, str) else content)
             stream.flush()
             os.fsync(stream.fileno())
+        Path(name).chmod(_mode(path))
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _mode(path: Path) -> int:
+    """Permissions that the file has, or that a new file gets by the user's umask; temporary files are their owner's."""
+    if path.exists():
+        return path.stat().st_mode & 0o777
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return 0o666 & ~umask
+
+
+def lock(stream: IO[Any]) -> None:
+    """Lock an open file for this process; the system lets go of it however the process ends.
+
+    Raises OSError when another process holds it. The file is one that nobody writes: Windows locks its first byte.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        import importlib
+
+        msvcrt = importlib.import_module("msvcrt")  # by name, since type checkers elsewhere know it empty
+        msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from sizer.hardware import Device, device_to_dict
 from sizer.models.shapes import residual_additions
 from sizer.models.topology import MAX_WIDTH, Topology, check_whole
 from sizer.operations import backward_flops, backward_operations, forward_flops, forward_operations
-from sizer.placement import NOWHERE, Hierarchy, Placement
+from sizer.placement import NOWHERE, FloatArray, Hierarchy, Placement
 from sizer.recommendation import PlacedSet
 from sizer.records import Record, plain
 from sizer.sweep import MAX_WORK, working_set
@@ -135,27 +136,58 @@ def _short(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def inspect_topologies(
-    topologies: Sequence[Topology], training: Training, device: Device, coefficients: Coefficients
-) -> Inspection:
-    """Inspect networks, one or thousands. Raises UsageError for one whose operations cannot be counted in 64 bits."""
+def sizing_hierarchy(device: Device) -> Hierarchy:
+    """The levels that sets are placed on. Raises UnreachableError for a device of which no level is known."""
     levels = device.sizing_levels()
     if not levels:
         raise UnreachableError(
             f"no memory level of {device.id!r} has a known capacity; name a machine with --device PROFILE"
         )
+    return Hierarchy.of(levels)
+
+
+def check_countable(topology: Topology, training: Training) -> None:
+    """Raises UsageError for a network whose operations cannot be counted in 64 bits."""
+    if topology.num_free_parameters * training.batch_size > MAX_WORK:
+        raise UsageError(
+            f"{topology.num_free_parameters:,} parameters with batch size {training.batch_size:,} is beyond what "
+            f"can be counted; reduce the widths or the batch size"
+        )
+
+
+def inspect_topologies(
+    topologies: Sequence[Topology], training: Training, device: Device, coefficients: Coefficients
+) -> Inspection:
+    """Inspect networks, one or thousands. Raises UsageError for one whose operations cannot be counted in 64 bits."""
+    hierarchy = sizing_hierarchy(device)
     for topology in topologies:
-        if topology.num_free_parameters * training.batch_size > MAX_WORK:
-            raise UsageError(
-                f"{topology.num_free_parameters:,} parameters with batch size {training.batch_size:,} is beyond what "
-                f"can be counted; reduce the widths or the batch size"
-            )
-    hierarchy = Hierarchy.of(levels)
+        check_countable(topology, training)
     inspected: list[InspectedNetwork] = []
     for start in range(0, len(topologies), _CHUNK):
         full = stack(topology.full for topology in topologies[start : start + _CHUNK])
         additions = np.array([residual_additions(t.shape or "", t.depth) for t in topologies[start : start + _CHUNK]])
-        inspected += _inspect(analyse(full, count_parameters(full), training, hierarchy, additions), coefficients)
+        networks = analyse(full, count_parameters(full), training, hierarchy, additions)
+        cost = predict(priced_row(networks, coefficients), coefficients)
+        inspected += _inspect(networks, cost, coefficients)
+    return _inspection(topologies, inspected, training, device, coefficients)
+
+
+def inspect_priced(
+    topology: Topology, networks: Networks, cost: FloatArray, device: Device, coefficients: Coefficients
+) -> Inspection:
+    """Inspect the first of networks that are analysed and priced already; ``topology`` is its own."""
+    inspected = list(itertools.islice(_inspect(networks, cost, coefficients), 1))
+    return _inspection([topology], inspected, networks.training, device, coefficients)
+
+
+def _inspection(
+    topologies: Sequence[Topology],
+    inspected: Sequence[InspectedNetwork],
+    training: Training,
+    device: Device,
+    coefficients: Coefficients,
+) -> Inspection:
+    """The record, in which what a calibration does not speak for is labelled an estimate."""
     outside = [_why_outside(topology, training, coefficients) for topology in topologies]
     found = (
         _as_outside(network, coefficients) if why else network for network, why in zip(inspected, outside, strict=True)
@@ -193,14 +225,14 @@ def _notes(topologies: Sequence[Topology], outside: Sequence[str | None]) -> tup
     return (*found[:3], *([f"{rest:,} more networks are {OUTSIDE}"] if rest > 0 else []))
 
 
-def _inspect(networks: Networks, coefficients: Coefficients) -> Iterator[InspectedNetwork]:
+def _inspect(networks: Networks, cost: FloatArray, coefficients: Coefficients) -> Iterator[InspectedNetwork]:
     full, batch_size = networks.full, networks.training.batch_size
     operations = (
         forward_operations(full, batch_size).tolist(),
         backward_operations(full, networks.num_free_parameters, batch_size).tolist(),
     )
     flops = forward_flops(full, batch_size).tolist(), backward_flops(full, batch_size).tolist()
-    step = predict(priced_row(networks, coefficients), coefficients).tolist()
+    step = cost.tolist()
     depths = (np.count_nonzero(full, axis=0) - 1).tolist()
     for index, depth in enumerate(depths):
         yield InspectedNetwork(

@@ -15,9 +15,11 @@ from sizer.cost import Row, predict, priced_row
 from sizer.data_efficiency import relative_epochs
 from sizer.errors import UnreachableError, UsageError
 from sizer.hardware import Device
+from sizer.one_shot import Reach
 from sizer.placement import FloatArray, Hierarchy
 from sizer.request import Request
 from sizer.sweep import Family, Sweep, Window, windows
+from sizer.working_sets import BoolArray
 
 
 def hierarchy_of(device: Device) -> Hierarchy:
@@ -80,7 +82,7 @@ def memory_bytes(swept: Sweep) -> FloatArray:
 
 
 def apply_limits(priced: PricedSweep, request: Request, quantity: str) -> PricedSweep:
-    """Networks beyond a limit cost infinitely much, so that nothing picks them. Limits are for one step."""
+    """Only the networks within the limits, which are for one step."""
     step = priced.per_datum * priced.sweep.family.training.batch_size
     allowed = np.isfinite(priced.to_loss)
     if request.max_bytes is not None:
@@ -93,4 +95,17 @@ def apply_limits(priced: PricedSweep, request: Request, quantity: str) -> Priced
                 f"a limit on {limited} was given, but the coefficients in use predict {quantity}; limit that"
             )
         allowed &= step <= limit
+    return only(priced, allowed)
+
+
+def large_enough(priced: PricedSweep, reach: Reach) -> PricedSweep:
+    """Only the networks that are trusted with a target, at the law's cost of targets like it."""
+    parameters = priced.sweep.num_free_parameters
+    allowed = np.isfinite(priced.to_loss) & reach.met_by(priced.sweep.networks.full, parameters)
+    to_loss = priced.per_datum * relative_epochs(parameters, saturation=reach.saturation)
+    return only(priced._replace(to_loss=to_loss), allowed)
+
+
+def only(priced: PricedSweep, allowed: BoolArray) -> PricedSweep:
+    """The sweep with every network that is not allowed infinitely dear, so that nothing picks it."""
     return priced._replace(to_loss=np.where(allowed, priced.to_loss, np.inf))

@@ -223,9 +223,10 @@ def _wait_for(condition, process):
 
 
 def test_two_calibrations_at_once_are_refused(isolated_user):
-    from sizer.calibrating.calibration import Settings, _only_one, calibrate
+    from sizer.calibrating.calibration import Settings, calibrate
+    from sizer.calibrating.locking import only_one
 
-    with _only_one(), pytest.raises(MeasurementError, match="another calibration is running"):
+    with only_one(), pytest.raises(MeasurementError, match="another calibration is running"):
         calibrate(Settings(budget_s=15.0))
 
 
@@ -243,7 +244,7 @@ def test_bad_settings_say_what_is_needed():
 def profile_for(device, **changes):
     from sizer.calibrating.fitting import Fit
     from sizer.calibrating.measurements import Measurements
-    from sizer.calibrating.result import profile_record
+    from sizer.calibrating.result import Calibration, profile_record
     from sizer.profiles import save
 
     now = identity(device, default_threads(device)) | changes
@@ -254,7 +255,8 @@ def profile_for(device, **changes):
         "optimizer": "adam",
     }
     found = Fit({"pass": 1e-4, "operation": 1e-11}, np.array([1.0, 1.1, 0.9]), (0.9, 1.1))
-    save(profile_record(Measurements(settings, (), ()), device, {"time": found}, 0.01, 3))
+    record = Calibration(profile_name(device), device, {"time": found}, 0.01, 3, None)
+    save(profile_record(Measurements(settings, (), ()), record))
 
 
 def test_a_calibration_is_used_only_where_it_was_made(small_cpu):
@@ -292,8 +294,8 @@ def test_an_old_calibration_is_trusted_only_while_its_networks_take_as_long(smal
 
 
 def test_rounds_repeat_the_networks_and_retake_disturbed_runs(small_cpu, monkeypatch):
-    from sizer.calibrating import calibration
-    from sizer.calibrating.timing import Run
+    from sizer.calibrating import calibration, rounds, session
+    from sizer.calibrating.steps import Run
 
     disturbed = set()
 
@@ -304,17 +306,18 @@ def test_rounds_repeat_the_networks_and_retake_disturbed_runs(small_cpu, monkeyp
         return Run(step_s, 5, None, 0.5 if first else 0.0)
 
     monkeypatch.setattr(calibration, "time_run", fake_run)
-    monkeypatch.setattr(calibration, "detected", lambda name: small_cpu)
+    monkeypatch.setattr(rounds, "time_run", fake_run)
+    monkeypatch.setattr(session, "detected", lambda name: small_cpu)
     monkeypatch.setattr(calibration, "sweep_accesses", list)
     monkeypatch.setattr(calibration, "with_effective_capacity", lambda device, times: device)
     record = calibration.calibrate(calibration.Settings(budget_s=15.0, meter="none"))
     found = read_measurements(calibration.measurement_path(calibration.Settings()))
-    rounds = [sum(timing.round == number for timing in found.timings) for number in range(3)]
+    taken = [sum(timing.round == number for timing in found.timings) for number in range(3)]
     assert found.finished
     assert record.networks == len(found.measured()) == len(found.plan)
-    assert rounds[1:] == [len(found.plan)] * 2
+    assert taken[1:] == [len(found.plan)] * 2
     # Each network is disturbed the first time: two of them in the speed test, all others in round 0.
-    assert rounds[0] == 2 * len(found.plan) - 2
+    assert taken[0] == 2 * len(found.plan) - 2
     assert record.fits["time"].mean_error < 0.2
 
 
@@ -351,7 +354,8 @@ def test_a_calibration_keeps_to_its_schema_and_shows_itself(small_cpu):
 
 
 def test_a_real_run_times_a_real_step():
-    from sizer.calibrating.timing import Case, time_run
+    from sizer.calibrating.steps import Case
+    from sizer.calibrating.timing import time_run
     from sizer.models.topology import Topology
 
     small = time_run(Case(Topology("rectangle", 4, (4, 1)), Training(32)), 0.05)

@@ -8,7 +8,18 @@ from study import MIB, STUDY_CPU, STUDY_GPU
 
 from sizer import profiles
 from sizer.coefficients import Coefficients
-from sizer.cost import analyse, backward_row, forward_row, predict, priced_row, step_costs, step_row, training_cost
+from sizer.cost import (
+    GRAIN,
+    analyse,
+    backward_row,
+    forward_row,
+    predict,
+    priced_row,
+    small_work_row,
+    step_costs,
+    step_row,
+    training_cost,
+)
 from sizer.data_efficiency import relative_epochs
 from sizer.inspection import inspect_topologies
 from sizer.models import SHAPES, Topology
@@ -64,8 +75,19 @@ def test_small_work_is_counted_in_each_pass():
     networks = analyse(full, count_parameters(full), Training(10), ONE_LEVEL_EACH, additions=1)
     priced = Coefficients("calibrated", "calibrated", "time", {"row": 1.0})
     once, twice = priced_row(networks, priced, forward_only=True), priced_row(networks, priced)
-    for name, count in (("row", 30), ("unit", 7), ("activation", 60), ("addition", 1)):
+    for name, count in (("row", 30), ("unit", 7), ("activation", 60), ("serial", 60), ("addition", 1), ("added", 30)):
         assert (once[name][0], twice[name][0]) == (count, 2 * count)
+    outputs = (10 * 2 + 2 * 3) + (10 * 3 + 3 * 3) + (10 * 3 + 3)
+    weights_gradients = (10 * 2 + 10 * 3) + (10 * 3 + 10 * 3) + (10 * 3 + 10)
+    inputs_gradients = (10 * 3 + 3 * 3) + (10 + 3)
+    assert once["operand"][0] == outputs
+    assert twice["operand"][0] == outputs + weights_gradients + inputs_gradients
+
+
+def test_one_thread_handles_the_first_elements_of_a_layer_only():
+    full = stack([[2, 3, 5, 1], [2, 7, 1]])
+    networks = analyse(full, count_parameters(full), Training(GRAIN // 4), ONE_LEVEL_EACH)
+    assert small_work_row(networks)["serial"].tolist() == [3 * GRAIN // 4 + GRAIN, GRAIN]
 
 
 def test_residual_additions_are_priced_in_an_inspection(small_cpu):

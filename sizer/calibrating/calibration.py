@@ -3,37 +3,35 @@
 from __future__ import annotations
 
 import datetime
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 
 from sizer._version import __version__
-from sizer.calibrated import identity
+from sizer.calibrated import identity, profile_name
 from sizer.calibrating import planning
+from sizer.calibrating.charging import charged, check_metered, step_energies, why_not_metered
 from sizer.calibrating.fitting import design, fit
 from sizer.calibrating.measurements import MeasurementLog, Measurements, PlannedCase, Timing, read_measurements
 from sizer.calibrating.probing import sweep_accesses, with_effective_capacity
-from sizer.calibrating.result import Calibration, profile_record
-from sizer.calibrating.timing import Case, time_run
-from sizer.devices import detected
+from sizer.calibrating.result import Calibration, power_dict, profile_record
+from sizer.calibrating.rounds import Pace, take_rounds
+from sizer.calibrating.session import METER_SHARE, MIN_METERED, Progress, Session, Settings, open_session
+from sizer.calibrating.timing import time_run
 from sizer.errors import MeasurementError, UsageError
 from sizer.files import data_folder
 from sizer.hardware import Device, device_from_dict, device_to_dict
-from sizer.meters.choosing import MeterOptions, choose_meter
-from sizer.meters.protocol import MEASURED, Meter
-from sizer.models.topology import Topology
-from sizer.placement import FloatArray, Hierarchy
+from sizer.meters.choosing import AUTO, MeterOptions
+from sizer.meters.power_model import PowerModel
+from sizer.placement import Hierarchy
 from sizer.profiles import save
 from sizer.training import Training
 
-ROUNDS = 3
+__all__ = ["Settings", "calibrate", "measurement_path", "replay"]
+
 MIN_BUDGET_S = 12.0
 #: Networks below which a fit of a dozen coefficients proves nothing.
 MIN_NETWORKS = 40
@@ -41,89 +39,81 @@ MIN_NETWORKS = 40
 _FIT_S = 3.0
 #: The plan holds more networks than the budget should pay for: the first round shows how far it really goes.
 _GENEROUS = 1.5
-#: A run during which others used more of the machine than this is taken again, while the round's time lasts.
-_DISTURBED = 0.10
-
-Progress = Callable[[str, float], None]
-
-
-def _silent(what: str, share: float) -> None:
-    """Progress that nobody watches."""
-
-
-class Settings(NamedTuple):
-    """What a calibration is of. ``budget_s`` is its time in s, ``meter`` the name of an energy meter or ``auto``."""
-
-    device: str = "cpu"
-    budget_s: float = 60.0
-    threads: int | None = None
-    meter: str = "auto"
-    dtype: str = "float32"
-    optimizer: str = "adam"
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class _Session:
-    """A calibration under way."""
-
-    settings: Settings
-    device: Device
-    meter: Meter | None
-    progress: Progress
-
-    @property
-    def training(self) -> Training:
-        return Training(dtype=self.settings.dtype, optimizer=self.settings.optimizer)
 
 
 def calibrate(settings: Settings, fresh: bool = False, progress: Progress | None = None) -> Calibration:
     """Calibrate this machine within a budget and save the profile; an interrupted calibration goes on where it stopped.
 
     ``progress`` is told what happens and how much of the budget is used. Raises UsageError for a budget or a number of
-    threads that cannot work, MeasurementError when the file cannot be written or another calibration is running.
+    threads that cannot work, MeterError when the meter asked for does not measure, MeasurementError when the file
+    cannot be written or another calibration is running.
     """
-    _check(settings)
-    device = detected(settings.device)
-    with _only_one(), _threads(settings.threads):
-        meter = choose_meter(settings.meter, settings.device, MeterOptions())
-        try:
-            used = meter if meter.label == MEASURED else None
-            session = _Session(settings, device, used, progress or _silent)
-            path = measurement_path(settings)
-            _measure(session, path, fresh)
-        finally:
-            meter.close()
-        return replay(path)
+    with open_session(settings, progress, MIN_BUDGET_S) as session:
+        path = measurement_path(session.settings)
+        _measure(session, path, fresh)
+        record = replay(path, options=settings.meter_options)
+        _finish(path)  # after the profile is kept: until then a rerun fits again what was measured
+    if settings.meter != AUTO or settings.meter_options.log_path is not None:
+        times = f"the times are kept as {record.name}, what was measured in {path}"
+        check_metered(record.meter_problem, f"{times}: `sizer calibrate --replay` fits it again, with another log too")
+    return record
 
 
-def replay(path: Path, keep: bool = True) -> Calibration:
-    """Fit a measurement file, on any machine, and (with ``keep``) save the profile. Raises MeasurementError."""
-    measurements = read_measurements(path)
-    measured = measurements.measured()
-    if len(measured) < MIN_NETWORKS:
+def replay(path: Path, keep: bool = True, options: MeterOptions | None = None) -> Calibration:
+    """Fit a measurement file, on any machine, and (with ``keep``) save the profile.
+
+    ``options`` name a log that says what metered runs used, or state power. Raises MeasurementError, MeterError.
+    """
+    options = options or MeterOptions()
+    measurements = charged(read_measurements(path), options)
+    if len(measurements.measured()) < MIN_NETWORKS:
         raise MeasurementError(
-            f"{path} holds timings of {len(measured)} networks, and a fit takes {MIN_NETWORKS}: calibrate with a "
-            f"larger --budget"
+            f"{path} holds timings of {len(measurements.measured())} networks, and a fit takes {MIN_NETWORKS}: "
+            f"calibrate with a larger --budget"
         )
-    device = device_from_dict(measurements.settings["device"])
-    training = Training(dtype=measurements.settings["dtype"], optimizer=measurements.settings["optimizer"])
-    cases = [measurements.plan[case] for case in measured]
-    row = design(cases, training, Hierarchy.of(device.sizing_levels()))
-    fits = {"time": fit(row, np.array([min(t.step_s for t in timings) for timings in measured.values()]))}
-    energies = _energies(list(measured.values()))
-    if energies is not None:
-        fits["energy"] = fit(row, energies)
-    noise = _noise(list(measured.values()))
-    record = profile_record(measurements, device, fits, noise, len(measured))
-    saved = save(record) if keep else None
-    return Calibration(record["name"], device, fits, noise, len(measured), saved)
+    try:
+        found = _fitted(measurements, _stated_power(measurements, options))
+        record = profile_record(measurements, found)
+    except (KeyError, TypeError, AttributeError):
+        raise MeasurementError(f"{path} does not describe its machine; calibrate again with --fresh") from None
+    return found if not keep else found.kept(save(record))
 
 
-def _energies(timings: list[list[Timing]]) -> FloatArray | None:
-    """The median energy of a step of each network in J, None where a meter did not measure them all."""
-    by_case = [[timing.energy_j for timing in of_case if timing.energy_j is not None] for of_case in timings]
-    return np.array([np.median(energies) for energies in by_case]) if all(by_case) else None
+def _fitted(measurements: Measurements, power: PowerModel | None) -> Calibration:
+    """What the measurements say of their machine."""
+    settings = measurements.settings
+    device = device_from_dict(settings["device"])
+    training = Training(dtype=settings["dtype"], optimizer=settings["optimizer"])
+    measured = measurements.measured()
+    row = design([measurements.plan[case] for case in measured], training, Hierarchy.of(device.sizing_levels()))
+    timings = list(measured.values())
+    fits = {"time": fit(row, np.array([min(t.step_s for t in of_case) for of_case in timings]))}
+    energies = step_energies(timings)
+    metered = np.array([energy is not None for energy in energies])
+    if metered.sum() >= MIN_METERED:
+        joules = np.array([energy for energy in energies if energy is not None])
+        fits["energy"] = fit({name: counts[metered] for name, counts in row.items()}, joules)
+    problem = None if "energy" in fits else why_not_metered(measurements.timings) or settings.get("meter_note")
+    return Calibration(
+        name=profile_name(device),
+        device=device,
+        fits=fits,
+        noise=_noise(timings),
+        networks=len(measured),
+        path=None,
+        meter=settings.get("meter_source"),
+        metered=int(metered.sum()),
+        meter_problem=problem,
+        power=power,
+    )
+
+
+def _stated_power(measurements: Measurements, options: MeterOptions) -> PowerModel | None:
+    """Power stated now, or when the measurements were made."""
+    if options.busy_w is not None:
+        return PowerModel(options.busy_w, options.idle_w, options.power_basis)
+    stated = measurements.settings.get("power_model")
+    return None if stated is None else PowerModel(stated["busy_w"], stated["idle_w"], stated["basis"])
 
 
 def _noise(timings: list[list[Timing]]) -> float | None:
@@ -138,122 +128,38 @@ def measurement_path(settings: Settings) -> Path:
     return data_folder() / "measurements" / f"{settings.device.replace(':', '-')}.jsonl"
 
 
-def _check(settings: Settings) -> None:
-    if not settings.budget_s >= MIN_BUDGET_S:
-        raise UsageError(
-            f"a budget of {settings.budget_s:g} s is too small to fit anything; give {MIN_BUDGET_S:g} s or more"
-        )
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if settings.threads is not None and not 1 <= settings.threads <= cpus:
-        raise UsageError(f"{settings.threads} threads on {cpus} CPUs; give 1 to {cpus}")
-
-
-@contextmanager
-def _threads(threads: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(threads or before)
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def _only_one() -> Iterator[None]:
-    """Two calibrations at once would time each other. Raises MeasurementError when another one runs."""
-    folder = data_folder() / "measurements"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        stream = (folder / "lock").open("w")
-    except OSError as error:
-        raise MeasurementError(
-            f"{folder} cannot be written ({error.strerror}); set XDG_DATA_HOME to a folder that can"
-        ) from None
-    with stream:
-        _lock(stream)
-        yield
-
-
-def _lock(stream: IO[str]) -> None:
-    try:
-        import fcntl
-    except ImportError:
-        return  # Windows: two calibrations disturb each other, and the noise says so
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise MeasurementError("another calibration is running on this machine; wait for it to end") from None
-
-
-def _measure(session: _Session, path: Path, fresh: bool) -> None:
-    """Take the timings of the plan, round by round, from where the file ends.
-
-    The first round decides how many of the planned networks the budget pays for; the others time the same ones again.
-    """
+def _measure(session: Session, path: Path, fresh: bool) -> None:
+    """Take the timings of the plan, round by round, from where the file ends."""
     began = time.perf_counter()
     log, measurements = _open(session, path, fresh)
     try:
-        done = {(timing.case, timing.round) for timing in measurements.timings}
-        start_s = time.perf_counter() - began
-        cases = list(range(len(measurements.plan)))
-        for round_ in range(ROUNDS):
-            share = (round_ + 1) / ROUNDS
-            deadline = began + start_s + (session.settings.budget_s - start_s - _FIT_S) * share
-            order = cases if round_ == 0 else list(np.random.default_rng(round_).permutation(cases))
-            done |= _measure_round(session, log, measurements.plan, round_, order, done, deadline)
-            cases = [case for case in cases if (case, 0) in done]
+        began_rounds = time.perf_counter()
+        until = max(began + session.settings.budget_s - _FIT_S, began_rounds)
+        rounds = planning.rounds_for(session.settings.budget_s)
+        take_rounds(session, log, measurements, Pace(rounds, began_rounds, until, MIN_NETWORKS))
+    finally:
+        log.close()
+
+
+def _finish(path: Path) -> None:
+    log = MeasurementLog.resume(path)
+    try:
         log.finish()
     finally:
         log.close()
 
 
-def _measure_round(
-    session: _Session,
-    log: MeasurementLog,
-    plan: tuple[PlannedCase, ...],
-    round_: int,
-    order: list[int],
-    done: set[tuple[int, int]],
-    deadline: float,
-) -> set[tuple[int, int]]:
-    """Time networks once each in the order given until the deadline; disturbed ones again while time lasts."""
-    queue = [int(case) for case in order if (case, round_) not in done]
-    taken: set[tuple[int, int]] = set()
-    began = time.perf_counter()
-    while queue and (time.perf_counter() < deadline or (round_ == 0 and len(taken) + len(done) < MIN_NETWORKS)):
-        case = queue.pop(0)
-        run = time_run(_case(plan[case], session.training), planning.RUN_S, session.settings.device, session.meter)
-        joules = None if run.energy is None or run.energy.joules is None else run.energy.joules / run.steps
-        log.add(Timing(case, round_, run.step_s, run.steps, run.disturbed, joules))
-        part = (time.perf_counter() - began) / max(deadline - began, 1e-9)
-        session.progress("timing networks", min((round_ + part) / ROUNDS, 1.0))
-        if (run.disturbed or 0.0) > _DISTURBED and (case, round_) not in taken:
-            queue.append(case)
-        taken.add((case, round_))
-    return taken
-
-
-def _case(planned: PlannedCase, training: Training) -> Case:
-    topology = Topology(planned.shape, planned.input_dim, planned.widths)
-    return Case(topology, training._replace(batch_size=planned.batch_size))
-
-
-def _open(session: _Session, path: Path, fresh: bool) -> tuple[MeasurementLog, Measurements]:
+def _open(session: Session, path: Path, fresh: bool) -> tuple[MeasurementLog, Measurements]:
     """The file to append to: the interrupted one of the same settings, else a new one with a new plan."""
-    same = identity(session.device, torch.get_num_threads())
-    same |= {"budget_s": session.settings.budget_s, "seed": session.settings.seed, "sizer": __version__}
+    same = _same(session)
     if not fresh and path.exists():
         try:
             found = read_measurements(path)
         except MeasurementError:
             found = None
-        if found is not None and found.settings["same"] == same and not found.finished:
+        if found is not None and found.settings.get("same") == same and not found.finished:
             return MeasurementLog.resume(path), found
-    session.progress("probing the caches", 0.0)
-    device = session.device
-    if device.kind == "cpu":
-        device = with_effective_capacity(device, sweep_accesses())
-    plan = _plan(session)
+    device, plan = _probed(session), _plan(session)
     settings = {
         "same": same,
         "identity": identity(session.device, torch.get_num_threads()),
@@ -261,25 +167,47 @@ def _open(session: _Session, path: Path, fresh: bool) -> tuple[MeasurementLog, M
         "dtype": session.settings.dtype,
         "optimizer": session.settings.optimizer,
         "meter": None if session.meter is None else session.meter.name,
+        "meter_source": None if session.meter is None else session.meter.source,
+        "meter_note": session.note,
+        "power_model": power_dict(session.power),
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
     return MeasurementLog.create(path, settings, plan), Measurements(settings, plan, ())
 
 
-def _plan(session: _Session) -> tuple[PlannedCase, ...]:
+def _same(session: Session) -> dict[str, Any]:
+    """What must be the same for an interrupted calibration to go on."""
+    settings = session.settings
+    wanted = {"budget_s": settings.budget_s, "seed": settings.seed, "sizer": __version__, "dtype": settings.dtype}
+    meter = None if session.meter is None else session.meter.name
+    wanted |= {"optimizer": settings.optimizer, "meter": meter, "power_model": power_dict(session.power)}
+    return identity(session.device, torch.get_num_threads()) | wanted
+
+
+def _probed(session: Session) -> Device:
+    """The device with what its last cache really offers. A GPU's caches are its own and need no probe."""
+    if session.device.kind != "cpu":
+        return session.device
+    session.progress("probing the caches", 0.0)
+    return with_effective_capacity(session.device, sweep_accesses())
+
+
+def _plan(session: Session) -> tuple[PlannedCase, ...]:
     """The networks that the budget pays for. Raises UsageError, with what is needed, when they are too few."""
     session.progress("first timings", 0.0)
     small, large = planning.CORNERS[1], planning.CORNERS[-1]
     speed = planning.Speed.of(*((case, _quick(session, case)) for case in (small, large)))
-    plan = planning.plan(_GENEROUS * session.settings.budget_s, ROUNDS, speed, session.settings.seed)
+    budget_s = session.settings.budget_s
+    timed_s = budget_s * (1 if session.meter is None else 1 - METER_SHARE)
+    plan = planning.plan(_GENEROUS * timed_s, planning.rounds_for(budget_s), speed, session.settings.seed)
     if len(plan) < MIN_NETWORKS:
-        needed = session.settings.budget_s * MIN_NETWORKS / max(len(plan), 1)
+        needed = budget_s * MIN_NETWORKS / max(len(plan), 1)
         raise UsageError(
-            f"a budget of {session.settings.budget_s:g} s times {len(plan)} networks on this machine, too few to fit; "
+            f"a budget of {budget_s:g} s times {len(plan)} networks on this machine, too few to fit; "
             f"give about {needed:.0f} s"
         )
     return tuple(plan)
 
 
-def _quick(session: _Session, case: PlannedCase) -> float:
-    return time_run(_case(case, session.training), 0.2, session.settings.device).step_s
+def _quick(session: Session, case: PlannedCase) -> float:
+    return time_run(session.case(case), 0.2, session.device.id).step_s

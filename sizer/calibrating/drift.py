@@ -6,7 +6,8 @@ import statistics
 
 from sizer.calibrating.fitting import design
 from sizer.calibrating.measurements import PlannedCase
-from sizer.calibrating.timing import Case, time_run
+from sizer.calibrating.steps import Case
+from sizer.calibrating.timing import time_run
 from sizer.cost import predict
 from sizer.models.topology import Topology
 from sizer.placement import Hierarchy
@@ -27,16 +28,18 @@ def drifted(profile: Profile) -> float | None:
     coefficients = profile.by_quantity.get("time")
     if coefficients is None or coefficients.interval is None:
         return None
-    training = Training()
+    calibration = profile.calibration or {}
+    training = Training(dtype=calibration.get("dtype", "float32"), optimizer=calibration.get("optimizer", "adam"))
+    device = calibration.get("identity", {}).get("device", "cpu")
     row = design(CHECKED, training, Hierarchy.of(profile.device.sizing_levels()))
     predicted = predict(row, coefficients)
-    ratios = [_step_s(case, training) / float(step) for case, step in zip(CHECKED, predicted, strict=True)]
+    ratios = [_step_s(case, training, device) / float(step) for case, step in zip(CHECKED, predicted, strict=True)]
     ratio = statistics.median(ratios)
     low, high = coefficients.interval
     return None if low <= ratio <= high else ratio
 
 
-def _step_s(planned: PlannedCase, training: Training) -> float:
+def _step_s(planned: PlannedCase, training: Training, device: str) -> float:
     topology = Topology(planned.shape, planned.input_dim, planned.widths)
     case = Case(topology, training._replace(batch_size=planned.batch_size))
-    return min(time_run(case, _RUN_S).step_s for _ in range(2))
+    return min(time_run(case, _RUN_S, device).step_s for _ in range(2))

@@ -1,6 +1,6 @@
 """From measured steps to coefficients: non-negative, minimising the sum of log(predicted / measured)^2. Pure.
 
-The paper's terms are always in; others enter one by one while they lower the cross-validated error. The prediction
+The paper's terms are always in; others stay while they lower the cross-validated error. The prediction
 interval is conformal: quantiles of the cross-validated residuals, so it holds whatever their distribution.
 """
 
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sizer.calibrating.measurements import PlannedCase
-from sizer.cost import Row, analyse, small_work_row, step_row
+from sizer.cost import SMALL_WORK, Row, analyse, every_step_row
 from sizer.models.shapes import residual_additions
 from sizer.placement import FloatArray, Hierarchy
 from sizer.training import Training
@@ -22,10 +22,8 @@ FOLDS = 5
 COVERAGE = 0.90
 
 #: Terms that may enter beside the paper's, by the first part of their name.
-CANDIDATE_TERMS = ("optimizer", "row", "unit", "activation", "addition")
+CANDIDATE_TERMS = ("optimizer", *sorted(SMALL_WORK))
 _PAPER_TERMS = ("pass", "operation", "layer", "access", "traffic")
-#: A term enters when it lowers the cross-validated error by this share; less is chance.
-_WORTH_IT = 0.01
 _MIN_NETWORKS = 3
 
 
@@ -62,25 +60,36 @@ def _rows(cases: Sequence[PlannedCase], training: Training, hierarchy: Hierarchy
         additions = residual_additions(case.shape or "", len(case.widths))
         settings = training._replace(batch_size=case.batch_size)
         networks = analyse(full, count_parameters(full), settings, hierarchy, additions)
-        yield step_row(networks) | {name: 2 * count for name, count in small_work_row(networks).items()}
+        yield every_step_row(networks)
 
 
 def fit(row: Row, measured: FloatArray, seed: int = 0) -> Fit:
-    """Fit coefficients to measured steps, in J or s, shape (N,), choosing the terms by cross-validation."""
-    names = [name for group in _PAPER_TERMS for name in _members(row, group)]
-    ratios = _cross_validated(row, names, measured, seed)
-    waiting = [group for group in CANDIDATE_TERMS if _members(row, group)]
-    while waiting:
-        tried = {group: _cross_validated(row, [*names, *_members(row, group)], measured, seed) for group in waiting}
-        best = min(tried, key=lambda group: _error(tried[group]))
-        if _error(tried[best]) > (1 - _WORTH_IT) * _error(ratios):
+    """Fit coefficients to measured steps, in J or s, shape (N,), choosing the terms by cross-validation.
+
+    The paper's terms are always in. The others start in together, because some pay only beside each other, and leave
+    one by one while the cross-validated error does not rise.
+    """
+    groups = [group for group in CANDIDATE_TERMS if _members(row, group)]
+    ratios = _cross_validated(row, _named(row, groups), measured, seed)
+    while groups:
+        tried = {
+            group: _cross_validated(row, _named(row, [other for other in groups if other != group]), measured, seed)
+            for group in groups
+        }
+        least = min(tried, key=lambda group: _error(tried[group]))
+        if _error(tried[least]) > _error(ratios):
             break
-        names += _members(row, best)
-        ratios = tried[best]
-        waiting.remove(best)
+        ratios = tried[least]
+        groups.remove(least)
+    names = _named(row, groups)
     coefficients = solve(_matrix(row, names), measured)
     terms = {name: float(value) for name, value in zip(names, coefficients, strict=True) if value > 0}
     return Fit(terms, ratios, conformal_interval(ratios))
+
+
+def _named(row: Row, groups: Sequence[str]) -> list[str]:
+    """The columns of the paper's terms and of these groups."""
+    return [name for group in (*_PAPER_TERMS, *groups) for name in _members(row, group)]
 
 
 def _members(row: Row, group: str) -> list[str]:

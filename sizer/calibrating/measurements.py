@@ -6,14 +6,17 @@ file replays on any machine, and a run that was interrupted resumes from it.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from sizer.errors import MeasurementError
+from sizer.files import write_whole
 
 MEASUREMENTS_FORMAT = "sizer.measurements/1"
 _END = {"end": True}
@@ -37,7 +40,8 @@ class Timing(NamedTuple):
     """One timed run of one case.
 
     ``step_s`` is the quiet time of a step, ``steps`` how many were timed; ``disturbed`` the share of the machine that
-    others used meanwhile, None where that is not known; ``energy_j`` the energy of one step, None without a meter.
+    others used meanwhile, None where that is not known; ``energy_j`` the energy of one step, None without a meter or
+    where it could not be read, and then ``problem`` says why; ``window_unix_s`` when a metered run began and ended.
     """
 
     case: int
@@ -46,6 +50,8 @@ class Timing(NamedTuple):
     steps: int
     disturbed: float | None
     energy_j: float | None
+    window_unix_s: tuple[float, float] | None = None
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -84,10 +90,11 @@ def read_measurements(path: Path) -> Measurements:
     try:
         plan = tuple(_case(record) for record in header["plan"])
         records = [record for record in map(_parsed, lines[1:]) if record is not None]
-        timings = tuple(Timing(**record) for record in records if record != _END)
-    except (KeyError, TypeError, ValueError):
+        timings = tuple(_timing(record, len(plan)) for record in records if record != _END)
+        settings = dict(header["settings"])
+    except (KeyError, IndexError, TypeError, ValueError):
         raise MeasurementError(f"{path} is damaged beyond its last line; calibrate again with --fresh") from None
-    return Measurements(header["settings"], plan, timings, _END in records)
+    return Measurements(settings, plan, timings, _END in records)
 
 
 def _parsed(line: str) -> dict[str, Any] | None:
@@ -103,6 +110,15 @@ def _case(record: Mapping[str, Any]) -> PlannedCase:
     return PlannedCase(record["shape"], record["input_dim"], tuple(record["widths"]), record["batch_size"])
 
 
+def _timing(record: Mapping[str, Any], planned: int) -> Timing:
+    """A timing whose numbers can be such. Raises TypeError or ValueError for one that cannot."""
+    timing = Timing(**record)
+    if not (0 <= timing.case < planned and 0 < timing.step_s < float("inf") and timing.steps > 0):
+        raise ValueError(f"no timing: {record}")
+    window = timing.window_unix_s
+    return timing if window is None else timing._replace(window_unix_s=(float(window[0]), float(window[1])))
+
+
 class MeasurementLog:
     """A measurement file open for appending. Each line is written whole and synced before the next run starts."""
 
@@ -112,35 +128,38 @@ class MeasurementLog:
 
     @classmethod
     def create(cls, path: Path, settings: Mapping[str, Any], plan: tuple[PlannedCase, ...]) -> MeasurementLog:
-        """Start a file with its settings and plan. Raises MeasurementError when it cannot be written."""
-        log = cls(path)
+        """Start a file with its settings and plan. A file that is in its place is kept beside it, as ``.previous``.
+
+        Raises MeasurementError when it cannot be written.
+        """
+        header = {"format": MEASUREMENTS_FORMAT, "settings": settings, "plan": [case._asdict() for case in plan]}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.unlink(missing_ok=True)
+            if path.exists():
+                path.replace(path.with_suffix(f".previous{path.suffix}"))
+            write_whole(path, _line(header).decode())
         except OSError as error:
-            raise MeasurementError(f"{path} cannot be written ({error.strerror}); set XDG_DATA_HOME") from None
-        log._append({"format": MEASUREMENTS_FORMAT, "settings": settings, "plan": [case._asdict() for case in plan]})
-        return log
+            raise _not_written(path, error) from None
+        return cls(path)
 
     @classmethod
     def resume(cls, path: Path) -> MeasurementLog:
         """Continue a file; a last line that was cut short is ended, so that the next one starts on its own."""
         log = cls(path)
-        with path.open("rb+") as stream:
-            stream.seek(0, os.SEEK_END)
-            if stream.tell():
-                stream.seek(-1, os.SEEK_END)
-                if stream.read(1) != b"\n":
-                    stream.write(b"\n")
+        try:
+            if not path.read_bytes().endswith(b"\n"):
+                log._append(b"\n")
+        except OSError as error:
+            raise _not_written(path, error) from None
         return log
 
     def add(self, timing: Timing) -> None:
         """Append a timing. Raises MeasurementError when it cannot be written; what was written before stays."""
-        self._append(timing._asdict())
+        self._append(_line(timing._asdict()))
 
     def finish(self) -> None:
         """Say that the plan is done, so that the next calibration starts anew."""
-        self._append(_END)
+        self._append(_line(_END))
 
     def close(self) -> None:
         """Let go of the file."""
@@ -148,15 +167,37 @@ class MeasurementLog:
             self._stream.close()
             self._stream = None
 
-    def _append(self, record: Mapping[str, Any]) -> None:
-        line = json.dumps(record, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+    def _append(self, line: bytes) -> None:
+        """Write a line whole and sync it; of a line that does not fit on the disk nothing stays."""
         try:
             if self._stream is None:
                 self._stream = self.path.open("ab", buffering=0)
-            self._stream.write(line)
-            os.fsync(self._stream.fileno())
+            before = self._stream.seek(0, os.SEEK_END)
+            try:
+                _write_all(self._stream, line)
+            except OSError:
+                with suppress(OSError):
+                    self._stream.truncate(before)
+                raise
         except OSError as error:
-            raise MeasurementError(
-                f"{self.path} cannot be written ({error.strerror}); free some space and run the same command again: "
-                f"it goes on where it stopped"
-            ) from None
+            raise _not_written(self.path, error) from None
+
+
+def _write_all(stream: IO[bytes], line: bytes) -> None:
+    """Write and sync; a disk with room for a part takes that part without an error."""
+    if stream.write(line) != len(line):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    os.fsync(stream.fileno())
+
+
+def _line(record: Mapping[str, Any]) -> bytes:
+    return json.dumps(record, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+
+
+def _not_written(path: Path, error: OSError) -> MeasurementError:
+    """What is wrong and how to go on: a full disk needs space, anything else another folder."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        remedy = "free some space and run the same command again: it goes on where it stopped"
+    else:
+        remedy = "set XDG_DATA_HOME to a folder that can"
+    return MeasurementError(f"{path} cannot be written ({error.strerror or error}); {remedy}")

@@ -27,6 +27,9 @@ CORNERS = (
     PlannedCase("rectangle_residual", 64, (*[256] * 7, 10), 256),
 )
 
+FEWEST_ROUNDS = 4
+MOST_ROUNDS = 8
+
 
 def draw(count: int, seed: int) -> list[PlannedCase]:
     """Random networks, stratified by number of parameters; the same for the same seed."""
@@ -54,6 +57,11 @@ def _log_uniform(random: np.random.Generator, limits: tuple[int, int]) -> int:
     low, high = limits
     growth: float = (high / low) ** random.random()
     return round(low * growth)
+
+
+def rounds_for(budget_s: float) -> int:
+    """How often each network is timed: `MOST_ROUNDS` times where the budget leaves enough networks for a fit."""
+    return int(min(max(budget_s / 7.5, FEWEST_ROUNDS), MOST_ROUNDS))
 
 
 def plan(budget_s: float, rounds: int, speed: Speed, seed: int = 0) -> list[PlannedCase]:
@@ -102,13 +110,15 @@ class Speed:
 
     def run_s(self, case: PlannedCase) -> float:
         """Expected time of a run in s: making the network, warming up, timing."""
-        return 0.01 + WARM_UP * self.step_s(case) + max(RUN_S, MIN_STEPS * self.step_s(case))
+        return _SETUP_S + WARM_UP * self.step_s(case) + max(RUN_S, MIN_STEPS * self.step_s(case))
 
 
-#: A run: so many steps to warm up, then steps for `RUN_S` seconds, at least `MIN_STEPS`.
+#: A run: so many steps to warm up, then steps for `RUN_S` seconds, at least `MIN_STEPS`. Short runs in many rounds find
+#: a network's quiet time where long runs in few do not: what disturbs a machine lasts longer than either.
 WARM_UP = 2
-RUN_S = 0.05
-MIN_STEPS = 5
+RUN_S = 0.012
+MIN_STEPS = 2
+_SETUP_S = 0.015
 
 
 def operations(case: PlannedCase) -> int:

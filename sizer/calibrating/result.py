@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sizer.calibrated import profile_name
 from sizer.calibrating.fitting import Fit
 from sizer.calibrating.measurements import Measurements
 from sizer.coefficients import term_unit
 from sizer.hardware import Device, device_to_dict
+from sizer.meters.power_model import PowerModel
 from sizer.profiles.records import PROFILE_FORMAT
 from sizer.records import Record
 
 CALIBRATION_FORMAT = "sizer.calibration/1"
 #: Median excess of a network's second quietest run over its quietest from which a machine is called noisy.
 NOISY = 0.05
+#: Mean error from which a fit is no better than counting operations (FLOPs alone: 37 %).
+POOR = 0.35
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,8 @@ class Calibration(Record):
 
     ``fits`` are by quantity, ``time`` always and ``energy`` where a meter measured it; ``noise`` is how much the second
     quietest run of a network takes longer than its quietest (median); ``path`` is the profile's file, None if not kept.
+    ``meter`` is what measured the energy of ``metered`` networks, ``meter_problem`` why energy was not fitted although
+    a meter was there, ``power`` the power stated from which joules are estimated.
     """
 
     name: str
@@ -33,6 +38,14 @@ class Calibration(Record):
     noise: float | None
     networks: int
     path: Path | None
+    meter: str | None = None
+    metered: int = 0
+    meter_problem: str | None = None
+    power: PowerModel | None = None
+
+    def kept(self, path: Path) -> Calibration:
+        """The same calibration, kept in a file."""
+        return replace(self, path=path)
 
     def to_dict(self) -> dict[str, Any]:
         """The record as the JSON data ``sizer.calibration/1``."""
@@ -43,6 +56,10 @@ class Calibration(Record):
             "networks": self.networks,
             "noise": self.noise,
             "fits": {quantity: _fit_dict(found) for quantity, found in self.fits.items()},
+            "meter": self.meter,
+            "metered": self.metered,
+            "meter_problem": self.meter_problem,
+            "power_model": power_dict(self.power),
             "path": None if self.path is None else str(self.path),
         }
 
@@ -55,13 +72,28 @@ class Calibration(Record):
         ]
 
     def remarks(self) -> tuple[str, ...]:
-        """Whether the machine was quiet enough to trust the numbers."""
-        if self.noise is None or self.noise <= NOISY:
-            return ()
-        return (
-            f"this machine is noisy: repeated timings of a network differ by {self.noise:.0%} (median). The intervals "
-            f"include that; calibrate again with a larger --budget when the machine is idle",
-        )
+        """Whether the machine was quiet enough to trust the numbers, and why there are no joules where a meter was."""
+        return tuple(self._doubts())
+
+    def _doubts(self) -> Iterator[str]:
+        again = "calibrate again with a larger --budget when the machine is idle"
+        if self.noise is None:
+            yield f"no network was timed twice: the budget was too small, or the machine too busy; {again}"
+        elif self.noise > NOISY:
+            yield (
+                f"this machine is noisy: repeated timings of a network differ by {self.noise:.0%} (median). The "
+                f"intervals include that; {again}"
+            )
+        for quantity, found in self.fits.items():
+            if found.mean_error > POOR:
+                yield f"predictions of {quantity} miss by {found.mean_error:.0%} (mean): do not rely on them; {again}"
+        if self.meter_problem is not None:
+            yield self.meter_problem
+
+
+def power_dict(power: PowerModel | None) -> dict[str, Any] | None:
+    """Stated power as JSON data."""
+    return None if power is None else {"busy_w": power.busy_w, "idle_w": power.idle_w, "basis": power.basis}
 
 
 def _fit_dict(found: Fit) -> dict[str, Any]:
@@ -74,30 +106,42 @@ def _fit_dict(found: Fit) -> dict[str, Any]:
     }
 
 
-def profile_record(
-    measurements: Measurements, device: Device, fits: dict[str, Fit], noise: float | None, networks: int
-) -> dict[str, Any]:
+def profile_record(measurements: Measurements, found: Calibration) -> dict[str, Any]:
     """The calibration as the JSON record of a profile that `sizer.profiles` loads."""
-    settings = measurements.settings
+    settings, device = measurements.settings, found.device
+    coefficients = {quantity: _coefficients(quantity, fitted, settings) for quantity, fitted in found.fits.items()}
+    if found.power is not None:
+        coefficients.setdefault("energy", _estimated_energy(coefficients["time"], found.power))
     return {
         "format": PROFILE_FORMAT,
-        "name": profile_name(device),
+        "name": found.name,
         "title": f"{device.name or device.id}, calibrated {settings['date'][:10]}",
         "kind": device.kind,
         "match": {},
         "sources": {
             "calibration": {"title": "sizer calibrate, on this machine", "url": None, "read": settings["date"][:10]}
         },
-        "units": {"value": device.units, "source": "calibration", "verified": True},
+        "units": None if device.units is None else {"value": device.units, "source": "calibration", "verified": True},
         "levels": [_level(level) for level in device_to_dict(device)["levels"] if level["capacity_bytes"]],
-        "coefficients": {quantity: _coefficients(quantity, found, settings) for quantity, found in fits.items()},
+        "coefficients": coefficients,
         "calibration": {
             **settings,
-            "networks": networks,
-            "noise": noise,
-            "errors": {quantity: _fit_dict(found) for quantity, found in fits.items()},
+            "networks": found.networks,
+            "metered": found.metered,
+            "noise": found.noise,
+            "errors": {quantity: _fit_dict(fitted) for quantity, fitted in found.fits.items()},
         },
     }
+
+
+def _estimated_energy(time: dict[str, Any], power: PowerModel) -> dict[str, Any]:
+    """Joules from stated power: the fitted time times the busy power, an estimate and labelled as one."""
+    terms = {
+        name: {"value": term["value"] * power.busy_w, "unit": term_unit(name, "energy")}
+        for name, term in time["terms"].items()
+    }
+    basis = f"calibrated time x {power.busy_w:g} W while training, {power.basis}; the interval is that of the time"
+    return {**time, "source": "shipped", "basis": basis, "terms": terms}
 
 
 def _level(level: dict[str, Any]) -> dict[str, Any]:

@@ -36,6 +36,7 @@ class PowerModel:
         if self.idle_w is not None and self.idle_w > self.busy_w:
             raise UsageError(f"idle power ({self.idle_w:g} W) is above busy power ({self.busy_w:g} W); swap them?")
         idle = "" if self.idle_w is None else f", {self.idle_w:g} W idle"
+        self.basis = basis
         self.source = f"power model: {self.busy_w:g} W busy{idle} ({basis})"
 
     @property

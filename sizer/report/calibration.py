@@ -24,15 +24,21 @@ def renderables(record: Calibration, console: Console) -> Iterator[RenderableTyp
     for quantity, found in record.fits.items():
         yield Text()
         low, high = found.interval
+        networks = record.networks if quantity == "time" else record.metered
         yield hanging(
             f"{quantity}: ",
-            f"{record.networks} networks; cross-validated error {found.mean_error:.1%} mean, "
+            f"{networks} networks; cross-validated error {found.mean_error:.1%} mean, "
             f"{found.error_quantile(0.5):.1%} median, {found.error_quantile(0.95):.1%} at the 95th percentile; "
             f"90 % interval {low:.2f} to {high:.2f} times the prediction",
             console.width,
         )
         yield term_table(found.terms, quantity)
     yield Text()
+    if record.meter is not None:
+        yield hanging("meter: ", f"{record.meter}; {record.metered} networks metered", console.width)
+    if record.power is not None and "energy" not in record.fits:
+        text = f"estimated, the time x {record.power.busy_w:g} W while training ({record.power.basis})"
+        yield hanging("energy: ", text, console.width)
     if record.noise is not None:
         yield Text(f"noise: repeated timings of a network differ by {record.noise:.1%} (median)")
     if record.path is not None:

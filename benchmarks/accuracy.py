@@ -1,0 +1,167 @@
+"""How well steps of networks that were never measured are predicted, beside simpler models and general regressors.
+
+    python benchmarks/accuracy.py [--budget 60] [--networks 100] [--again] [--profile-folder DIR]
+
+Calibrates this machine, times fresh random networks that the calibration never saw (`sizer validate`), and prints mean,
+median and 95th percentile of |predicted / measured - 1| over them for this model and for others fitted to the same
+timings. ``--again`` calibrates a second time and compares both over 50 networks. Needs scikit-learn for the last rows.
+
+Targets: mean at most 3.5 % and 95th percentile at most 10 % with 60 s; mean at most 6 % with 15 s; the 90 % interval
+covers 85 to 95 % of at least 200 networks; two calibrations agree within 2 % (median) and 8 % (95th percentile).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sizer.calibrating.calibration import calibrate, measurement_path
+from sizer.calibrating.fitting import design, solve
+from sizer.calibrating.measurements import PlannedCase, read_measurements
+from sizer.calibrating.planning import draw
+from sizer.calibrating.session import Settings
+from sizer.calibrating.validation import validate
+from sizer.cost import Row
+from sizer.hardware import device_from_dict
+from sizer.inspection import inspect_topologies
+from sizer.models import Topology
+from sizer.placement import FloatArray, Hierarchy
+from sizer.profiles import Profile, load
+from sizer.training import Training
+
+Model = Callable[[Row, FloatArray, Row], FloatArray]
+_PAPER = ("pass", "operation", "layer", "access", "traffic")
+_FIXED_SEED = 2**31
+
+
+def linear(*names: str) -> Model:
+    """Non-negative coefficients of a constant and the named terms, fitted as this model's are."""
+
+    def model(train: Row, measured: FloatArray, held_out: Row) -> FloatArray:
+        used = [name for name in train if name.split(".")[0] in names]
+        coefficients = solve(_columns(train, used), measured)
+        return _columns(held_out, used) @ coefficients
+
+    return model
+
+
+def _columns(row: Row, names: Sequence[str]) -> FloatArray:
+    return np.column_stack([np.ones(len(row["pass"])), *(row[name] for name in names)])
+
+
+def regressor(kind: str) -> Model:
+    """A general regressor of log time on the logarithms of every count that the linear models see."""
+
+    def model(train: Row, measured: FloatArray, held_out: Row) -> FloatArray:
+        from sklearn.ensemble import GradientBoostingRegressor, RandomForestRegressor
+
+        made = {
+            "boosting": GradientBoostingRegressor(n_estimators=400, max_depth=4, learning_rate=0.05, random_state=0),
+            "forest": RandomForestRegressor(n_estimators=400, random_state=0),
+        }[kind]
+        features = [np.log1p(np.column_stack(list(row.values()))) for row in (train, held_out)]
+        return np.exp(made.fit(features[0], np.log(measured)).predict(features[1]))
+
+    return model
+
+
+MODELS: dict[str, Model] = {
+    "the paper's model, its form": linear(*_PAPER),
+    "parameters only": linear("parameters"),
+    "FLOPs only": linear("flops"),
+    "FLOPs and layers": linear("flops", "layer"),
+    "gradient boosting": regressor("boosting"),
+    "random forest": regressor("forest"),
+}
+
+
+def counts(cases: Sequence[PlannedCase], training: Training, hierarchy: Hierarchy) -> Row:
+    """Every term's count of each network, with its parameters and the FLOPs of its products."""
+    pairs = [list(zip(case.full[:-1], case.widths, strict=True)) for case in cases]
+    products = np.array([sum(w_in * w_out for w_in, w_out in layers) for layers in pairs], dtype=np.float64)
+    biases = np.array([sum(case.widths) for case in cases], dtype=np.float64)
+    first = np.array([layers[0][0] * layers[0][1] for layers in pairs], dtype=np.float64)
+    batch_size = np.array([case.batch_size for case in cases], dtype=np.float64)
+    return design(cases, training, hierarchy) | {
+        "parameters": products + biases,
+        "flops": 2 * batch_size * (3 * products - first),
+    }
+
+
+def errors(name: str, ratios: FloatArray) -> str:
+    """One row of the table."""
+    error = 100 * np.abs(ratios - 1)
+    return f"{name:<28} {error.mean():6.1f} %  {np.median(error):6.1f} %  {np.quantile(error, 0.95):6.1f} %"
+
+
+def compare(settings: Settings, networks: int) -> Profile:
+    """Calibrate, validate, and print the table."""
+    calibration = calibrate(settings, fresh=True, progress=_progress)
+    validation = validate(settings, networks, progress=_progress)
+    measurements = read_measurements(measurement_path(settings))
+    measured = measurements.measured()
+    hierarchy = Hierarchy.of(device_from_dict(measurements.settings["device"]).sizing_levels())
+    training = Training(dtype=settings.dtype, optimizer=settings.optimizer)
+    train = counts([measurements.plan[case] for case in measured], training, hierarchy)
+    quiet = np.array([min(timing.step_s for timing in timings) for timings in measured.values()])
+    held_out = counts(
+        [PlannedCase(n.shape, n.input_dim, n.widths, n.batch_size) for n in validation.networks], training, hierarchy
+    )
+    truth = np.array([network.measured_s for network in validation.networks])
+    ours = np.array([network.predicted_s for network in validation.networks])
+    inside = [network.inside for network in validation.networks if network.inside is not None]
+    print(f"\n{settings.budget_s:g} s: {len(quiet)} networks fitted, {len(truth)} held out")
+    print(f"second quietest run of a network over its quietest: {100 * (calibration.noise or 0):.1f} % (median)")
+    print(f"{'':<28} {'mean':>8}  {'median':>8}  {'p95':>8}")
+    print(errors("this model", ours / truth))
+    for name, model in MODELS.items():
+        print(errors(name, model(train, quiet, held_out) / truth))
+    print(f"the 90 % interval holds {sum(inside)} of {len(inside)} ({100 * np.mean(inside):.0f} %)")
+    return load(calibration.name)
+
+
+def predictions(profile: Profile, settings: Settings) -> FloatArray:
+    """What a calibration says of 50 fixed networks, in s."""
+    times = []
+    for case in draw(50, _FIXED_SEED):
+        topology = Topology(case.shape, case.input_dim, case.widths)
+        training = Training(case.batch_size, settings.dtype, settings.optimizer)
+        (network,) = inspect_topologies([topology], training, profile.device, profile.by_quantity["time"]).networks
+        assert network.time_per_step_s is not None
+        times.append(network.time_per_step_s)
+    return np.array(times)
+
+
+def _progress(what: str, share: float) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{what:<60.60} {100 * share:3.0f} %", end="", file=sys.stderr)
+
+
+def main() -> None:
+    """Run what the arguments ask for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--budget", type=float, default=60.0, help="of a calibration, in s")
+    parser.add_argument("--networks", type=int, default=100, help="held-out networks")
+    parser.add_argument("--again", action="store_true", help="calibrate twice and compare")
+    parser.add_argument("--profile-folder", type=Path, help="where the profile stays; a temporary folder by default")
+    arguments = parser.parse_args()
+    settings = Settings(budget_s=arguments.budget)
+    with tempfile.TemporaryDirectory() as temporary:
+        os.environ["XDG_DATA_HOME"] = str(arguments.profile_folder or temporary)
+        first = compare(settings, arguments.networks)
+        if arguments.again:
+            before = predictions(first, settings)
+            second = load(calibrate(settings._replace(seed=1), fresh=True, progress=_progress).name)
+            error = 100 * np.abs(predictions(second, settings) / before - 1)
+            low, high = np.quantile(error, (0.5, 0.95))
+            print(f"two calibrations: median {low:.1f} %, 95th percentile {high:.1f} %")
+
+
+if __name__ == "__main__":
+    main()

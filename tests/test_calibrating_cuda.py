@@ -1,0 +1,122 @@
+"""GPUs without one: timing behind a made-up asynchronous device, and the script that a machine with a GPU runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from sizer.calibrating import cuda_timing
+from sizer.calibrating.planning import MIN_STEPS, WARM_UP
+from sizer.calibrating.steps import Case
+from sizer.models.topology import Topology
+from sizer.profiles import load
+from sizer.training import Training
+
+ROOT = Path(__file__).parents[1]
+CASE = Case(Topology("rectangle", 4, (4, 1)), Training(32))
+
+
+class AsynchronousDevice:
+    """Launching a step takes 50 us of the program's time; the device works on it for 200 us and reports after 2 ms."""
+
+    launch_s, work_s, report_s = 50e-6, 200e-6, 2e-3
+
+    def __init__(self, monkeypatch) -> None:
+        self.now = self.idle_from = 0.0
+        self.waits = self.steps = 0
+        monkeypatch.setattr(cuda_timing.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(torch.cuda, "synchronize", self.synchronize)
+        monkeypatch.setattr(cuda_timing, "make_step", lambda case, device: self.step)
+
+    def step(self) -> None:
+        self.now += self.launch_s
+        self.idle_from = max(self.idle_from, self.now) + self.work_s
+        self.steps += 1
+
+    def synchronize(self, device=None) -> None:
+        self.now = max(self.now, self.idle_from) + self.report_s
+        self.waits += 1
+
+
+def test_the_wait_is_shared_by_many_steps(monkeypatch):
+    """Waiting after each, a step would seem to take 2.25 ms; it takes the 0.2 ms of the device's work."""
+    device = AsynchronousDevice(monkeypatch)
+    monkeypatch.setattr(cuda_timing, "_BATCH_S", 0.5)
+    run = cuda_timing.time_cuda_run(CASE, 2.0, "cuda:0")
+    assert run.step_s == pytest.approx(device.work_s, rel=0.1)
+    assert run.steps > 100 * MIN_STEPS
+    assert device.waits < device.steps / 20
+
+
+def test_long_steps_are_timed_one_by_one(monkeypatch):
+    device = AsynchronousDevice(monkeypatch)
+    device.work_s = 0.3
+    run = cuda_timing.time_cuda_run(CASE, 0.01, "cuda:0")
+    assert run.steps == MIN_STEPS
+    assert run.step_s == pytest.approx(0.3, rel=0.01)
+    assert device.steps <= MIN_STEPS + 2 * WARM_UP
+
+
+def test_the_meter_sees_a_device_that_has_nothing_left_to_do(monkeypatch):
+    from sizer.meters.null import NullMeter
+
+    device = AsynchronousDevice(monkeypatch)
+    seen = []
+
+    class Meter(NullMeter):
+        minimum_window_s = 1.0
+
+        def snapshot(self):
+            seen.append((device.now, device.idle_from))
+            return super().snapshot()
+
+    cuda_timing.time_cuda_run(CASE, 0.01, "cuda:0", Meter())
+    (start, idle_before), (end, idle_after) = seen
+    assert start >= idle_before
+    assert end >= idle_after
+    assert end - start >= 1.0
+
+
+@pytest.mark.slow
+def test_one_command_writes_profile_and_tables_of_a_gpu(tmp_path):
+    """With a made-up H200: what it measures is this machine's CPU, and only that the files are right is checked."""
+    out = tmp_path / "out"
+    environment = {
+        **os.environ,
+        "PYTHON": sys.executable,
+        "PYTHONPATH": str(ROOT / "tests" / "fake_cuda"),
+        "CALIBRATE_S": "12",
+        "VALIDATE_S": "5",
+    }
+    began = time.monotonic()
+    done = subprocess.run(
+        [str(ROOT / "benchmarks" / "gpu_run.sh"), str(out)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=540,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert time.monotonic() - began < 540
+    files = ("calibration.json", "calibration.txt", "environment.json", "measurements.jsonl", "nvidia-h200.json")
+    assert sorted(path.name for path in out.iterdir()) == sorted(
+        [*files, "tests.txt", "validation.json", "validation.txt"]
+    )
+    profile = load(out / "nvidia-h200.json")
+    assert (profile.name, profile.kind) == ("nvidia-h200", "cuda")
+    assert profile.by_quantity["time"].source == "shipped"
+    assert "measured with sizer calibrate" in profile.by_quantity["time"].basis
+    assert profile.peaks_flop_per_s == load("nvidia-h200").peaks_flop_per_s
+    assert json.loads((out / "validation.json").read_text())["errors"]["networks"] >= 20
+    assert json.loads((out / "calibration.json").read_text())["device"]["id"] == "cuda:0"
+    assert "skipped" in (out / "tests.txt").read_text()
+    assert str(tmp_path) not in (out / "nvidia-h200.json").read_text()
