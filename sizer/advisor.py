@@ -15,9 +15,10 @@ from sizer.coefficients import Coefficients
 from sizer.errors import UnreachableError, UsageError
 from sizer.hardware import Device
 from sizer.models.shapes import SHAPES
-from sizer.pricing import PricedSweep, apply_limits, families, hierarchy_of, memory_bytes, price
+from sizer.one_shot import Reach, reach_of
+from sizer.pricing import PricedSweep, apply_limits, families, hierarchy_of, large_enough, memory_bytes, price
 from sizer.reasons import pushed_up, why
-from sizer.recommendation import Anchor, Candidate, CurvePoint, Neighbour, PlacedSet, Recommendation
+from sizer.recommendation import Anchor, Candidate, CurvePoint, Neighbour, OneShot, PlacedSet, Recommendation
 from sizer.request import Request
 from sizer.sweep import ANCHOR_SETS, Family, Sweep, Window, sweep
 from sizer.training import DTYPES
@@ -49,6 +50,8 @@ def recommend(request: Request, device: Device, coefficients: Coefficients) -> R
     candidates = tuple(
         replace(context.candidate(pick), rank=rank) for rank, pick in enumerate(picks[: request.top], start=1)
     )
+    reach = reach_of(request.difficulty, request.pilots, request.target_loss)
+    one_shot = None if reach is None else _one_shot(within, reach, context)
     return Recommendation(
         request=request,
         device=device,
@@ -57,7 +60,8 @@ def recommend(request: Request, device: Device, coefficients: Coefficients) -> R
         optimum=context.candidate(_optimum(within)),
         largest=context.candidate(_largest(within)) if request.largest_limit_given else None,
         curve=tuple(point for priced in sweeps for point in context.curve(priced)),
-        notes=tuple(_notes(request, picks)),
+        notes=tuple(_notes(request, picks, reach if one_shot is None else None)),
+        one_shot=one_shot,
     )
 
 
@@ -242,6 +246,14 @@ class _Context:
         return Neighbour(_widths(swept, index), int(swept.num_free_parameters[index]), relative)
 
 
+def _one_shot(sweeps: list[PricedSweep], reach: Reach, context: _Context) -> OneShot | None:
+    """The cheapest network of those that are large enough and within the limits, None where there is none."""
+    enough = [large_enough(priced, reach) for priced in sweeps]
+    if not any(np.isfinite(priced.to_loss).any() for priced in enough):
+        return None
+    return OneShot(context.candidate(_optimum(enough)), reach.hidden_width, reach.num_free_parameters, reach.why)
+
+
 def _widths(swept: Sweep, index: int) -> tuple[int, ...]:
     return tuple(swept.networks.full[1:, index].tolist())
 
@@ -267,7 +279,9 @@ def _placed_sets(swept: Sweep, index: int) -> dict[str, PlacedSet | None]:
     }
 
 
-def _notes(request: Request, picks: list[_Pick]) -> Iterator[str]:
+def _notes(request: Request, picks: list[_Pick], not_reached: Reach | None) -> Iterator[str]:
+    if not_reached is not None:
+        yield f"no size within the device's memory and the limits is large enough for the target: {not_reached.why}"
     if not picks:
         yield (
             "no size of this request fills a cache once to twice; the optimum of the sweep is given instead. "

@@ -81,6 +81,20 @@ class Candidate:
         return self.topology.build()
 
 
+@dataclass(frozen=True)
+class OneShot:
+    """One size for a target, placed without training: the cheapest by the law among those large enough.
+
+    ``smallest_hidden_width`` and ``smallest_num_free_parameters`` are what the target is taken to need (None: no such
+    limit), and ``basis`` says why.
+    """
+
+    candidate: Candidate
+    smallest_hidden_width: int | None
+    smallest_num_free_parameters: int | None
+    basis: str
+
+
 class CurvePoint(NamedTuple):
     """One size of a sweep: its per-datum cost, its cost to a loss, and the level each working set lives on."""
 
@@ -100,7 +114,8 @@ class Recommendation(Record):
     """Candidates in order of predicted cost to a loss, the optimum of the whole sweep, and the sweep itself.
 
     ``largest`` answers the inverse question (the largest network within the limits given), None when it is not asked.
-    ``notes`` are sentences for the user.
+    ``one_shot`` is the one size for a target, None when none is asked for or none is large enough. ``notes`` are
+    sentences for the user.
     """
 
     request: Request
@@ -111,6 +126,7 @@ class Recommendation(Record):
     largest: Candidate | None
     curve: tuple[CurvePoint, ...]
     notes: tuple[str, ...]
+    one_shot: OneShot | None = None
 
     @property
     def best(self) -> Candidate:
@@ -129,6 +145,7 @@ class Recommendation(Record):
             "largest": plain(self.largest),
             "curve": [{**point._asdict(), "widths": list(point.widths)} for point in self.curve],
             "notes": list(self.notes),
+            "one_shot": plain(self.one_shot),
         }
 
     @classmethod
@@ -144,6 +161,7 @@ class Recommendation(Record):
             None if record["largest"] is None else _candidate(record["largest"]),
             tuple(CurvePoint(**{**point, "widths": tuple(point["widths"])}) for point in record["curve"]),
             tuple(record["notes"]),
+            _one_shot(record.get("one_shot")),
         )
 
     def remarks(self) -> tuple[str, ...]:
@@ -183,6 +201,10 @@ def _candidate(record: Mapping[str, Any]) -> Candidate:
         "warnings": tuple(record["warnings"]),
     }
     return Candidate(**{**record, **changed})
+
+
+def _one_shot(record: Mapping[str, Any] | None) -> OneShot | None:
+    return None if record is None else OneShot(**{**record, "candidate": _candidate(record["candidate"])})
 
 
 def _optional_tuple(pair: Any) -> tuple[float, float] | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sizer.errors import UsageError
 from sizer.models.shapes import SHAPES
-from sizer.models.topology import MAX_DEPTH, MAX_WIDTH, check_shape, check_whole
+from sizer.models.topology import MAX_DEPTH, MAX_PARAMETERS, MAX_WIDTH, check_shape, check_whole
+from sizer.one_shot import DIFFICULTIES, Pilot, check_pilots
 from sizer.training import DTYPES, OPTIMIZER_MOMENTS, Training
 
 MAX_BATCH = 2**24
@@ -52,6 +53,7 @@ class Request:
 
     ``levels`` lists the caches that may be anchors, None all. ``width_multiple`` is 1 or more, or None for the device's
     vector width. The limits are for one training step (one forward pass for inference): bytes of memory, s, J.
+    ``difficulty``, or ``pilots`` and ``target_loss``, ask for one size for a target (`sizer.one_shot`).
     """
 
     input_dim: int
@@ -70,6 +72,9 @@ class Request:
     max_bytes: int | None = None
     max_time: float | None = None
     max_energy: float | None = None
+    difficulty: str | None = None
+    pilots: tuple[Pilot, ...] = ()
+    target_loss: float | None = None
 
     def __post_init__(self) -> None:
         check_whole("input_dim", self.input_dim, 1, MAX_WIDTH)
@@ -89,6 +94,7 @@ class Request:
         check_limit("max_time", self.max_time)
         check_limit("max_energy", self.max_energy)
         self._check_amount()
+        self._check_one_shot()
 
     def _check_amount(self) -> None:
         for name in ("depth", "batch_size", "shape"):
@@ -99,6 +105,22 @@ class Request:
             raise UsageError(
                 f"{sweeps:,} combinations of depth, shape and batch size; at most {MAX_SWEEPS:,}: ask for fewer at once"
             )
+
+    def _check_one_shot(self) -> None:
+        if self.difficulty is not None:
+            check_choice("difficulty", self.difficulty, DIFFICULTIES)
+        for size, loss in self.pilots:
+            check_whole("the size of a pilot", size, 1, MAX_PARAMETERS)
+            check_limit("the loss of a pilot", loss)
+        check_limit("target_loss", self.target_loss)
+        check_pilots(self.pilots, self.target_loss, self.difficulty)
+        if self.purpose == "inference" and self.one_size_asked:
+            raise UsageError("one size for a target is about training; leave out --for inference")
+
+    @property
+    def one_size_asked(self) -> bool:
+        """Whether one size for a target is asked for."""
+        return self.difficulty is not None or bool(self.pilots)
 
     @property
     def largest_limit_given(self) -> bool:
@@ -128,15 +150,48 @@ class Request:
             "max_bytes": self.max_bytes,
             "max_time": self.max_time,
             "max_energy": self.max_energy,
+            "difficulty": self.difficulty,
+            "pilot": [pilot._asdict() for pilot in self.pilots],
+            "target_loss": self.target_loss,
         }
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> Request:
         """Rebuild a request from `to_dict`."""
-        fields = {("purpose" if name == "for" else name): value for name, value in record.items()}
+        renamed = {"for": "purpose", "pilot": "pilots"}
+        fields = {renamed.get(name, name): value for name, value in record.items()}
+        fields["pilots"] = tuple(Pilot(**pilot) for pilot in fields.get("pilots", ()))
         for name in ("depth", "batch_size", "shape", "levels"):
             fields[name] = None if fields[name] is None else tuple(fields[name])
         return cls(**fields)
+
+
+def request_of(
+    input_dim: int,
+    depth: Any,
+    batch_size: Any,
+    shape: Any,
+    levels: Any,
+    width_multiple: int | str | None,
+    pilots: Iterable[Any],
+    **options: Any,
+) -> Request:
+    """A request from arguments that are one value or several; ``width_multiple`` may be ``"auto"``."""
+    return Request(
+        input_dim=input_dim,
+        depth=parse_depths(_several(depth)),
+        batch_size=(256,) if batch_size is None else _several(batch_size),
+        shape=("rectangle",) if shape is None else parse_shapes(_several(shape)),
+        levels=None if levels is None else _several(levels),
+        width_multiple=None if width_multiple in (None, "auto") else width_multiple,  # type: ignore[arg-type]
+        pilots=parse_pilots(pilots),
+        **options,
+    )
+
+
+def _several(value: Any) -> tuple[Any, ...]:
+    """One value or several, as a tuple."""
+    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
 
 
 def _check_depth(depth: int) -> None:
@@ -160,6 +215,22 @@ def parse_depths(texts: Iterable[str | int]) -> tuple[int, ...]:
         _check_depth(last)
         depths.update(dict.fromkeys(range(first, last + 1)))
     return tuple(depths)
+
+
+def parse_pilots(pilots: Iterable[Any]) -> tuple[Pilot, ...]:
+    """Pilots from ``"4096=0.31"``, from pairs (size, loss), or from both."""
+    return tuple(map(_pilot, pilots))
+
+
+def _pilot(given: Any) -> Pilot:
+    try:
+        size, loss = given.split("=") if isinstance(given, str) else given
+        return Pilot(int(size) if isinstance(size, str) else size, float(loss))
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"a pilot is {given!r}; expected SIZE=LOSS, such as 4096=0.31: trainable parameters and the best "
+            f"validation loss"
+        ) from None
 
 
 def parse_shapes(texts: Iterable[str]) -> tuple[str, ...]:

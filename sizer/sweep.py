@@ -118,7 +118,12 @@ def sweep(family: Family, hierarchy: Hierarchy) -> Sweep:
 
 def at_width(family: Family, hierarchy: Hierarchy, first_width: int) -> Sweep:
     """A sweep of the single network with the given first width."""
-    return _analyse(family, hierarchy, np.array([first_width]))
+    return at_widths(family, hierarchy, np.array([first_width]))
+
+
+def at_widths(family: Family, hierarchy: Hierarchy, first_widths: IntArray) -> Sweep:
+    """A sweep of the networks with the given first widths, shape (N,)."""
+    return _analyse(family, hierarchy, first_widths)
 
 
 def _analyse(family: Family, hierarchy: Hierarchy, first_widths: IntArray) -> Sweep:

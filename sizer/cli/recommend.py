@@ -73,6 +73,26 @@ class WidthMultiple(click.ParamType):
 @click.option("--max-bytes", type=WHOLE, metavar="B", help="Largest network whose step needs at most this memory.")
 @click.option("--max-time", type=float, metavar="S", help="Largest network whose step takes at most this time.")
 @click.option("--max-energy", type=float, metavar="J", help="Largest network whose step takes at most this energy.")
+@click.option(
+    "--difficulty",
+    metavar="HOW",
+    help="easy, medium or hard: also place one size for such a target, without training.",
+)
+@click.option(
+    "--pilot",
+    "pilots",
+    multiple=True,
+    metavar="SIZE=LOSS",
+    help="Best validation loss of a network with SIZE parameters; of two sizes or more, instead of --difficulty.",
+)
+@click.option("--target-loss", type=float, metavar="LOSS", help="With --pilot: the validation loss to reach.")
+@click.option(
+    "--fleet",
+    is_flag=False,
+    flag_value="all",
+    metavar="NAME,...",
+    help="Compare kinds of node by their profiles, instead of --device. Without names: every calibrated one.",
+)
 @click.option("--explain", is_flag=True, help="Work out each set with the numbers put in.")
 @click.option("--why-not", type=WHOLE, metavar="WIDTH", help="Say why this first width is not on the list.")
 @click.option("--emit", type=click.Choice(["torch"]), help="Print the best network as code that runs.")
@@ -102,6 +122,9 @@ def recommend(depth: tuple[str, ...], width_multiple: int | None, output: str, *
     sizer recommend --input-dim 784 --depth 4 --batch-size 64,128,256 --json
     sizer recommend --input-dim 784 --depth 6 --max-time 0.001
     sizer recommend --input-dim 784 --depth 6 --explain --why-not 300
+    sizer recommend --input-dim 64 --output-dim 10 --depth 4 --observations 4000 --difficulty hard
+    sizer recommend --input-dim 64 --output-dim 10 --depth 4 --pilot 1000=0.31 --pilot 4000=0.22 --target-loss 0.15
+    sizer recommend --input-dim 784 --depth 6 --fleet nvidia-h200,nvidia-t4
     """
     import sizer
     from sizer.cli.output import busy
@@ -112,11 +135,29 @@ def recommend(depth: tuple[str, ...], width_multiple: int | None, output: str, *
         options[name] = flatten(options[name]) or None
     depths = parse_depths(depth)
     sweeps = len(depths) * len(parse_shapes(options["shape"] or ())) * len(options["batch_size"] or (256,))
+    if options["fleet"] is not None:
+        _compare_fleet(options, reports, output, depth=depths, width_multiple=width_multiple)
+        return
+    del options["fleet"]
     with busy(f"sweeping {sweeps} combinations of depth, shape and batch size", sweeps > _LONG):
         record = sizer.recommend(depth=depths, width_multiple=width_multiple, **options)
     if reports["plot"] is not None:
         _plot(record, reports["plot"])
     _print(record, output, reports)
+
+
+def _compare_fleet(options: dict[str, Any], reports: dict[str, Any], output: str, **given: Any) -> None:
+    """Print which kind of node, and which size on it, costs least."""
+    import sizer
+    from sizer.cli.output import show
+    from sizer.errors import UsageError
+
+    if options.pop("device") is not None:
+        raise UsageError("give either --device or --fleet; a fleet names its devices by their profiles")
+    if output not in ("table", "json") or any(value not in (None, False) for value in reports.values()):
+        raise UsageError("--fleet prints a table or JSON; leave out --explain, --why-not, --emit, --plot and --format")
+    names = [name.strip() for name in options.pop("fleet").split(",") if name.strip()]
+    show(sizer.recommend_fleet(names, **given, **options), output == "json")
 
 
 def _plot(record: Recommendation, path: Path) -> None:

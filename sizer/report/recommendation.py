@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from sizer.recommendation import Candidate, Recommendation
+from sizer.recommendation import Candidate, OneShot, Recommendation
 from sizer.report.chart import chart
 from sizer.report.layout import cost_line, cost_text, hanging, levels_line, plain_table
 from sizer.units import format_count, format_widths
@@ -24,6 +24,8 @@ def renderables(record: Recommendation, console: Console) -> Iterator[Renderable
     """Device, table of candidates with reasons, optimum, and the curve with the cache edges."""
     yield from _heading(record)
     yield from _candidates(record, console)
+    if record.one_shot is not None:
+        yield hanging(" >  ", _one_shot_line(record.one_shot), console.width)
     yield hanging(" *  ", _optimum_line(record), console.width)
     if record.largest is not None:
         yield hanging(
@@ -133,6 +135,15 @@ def _cells(record: Recommendation, candidate: Candidate) -> Iterator[str]:
 
 def _named(candidate: Candidate) -> str:
     return f"{format_widths(candidate.widths)} ({format_count(candidate.num_free_parameters)} parameters)"
+
+
+def _one_shot_line(one_shot: OneShot) -> str:
+    candidate = one_shot.candidate
+    cost = cost_text(candidate.energy_per_datum_j, candidate.time_per_datum_s)
+    return (
+        f"in one shot, for the target: {_named(candidate)}, {cost} a datum; cheapest of the sizes that are trusted to "
+        f"reach it ({one_shot.basis})"
+    )
 
 
 def _optimum_line(record: Recommendation) -> str:

@@ -1,0 +1,156 @@
+"""`sizer search`: the cheapest network that reaches a loss on the user's data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sizer.cli.calibrate import Duration
+from sizer.cli.options import JSON, WHOLE
+
+if TYPE_CHECKING:
+    from sizer.searching.asking import Request
+    from sizer.searching.result import SearchResult
+
+_JOULES = {"kwh": 3.6e6, "wh": 3600.0, "mj": 1e6, "kj": 1e3, "j": 1.0}
+
+
+class Joules(click.ParamType):
+    """An energy such as 500, 500J, 2kJ or 5Wh, in J."""
+
+    name = "energy"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read the number and its unit."""
+        text = str(value).strip().lower()
+        unit = next((unit for unit in _JOULES if text.endswith(unit)), "")
+        try:
+            return float(text.removesuffix(unit)) * _JOULES.get(unit, 1.0)
+        except ValueError:
+            self.fail(f"{text[:40]!r} is no energy; expected one such as 500, 2kJ or 5Wh", param, ctx)
+
+
+class Share(click.ParamType):
+    """A share such as 0.95 or 95%."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read the number."""
+        text = str(value).strip()
+        try:
+            return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+        except ValueError:
+            self.fail(f"{text[:40]!r} is no number; expected one such as 0.95 or 95%", param, ctx)
+
+
+class NamedValue(click.ParamType):
+    """A metric and its value, such as f1=0.9."""
+
+    name = "name=value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
+        """Read both."""
+        name, equals, number = str(value).partition("=")
+        if not equals:
+            self.fail(f"{str(value)[:40]!r} is no metric with a value; expected one such as f1=0.9", param, ctx)
+        return name.strip(), Share().convert(number, param, ctx)
+
+
+@click.command()
+@click.argument("data", metavar="DATA")
+@click.option(
+    "--target", multiple=True, metavar="COLUMN", help="Column to predict, by name or from the end (-1). Repeatable."
+)
+@click.option("--loss", type=float, metavar="X", help="Reach this validation loss (mean squared error or nats).")
+@click.option("--accuracy", type=Share(), metavar="X", help="Reach this accuracy, such as 0.95 or 95%.")
+@click.option("--r2", type=Share(), metavar="X", help="Reach this coefficient of determination.")
+@click.option(
+    "--metric", type=NamedValue(), metavar="NAME=X", help="Reach mse, rmse, mae, error, f1, balanced_accuracy or auc."
+)
+@click.option("--kind", metavar="KIND", help="regression or classification. [default: from the data]")
+@click.option("--validation", metavar="DATA", help="Validation data. [default: a share of DATA]")
+@click.option("--validation-share", type=Share(), default="0.2", show_default=True, metavar="X", help="What share.")
+@click.option("--depth", type=WHOLE, default=4, show_default=True, metavar="N", help="Layers, the output included.")
+@click.option("--shape", default="rectangle", show_default=True, metavar="NAME", help="Shape of the networks.")
+@click.option("--batch-size", type=WHOLE, default=256, show_default=True, metavar="N", help="Observations a step.")
+@click.option("--optimizer", default="adam", show_default=True, metavar="NAME", help="adam, adamw, sgd, sgd-momentum.")
+@click.option("--learning-rate", type=float, default=1e-3, show_default=True, metavar="X", help="Its step size.")
+@click.option("--device", metavar="NAME", help="Where to train: cpu or cuda:0. [default: the GPU if any]")
+@click.option("--threads", type=WHOLE, metavar="N", help="Threads of PyTorch. [default: PyTorch's]")
+@click.option("--seed", type=WHOLE, default=0, show_default=True, metavar="N", help="Of split, weights and order.")
+@click.option("--max-time", type=Duration(), metavar="TIME", help="Stop after training for so long: 90s, 10m, 2h.")
+@click.option("--max-energy", type=Joules(), metavar="ENERGY", help="Stop after so much energy: 500, 2kJ, 5Wh.")
+@click.option("--max-epochs", type=WHOLE, default=1000, show_default=True, metavar="N", help="Most epochs of one size.")
+@click.option(
+    "--meter", default="auto", show_default=True, metavar="NAME", help="Energy meter: rapl, nvml, zeus, none."
+)
+@click.option("--busy-watts", type=float, metavar="W", help="Power while training; joules from it are estimates.")
+@click.option("--idle-watts", type=float, metavar="W", help="Power at rest.")
+@click.option("--folder", type=click.Path(path_type=Path), metavar="DIR", help="Where the state is kept.")
+@click.option("--fresh", is_flag=True, help="Start anew, not where the same search stopped.")
+@click.option("--explore", is_flag=True, help="Go on afterwards and fill in the curve of cost against size.")
+@click.option("--grow", is_flag=True, help="Start a larger size from the weights of a smaller one.")
+@click.option("--prune", is_flag=True, help="Prune the winner to the next cache level down.")
+@click.option("--engine", default="local", show_default=True, metavar="NAME", help="local or ray.")
+@click.option("--address", metavar="HOST:PORT", help="The Ray cluster. [default: the one that runs here]")
+@click.option(
+    "--parallel", type=WHOLE, default=1, metavar="N", help="Sizes trained at a time. [default: what ray has room for]"
+)
+@click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Write the trained network (.pt2).")
+@click.option("--quiet", is_flag=True, help="No progress.")
+@JSON
+def search(data: str, validation: str | None, quiet: bool, as_json: bool, **options: Any) -> int:
+    """Train the cheapest network that reaches a loss on your data.
+
+    DATA is a CSV or TSV file (also gzipped), Parquet or NPZ, sklearn:NAME or pmlb:NAME. Sizes that fill a cache are
+    tried from the most promising one; a size is given up as soon as its learning curve says so. The state is kept:
+    interrupted, the same command goes on where it stopped.
+
+    \b
+    sizer search data.csv --target price --r2 0.8
+    sizer search data.parquet --target species --accuracy 95% --save model.pt2
+    sizer search sklearn:digits --loss 0.25 --explore
+    sizer search a.csv --validation b.csv --target y --metric f1=0.9
+    """
+    from sizer.cli.output import progress_bar, remark, show
+    from sizer.searching.asking import search_data
+
+    request = _request(options)
+    try:
+        with progress_bar(quiet) as advance:
+            record = search_data(data, validation, request, advance)
+    except KeyboardInterrupt:
+        remark("stopped; what was trained is kept: run the same command again to go on", flush=True)
+        raise
+    show(record, as_json)
+    if record.reached:
+        return 0
+    remark(f"sizer: {_shortcoming(record)}")
+    return 1
+
+
+def _request(options: dict[str, Any]) -> Request:
+    """The request, with every name as Python users know it."""
+    from dataclasses import replace
+
+    from sizer.meters.choosing import MeterOptions
+    from sizer.searching.asking import make_request, one_aim
+
+    aim = one_aim(*(options.pop(name) for name in ("loss", "accuracy", "r2", "metric")))
+    power = MeterOptions(busy_w=options.pop("busy_watts"), idle_w=options.pop("idle_watts"))
+    names = ("target", "kind", "validation_share", "folder", "fresh", "engine", "save")
+    given = {name: options.pop(name) for name in names}
+    options["max_time_s"], options["max_energy_j"] = options.pop("max_time"), options.pop("max_energy")
+    address = options.pop("address")
+    return replace(make_request(aim, settings=options, **given), meter_options=power, address=address)
+
+
+def _shortcoming(record: SearchResult) -> str:
+    """One line on what was reached instead, and what it would take."""
+    task = record.task
+    best = "nothing" if record.best is None or record.best.best_value is None else f"{record.best.best_value:.4g}"
+    estimate = "" if record.estimate is None else f"; {record.estimate}"
+    return f"{task.metric} {task.target:g} was not reached ({record.status}): the best is {best}{estimate}"

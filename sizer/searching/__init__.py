@@ -1,0 +1,1 @@
+"""Search: the cheapest network that reaches a loss the user names."""
