@@ -7,7 +7,7 @@ pandas nor numpy; each function imports what it needs when it is called.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from sizer._version import __version__
@@ -19,14 +19,30 @@ if TYPE_CHECKING:
     import torch
 
     from sizer.calibrating.result import Calibration
+    from sizer.calibrating.validated import Validation
+    from sizer.fleet import Fleet
     from sizer.hardware import Machine
+    from sizer.hook.watching import Watch
     from sizer.inspection import Inspection
+    from sizer.meters.choosing import MeterOptions
     from sizer.models.topology import Topology
-    from sizer.module_record import ModuleInspection
+    from sizer.modules.record import ModuleInspection
     from sizer.recommendation import Recommendation
-    from sizer.watching import Watch
+    from sizer.searching.result import SearchResult
 
-__all__ = ["SizerError", "__version__", "advise", "calibrate", "detect", "inspect", "recommend", "watch"]
+__all__ = [
+    "SizerError",
+    "__version__",
+    "advise",
+    "calibrate",
+    "detect",
+    "inspect",
+    "recommend",
+    "recommend_fleet",
+    "search",
+    "validate",
+    "watch",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -57,6 +73,7 @@ def recommend(
     shape: str | Sequence[str] | None = None,
     levels: Sequence[str] | None = None,
     width_multiple: int | str | None = 1,
+    pilots: Sequence[Any] = (),
     **options: Any,
 ) -> Recommendation:
     """Recommend network sizes for a machine: those whose working sets fill a cache once to twice.
@@ -64,23 +81,42 @@ def recommend(
     ``depth``, ``batch_size`` (256) and ``shape`` (``"rectangle"``, or ``"all"``) take one value or several;
     ``width_multiple`` a number or ``"auto"``. The other options are those of `sizer.request.Request`: ``output_dim``,
     ``dtype``, ``optimizer``, ``observations``, ``device``, ``top``, ``purpose``, ``max_bytes``, ``max_time`` (s),
-    ``max_energy`` (J). Raises UsageError for a value out of range and UnreachableError when no network fits.
+    ``max_energy`` (J). ``difficulty`` (``"easy"``, ``"medium"``, ``"hard"``), or ``pilots``, pairs (size, loss) of two
+    sizes or more, with ``target_loss``, place one size for a target without training (``one_shot`` of the record).
+    Raises UsageError for a value out of range and UnreachableError when no network fits.
     """
     from sizer.advisor import recommend as recommend_for
     from sizer.devices import choose
-    from sizer.request import Request, parse_depths, parse_shapes
+    from sizer.request import request_of
 
-    request = Request(
-        input_dim=input_dim,
-        depth=parse_depths(_several(depth)),
-        batch_size=(256,) if batch_size is None else _several(batch_size),
-        shape=("rectangle",) if shape is None else parse_shapes(_several(shape)),
-        levels=None if levels is None else _several(levels),
-        width_multiple=None if width_multiple in (None, "auto") else width_multiple,  # type: ignore[arg-type]
-        **options,
-    )
+    request = request_of(input_dim, depth, batch_size, shape, levels, width_multiple, pilots, **options)
     chosen = choose(request.device, request.dtype)
     return recommend_for(request, chosen.device, chosen.coefficients)
+
+
+def recommend_fleet(
+    fleet: str | Sequence[str] = "all",
+    *,
+    input_dim: int,
+    depth: int | Sequence[int],
+    batch_size: int | Sequence[int] | None = None,
+    shape: str | Sequence[str] | None = None,
+    levels: Sequence[str] | None = None,
+    width_multiple: int | str | None = 1,
+    pilots: Sequence[Any] = (),
+    **options: Any,
+) -> Fleet:
+    """Say which kind of node of a fleet, and which size on it, reaches a loss at the least cost.
+
+    ``fleet`` names profiles; ``"all"`` stands for every calibrated one. The other arguments are those of `recommend`,
+    ``device`` left out. Raises UsageError for a fleet whose costs cannot be compared.
+    """
+    from sizer.fleet import recommend_fleet as recommend_for
+    from sizer.fleet_nodes import fleet_nodes
+    from sizer.request import request_of
+
+    request = request_of(input_dim, depth, batch_size, shape, levels, width_multiple, pilots, **options)
+    return recommend_for(request, fleet_nodes((fleet,) if isinstance(fleet, str) else fleet, request.dtype))
 
 
 @overload
@@ -140,7 +176,7 @@ def inspect(
     if isinstance(example_input, int):
         example_input, batch_size = None, example_input
     if _is_module(networks):
-        from sizer.module_inspection import inspect_module
+        from sizer.modules.inspection import inspect_module
 
         return inspect_module(networks, example_input, batch_size, optimizer, loss, dtype, observations, device)
     named = [networks] if isinstance(networks, str) or not isinstance(networks, Sequence) else networks
@@ -164,14 +200,14 @@ def advise(
     Nothing of the training changes, and nothing stays behind. ``json_file`` also writes the record; ``quiet`` prints
     nothing. The environment variable ``SIZER=off`` makes this do nothing. Never raises.
     """
-    from sizer.watching import advise_once
+    from sizer.hook.watching import advise_once
 
     advise_once(model, optimizer, json_file, quiet)
 
 
 def watch(*, json_file: str | Path | None = None, quiet: bool = False) -> Watch:
     """Advise on whatever trains inside ``with sizer.watch():``, once, as `advise` does."""
-    from sizer.watching import Watch
+    from sizer.hook.watching import Watch
 
     return Watch(json_file=json_file, quiet=quiet)
 
@@ -187,18 +223,84 @@ def calibrate(
     budget_s: float = 60.0,
     threads: int | None = None,
     meter: str = "auto",
+    meter_options: MeterOptions | None = None,
     fresh: bool = False,
 ) -> Calibration:
     """Time short trainings on this machine for about ``budget_s`` seconds, fit what they cost, and keep the profile.
 
     `recommend` and `inspect` use the profile by themselves. ``threads`` are PyTorch's (None: its default), ``meter`` an
-    energy meter or ``"auto"``; ``fresh`` starts anew instead of going on where an interrupted calibration stopped.
-    Raises UsageError for a budget too small to fit and MeasurementError when another calibration runs.
+    energy meter or ``"auto"``, ``meter_options`` what it must be told (a log, stated power); ``fresh`` starts
+    anew instead of going on where an interrupted calibration stopped. Raises UsageError for a budget too small to fit,
+    MeterError for a meter that does not measure and MeasurementError when another calibration runs.
     """
     from sizer.calibrating import calibration
+    from sizer.meters.choosing import MeterOptions
 
-    settings = calibration.Settings(device=device, budget_s=budget_s, threads=threads, meter=meter)
+    options = MeterOptions() if meter_options is None else meter_options
+    settings = calibration.Settings(device, budget_s, threads, meter, meter_options=options)
     return calibration.calibrate(settings, fresh)
+
+
+def validate(
+    *,
+    device: str = "cpu",
+    budget_s: float = 30.0,
+    networks: int | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+) -> Validation:
+    """Time fresh random networks that the calibration of this machine never saw, and compare with what it predicts.
+
+    About ``budget_s`` seconds, or so many ``networks`` however long that takes; another ``seed`` draws others. Raises
+    ProfileError when there is no calibration that holds for this machine and these ``threads``, and MeasurementError
+    when another process measures.
+    """
+    from sizer.calibrating import validation
+    from sizer.calibrating.session import Settings
+
+    return validation.validate(Settings(device, budget_s, threads, seed=seed), networks)
+
+
+def search(
+    train: Any,
+    validation: Any = None,
+    *,
+    target_loss: float | None = None,
+    target_accuracy: float | None = None,
+    target_r2: float | None = None,
+    target_metric: tuple[str, float] | None = None,
+    target: str | Sequence[str] = (),
+    kind: str | None = None,
+    validation_share: float = 0.2,
+    input_dim: int | None = None,
+    output_dim: int = 1,
+    observations: int | None = None,
+    folder: str | Path | None = None,
+    fresh: bool = False,
+    engine: str = "local",
+    save: str | Path | None = None,
+    progress: Callable[[str, float | None], None] | None = None,
+    **settings: Any,
+) -> SearchResult:
+    """Search for the cheapest network that reaches a loss, or another metric, on your data; train it, and hand it back.
+
+    ``train`` and ``validation`` are pairs (X, y) of arrays or DataFrames, DataFrames with ``target`` naming their
+    column(s), torch Datasets of pairs, names of files, ``"sklearn:digits"`` or ``"pmlb:NAME"``; without ``validation``
+    a share is set aside. Or ``train`` is a function that trains (see `sizer.searching.task.Trainer`), with
+    ``input_dim``, ``output_dim`` and ``observations``. One of the targets is needed; ``target_metric`` is a pair such
+    as ``("f1", 0.9)``. ``settings`` are those of `sizer.searching.settings.SearchSettings`, such as ``depth``,
+    ``batch_size``, ``seed``, ``max_time_s``. The state is kept in ``folder`` (None: one for this data and settings), so
+    that the same call goes on where it was interrupted. Raises UsageError for a request that makes no sense of the
+    data, DataError for data with nothing to learn from.
+    """
+    from sizer.searching import asking
+
+    aim = asking.one_aim(target_loss, target_accuracy, target_r2, target_metric)
+    request = asking.make_request(aim, _several(target), kind, validation_share, folder, fresh, engine, save, settings)
+    if callable(train) and not hasattr(train, "__getitem__"):
+        task = asking.custom_task(train, aim, input_dim, output_dim, observations)
+        return asking.search_custom(task, request, progress)
+    return asking.search_data(train, validation, request, progress)
 
 
 def _several(value: Any) -> tuple[Any, ...]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import click
 
@@ -19,8 +20,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "recommend": ("sizer.cli.recommend", "Recommend network sizes for a machine."),
     "inspect": ("sizer.cli.inspect", "Size and price networks that you name."),
     "run": ("sizer.cli.run", "Run a training script and advise on its model once."),
+    "search": ("sizer.cli.search", "Train the cheapest network that reaches a loss on your data."),
     "calibrate": ("sizer.cli.calibrate", "Measure this machine, so that predictions hold on it."),
-    "profiles": ("sizer.cli.profiles", "List and show hardware profiles."),
+    "study": ("sizer.cli.study", "Repeat the published study, on its data or your own."),
+    "validate": ("sizer.cli.validate", "Time fresh networks and compare with the predictions."),
+    "profiles": ("sizer.cli.profiles", "List, show, compare and share hardware profiles."),
     "doctor": ("sizer.cli.doctor", "One page to paste into a bug report."),
     "completion": ("sizer.cli.completion", "Print a shell completion script."),
 }
@@ -29,22 +33,25 @@ COMMANDS: dict[str, tuple[str, str]] = {
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are called."""
 
+    #: Command name -> (module, one-line help); a subclass has its own.
+    lazy_commands: ClassVar[Mapping[str, tuple[str, str]]] = COMMANDS
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """Names of the commands, in the order in which people need them."""
-        return list(COMMANDS)
+        return list(self.lazy_commands)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """The command of that name; its module holds a click command of the same name."""
-        if cmd_name not in COMMANDS:
+        if cmd_name not in self.lazy_commands:
             return None
-        module, _ = COMMANDS[cmd_name]
+        module, _ = self.lazy_commands[cmd_name]
         command: click.Command = getattr(importlib.import_module(module), cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the list of commands without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+            formatter.write_dl([(name, text) for name, (_, text) in self.lazy_commands.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -53,7 +60,8 @@ class LazyGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError:
-            raise click.UsageError(f"no such command {args[0]!r}; expected one of {', '.join(COMMANDS)}", ctx) from None
+            expected = ", ".join(self.lazy_commands)
+            raise click.UsageError(f"no such command {args[0]!r}; expected one of {expected}", ctx) from None
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -65,6 +73,7 @@ def sizer() -> None:
     sizer detect                                  this machine's caches
     sizer recommend --input-dim 784 --depth 6     network sizes worth training on it
     sizer inspect --mlp 784-512-512-10            working sets and cost of one network
+    sizer search data.csv --target y --loss 0.25  the cheapest network that reaches a loss
     sizer calibrate                               measure this machine in a minute
     """
 

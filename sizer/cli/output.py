@@ -21,7 +21,7 @@ def console(stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False, soft_wrap=False)
 
 
-def _draw_nothing(what: str, share: float) -> None:
+def _draw_nothing(what: str, share: float | None) -> None:
     """Progress that nobody sees."""
 
 
@@ -36,10 +36,10 @@ def busy(what: str, is_long: bool) -> Iterator[None]:
 
 
 @contextmanager
-def progress_bar(quiet: bool) -> Iterator[Callable[[str, float], None]]:
+def progress_bar(quiet: bool) -> Iterator[Callable[[str, float | None], None]]:
     """A bar on standard error with the time left; the function takes what happens and the share that is done.
 
-    Without a terminal, or when quiet, nothing is drawn.
+    A share of None is not known: the bar only moves. Without a terminal, or when quiet, nothing is drawn.
     """
     if quiet or not sys.stderr.isatty():
         yield _draw_nothing
@@ -49,7 +49,9 @@ def progress_bar(quiet: bool) -> Iterator[Callable[[str, float], None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console(stderr=True), transient=True) as progress:
         task = progress.add_task("starting", total=1.0)
-        yield lambda what, share: progress.update(task, description=what, completed=share)
+        yield lambda what, share: progress.update(
+            task, description=what, completed=share or 0.0, total=None if share is None else 1.0
+        )
 
 
 def show(record: Record, as_json: bool, extra: Mapping[str, Any] | None = None) -> None:

@@ -25,7 +25,8 @@ def renderables(record: Diagnosis, console: Console) -> Iterator[RenderableType]
     yield Text()
     yield Text("energy meters", style="bold")
     for meter in record.meters:
-        works = meter.source if meter.available else f"not available: {meter.problem}; {meter.remedy}"
+        missing = "; ".join(filter(None, (meter.problem, meter.remedy)))
+        works = meter.source if meter.available else f"not available: {missing}"
         yield hanging(f"{meter.name}: ", works or "available", console.width)
     yield Text()
     yield Text("costs", style="bold")

@@ -18,7 +18,13 @@ _MODULES = {
     "Inspection": "sizer.report.inspection",
     "ModuleInspection": "sizer.report.module",
     "Calibration": "sizer.report.calibration",
+    "ClusterCalibration": "sizer.report.cluster_calibration",
+    "Fleet": "sizer.report.fleet",
+    "SearchResult": "sizer.report.search",
+    "Validation": "sizer.report.validation",
+    "Comparison": "sizer.report.comparison",
     "Diagnosis": "sizer.report.diagnosis",
+    "StudyStep": "sizer.report.study",
 }
 
 
