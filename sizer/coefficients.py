@@ -28,6 +28,14 @@ PLAIN_TERMS: dict[str, tuple[str, str, str]] = {
     "addition": ("k_r", "addition", "one residual addition in one pass (not in the paper)"),
     "added": ("k_ra", "element", "one element of a residual addition in one pass (not in the paper)"),
     "operand": ("k_x", "element", "one element that a layer's matrix products read in one pass (not in the paper)"),
+    "matrix": ("k_m", "layer", "one layer of several inputs and outputs in one pass (not in the paper)"),
+    "column": ("k_c", "layer", "one layer of a single input in one pass over 256 or more rows (not in the paper)"),
+    "ramp": ("k_g", "weight", "one weight in one pass, the first 4096 of a layer (not in the paper)"),
+    "unaligned": (
+        "k_n",
+        "operation",
+        "one multiply-accumulate in a layer with a width that is not a multiple of 4, on top (not in the paper)",
+    ),
     "tensor": ("k_w", "tensor", "one parameter tensor updated by the optimizer (not in the paper)"),
 }
 

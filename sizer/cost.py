@@ -27,9 +27,18 @@ from sizer.working_sets import (
 MIB = 2**20
 
 #: Terms of `small_work_row`.
-SMALL_WORK = {"row", "unit", "activation", "serial", "addition", "added", "operand"}
+SMALL_WORK = {
+    *("row", "unit", "activation", "serial", "addition", "added", "operand"),
+    *("matrix", "column", "ramp", "unaligned"),
+}
 #: Elements that PyTorch leaves to one thread (`at::internal::GRAIN_SIZE`); of more it makes chunks for several.
 GRAIN = 32_768
+#: Weights up to which each further one makes a layer's products more expensive than their operations say.
+RAMP = 4096
+#: Observations from which the product of a column with a row is shared out to all threads, which costs more than it is.
+COLUMN_BATCH = 256
+#: Widths that are a multiple of this keep rows of float32 aligned to 16 bytes.
+ALIGNED = 4
 
 
 class Networks(NamedTuple):
@@ -84,7 +93,8 @@ def small_work_row(networks: Networks, backward: bool = False) -> Row:
     """Counts of what a forward or a backward pass does beside its products, which the paper leaves out.
 
     Matters where products are small: observations a layer, output units, elements activated (of them, those that one
-    thread handles), residual additions and their elements, elements that the products read.
+    thread handles), residual additions and their elements, elements that the products read; and what products cost
+    beside their operations: `_product_forms`.
     """
     batch_size = float(networks.training.batch_size)
     layers = has_layer(networks.full)
@@ -102,6 +112,26 @@ def small_work_row(networks: Networks, backward: bool = False) -> Row:
         * activated
         / np.maximum(depth - 1, 1),  # hidden layers of residual networks are equally wide
         "operand": _operands(networks, backward),
+        **_product_forms(networks, backward),
+    }
+
+
+def _product_forms(networks: Networks, backward: bool) -> Row:
+    """What the form of a pass's products adds to their operations, shape (N,) each.
+
+    Layers whose weights are a matrix and no vector; layers of one input in a large batch; weights of each layer up to
+    `RAMP`, since small products are not at full speed; operations of layers with a width that is not aligned.
+    """
+    w_in, w_out = networks.full[:-1], networks.full[1:]
+    weights = w_in * w_out
+    unaligned = networks.training.batch_size * weights * ((w_in % ALIGNED != 0) | (w_out % ALIGNED != 0))
+    operations = np.add.reduce(unaligned, axis=0)
+    return {
+        "matrix": np.add.reduce((w_in > 1) & (w_out > 1), axis=0, dtype=np.float64),
+        "column": np.add.reduce((w_in == 1) & (w_out > 0), axis=0, dtype=np.float64)
+        * (networks.training.batch_size >= COLUMN_BATCH),
+        "ramp": np.add.reduce(np.minimum(weights, RAMP), axis=0, dtype=np.float64),
+        "unaligned": np.asarray(2 * operations - unaligned[0] if backward else operations, dtype=np.float64),
     }
 
 

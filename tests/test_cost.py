@@ -9,7 +9,9 @@ from study import MIB, STUDY_CPU, STUDY_GPU
 from sizer import profiles
 from sizer.coefficients import Coefficients
 from sizer.cost import (
+    COLUMN_BATCH,
     GRAIN,
+    RAMP,
     analyse,
     backward_row,
     forward_row,
@@ -82,6 +84,20 @@ def test_small_work_is_counted_in_each_pass():
     inputs_gradients = (10 * 3 + 3 * 3) + (10 + 3)
     assert once["operand"][0] == outputs
     assert twice["operand"][0] == outputs + weights_gradients + inputs_gradients
+
+
+def test_what_the_form_of_products_adds_is_counted_in_each_pass():
+    full = stack([[4, 8, 1, 100, 50], [3, 8, 4, 2, 0]])
+    networks = analyse(full, count_parameters(full), Training(COLUMN_BATCH), ONE_LEVEL_EACH)
+    forward, backward = small_work_row(networks), small_work_row(networks, backward=True)
+    for row in (forward, backward):
+        assert row["matrix"].tolist() == [2, 3]
+        assert row["column"].tolist() == [1, 0]
+        assert row["ramp"].tolist() == [32 + 8 + 100 + RAMP, 24 + 32 + 8]
+    assert forward["unaligned"].tolist() == [COLUMN_BATCH * (8 + 100 + 5000), COLUMN_BATCH * (24 + 8)]
+    assert backward["unaligned"].tolist() == [2 * COLUMN_BATCH * (8 + 100 + 5000), COLUMN_BATCH * (24 + 2 * 8)]
+    few = analyse(full, count_parameters(full), Training(COLUMN_BATCH - 1), ONE_LEVEL_EACH)
+    assert not small_work_row(few)["column"].any()
 
 
 def test_one_thread_handles_the_first_elements_of_a_layer_only():

@@ -16,13 +16,16 @@ from sizer.calibrating.measurements import PlannedCase
 from sizer.errors import UnreachableError
 from sizer.models import SHAPES, Topology
 
-#: Networks at the corners of the range: deep and tiny, shallow and huge with a narrow or a wide end, small batches.
+#: Networks at the corners of the range: deep and tiny, shallow and huge with a narrow or a wide end, small batches, and
+#: activations that no last-level cache holds.
 CORNERS = (
     PlannedCase("rectangle", 2, (2, 1), 32),
     PlannedCase("rectangle", 8, (*[4] * 19, 1), 32),
     PlannedCase("rectangle_residual", 8, (*[8] * 19, 1), 32),
     PlannedCase("rectangle", 784, (1024, 1), 64),
     PlannedCase("rectangle", 2, (65536, 1), 32),
+    PlannedCase("rectangle", 16, (32768, 4), 240),
+    PlannedCase("rectangle", 4, (65536, 2), 144),
     PlannedCase("rectangle", 784, (512, 512, 32), 32),
     PlannedCase("rectangle_residual", 64, (*[256] * 7, 10), 256),
 )
