@@ -127,7 +127,7 @@ def test_measurements_read_back_as_written(tmp_path):
     assert found.plan == plan
     assert [timing.step_s for timing in found.timings] == [1e-3, 1.001, 2.001]
     assert not found.finished
-    log = MeasurementLog.resume(path)
+    log = MeasurementLog(path)
     log.finish()
     log.close()
     assert read_measurements(path).finished
@@ -143,7 +143,7 @@ def test_a_file_cut_anywhere_loses_at_most_one_timing(cut, tmp_path_factory):
     path.write_bytes(whole[:cut])
     complete = whole[header:cut].count(b"\n")
     assert complete <= len(read_measurements(path).timings) <= complete + 1
-    log = MeasurementLog.resume(path)
+    log = MeasurementLog(path)
     log.add(Timing(1, 5, 9.0, 1, None, None))
     log.close()
     assert read_measurements(path).timings[-1].step_s == 9.0

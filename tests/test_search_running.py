@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import signal
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 
 from sizer.errors import MeasurementError, UsageError
+from sizer.json_lines import read_objects
 from sizer.searching.deciding import Arm, Goal, decide
 from sizer.searching.engine import LocalEngine
 from sizer.searching.metrics import REGRESSION
@@ -62,7 +62,7 @@ def custom(train=power_law) -> CustomTask:
 
 
 def log_of(folder: Path) -> list[dict]:
-    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return read_objects(folder / "log.jsonl")
 
 
 def decisions_of(folder: Path) -> list[list]:

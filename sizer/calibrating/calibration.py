@@ -142,7 +142,7 @@ def _measure(session: Session, path: Path, fresh: bool) -> None:
 
 
 def _finish(path: Path) -> None:
-    log = MeasurementLog.resume(path)
+    log = MeasurementLog(path)
     try:
         log.finish()
     finally:
@@ -158,7 +158,7 @@ def _open(session: Session, path: Path, fresh: bool) -> tuple[MeasurementLog, Me
         except MeasurementError:
             found = None
         if found is not None and found.settings.get("same") == same and not found.finished:
-            return MeasurementLog.resume(path), found
+            return MeasurementLog(path), found
     device, plan = _probed(session), _plan(session)
     settings = {
         "same": same,

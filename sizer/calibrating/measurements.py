@@ -7,16 +7,14 @@ file replays on any machine, and a run that was interrupted resumes from it.
 from __future__ import annotations
 
 import errno
-import json
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from sizer.errors import MeasurementError
 from sizer.files import write_whole
+from sizer.json_lines import JsonLines, line, read_objects
 
 MEASUREMENTS_FORMAT = "sizer.measurements/1"
 _END = {"end": True}
@@ -77,11 +75,11 @@ def read_measurements(path: Path) -> Measurements:
     Raises MeasurementError for a file that cannot be read, is none, or is of another format version.
     """
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+        objects = read_objects(path)
     except OSError as error:
         raise MeasurementError(f"{path} cannot be read ({error.strerror}); name a measurement file") from None
-    header = _parsed(lines[0])
-    if header is None or "format" not in header:
+    header, *records = objects or [{}]
+    if "format" not in header:
         raise MeasurementError(f"{path} is no measurement file; `sizer calibrate` writes them")
     if header["format"] != MEASUREMENTS_FORMAT:
         raise MeasurementError(
@@ -89,21 +87,11 @@ def read_measurements(path: Path) -> Measurements:
         )
     try:
         plan = tuple(_case(record) for record in header["plan"])
-        records = [record for record in map(_parsed, lines[1:]) if record is not None]
         timings = tuple(_timing(record, len(plan)) for record in records if record != _END)
         settings = dict(header["settings"])
     except (KeyError, IndexError, TypeError, ValueError):
         raise MeasurementError(f"{path} is damaged beyond its last line; calibrate again with --fresh") from None
     return Measurements(settings, plan, timings, _END in records)
-
-
-def _parsed(line: str) -> dict[str, Any] | None:
-    """The object on a line, None where the line is cut short or empty."""
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) else None
 
 
 def _case(record: Mapping[str, Any]) -> PlannedCase:
@@ -120,11 +108,12 @@ def _timing(record: Mapping[str, Any], planned: int) -> Timing:
 
 
 class MeasurementLog:
-    """A measurement file open for appending. Each line is written whole and synced before the next run starts."""
+    """A measurement file to append to. Each line is written whole and synced before the next run starts."""
 
     def __init__(self, path: Path) -> None:
+        """Continue a file, or begin it with the first line."""
         self.path = path
-        self._stream: IO[bytes] | None = None
+        self._lines = JsonLines(path)
 
     @classmethod
     def create(cls, path: Path, settings: Mapping[str, Any], plan: tuple[PlannedCase, ...]) -> MeasurementLog:
@@ -137,61 +126,28 @@ class MeasurementLog:
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists():
                 path.replace(path.with_suffix(f".previous{path.suffix}"))
-            write_whole(path, _line(header).decode())
+            write_whole(path, line(header))
         except OSError as error:
             raise _not_written(path, error) from None
         return cls(path)
 
-    @classmethod
-    def resume(cls, path: Path) -> MeasurementLog:
-        """Continue a file; a last line that was cut short is ended, so that the next one starts on its own."""
-        log = cls(path)
-        try:
-            if not path.read_bytes().endswith(b"\n"):
-                log._append(b"\n")
-        except OSError as error:
-            raise _not_written(path, error) from None
-        return log
-
     def add(self, timing: Timing) -> None:
         """Append a timing. Raises MeasurementError when it cannot be written; what was written before stays."""
-        self._append(_line(timing._asdict()))
+        self._append(timing._asdict())
 
     def finish(self) -> None:
         """Say that the plan is done, so that the next calibration starts anew."""
-        self._append(_line(_END))
+        self._append(_END)
 
     def close(self) -> None:
         """Let go of the file."""
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
+        self._lines.close()
 
-    def _append(self, line: bytes) -> None:
-        """Write a line whole and sync it; of a line that does not fit on the disk nothing stays."""
+    def _append(self, entry: Mapping[str, Any]) -> None:
         try:
-            if self._stream is None:
-                self._stream = self.path.open("ab", buffering=0)
-            before = self._stream.seek(0, os.SEEK_END)
-            try:
-                _write_all(self._stream, line)
-            except OSError:
-                with suppress(OSError):
-                    self._stream.truncate(before)
-                raise
+            self._lines.append(entry)
         except OSError as error:
             raise _not_written(self.path, error) from None
-
-
-def _write_all(stream: IO[bytes], line: bytes) -> None:
-    """Write and sync; a disk with room for a part takes that part without an error."""
-    if stream.write(line) != len(line):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    os.fsync(stream.fileno())
-
-
-def _line(record: Mapping[str, Any]) -> bytes:
-    return json.dumps(record, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
 def _not_written(path: Path, error: OSError) -> MeasurementError:

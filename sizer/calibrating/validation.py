@@ -101,7 +101,7 @@ def _open(session: Session, profile: Profile, path: Path, networks: int | None) 
     with suppress(MeasurementError):
         found = read_measurements(path)
         if found.settings.get("same") == same and not found.finished:
-            return MeasurementLog.resume(path), found
+            return MeasurementLog(path), found
     session.progress("drawing networks", 0.0)
     plan = tuple(itertools.islice(fresh_networks(session.settings, networks), networks or MAX_NETWORKS // 2))
     settings: dict[str, Any] = {

@@ -8,16 +8,15 @@ any moment goes on from the log's last whole line.
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sizer.errors import MeasurementError, UsageError
 from sizer.files import lock, write_whole
+from sizer.json_lines import JsonLines, read_objects
 from sizer.searching.slices import Epoch, SliceResult
 from sizer.searching.task import CustomTask, Task
 
@@ -73,16 +72,12 @@ class SearchFolder:
             yield
 
     def read(self) -> Log | None:
-        """The log, None where there is none yet. A last line cut off by a crash is taken away."""
+        """The log, None where there is none yet. A line cut off by a crash is left out."""
         path = self.path / _LOG
         if not path.exists():
             return None
-        content = path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content):
-            write_whole(path, whole)
         try:
-            entries = [json.loads(line) for line in whole.splitlines()]
+            entries = read_objects(path)
             return _as_log(entries) if entries else None
         except (ValueError, KeyError, TypeError) as error:
             raise UsageError(f"{path} is no log of a search, or is damaged ({error}); name another folder") from None
@@ -90,10 +85,8 @@ class SearchFolder:
     def append(self, entry: Mapping[str, Any]) -> None:
         """Add a line and wait until it is on the disk."""
         try:
-            with (self.path / _LOG).open("ab") as stream:
-                stream.write(json.dumps(entry).encode() + b"\n")
-                stream.flush()
-                os.fsync(stream.fileno())
+            with closing(JsonLines(self.path / _LOG)) as lines:
+                lines.append(entry)
         except OSError as error:
             raise _cannot_write(self.path, error) from None
 

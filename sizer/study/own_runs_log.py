@@ -6,15 +6,14 @@ other files of the study are made from it.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from sizer.errors import MeasurementError
 from sizer.files import lock
+from sizer.json_lines import JsonLines, read_objects
 
 LOG_NAME = "own_study.jsonl"
 LOG_FORMAT = "sizer.own_study/1"
@@ -45,10 +44,9 @@ def read_log(folder: Path) -> OwnStudy:
     """
     path = log_path(folder)
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        records = read_objects(path)
     except OSError as error:
         raise MeasurementError(f"{path} cannot be read ({error.strerror}); `sizer study run` writes it") from None
-    records = [record for record in map(_parsed, lines) if record is not None]
     if not records or "format" not in records[0]:
         raise MeasurementError(f"{path} is no log of a study; name another --folder, or start anew with --fresh")
     if records[0]["format"] != LOG_FORMAT:
@@ -60,23 +58,16 @@ def read_log(folder: Path) -> OwnStudy:
     return OwnStudy(records[0], records[1:])
 
 
-def _parsed(line: str) -> dict[str, Any] | None:
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) else None
-
-
 class RunLog:
-    """A log open for appending by one process at a time; each line is written whole and synced."""
+    """A log to append to, by one process at a time; each line is written whole and synced."""
 
     def __init__(self, folder: Path) -> None:
         """Open the log of a folder, made if need be. Raises MeasurementError where that fails or another has it."""
         self.path = log_path(folder)
+        self._lines = JsonLines(self.path)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._stream: IO[bytes] = self.path.open("ab+", buffering=0)
+            self.path.touch()
             self._lock = (folder / "lock").open("a")
         except OSError as error:
             raise MeasurementError(f"{self.path} cannot be written ({error.strerror}); name another --folder") from None
@@ -87,14 +78,11 @@ class RunLog:
             raise MeasurementError(
                 f"another study is running in {folder}; wait for it, or name another --folder"
             ) from None
-        self._end_line()
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Append a line. Raises MeasurementError when it cannot be written; what was written before stays."""
-        line = json.dumps(record, separators=(",", ":"), allow_nan=False).encode() + b"\n"
         try:
-            self._stream.write(line)
-            os.fsync(self._stream.fileno())
+            self._lines.append(record)
         except OSError as error:
             raise MeasurementError(
                 f"{self.path} cannot be written ({error.strerror}); free some space and run the same command again: "
@@ -102,21 +90,15 @@ class RunLog:
             ) from None
 
     def is_empty(self) -> bool:
-        """Whether nothing was written yet."""
-        return self.path.stat().st_size == 0
+        """Whether nothing was written yet, or no line of it whole."""
+        return not read_objects(self.path)
 
     def clear(self) -> None:
         """Forget everything."""
-        self._stream.truncate(0)
+        self._lines.close()
+        self.path.write_bytes(b"")
 
     def close(self) -> None:
         """Let go of the file."""
-        self._stream.close()
+        self._lines.close()
         self._lock.close()
-
-    def _end_line(self) -> None:
-        """End a last line that was cut short, so that the next one starts on its own."""
-        if self._stream.seek(0, os.SEEK_END):
-            self._stream.seek(-1, os.SEEK_END)
-            if self._stream.read(1) != b"\n":
-                self._stream.write(b"\n")
