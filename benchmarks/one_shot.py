@@ -68,8 +68,7 @@ def by_pilots(target: Target) -> int | None:
         record = recommend(_request(sweep, pilots=pilots, target_loss=target.loss), *_machine())
     except UnreachableError:
         return None
-    assert record.one_shot is not None
-    return sweep.nearest(record.one_shot.candidate.num_free_parameters)
+    return None if record.one_shot is None else sweep.nearest(record.one_shot.candidate.num_free_parameters)
 
 
 def by_law_alone(target: Target) -> int:

@@ -62,13 +62,14 @@ def compare(wanted: list[Target], each: bool) -> None:
 
 
 def replay(each: bool) -> None:
-    """Compare the methods on the tasks that the method was worked out on, and on those that it was not."""
+    """Compare the methods on the tasks that the method was worked out on, seed by seed, and on those that it was not."""
     sweeps = read_sweeps()
+    known = [sweep for sweep in sweeps if sweep.task not in HELD_OUT]
     groups = {
-        "the five tasks": [sweep for sweep in sweeps if sweep.task not in HELD_OUT and sweep.seed < 2],
-        "a fresh seed": [sweep for sweep in sweeps if sweep.task not in HELD_OUT and sweep.seed == 2],
-        "held-out tasks": [sweep for sweep in sweeps if sweep.task in HELD_OUT],
+        f"the five tasks, seed {seed}": [sweep for sweep in known if sweep.seed == seed]
+        for seed in sorted({sweep.seed for sweep in known})
     }
+    groups["held-out tasks"] = [sweep for sweep in sweeps if sweep.task in HELD_OUT]
     for title, group in groups.items():
         wanted = targets(tuple(group))
         if wanted:

@@ -38,9 +38,9 @@ class Difficulty(NamedTuple):
 #: Fitted to recorded learning curves of five tasks at depth 4, the same for every task (benchmarks/one_shot.py --fit);
 #: the ratios are definitions.
 DIFFICULTIES = {
-    "hard": Difficulty(1.1, 200, 0.0),
-    "medium": Difficulty(1.5, 64, 0.5),
-    "easy": Difficulty(math.inf, 96, 0.5),
+    "hard": Difficulty(1.1, 160, 0.0),
+    "medium": Difficulty(1.5, 64, 1.0),
+    "easy": Difficulty(math.inf, 1, 1.0),
 }
 
 
@@ -83,8 +83,8 @@ def reach_of(difficulty: str | None, pilots: Sequence[Pilot], target_loss: float
         return _of_pilots(pilots, target_loss)
     if difficulty is not None:
         _, width, saturation = DIFFICULTIES[difficulty]
-        why = f"hidden layers of {width} units or more are trusted with {difficulty} targets"
-        return Reach(width, None, saturation, why)
+        which = "hidden layers of any width" if width == 1 else f"hidden layers of {width} units or more"
+        return Reach(width, None, saturation, f"{which} are trusted with {difficulty} targets")
     return None
 
 

@@ -38,8 +38,8 @@ FLOOR_SPREAD_PER_DOUBLING = 0.02
 LAW_SPREAD = 0.4
 #: Share of the epochs that it has already that a size is trained for before the next decision.
 SLICE_SHARE = 0.1
-#: How many sizes beyond those begun may be begun next, on each side.
-OUTWARDS = 2
+#: How many sizes beyond those begun may be begun next, on each side: from farther ones the forecast is a guess.
+OUTWARDS = 1
 #: A size is given up when reaching the target is less likely than this.
 HOPELESS = 0.002
 

@@ -15,7 +15,7 @@ from sizer.study.trends import QUARTILES
 from sizer.working_sets import BoolArray
 
 #: Working sets whose size is set against cost: the three of the study's figure, and the optimizer's beside them.
-SETS = {"t_max": "l (inter-layer)", "f": "f (forward)", "b": "b (backward)", "o": "o (optimizer)"}
+SETS = {"t_max": "t (inter-layer)", "f": "f (forward)", "b": "b (backward)", "o": "o (optimizer)"}
 #: A window is this many octaves of bytes wide; the next one starts a quarter of that further.
 WINDOW_OCTAVES = 1.0
 STEP_OCTAVES = 0.25
