@@ -1,6 +1,6 @@
 """How well steps of networks that were never measured are predicted, beside simpler models and general regressors.
 
-    python benchmarks/accuracy.py [--budget 60] [--networks 100] [--again] [--profile-folder DIR]
+    python benchmarks/accuracy.py [--budget 60] [--networks 100] [--seed 0] [--again] [--profile-folder DIR]
 
 Calibrates this machine, times fresh random networks that the calibration never saw (`sizer validate`), and prints mean,
 median and 95th percentile of |predicted / measured - 1| over them for this model and for others fitted to the same
@@ -148,16 +148,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--budget", type=float, default=60.0, help="of a calibration, in s")
     parser.add_argument("--networks", type=int, default=100, help="held-out networks")
+    parser.add_argument("--seed", type=int, default=0, help="of the networks, fitted and held out")
     parser.add_argument("--again", action="store_true", help="calibrate twice and compare")
     parser.add_argument("--profile-folder", type=Path, help="where the profile stays; a temporary folder by default")
     arguments = parser.parse_args()
-    settings = Settings(budget_s=arguments.budget)
+    settings = Settings(budget_s=arguments.budget, seed=arguments.seed)
     with tempfile.TemporaryDirectory() as temporary:
         os.environ["XDG_DATA_HOME"] = str(arguments.profile_folder or temporary)
         first = compare(settings, arguments.networks)
         if arguments.again:
             before = predictions(first, settings)
-            second = load(calibrate(settings._replace(seed=1), fresh=True, progress=_progress).name)
+            second = load(calibrate(settings._replace(seed=settings.seed + 1), fresh=True, progress=_progress).name)
             error = 100 * np.abs(predictions(second, settings) / before - 1)
             low, high = np.quantile(error, (0.5, 0.95))
             print(f"two calibrations: median {low:.1f} %, 95th percentile {high:.1f} %")
