@@ -62,7 +62,7 @@ def compare(wanted: list[Target], each: bool) -> None:
 
 
 def replay(each: bool) -> None:
-    """Compare the methods on the tasks that the method was worked out on, seed by seed, and on those that it was not."""
+    """Compare the methods on the tasks that they were worked out on, seed by seed, and on those that they were not."""
     sweeps = read_sweeps()
     known = [sweep for sweep in sweeps if sweep.task not in HELD_OUT]
     groups = {
