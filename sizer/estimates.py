@@ -12,10 +12,10 @@ from sizer.coefficients import Coefficients
 from sizer.cost import MIB
 
 #: Time outside the arithmetic, in s: of one step, and of one layer in one pass. CPU: rounded from the measured profile
-#: x86-vm-2cpu, two passes of 145 us and 77 us for reaching a layer's nearest set. Accelerators: assumed, eight kernel
+#: x86-vm-2cpu, two passes of 25 us and 17 us for reaching a layer's nearest set. Accelerators: assumed, eight kernel
 #: launches a layer and step at 10 us each.
 OVERHEADS_S: dict[str, dict[str, float]] = {
-    "cpu": {"step": 290e-6, "layer": 77e-6},
+    "cpu": {"step": 50e-6, "layer": 17e-6},
     "other": {"step": 300e-6, "layer": 40e-6},
 }
 

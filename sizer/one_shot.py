@@ -8,7 +8,7 @@ How hard a target is, is said in terms of the best loss that any size of a sweep
 1.1 times that loss, medium of at most 1.5 times, easy above. Hard targets need layers that are wide enough, whatever
 the inputs: on five real tasks the width below which a size misses targets differs much less from task to task than the
 number of parameters does, since inputs (2 to 784 there) cost parameters and no width. Easy targets are reached after a
-few epochs, of which a larger network saves few.
+few epochs, of which a larger network saves fewer than the law says.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Difficulty(NamedTuple):
 #: the ratios are definitions.
 DIFFICULTIES = {
     "hard": Difficulty(1.1, 160, 0.0),
-    "medium": Difficulty(1.5, 64, 1.0),
-    "easy": Difficulty(math.inf, 1, 1.0),
+    "medium": Difficulty(1.5, 1, 0.25),
+    "easy": Difficulty(math.inf, 1, 0.25),
 }
 
 

@@ -64,6 +64,15 @@ def test_few_sizes_are_tried_for_a_target_far_below_all():
     assert len(tried) <= 4
 
 
+def test_what_larger_sizes_cost_is_hedged_below_the_first():
+    """A cheap smaller size is tried once larger ones have cost several times its slice, and then they go on."""
+    trained = arms(k14=overfitted(0.22, 12), k15=overfitted(0.215, 6), k16=overfitted(0.21, 6))
+    assert decide(trained, GOAL, "k15")[0].name != "k14", "nothing is owed below yet"
+    assert decide(trained, GOAL, "k14")[0].name == "k13"
+    paid = arms(k13=overfitted(0.23, 12), k14=overfitted(0.22, 12), k15=overfitted(0.215, 6), k16=overfitted(0.21, 6))
+    assert int(decide(paid, GOAL, "k14")[0].name[1:]) > 14
+
+
 def test_sizes_that_have_ended_are_not_decided_on():
     ended = tuple(replace(arm, ended=arm.name != "k12") for arm in arms(k14=overfitted(0.22)))
     assert {decision.name for decision in decide(ended, GOAL, "k14", at_most=5)} <= {"k12"}

@@ -16,6 +16,7 @@ Gittins's index).
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -42,6 +43,9 @@ SLICE_SHARE = 0.1
 OUTWARDS = 1
 #: A size is given up when reaching the target is less likely than this.
 HOPELESS = 0.002
+#: Sizes below the first get this share of what those above it get, likely or not: they cost little, and where networks
+#: overfit it is they that reach the target.
+HEDGE = 0.15
 
 #: No target is given up before one size has had so many epochs.
 LEAST_EPOCHS = 12
@@ -116,7 +120,8 @@ class Goal(NamedTuple):
 def decide(arms: tuple[Arm, ...], goal: Goal, first: str, at_most: int = 1) -> list[Decision]:
     """The next slices, at most so many, the most promising first; none when no size is predicted to reach the goal.
 
-    ``first`` is the size to begin with.
+    ``first`` is the size to begin with. Where that one does not do, what larger sizes cost is hedged with a share
+    for smaller ones.
     """
     if not any(arm.values for arm in arms):
         return _begin(arms, first)
@@ -124,7 +129,33 @@ def decide(arms: tuple[Arm, ...], goal: Goal, first: str, at_most: int = 1) -> l
     hopeful = {name: found.cost_of_success for name, found in forecasts.items() if found.chance > HOPELESS}
     done = {arm.name: len(arm.values) for arm in arms}
     chosen = sorted(hopeful, key=lambda name: hopeful[name])[:at_most] or _not_yet(arms, goal)
+    hedge = _hedge(arms, forecasts, chosen[0], first) if chosen else None
+    if hedge is not None:
+        chosen = [hedge, *(name for name in chosen if name != hedge)][:at_most]
     return [Decision(name, slice_epochs(done[name])) for name in chosen]
+
+
+def _hedge(arms: tuple[Arm, ...], forecasts: Mapping[str, Forecast], chosen: str, first: str) -> str | None:
+    """The best size below the first, if one above it is next and those below are owed a slice; else None."""
+    by_name = {arm.name: arm for arm in arms}
+    if first not in by_name:
+        return None
+    limit = by_name[first].num_free_parameters
+    below = [name for name in forecasts if by_name[name].num_free_parameters < limit and forecasts[name].chance > 0]
+    if by_name[chosen].num_free_parameters <= limit or not below:
+        return None
+    best = min(below, key=lambda name: _index(*forecasts[name][:2], by_name[name].epoch_cost, 0.0))
+    spent_below = sum(_spent(arm) for arm in arms if arm.num_free_parameters < limit) + _next_slice(by_name[best])
+    spent_above = sum(_spent(arm) for arm in arms if arm.num_free_parameters > limit) + _next_slice(by_name[chosen])
+    return best if spent_below <= HEDGE * spent_above else None
+
+
+def _spent(arm: Arm) -> float:
+    return arm.epoch_cost * len(arm.values)
+
+
+def _next_slice(arm: Arm) -> float:
+    return arm.epoch_cost * slice_epochs(len(arm.values))
 
 
 def _not_yet(arms: tuple[Arm, ...], goal: Goal) -> list[str]:
@@ -164,7 +195,7 @@ def decide_exploring(arms: tuple[Arm, ...], goal: Goal, at_most: int = 1) -> lis
 
     A size is left when it has cost `EXPLORED` times what the cheapest training to the target did.
     """
-    costs = [arm.epoch_cost * len(arm.values) for arm in arms if arm.values and min(arm.values) <= goal.target]
+    costs = [_spent(arm) for arm in arms if arm.values and min(arm.values) <= goal.target]
     limit = EXPLORED * min(costs)
     open_arms = tuple(replace(arm, ended=arm.ended or arm.epoch_cost * (len(arm.values) + 1) > limit) for arm in arms)
     return decide(open_arms, goal, "", at_most)
@@ -244,9 +275,9 @@ def _log_floor(num_free_parameters: int) -> float:
     return small - FLOOR_FALL * math.log2(num_free_parameters)
 
 
-def _index(further: FloatArray, weights: FloatArray, epoch_cost: float) -> float:
+def _index(further: FloatArray, weights: FloatArray, epoch_cost: float, hopeless: float = HOPELESS) -> float:
     """Least expected cost for each success, over the epochs after which the size is given up."""
     chance = np.cumsum(weights)
     spent = np.cumsum(weights * further) + (1.0 - chance) * further
-    possible = chance > HOPELESS
+    possible = chance > hopeless
     return float(epoch_cost * (spent[possible] / chance[possible]).min()) if possible.any() else math.inf
