@@ -119,3 +119,28 @@ def _used(counter: Counter, before: float | None, after: float | None, shown_s: 
             f"than {counter.max_power_w:g} W: it jumped"
         )
     return counts / counter.counts_per_joule, None
+
+
+class CounterMeter:
+    """What all meters of cumulative counters have in common; ``_set`` are the counters, ``snapshot`` is the meter's."""
+
+    _set: CounterSet
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """The counters' names."""
+        return self._set.names
+
+    @property
+    def minimum_window_s(self) -> float:
+        """Shortest window that the counters' update period does not spoil, in s."""
+        return self._set.minimum_window_s
+
+    @property
+    def maximum_window_s(self) -> float | None:
+        """The time in which no counter can wrap twice, in s; None where none wraps."""
+        return self._set.maximum_window_s
+
+    def energy(self, start: Snapshot, end: Snapshot) -> Energy:
+        """The energy between two snapshots. Rejected where a counter stopped, jumped or could not be read."""
+        return self._set.energy(start, end)

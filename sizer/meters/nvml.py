@@ -13,10 +13,10 @@ from contextlib import suppress
 from typing import Any
 
 from sizer.errors import MeterError
-from sizer.meters.counters import Counter, CounterSet
+from sizer.meters.counters import Counter, CounterMeter, CounterSet
 from sizer.meters.nvml_handles import gpu_handle
 from sizer.meters.power_sampling import PowerSampler
-from sizer.meters.protocol import MEASURED, Energy, Snapshot
+from sizer.meters.protocol import MEASURED, Snapshot
 
 #: The counter moves every 20 to 100 ms, by generation; ten of the longest keep the error below 10 %, usually at 2 %.
 UPDATE_PERIOD_S = 0.1
@@ -28,7 +28,7 @@ MINIMUM_SAMPLED_WINDOW_S = 5.0
 MAX_POWER_W = 3000.0
 
 
-class NvmlMeter:
+class NvmlMeter(CounterMeter):
     """The energy of one GPU board.
 
     ``uuid`` names the GPU surely; without it ``device`` is matched through CUDA_VISIBLE_DEVICES. ``nvml`` stands in for
@@ -80,21 +80,6 @@ class NvmlMeter:
         source = f"NVML energy counter of {self.device}, the whole board"
         return CounterSet((counter,), MEASURED, UPDATE_PERIOD_S, MINIMUM_WINDOW_S), source
 
-    @property
-    def quantities(self) -> tuple[str, ...]:
-        """The device."""
-        return self._set.names
-
-    @property
-    def minimum_window_s(self) -> float:
-        """Ten update periods of the energy counter, or some averaging times of the power reading, in s."""
-        return self._set.minimum_window_s
-
-    @property
-    def maximum_window_s(self) -> float | None:
-        """No limit: the counter has 64 bits."""
-        return self._set.maximum_window_s
-
     def snapshot(self) -> Snapshot:
         """Read the counter once."""
         if self._sampler is not None:
@@ -108,10 +93,6 @@ class NvmlMeter:
             self._interruptions += 1
             self._problem = self._failure(error)
         return Snapshot(now, unix, (reading,), self._interruptions, self._problem)
-
-    def energy(self, start: Snapshot, end: Snapshot) -> Energy:
-        """The energy between two snapshots. Rejected when the GPU disappeared in between."""
-        return self._set.energy(start, end)
 
     def close(self) -> None:
         """Stop sampling and let go of NVML."""

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from sizer.errors import MeterError
 from sizer.machine.tree import Tree
-from sizer.meters.counters import Counter, CounterSet
-from sizer.meters.protocol import MEASURED, Energy, Snapshot
+from sizer.meters.counters import Counter, CounterMeter, CounterSet
+from sizer.meters.protocol import MEASURED, Snapshot
 
 POWERCAP = "/sys/class/powercap"
 #: No package or its memory draws more; with it the common range of 65.5 kJ (262 kJ) lasts 65 s (262 s).
@@ -91,7 +91,7 @@ def _zone(tree: Tree, folder: str, name: str) -> Zone:
     return Zone(path, name, range_uj)
 
 
-class RaplMeter:
+class RaplMeter(CounterMeter):
     """The energy of all CPU packages and, where it is counted, their memory.
 
     ``max_power_w`` is the stated bound on what a package draws, which tells a wrap-around from a jump. Raises
@@ -116,21 +116,6 @@ class RaplMeter:
         counters = tuple(Counter(zone.name, 1_000_000, zone.range_uj, max_power_w) for zone in zones)
         self._set = CounterSet(counters, MEASURED, UPDATE_PERIOD_S, MINIMUM_WINDOW_S)
         self.source = _source(self._set.names, resting)
-
-    @property
-    def quantities(self) -> tuple[str, ...]:
-        """The domains, such as ``package-0`` and ``package-0/dram``."""
-        return self._set.names
-
-    @property
-    def minimum_window_s(self) -> float:
-        """A hundred times the counters' update period, in s."""
-        return self._set.minimum_window_s
-
-    @property
-    def maximum_window_s(self) -> float | None:
-        """The time in which no counter can wrap twice, in s."""
-        return self._set.maximum_window_s
 
     def _open(self, root: str, zones: tuple[Zone, ...]) -> tuple[tuple[Zone, ...], tuple[str, ...]]:
         """Open every counter and leave out those that have never counted: (zones, names left out).
@@ -163,10 +148,6 @@ class RaplMeter:
             self._problem = f"a RAPL counter could not be read ({error})"
             readings = (None,) * len(self._handles)
         return Snapshot(now, unix, readings, self._interruptions, self._problem)
-
-    def energy(self, start: Snapshot, end: Snapshot) -> Energy:
-        """The energy between two snapshots, with at most one wrap-around of each counter in between."""
-        return self._set.energy(start, end)
 
     def close(self) -> None:
         """Close the counters' files."""

@@ -14,8 +14,8 @@ from contextlib import suppress
 from typing import Any
 
 from sizer.errors import MeterError, UsageError
-from sizer.meters.counters import Counter, CounterSet
-from sizer.meters.protocol import MEASURED, Energy, Snapshot
+from sizer.meters.counters import Counter, CounterMeter, CounterSet
+from sizer.meters.protocol import MEASURED, Snapshot
 
 #: Zeus reads counters like NVML's, whose slowest moves every 100 ms.
 UPDATE_PERIOD_S = 0.1
@@ -27,7 +27,7 @@ _CHIP_TOTAL = "total_energy_mj"
 _CHIP_PARTS = ("cpu_total_mj", "cpu_energy_mj", "gpu_mj", "gpu_sram_mj", "gpu_energy_mj", "dram_mj", "ane_mj")
 
 
-class ZeusMeter:
+class ZeusMeter(CounterMeter):
     """Energy as `zeus` measures it: of the CPU packages and memory for ``cpu``, of one GPU for ``cuda:N``, of a chip.
 
     ``monitor`` stands in for a ZeusMonitor. Raises MeterError when zeus is not installed, fails, or finds nothing to
@@ -58,21 +58,6 @@ class ZeusMeter:
         self._set = CounterSet(counters, MEASURED, UPDATE_PERIOD_S, MINIMUM_WINDOW_S)
         self.source = f"zeus monitor of {', '.join(found)}"
 
-    @property
-    def quantities(self) -> tuple[str, ...]:
-        """The domains zeus found, such as ``gpu 0`` or ``chip cpu_total``."""
-        return self._set.names
-
-    @property
-    def minimum_window_s(self) -> float:
-        """Ten times the longest update period, in s."""
-        return self._set.minimum_window_s
-
-    @property
-    def maximum_window_s(self) -> float | None:
-        """No limit: zeus follows wrap-arounds itself."""
-        return self._set.maximum_window_s
-
     def snapshot(self) -> Snapshot:
         """End zeus's open window and begin the next."""
         now, unix = time.perf_counter(), time.time()
@@ -88,10 +73,6 @@ class ZeusMeter:
             with suppress(Exception):
                 self._begin()
         return Snapshot(now, unix, readings, self._interruptions, self._problem)
-
-    def energy(self, start: Snapshot, end: Snapshot) -> Energy:
-        """The energy between two snapshots."""
-        return self._set.energy(start, end)
 
     def close(self) -> None:
         """End the open window."""
