@@ -49,7 +49,7 @@ def _draw_histogram(axes: Axes, ratios: pd.DataFrame, hardware: str) -> None:
         f"std {error.std(ddof=0):.2g} %",
         loc="left",
     )
-    axes.set(xlabel="predicted / measured - 1 (%; dashed: median)", ylabel="experiments")
+    axes.set(xlabel="predicted / measured - 1 (%)\ndashed: median; last bars: and beyond", ylabel="experiments")
 
 
 def _draw_scatter(axes: Axes, ratios: pd.DataFrame, unit: str) -> None:
