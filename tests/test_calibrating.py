@@ -108,6 +108,7 @@ def test_a_plan_keeps_to_its_budget():
     for budget_s in (15.0, 60.0, 300.0):
         plan = planning.plan(budget_s, 3, speed)
         assert sum(speed.run_s(case) for case in plan) <= budget_s / 3
+        assert all(speed.run_s(case) <= budget_s / 3 / 40 for case in plan), "no network eats the budget of others"
         assert len(plan) > 20
 
 

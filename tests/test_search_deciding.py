@@ -73,6 +73,14 @@ def test_what_larger_sizes_cost_is_hedged_below_the_first():
     assert int(decide(paid, GOAL, "k14")[0].name[1:]) > 14
 
 
+def test_sizes_that_cannot_reach_the_target_are_owed_nothing():
+    """Those below the first have had all the epochs that a trial may have, and cost next to nothing."""
+    done = {f"k{k}": overfitted(0.23, 12) for k in range(10, 15)}
+    trained = arms(**done, k15=overfitted(0.215, 6), k16=overfitted(0.21, 6))
+    trained = tuple(replace(arm, epoch_cost=1e-4) if int(arm.name[1:]) < 14 else arm for arm in trained)
+    assert int(decide(trained, Goal(0.2, 12), "k14")[0].name[1:]) > 14
+
+
 def test_sizes_that_have_ended_are_not_decided_on():
     ended = tuple(replace(arm, ended=arm.name != "k12") for arm in arms(k14=overfitted(0.22)))
     assert {decision.name for decision in decide(ended, GOAL, "k14", at_most=5)} <= {"k12"}

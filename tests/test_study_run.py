@@ -140,6 +140,12 @@ def test_stated_power_gives_estimated_joules_that_the_power_log_adds_up_to(tmp_p
     assert both["energy"].to_numpy() == pytest.approx(both["std_energy"].to_numpy(), rel=1e-4)
 
 
+def test_a_log_killed_in_its_first_line_begins_anew(tmp_path):
+    (tmp_path / LOG_NAME).write_text('{"format":"sizer.own_st')
+    step = run_study(request(tmp_path))
+    assert step.rows_out == len(read_log(tmp_path).runs) > 0
+
+
 def test_two_studies_in_one_folder_are_kept_apart(tmp_path):
     log = RunLog(tmp_path)
     try:
