@@ -1,7 +1,8 @@
 """Cost coefficients: what one pass, operation, layer, access or MiB costs on a machine, and where the number is from.
 
-The terms are those of the paper's equations 2 to 9 and, beside them, the optimizer's traffic, which the paper leaves
-out. Pure data; `sizer.cost` multiplies them with the counts of a network.
+The terms are those of the paper's equations 2 to 9 and, beside them, what the paper leaves out: the optimizer, and
+what small or awkward layers cost beyond their operations. Pure data; `sizer.cost` multiplies them with the counts of a
+network.
 """
 
 from __future__ import annotations

@@ -112,6 +112,11 @@ def test_a_plan_keeps_to_its_budget():
         assert len(plan) > 20
 
 
+def test_a_plan_has_activations_that_no_small_cache_holds():
+    sizes = [4 * case.batch_size * max(case.widths) for case in planning.plan(60.0, 8, planning.Speed(2e-5, 4e-12))]
+    assert sum(size > 28 * 2**20 for size in sizes) >= 2
+
+
 def write_log(path, timings=3):
     plan = tuple(planning.draw(2, seed=1))
     log = MeasurementLog.create(path, {"dtype": "float32"}, plan)

@@ -12,6 +12,7 @@ from sizer.cost import (
     COLUMN_BATCH,
     GRAIN,
     RAMP,
+    SMALL_WORK,
     analyse,
     backward_row,
     forward_row,
@@ -98,6 +99,14 @@ def test_what_the_form_of_products_adds_is_counted_in_each_pass():
     assert backward["unaligned"].tolist() == [2 * COLUMN_BATCH * (8 + 100 + 5000), COLUMN_BATCH * (24 + 2 * 8)]
     few = analyse(full, count_parameters(full), Training(COLUMN_BATCH - 1), ONE_LEVEL_EACH)
     assert not small_work_row(few)["column"].any()
+
+
+def test_a_price_on_any_count_of_small_work_is_charged():
+    full = stack([[2, 3, 3, 1]])
+    networks = analyse(full, count_parameters(full), Training(10), ONE_LEVEL_EACH)
+    assert set(small_work_row(networks)) == SMALL_WORK
+    for name in SMALL_WORK:
+        assert name in priced_row(networks, Coefficients("calibrated", "calibrated", "time", {name: 1.0}))
 
 
 def test_one_thread_handles_the_first_elements_of_a_layer_only():

@@ -81,6 +81,11 @@ def test_sizes_that_cannot_reach_the_target_are_owed_nothing():
     assert int(decide(trained, Goal(0.2, 12), "k14")[0].name[1:]) > 14
 
 
+def test_only_the_nearest_size_on_either_side_is_begun():
+    decisions = decide(arms(k14=falling(4), k15=falling(2)), GOAL, "k14", at_most=99)
+    assert {decision.name for decision in decisions} == {"k13", "k14", "k15", "k16"}
+
+
 def test_sizes_that_have_ended_are_not_decided_on():
     ended = tuple(replace(arm, ended=arm.name != "k12") for arm in arms(k14=overfitted(0.22)))
     assert {decision.name for decision in decide(ended, GOAL, "k14", at_most=5)} <= {"k12"}

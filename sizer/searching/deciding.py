@@ -10,7 +10,8 @@ uncertain, is worth
 the cost that must be spent on it for each success to expect, given up after h epochs at the best moment. Training the
 size of the least index, and looking again after a few epochs, is the policy of least expected cost for independent
 sizes (Weitzman, "Optimal search for the best alternative", Econometrica 47 (1979), for searches that can be resumed:
-Gittins's index).
+Gittins's index). Where the first size does not do and larger ones are tried, a share of the spending goes to smaller
+ones: forecasts are wrong about them now and then, and finding that out costs little.
 """
 
 from __future__ import annotations
