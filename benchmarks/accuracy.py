@@ -21,19 +21,19 @@ from pathlib import Path
 
 import numpy as np
 
-from sizer.calibrating.calibration import calibrate, measurement_path
-from sizer.calibrating.fitting import design, solve
-from sizer.calibrating.measurements import PlannedCase, read_measurements
-from sizer.calibrating.planning import draw
-from sizer.calibrating.session import Settings
-from sizer.calibrating.validation import validate
-from sizer.cost import Row
-from sizer.hardware import device_from_dict
-from sizer.inspection import inspect_topologies
+from sizer.calibration.calibration import calibrate, measurement_path
+from sizer.calibration.fit import design, solve
+from sizer.calibration.measurements import PlannedCase, read_measurements
+from sizer.calibration.plan import draw
+from sizer.calibration.session import Settings
+from sizer.calibration.validation import validate
+from sizer.inspection.networks import inspect_topologies
+from sizer.method.cost import Row
+from sizer.method.hardware import device_from_dict
+from sizer.method.placement import FloatArray, Hierarchy
+from sizer.method.training_step import Training
 from sizer.models import Topology
-from sizer.placement import FloatArray, Hierarchy
 from sizer.profiles import Profile, load
-from sizer.training import Training
 
 Model = Callable[[Row, FloatArray, Row], FloatArray]
 _PAPER = ("pass", "operation", "layer", "access", "traffic")

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sizer.calibrating.result import Calibration
-    from sizer.hardware import Device
-    from sizer.records import Record
+    from sizer.base.records import Record
+    from sizer.calibration.record import Calibration
+    from sizer.method.hardware import Device
 
 #: Module -> the package that holds it.
 _NEEDED = {
@@ -37,7 +37,7 @@ def missing() -> Iterator[str]:
 def measure(folder: Path, device: str, calibrate_s: float, validate_s: float) -> None:
     """Calibrate and validate, and write what was found, each part as soon as it is there."""
     import sizer
-    from sizer.calibrating.calibration import Settings, measurement_path
+    from sizer.calibration.calibration import Settings, measurement_path
     from sizer.diagnosis import diagnose
 
     write(folder, "environment", diagnose())
@@ -129,7 +129,7 @@ def main() -> None:
     if given.command == "missing":
         print(" ".join(missing()))
         return
-    from sizer.errors import SizerError
+    from sizer.base.errors import SizerError
 
     try:
         measure(given.folder, given.device, given.calibrate_s, given.validate_s)

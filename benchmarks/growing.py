@@ -21,10 +21,10 @@ from search_recording import LEARNING_RATE
 from search_replays import CURVES, DEVICE, Sweep, Target, read_sweeps
 from search_tasks import TASKS, load
 
-from sizer.searching import running
-from sizer.searching.engine import LocalEngine
-from sizer.searching.outcome import Outcome
-from sizer.searching.settings import SearchSettings
+from sizer.size_search import search as running
+from sizer.size_search.outcome import Outcome
+from sizer.size_search.settings import SearchSettings
+from sizer.size_search.trials.engine import LocalEngine
 
 
 class Spent(NamedTuple):

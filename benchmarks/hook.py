@@ -193,7 +193,7 @@ def main() -> None:
 @contextlib.contextmanager
 def calibrated() -> Iterator[None]:
     """With a calibration in place: this machine's own, or a short one that is thrown away."""
-    from sizer.files import data_folder
+    from sizer.base.storage import data_folder
 
     if (data_folder() / "profiles" / "calibrated-cpu.json").is_file():
         yield

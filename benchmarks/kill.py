@@ -22,12 +22,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from sizer.calibrating.measurements import Measurements, read_measurements
-from sizer.errors import MeasurementError
+from sizer.base.errors import MeasurementError
+from sizer.calibration.measurements import Measurements, read_measurements
 
 #: A calibration with few networks: what is tested is the file, not the fit.
 _COMMAND = (
-    "from sizer.calibrating import calibration; calibration.MIN_NETWORKS = 12; "
+    "from sizer.calibration import calibration; calibration.MIN_NETWORKS = 12; "
     "import sys; from sizer.cli import run; "
     "sys.exit(run(['calibrate', '--meter', 'none', '--quiet', '--budget', sys.argv[1]]))"
 )

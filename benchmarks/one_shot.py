@@ -22,12 +22,12 @@ import numpy as np
 from search_replays import CURVES, DEVICE, LEVELS, Sweep, Target, read_sweeps, targets
 from search_tasks import HELD_OUT
 
-from sizer import one_shot
-from sizer.advisor import recommend
+from sizer.base.errors import UnreachableError
 from sizer.devices import choose
-from sizer.errors import UnreachableError
-from sizer.one_shot import Pilot, difficulty_of
-from sizer.request import Request
+from sizer.method import epochs_to_loss
+from sizer.method.advisor import recommend
+from sizer.method.epochs_to_loss import Pilot, difficulty_of
+from sizer.method.request import Request
 
 #: Sizes whose losses are the pilots'.
 PILOT_SIZES = (2**11, 2**13)
@@ -43,19 +43,19 @@ Placing = Callable[[Target], "int | None"]
 @cache
 def placed(sweep: Sweep, hidden_width: int, saturation: float) -> int:
     """Position of the size placed for targets that need layers so wide, with so much saturation."""
-    before = one_shot.DIFFICULTIES
-    one_shot.DIFFICULTIES = {**before, "easy": one_shot.Difficulty(math.inf, hidden_width, saturation)}
+    before = epochs_to_loss.DIFFICULTIES
+    epochs_to_loss.DIFFICULTIES = {**before, "easy": epochs_to_loss.Difficulty(math.inf, hidden_width, saturation)}
     try:
         record = recommend(_request(sweep, difficulty="easy"), *_machine())
     finally:
-        one_shot.DIFFICULTIES = before
+        epochs_to_loss.DIFFICULTIES = before
     assert record.one_shot is not None
     return sweep.nearest(record.one_shot.candidate.num_free_parameters)
 
 
 def by_difficulty(target: Target) -> int:
     """Position of the size placed for a target's difficulty."""
-    _, hidden_width, saturation = one_shot.DIFFICULTIES[difficulty_of(target.loss, target.sweep.best)]
+    _, hidden_width, saturation = epochs_to_loss.DIFFICULTIES[difficulty_of(target.loss, target.sweep.best)]
     return placed(target.sweep, hidden_width, saturation)
 
 
@@ -113,7 +113,7 @@ def report(wanted: list[Target], placings: dict[str, Placing], each: bool) -> No
     for name, placing in placings.items():
         ratios = {target: ratio(target, placing(target)) for target in wanted}
         print(f"{name:28s}{row(list(ratios.values()))}")
-        for difficulty in one_shot.DIFFICULTIES:
+        for difficulty in epochs_to_loss.DIFFICULTIES:
             some = [v for t, v in ratios.items() if difficulty_of(t.loss, t.sweep.best) == difficulty]
             print(f"    {difficulty:24s}{row(some)}")
         for target, value in ratios.items() if each else ():
@@ -127,7 +127,7 @@ def report(wanted: list[Target], placings: dict[str, Placing], each: bool) -> No
 def fit(wanted: list[Target]) -> dict[str, tuple[int, float]]:
     """For each difficulty the width and saturation with the least mean log of the ratio."""
     found = {}
-    for difficulty in one_shot.DIFFICULTIES:
+    for difficulty in epochs_to_loss.DIFFICULTIES:
         some = [target for target in wanted if difficulty_of(target.loss, target.sweep.best) == difficulty]
         costs = {
             pair: np.mean([math.log(min(ratio(target, placed(target.sweep, *pair)), NOT_REACHED)) for target in some])

@@ -3,7 +3,7 @@
     python benchmarks/optimizer_forms.py [--networks 20]
 
 Random networks on one thread, the three forms in turn, as ratios of the 20th percentile of the thread's processor time,
-which a busy machine distorts little. `sizer.modules.pricing` widens a prediction by these ranges.
+which a busy machine distorts little. `sizer.inspection.networks.prediction` widens a prediction by these ranges.
 """
 
 from __future__ import annotations

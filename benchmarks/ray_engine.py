@@ -20,9 +20,9 @@ from ray_nodes import two_nodes
 from search_tasks import load
 
 from sizer.models.topology import Topology
-from sizer.searching.engine import Engine, LocalEngine
-from sizer.searching.ray_engine import RayEngine
-from sizer.searching.slices import Slice, TrialSpec
+from sizer.size_search.trials.engine import Engine, LocalEngine
+from sizer.size_search.trials.ray_engine import RayEngine
+from sizer.size_search.trials.slices import Slice, TrialSpec
 
 TASK = "satimage"
 

@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from search_replays import Sweep, read_sweeps
 
-from sizer.searching.deciding import Arm, borrowed_forecast
-from sizer.searching.learning_curves import AHEAD, LearningCurve, hitting
+from sizer.size_search.learning_curves import AHEAD, LearningCurve, hitting
+from sizer.size_search.policy import Arm, borrowed_forecast
 
 SMALLEST = 3000
 AGES = (2, 3, 4, 6, 8, 11, 15, 20, 28, 40)

@@ -7,9 +7,9 @@ import math
 import numpy as np
 from search_replays import DEVICE, Sweep, Target
 
-from sizer.advisor import recommend
 from sizer.devices import choose
-from sizer.request import Request
+from sizer.method.advisor import recommend
+from sizer.method.request import Request
 
 #: Epochs without a better loss after which doubling gives up on a size.
 PATIENCE = 12

@@ -64,8 +64,8 @@ def _record_one(job: Job, folder: Path, deadline: float) -> bool:
     """Train one network unless the time is over."""
     if time.time() > deadline:
         return False
-    from sizer.errors import UnreachableError
-    from sizer.files import write_whole
+    from sizer.base.errors import UnreachableError
+    from sizer.base.storage import write_whole
 
     try:
         curve = _train(job)
@@ -78,8 +78,8 @@ def _record_one(job: Job, folder: Path, deadline: float) -> bool:
 
 def _train(job: Job) -> dict[str, Any]:
     from sizer.models.topology import Topology
-    from sizer.searching.slices import Slice, TrialSpec
-    from sizer.searching.trial import run_slice
+    from sizer.size_search.trials.slices import Slice, TrialSpec
+    from sizer.size_search.trials.trial import run_slice
 
     task = load(job.task)
     topology = Topology.solve("rectangle", job.size, DEPTH, task.input_dim, task.output_dim)
@@ -109,7 +109,7 @@ def _stalled(losses: list[float]) -> bool:
 
 def time_epochs(folder: Path, rounds: int = 4) -> None:
     """Quiet time of an epoch of every task and size: sizes in turn, the least of several rounds."""
-    from sizer.files import write_whole
+    from sizer.base.storage import write_whole
 
     topologies = {(job.task, job.size): _topology(job) for job in jobs()}
     times: dict[str, dict[str, float]] = {}
@@ -123,7 +123,7 @@ def time_epochs(folder: Path, rounds: int = 4) -> None:
 
 
 def _topology(job: Job) -> Any:
-    from sizer.errors import UnreachableError
+    from sizer.base.errors import UnreachableError
     from sizer.models.topology import Topology
 
     task = load(job.task)
@@ -134,8 +134,8 @@ def _topology(job: Job) -> Any:
 
 
 def _time_epoch(task: str, topology: Any) -> float:
-    from sizer.searching.slices import Slice, TrialSpec
-    from sizer.searching.trial import run_slice
+    from sizer.size_search.trials.slices import Slice, TrialSpec
+    from sizer.size_search.trials.trial import run_slice
 
     spec = TrialSpec("timed", topology, BATCH_SIZE, "adam", LEARNING_RATE, 0, "cpu", 1)
     return min(epoch.quiet_s for epoch in run_slice(load(task), Slice(spec, 2)).epochs)
@@ -143,7 +143,7 @@ def _time_epoch(task: str, topology: Any) -> float:
 
 def pack(folder: Path, into: Path) -> None:
     """Put the recorded curves of every task with all of its seeds into one compressed file."""
-    from sizer.files import write_whole
+    from sizer.base.storage import write_whole
 
     times = json.loads((folder / "times.json").read_text())
     tasks: dict[str, Any] = {}

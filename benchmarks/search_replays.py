@@ -19,10 +19,10 @@ import numpy as np
 
 from sizer.devices import choose
 from sizer.models.topology import Topology
-from sizer.searching.candidates import candidate_sizes, first_size, price_sizes
-from sizer.searching.deciding import Arm, Goal, decide
-from sizer.searching.outcome import SearchCandidate
-from sizer.searching.settings import SearchSettings
+from sizer.size_search.candidates import candidate_sizes, first_size, price_sizes
+from sizer.size_search.outcome import SearchCandidate
+from sizer.size_search.policy import Arm, Goal, decide
+from sizer.size_search.settings import SearchSettings
 
 CURVES = Path(__file__).parent / "data" / "search_curves.json.gz"
 #: Targets, as multiples of the best loss that any size of the sweep reaches.

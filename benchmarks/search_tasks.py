@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sizer.searching.metrics import CLASSIFICATION, REGRESSION
-from sizer.searching.task import Task
+from sizer.size_search.data.metrics import CLASSIFICATION, REGRESSION
+from sizer.size_search.data.task import Task
 
 TASKS = ("satimage", "banana", "splice", "optdigits", "mnist")
 HELD_OUT = ("phoneme", "friedman")

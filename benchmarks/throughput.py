@@ -19,11 +19,11 @@ import time
 import numpy as np
 
 from sizer import profiles
-from sizer.cost import step_costs
+from sizer.method.cost import step_costs
+from sizer.method.placement import Hierarchy
+from sizer.method.training_step import Training
+from sizer.method.working_sets import IntArray
 from sizer.models import SHAPES, Topology, layer_widths
-from sizer.placement import Hierarchy
-from sizer.training import Training
-from sizer.working_sets import IntArray
 
 NETWORKS = 1_000_000
 SAMPLE = 50

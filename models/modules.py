@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from sizer.errors import UsageError
+from sizer.base.errors import UsageError
 
 if TYPE_CHECKING:
     from sizer.models.topology import Topology

@@ -13,11 +13,10 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from sizer.errors import UsageError
+from sizer.base.errors import UsageError
 from sizer.models.copying import ModuleCopier
 from sizer.models.modules import ACTIVATIONS, DenseNetwork
-from sizer.models.shapes import SHAPES, layer_widths
-from sizer.models.topology import MAX_DEPTH, Topology
+from sizer.models.shapes import MAX_DEPTH, SHAPES, layer_widths
 
 _ACTIVATIONS = (frozenset(ACTIVATIONS) - {"identity"}) | {"softmax", "log_softmax"}
 _NORMALIZATIONS = {"batch_norm": "batch", "layer_norm": "layer"}
@@ -43,13 +42,15 @@ _QUERIES = frozenset(
 
 @dataclass(frozen=True)
 class ReadNetwork:
-    """What was read: the topology, and what surrounds its matrix products.
+    """What was read: shape and widths of the topology, and what surrounds its matrix products.
 
     ``activations`` holds one name for each activation met in a forward pass, in order; ``final_activation`` says
     whether one follows the last layer. ``linears`` are the weights' names in the module, in order.
     """
 
-    topology: Topology
+    shape: str | None
+    input_dim: int
+    widths: tuple[int, ...]
     activations: tuple[str, ...]
     normalization: str | None
     dropout: float
@@ -60,11 +61,6 @@ class ReadNetwork:
 
 class _NotDenseError(Exception):
     """The module does something that a fully connected network does not."""
-
-
-def topology_of(module: nn.Module) -> Topology:
-    """The topology that a module computes, equal to the one it was built from. Raises UsageError when it has none."""
-    return read_network(module).topology
 
 
 def read_network(module: nn.Module, example: torch.Tensor | None = None) -> ReadNetwork:
@@ -270,7 +266,9 @@ def _network(
 ) -> ReadNetwork:
     widths = tuple(layer.w_out for layer in layers)
     return ReadNetwork(
-        Topology(_shape(module, widths, any(layer.added for layer in layers)), layers[0].w_in, widths),
+        _shape(module, widths, any(layer.added for layer in layers)),
+        layers[0].w_in,
+        widths,
         tuple(name for layer in layers for name in layer.activations),
         normalization,
         dropout,

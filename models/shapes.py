@@ -38,6 +38,8 @@ def _wide_first(factor: int) -> Callable[[FloatArray, int, int], FloatArray]:
     return widths
 
 
+MAX_DEPTH = 1000
+
 #: Hidden widths of each shape: (first width s, depth, output width n) -> array (depth - 1, *s.shape).
 _HIDDEN_WIDTHS: dict[str, Callable[[FloatArray, int, int], FloatArray]] = {
     "rectangle": _rectangle,

@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, SupportsIndex
 
-from sizer.errors import UnreachableError, UsageError
-from sizer.models.shapes import SHAPES, layer_widths
+from sizer.base.errors import UnreachableError, UsageError
+from sizer.models.shapes import MAX_DEPTH, SHAPES, layer_widths
 
 if TYPE_CHECKING:
     import torch
 
 #: Limits that keep every byte and operation count inside 64-bit integers; no machine trains beyond them.
 MAX_WIDTH = 2**30
-MAX_DEPTH = 1000
 MAX_PARAMETERS = 2**44
 
 #: BUTTER refuses a network whose parameter count is further than this from its target.
@@ -133,9 +132,10 @@ class Topology:
     @classmethod
     def of_module(cls, module: torch.nn.Module) -> Topology:
         """The topology that a module computes. Raises UsageError when it is no fully connected network."""
-        from sizer.models.reading import topology_of
+        from sizer.models.reading import read_network
 
-        return topology_of(module)
+        read = read_network(module)
+        return cls(read.shape, read.input_dim, read.widths)
 
 
 def _nearest(shape: str, target: int, depth: int, input_dim: int, output_dim: int) -> tuple[tuple[int, ...], int]:

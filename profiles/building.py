@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sizer.coefficients import Coefficients
-from sizer.hardware import Device, Level
+from sizer.method.coefficients import Coefficients
+from sizer.method.hardware import Device, Level
 from sizer.profiles.records import Fact, Match, Profile, Source
 
 #: How numbers predicted with coefficients of each source are labelled.

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sizer.errors import ProfileError, UsageError
-from sizer.files import config_folder, data_folder, write_whole
+from sizer.base.errors import ProfileError, UsageError
+from sizer.base.storage import config_folder, data_folder, write_whole
 from sizer.profiles.checks import InvalidError, profile_name
 from sizer.profiles.loader import file_of, load, save
 from sizer.profiles.reading import read_json, read_text, shown_path

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sizer.errors import ProfileError
-from sizer.files import config_folder, data_folder, write_whole
+from sizer.base.errors import ProfileError
+from sizer.base.storage import config_folder, data_folder, write_whole
 from sizer.profiles.building import build_match, build_profile
 from sizer.profiles.checks import InvalidError, shown
 from sizer.profiles.reading import parse_json, read_json, read_text, shown_path

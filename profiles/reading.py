@@ -10,7 +10,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from sizer.errors import ProfileError
+from sizer.base.errors import ProfileError
 
 #: A profile has about 6 KB; a calibrated one with its history a few times that.
 SIZE_LIMIT = 2**20

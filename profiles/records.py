@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sizer.coefficients import Coefficients
-from sizer.hardware import Device
+from sizer.method.coefficients import Coefficients
+from sizer.method.hardware import Device
 
 PROFILE_FORMAT = "sizer.profile/1"
 SHIPPED = "shipped"

@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sizer.coefficients import term_unit
-from sizer.hardware import RAM
+from sizer.method.coefficients import term_unit
+from sizer.method.hardware import RAM
 from sizer.profiles.checks import (
     Check,
     InvalidError,
@@ -167,7 +167,7 @@ def _sourced_values(record: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...]
 
 
 def _check_terms(record: Mapping[str, Any]) -> None:
-    """Each term is one that `sizer.coefficients` knows, at a level of the profile, in that term's unit."""
+    """Each term is one that `sizer.method.coefficients` knows, at a level of the profile, in that term's unit."""
     levels = {level["name"] for level in record["levels"]}
     for quantity, coefficients in (record["coefficients"] or {}).items():
         for name, term in coefficients["terms"].items():

@@ -11,24 +11,25 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from sizer._version import __version__
-from sizer.errors import SizerError
+from sizer.base.errors import SizerError
+from sizer.base.records import show_with
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import torch
 
-    from sizer.calibrating.result import Calibration
-    from sizer.calibrating.validated import Validation
-    from sizer.fleet import Fleet
-    from sizer.hardware import Machine
+    from sizer.calibration.record import Calibration
+    from sizer.calibration.validation_record import Validation
+    from sizer.fleet.fleet import Fleet
     from sizer.hook.watching import Watch
-    from sizer.inspection import Inspection
+    from sizer.inspection.module_record import ModuleInspection
+    from sizer.inspection.networks import Inspection
     from sizer.meters.choosing import MeterOptions
+    from sizer.method.hardware import Machine
+    from sizer.method.recommendation import Recommendation
     from sizer.models.topology import Topology
-    from sizer.modules.record import ModuleInspection
-    from sizer.recommendation import Recommendation
-    from sizer.searching.result import SearchResult
+    from sizer.size_search.result import SearchResult
 
 __all__ = [
     "SizerError",
@@ -43,6 +44,15 @@ __all__ = [
     "validate",
     "watch",
 ]
+
+
+def _reports() -> Any:
+    from sizer.report import terminal
+
+    return terminal
+
+
+show_with(_reports)
 
 
 def __getattr__(name: str) -> Any:
@@ -60,7 +70,7 @@ def detect(sysroot: str | Path | None = None, fresh: bool = False) -> Machine:
     The answer is kept in the user's cache folder; ``fresh`` reads the hardware again. Raises MachineError for a sysroot
     that cannot be read.
     """
-    from sizer.machine.detection import detect as detect_machine
+    from sizer.detection.detect import detect as detect_machine
 
     return detect_machine(sysroot, fresh)
 
@@ -79,15 +89,15 @@ def recommend(
     """Recommend network sizes for a machine: those whose working sets fill a cache once to twice.
 
     ``depth``, ``batch_size`` (256) and ``shape`` (``"rectangle"``, or ``"all"``) take one value or several;
-    ``width_multiple`` a number or ``"auto"``. The other options are those of `sizer.request.Request`: ``output_dim``,
+    ``width_multiple`` a number or ``"auto"``. The other options are those of `Request`: ``output_dim``,
     ``dtype``, ``optimizer``, ``observations``, ``device``, ``top``, ``purpose``, ``max_bytes``, ``max_time`` (s),
     ``max_energy`` (J). ``difficulty`` (``"easy"``, ``"medium"``, ``"hard"``), or ``pilots``, pairs (size, loss) of two
     sizes or more, with ``target_loss``, place one size for a target without training (``one_shot`` of the record).
     Raises UsageError for a value out of range and UnreachableError when no network fits.
     """
-    from sizer.advisor import recommend as recommend_for
     from sizer.devices import choose
-    from sizer.request import request_of
+    from sizer.method.advisor import recommend as recommend_for
+    from sizer.method.request import request_of
 
     request = request_of(input_dim, depth, batch_size, shape, levels, width_multiple, pilots, **options)
     chosen = choose(request.device, request.dtype)
@@ -111,9 +121,9 @@ def recommend_fleet(
     ``fleet`` names profiles; ``"all"`` stands for every calibrated one. The other arguments are those of `recommend`,
     ``device`` left out. Raises UsageError for a fleet whose costs cannot be compared.
     """
-    from sizer.fleet import recommend_fleet as recommend_for
-    from sizer.fleet_nodes import fleet_nodes
-    from sizer.request import request_of
+    from sizer.fleet.fleet import recommend_fleet as recommend_for
+    from sizer.fleet.nodes import fleet_nodes
+    from sizer.method.request import request_of
 
     request = request_of(input_dim, depth, batch_size, shape, levels, width_multiple, pilots, **options)
     return recommend_for(request, fleet_nodes((fleet,) if isinstance(fleet, str) else fleet, request.dtype))
@@ -169,14 +179,14 @@ def inspect(
     inspected. ``threads`` are those that PyTorch will have (None: its default; a module is priced for torch's own).
     """
     from sizer.devices import choose
-    from sizer.inspection import inspect_topologies, parse_mlp
+    from sizer.inspection.networks import inspect_topologies, parse_mlp
+    from sizer.method.request import check_training
     from sizer.models.topology import check_whole
-    from sizer.request import check_training
 
     if isinstance(example_input, int):
         example_input, batch_size = None, example_input
     if _is_module(networks):
-        from sizer.modules.inspection import inspect_module
+        from sizer.inspection.module import inspect_module
 
         return inspect_module(networks, example_input, batch_size, optimizer, loss, dtype, observations, device)
     named = [networks] if isinstance(networks, str) or not isinstance(networks, Sequence) else networks
@@ -233,7 +243,7 @@ def calibrate(
     anew instead of going on where an interrupted calibration stopped. Raises UsageError for a budget too small to fit,
     MeterError for a meter that does not measure and MeasurementError when another calibration runs.
     """
-    from sizer.calibrating import calibration
+    from sizer.calibration import calibration
     from sizer.meters.choosing import MeterOptions
 
     options = MeterOptions() if meter_options is None else meter_options
@@ -255,8 +265,8 @@ def validate(
     ProfileError when there is no calibration that holds for this machine and these ``threads``, and MeasurementError
     when another process measures.
     """
-    from sizer.calibrating import validation
-    from sizer.calibrating.session import Settings
+    from sizer.calibration import validation
+    from sizer.calibration.session import Settings
 
     return validation.validate(Settings(device, budget_s, threads, seed=seed), networks)
 
@@ -286,14 +296,14 @@ def search(
 
     ``train`` and ``validation`` are pairs (X, y) of arrays or DataFrames, DataFrames with ``target`` naming their
     column(s), torch Datasets of pairs, names of files, ``"sklearn:digits"`` or ``"pmlb:NAME"``; without ``validation``
-    a share is set aside. Or ``train`` is a function that trains (see `sizer.searching.task.Trainer`), with
+    a share is set aside. Or ``train`` is a function that trains (see `sizer.size_search.data.task.Trainer`), with
     ``input_dim``, ``output_dim`` and ``observations``. One of the targets is needed; ``target_metric`` is a pair such
-    as ``("f1", 0.9)``. ``settings`` are those of `sizer.searching.settings.SearchSettings`, such as ``depth``,
+    as ``("f1", 0.9)``. ``settings`` are those of `sizer.size_search.settings.SearchSettings`, such as ``depth``,
     ``batch_size``, ``seed``, ``max_time_s``. The state is kept in ``folder`` (None: one for this data and settings), so
     that the same call goes on where it was interrupted. Raises UsageError for a request that makes no sense of the
     data, DataError for data with nothing to learn from.
     """
-    from sizer.searching import asking
+    from sizer.size_search import request as asking
 
     aim = asking.one_aim(target_loss, target_accuracy, target_r2, target_metric)
     request = asking.make_request(aim, _several(target), kind, validation_share, folder, fresh, engine, save, settings)

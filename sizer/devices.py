@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from sizer import profiles
-from sizer.calibrated import calibration_of, with_effective_levels
-from sizer.coefficients import Coefficients
-from sizer.errors import UsageError
-from sizer.estimates import from_datasheet
-from sizer.hardware import Device
-from sizer.machine.detection import detect
+from sizer.base.storage import config_folder, data_folder
+from sizer.calibration.validity import calibration_of, with_effective_levels
+from sizer.detection.detect import detected
+from sizer.method.coefficients import Coefficients, from_datasheet
+from sizer.method.hardware import Device
 from sizer.profiles import Profile
 
 NO_COEFFICIENTS = Coefficients("none", "estimated", "time", basis="no coefficients for this kind of device")
@@ -48,22 +49,6 @@ def choose(name: str | None, dtype: str = "float32", threads: int | None = None)
 
 def _is_device_id(name: str) -> bool:
     return name in ("cpu", "cuda", "mps") or name.startswith("cuda:")
-
-
-def detected(name: str | None) -> Device:
-    """A device of this machine; None: the first GPU, else the CPU. Raises UsageError for one that it does not have."""
-    machine = detect()
-    if name is None:
-        return machine.device("cuda:0") or machine.devices[0]
-    wanted = "cuda:0" if name == "cuda" else name
-    device = machine.device(wanted)
-    if device is None:
-        known = ", ".join(device.id for device in machine.devices)
-        raise UsageError(
-            f"this machine has no device {wanted!r}; it has {known}. To plan for another machine name a profile "
-            f"(`sizer profiles list`)"
-        )
-    return device
 
 
 def _of_detected(device: Device, dtype: str, threads: int | None) -> Chosen:
@@ -123,3 +108,43 @@ def _distance(profile: Profile, device: Device) -> float:
 
 def _as_estimate(coefficients: Coefficients) -> Coefficients:
     return replace(coefficients, source="shipped", label="estimated")
+
+
+#: Beginnings of environment variables that say what this process may use, or where profiles lie.
+_VARIABLES = ("SIZER", "XDG_", "CUDA", "NVIDIA", "HIP", "ROCR", "OMP_", "HOME")
+
+_known: dict[tuple[object, ...], Chosen] = {}
+
+
+def chosen_for(name: str | None, dtype: str) -> Chosen:
+    """As `sizer.devices.choose`, once for a name and dtype while threads, CPUs, environment and profiles are the same.
+
+    A profile that is named is always read: its file may have been edited in place.
+    """
+    if name is not None and name.partition(":")[0] not in ("cpu", "cuda", "mps"):
+        return choose(name, dtype)
+    key = (name, dtype, *_conditions())
+    if key not in _known:
+        if len(_known) > 64:
+            _known.clear()
+        _known[key] = choose(name, dtype)
+    return _known[key]
+
+
+def _conditions() -> tuple[object, ...]:
+    """What a choice depends on beside its arguments."""
+    import torch
+
+    affinity = frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    variables = tuple(sorted((name, os.environ[name]) for name in os.environ if name.startswith(_VARIABLES)))
+    stated = [Path(entry) for entry in os.environ.get("SIZER_PROFILES", "").split(os.pathsep) if entry]
+    folders = [*stated, config_folder() / "profiles", data_folder() / "profiles"]
+    return torch.get_num_threads(), affinity, variables, tuple(map(_changed_ns, folders))
+
+
+def _changed_ns(folder: Path) -> int | None:
+    """When a file was last put into a folder or taken out, None for a folder that is not there."""
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:
+        return None

@@ -11,14 +11,14 @@ from typing import Any
 
 from sizer import profiles
 from sizer._version import __version__
-from sizer.coefficients import Coefficients
+from sizer.base.errors import SizerError
+from sizer.base.records import Record, plain
+from sizer.base.storage import cache_folder, config_folder, data_folder
+from sizer.detection.detect import detect
 from sizer.devices import choose
-from sizer.errors import SizerError
-from sizer.files import cache_folder, config_folder, data_folder
-from sizer.hardware import Machine, machine_to_dict
-from sizer.machine.detection import detect
 from sizer.meters.choosing import Availability, available_meters
-from sizer.records import Record, plain
+from sizer.method.coefficients import Coefficients
+from sizer.method.hardware import Machine, machine_to_dict
 
 DIAGNOSIS_FORMAT = "sizer.diagnosis/1"
 

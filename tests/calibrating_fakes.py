@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from sizer.calibrating import planning
-from sizer.calibrating.steps import Run
-from sizer.hardware import Device
+from sizer.calibration import plan as planning
+from sizer.calibration.training_loop import Run
+from sizer.method.hardware import Device
 
 #: Budget that plans are made for, whatever is given: larger ones only take longer.
 _PLANNED_S = 15.0
@@ -24,7 +24,7 @@ def make_quick(monkeypatch: pytest.MonkeyPatch, device: Device, factor: Callable
 
     A metered run lasts a little longer than its meter's shortest window.
     """
-    from sizer.calibrating import calibration, rounds, session
+    from sizer.calibration import calibration, rounds, session
 
     timed = []
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from study import GIB, KIB, MIB
 
-from sizer.coefficients import Coefficients
-from sizer.hardware import Device, Level
+from sizer.method.coefficients import Coefficients
+from sizer.method.hardware import Device, Level
 
 DATA = Path(__file__).parent / "data"
 

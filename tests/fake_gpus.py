@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from sizer.machine.cuda_driver import ATTRIBUTES
+from sizer.detection.cuda_driver import ATTRIBUTES
 
 GIB = 2**30
 A100, H100 = "GPU-aaaaaaaa-0000-0000-0000-000000000000", "GPU-bbbbbbbb-0000-0000-0000-000000000000"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from sizer.coefficients import LEVEL_TERMS, PLAIN_TERMS, QUANTITY_UNIT, term_unit
-from sizer.hardware import Level
+from sizer.method.coefficients import LEVEL_TERMS, PLAIN_TERMS, QUANTITY_UNIT, term_unit
+from sizer.method.hardware import Level
 from sizer.profiles import Profile
 
 LEVELS = ("L1", "L2", "L3", "RAM")

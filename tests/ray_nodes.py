@@ -88,7 +88,7 @@ class Nodes:
 @contextmanager
 def two_nodes(cpus: int = 1) -> Iterator[tuple[Nodes, Any]]:
     """A running cluster of two nodes, and the ray package connected to it."""
-    from sizer.ray_cluster import import_ray
+    from sizer.base.ray_cluster import import_ray
 
     ray = import_ray()
     folder = Path(tempfile.mkdtemp(prefix="r"))  # (Ray's sockets lie in it, and their paths may have 107 characters)

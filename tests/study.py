@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sizer.placement import Hierarchy
+from sizer.method.placement import Hierarchy
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from sizer.study.generated_design import Plan, design
+from sizer.study.generated.design import Plan, design
 
 OVERHEAD_J = {"cpu": 14028.67, "gpu": 271560.24}
 

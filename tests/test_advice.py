@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sizer.coefficients import Coefficients
-from sizer.inspection import inspect_topologies
+from sizer.inspection.advice_predicted import FREE, MIN_GAIN, MIN_SAVING, advise_dense
+from sizer.inspection.neighbours import price_neighbours
+from sizer.inspection.networks import inspect_topologies
+from sizer.method.coefficients import Coefficients
+from sizer.method.placement import Hierarchy
+from sizer.method.training_step import Training
 from sizer.models.topology import Topology
-from sizer.modules.advice import FREE, MIN_GAIN, MIN_SAVING, advise_dense
-from sizer.modules.neighbours import price_neighbours
-from sizer.placement import Hierarchy
-from sizer.training import Training
 
 #: Terms of a calibration, with those that the paper leaves out, and a steep price for all that lives beyond L2.
 TERMS = {"step": 1e-5, "layer": 1e-6, "operation": 1e-13, "row": 1e-9, "unit": 1e-9, "activation": 1e-11}

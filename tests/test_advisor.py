@@ -11,19 +11,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from study import KIB, MIB
 
-from sizer.advisor import recommend
-from sizer.data_efficiency import relative_epochs
+from sizer.base.errors import UnreachableError, UsageError
 from sizer.devices import NO_COEFFICIENTS
-from sizer.errors import UnreachableError, UsageError
-from sizer.explanation import explain, why_not
-from sizer.hardware import Device, Level
+from sizer.method.advisor import recommend
+from sizer.method.epochs_to_loss import relative_epochs
+from sizer.method.explanation import explain, why_not
+from sizer.method.hardware import Device, Level
+from sizer.method.placement import Hierarchy
+from sizer.method.recommendation import Recommendation
+from sizer.method.request import Request, parse_depths, parse_shapes
+from sizer.method.sweep import Family, sweep
+from sizer.method.training_step import Training
+from sizer.method.working_sets import count_parameters, stack, working_sets
 from sizer.models import SHAPES, Topology
-from sizer.placement import Hierarchy
-from sizer.recommendation import Recommendation
-from sizer.request import Request, parse_depths, parse_shapes
-from sizer.sweep import Family, sweep
-from sizer.training import Training
-from sizer.working_sets import count_parameters, stack, working_sets
 
 
 def fill_of(candidate, request, device) -> float:
@@ -89,7 +89,7 @@ def test_the_best_candidate_is_the_cheapest_of_all_that_fill_a_cache(small_cpu, 
 
 
 def _cost_to_loss(candidate, coefficients, device) -> float:
-    from sizer.cost import step_costs
+    from sizer.method.cost import step_costs
 
     full = stack([(candidate.input_dim, *candidate.widths)])
     step = step_costs(full, Training(), Hierarchy.of(device.sizing_levels()), coefficients)

@@ -18,14 +18,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from study import KIB, MIB
 
-from sizer.calibrated import calibration_of, default_threads, identity, profile_name
-from sizer.calibrating import planning
-from sizer.calibrating.fitting import conformal_interval, design, fit, solve
-from sizer.calibrating.measurements import MeasurementLog, PlannedCase, Timing, read_measurements
-from sizer.calibrating.probing import AccessTime, effective_last_level_bytes
-from sizer.errors import MeasurementError, UsageError
-from sizer.placement import Hierarchy
-from sizer.training import Training
+from sizer.base.errors import MeasurementError, UsageError
+from sizer.calibration import drift
+from sizer.calibration import plan as planning
+from sizer.calibration.cache_probe import AccessTime, effective_last_level_bytes
+from sizer.calibration.fit import conformal_interval, design, fit, solve
+from sizer.calibration.measurements import MeasurementLog, PlannedCase, Timing, read_measurements
+from sizer.calibration.validity import calibration_of, default_threads, identity, profile_name
+from sizer.method.placement import Hierarchy
+from sizer.method.training_step import Training
 
 MACHINE = Hierarchy(("L1", "L2", "L3", "RAM"), (32 * KIB, MIB, 16 * MIB, 16 * 2**30), (2, 2, 1, 1))
 TRUE_TERMS = {
@@ -191,7 +192,7 @@ def replace_time(time):
 
 SCRIPT = """
 import sys
-from sizer.calibrating import calibration
+from sizer.calibration import calibration
 calibration.MIN_NETWORKS = 8
 record = calibration.calibrate(calibration.Settings(budget_s=12.0))
 print(record.networks)
@@ -229,15 +230,15 @@ def _wait_for(condition, process):
 
 
 def test_two_calibrations_at_once_are_refused(isolated_user):
-    from sizer.calibrating.calibration import Settings, calibrate
-    from sizer.calibrating.locking import only_one
+    from sizer.calibration.calibration import Settings, calibrate
+    from sizer.calibration.session import only_one
 
     with only_one(), pytest.raises(MeasurementError, match="another calibration is running"):
         calibrate(Settings(budget_s=15.0))
 
 
 def test_bad_settings_say_what_is_needed():
-    from sizer.calibrating.calibration import Settings, calibrate
+    from sizer.calibration.calibration import Settings, calibrate
 
     with pytest.raises(UsageError, match="give 12 s or more"):
         calibrate(Settings(budget_s=1.0))
@@ -248,9 +249,9 @@ def test_bad_settings_say_what_is_needed():
 
 
 def profile_for(device, **changes):
-    from sizer.calibrating.fitting import Fit
-    from sizer.calibrating.measurements import Measurements
-    from sizer.calibrating.result import Calibration, profile_record
+    from sizer.calibration.fit import Fit
+    from sizer.calibration.measurements import Measurements
+    from sizer.calibration.record import Calibration, profile_record
     from sizer.profiles import save
 
     now = identity(device, default_threads(device)) | changes
@@ -284,7 +285,7 @@ def test_a_calibration_is_used_only_where_it_was_made(small_cpu):
 
 
 def test_an_old_calibration_is_trusted_only_while_its_networks_take_as_long(small_cpu, monkeypatch):
-    from sizer.calibrating import drift
+    from sizer.calibration import validity
 
     asked = []
     for ratio, used in ((None, True), (1.8, False)):
@@ -300,8 +301,8 @@ def test_an_old_calibration_is_trusted_only_while_its_networks_take_as_long(smal
 
 
 def test_rounds_repeat_the_networks_and_retake_disturbed_runs(small_cpu, monkeypatch):
-    from sizer.calibrating import calibration, rounds, session
-    from sizer.calibrating.steps import Run
+    from sizer.calibration import calibration, rounds, session
+    from sizer.calibration.training_loop import Run
 
     disturbed = set()
 
@@ -328,7 +329,7 @@ def test_rounds_repeat_the_networks_and_retake_disturbed_runs(small_cpu, monkeyp
 
 
 def test_a_profile_keeps_effective_capacities(small_cpu):
-    from sizer.calibrated import with_effective_levels
+    from sizer.calibration.validity import with_effective_levels
 
     shrunk = replace(
         small_cpu,
@@ -345,8 +346,8 @@ def test_a_calibration_keeps_to_its_schema_and_shows_itself(small_cpu):
     import jsonschema
     from rich.console import Console
 
-    from sizer.calibrating.fitting import Fit
-    from sizer.calibrating.result import Calibration
+    from sizer.calibration.fit import Fit
+    from sizer.calibration.record import Calibration
 
     found = Fit({"pass": 1e-4, "traffic.L2": 1e-5}, np.array([1.0, 1.1, 0.9]), (0.9, 1.1))
     record = Calibration("calibrated-cpu", small_cpu, {"time": found}, 0.2, 3, None)
@@ -360,8 +361,8 @@ def test_a_calibration_keeps_to_its_schema_and_shows_itself(small_cpu):
 
 
 def test_a_real_run_times_a_real_step():
-    from sizer.calibrating.steps import Case
-    from sizer.calibrating.timing import time_run
+    from sizer.calibration.timing import time_run
+    from sizer.calibration.training_loop import Case
     from sizer.models.topology import Topology
 
     small = time_run(Case(Topology("rectangle", 4, (4, 1)), Training(32)), 0.05)

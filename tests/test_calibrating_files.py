@@ -13,11 +13,11 @@ import sys
 import pytest
 from calibrating_fakes import make_quick
 
-from sizer.calibrating import locking, measurements, planning
-from sizer.calibrating.calibration import Settings, calibrate, measurement_path, replay
-from sizer.calibrating.measurements import MeasurementLog, Timing, read_measurements
+from sizer.base.errors import MeasurementError, ProfileError
+from sizer.calibration import measurements, plan, session
+from sizer.calibration.calibration import Settings, calibrate, measurement_path, replay
+from sizer.calibration.measurements import MeasurementLog, Timing, read_measurements
 from sizer.cli import run
-from sizer.errors import MeasurementError, ProfileError
 
 CALIBRATE = ["calibrate", "--budget", "15s", "--meter", "none", "--quiet"]
 
@@ -149,7 +149,7 @@ def test_a_file_of_another_version_is_named_when_it_is_replayed(tmp_path, capsys
 )
 def test_timings_that_cannot_be_are_damage(tmp_path, damage):
     path = tmp_path / "m.jsonl"
-    log = MeasurementLog.create(path, {}, tuple(planning.draw(2, seed=1)))
+    log = MeasurementLog.create(path, {}, tuple(plan.draw(2, seed=1)))
     log.close()
     timing = Timing(0, 0, 1e-3, 10, None, None)._asdict() | damage
     with path.open("a") as stream:
@@ -171,7 +171,7 @@ def test_a_file_without_its_machine_is_one_line(quick):
 
 
 def test_an_interruption_between_the_plan_and_the_first_timing_leaves_a_readable_file(quick, monkeypatch):
-    from sizer.calibrating import rounds
+    from sizer.calibration import rounds
 
     def interrupted(*arguments):
         raise KeyboardInterrupt
@@ -217,30 +217,30 @@ def test_two_calibrations_at_once_are_refused_on_windows_too(monkeypatch):
     monkeypatch.setitem(sys.modules, "fcntl", None)
     monkeypatch.setitem(sys.modules, "msvcrt", FakeMsvcrt())
     with (
-        locking.only_one(),
+        session.only_one(),
         pytest.raises(MeasurementError, match="another calibration is running"),
-        locking.only_one(),
+        session.only_one(),
     ):
         pass
-    with locking.only_one():
+    with session.only_one():
         pass
 
 
 def test_the_lock_is_let_go_of_by_a_killed_process(isolated_user):
     script = (
-        "import time\nfrom sizer.calibrating.locking import only_one\n"
+        "import time\nfrom sizer.calibration.session import only_one\n"
         "with only_one():\n    print('held', flush=True)\n    time.sleep(100)"
     )
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout.readline() == "held\n"
-        with pytest.raises(MeasurementError, match="another calibration"), locking.only_one():
+        with pytest.raises(MeasurementError, match="another calibration"), session.only_one():
             pass
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stdout.close()
-    with locking.only_one():
+    with session.only_one():
         pass
 
 

@@ -12,17 +12,17 @@ from calibrating_fakes import make_quick
 from meter_fakes import FakeNvml, FakeRapl, GpuIsLostError
 
 from sizer import profiles
-from sizer.calibrating import session
-from sizer.calibrating.calibration import Settings, calibrate, measurement_path, replay
-from sizer.calibrating.measurements import read_measurements
-from sizer.calibrating.rounds import METERED
+from sizer.base.errors import MeasurementError, MeterError, UsageError
+from sizer.calibration import session
+from sizer.calibration.calibration import Settings, calibrate, measurement_path, replay
+from sizer.calibration.measurements import read_measurements
+from sizer.calibration.rounds import METERED
 from sizer.cli import run
-from sizer.errors import MeasurementError, MeterError, UsageError
 from sizer.meters import nvml
 from sizer.meters.choosing import MeterOptions
+from sizer.meters.intervals import Windows
 from sizer.meters.power_log import energy_between
-from sizer.meters.wattmeter_log import read_power_log
-from sizer.meters.windows import Windows
+from sizer.meters.wattmeter_csv import read_power_log
 
 
 @pytest.fixture
@@ -226,7 +226,7 @@ def _lost_after(read):
 
 
 def test_a_gpu_that_torch_loses_is_one_line_and_the_rerun_goes_on(gpus, monkeypatch, capsys):
-    from sizer.calibrating import rounds
+    from sizer.calibration import rounds
 
     quick, left = rounds.time_run, [30]
 
@@ -252,7 +252,7 @@ def test_a_gpu_that_torch_loses_is_one_line_and_the_rerun_goes_on(gpus, monkeypa
 
 
 def test_memory_that_runs_out_is_one_line(quick, monkeypatch):
-    from sizer.calibrating import rounds
+    from sizer.calibration import rounds
 
     def full(*arguments):
         raise MemoryError

@@ -14,15 +14,15 @@ from calibrating_fakes import make_quick, step_s
 from test_calibrating import profile_for
 
 import sizer
-from sizer.calibrating import planning
-from sizer.calibrating.calibration import Settings, calibrate, measurement_path
-from sizer.calibrating.measurements import read_measurements
-from sizer.calibrating.validated import Errors, ValidatedNetwork, Validation
-from sizer.calibrating.validation import fresh_networks, validate, validation_path
+from sizer.base.errors import MeasurementError, ProfileError, UsageError
+from sizer.calibration import plan as planning
+from sizer.calibration.calibration import Settings, calibrate, measurement_path
+from sizer.calibration.measurements import read_measurements
+from sizer.calibration.validation import fresh_networks, validate, validation_path
+from sizer.calibration.validation_record import Errors, ValidatedNetwork, Validation
 from sizer.cli import run
-from sizer.coefficients import Coefficients
-from sizer.errors import MeasurementError, ProfileError, UsageError
-from sizer.inspection import inspect_topologies
+from sizer.inspection.networks import inspect_topologies
+from sizer.method.coefficients import Coefficients
 from sizer.models.topology import Topology
 
 
@@ -101,7 +101,7 @@ def test_settings_that_cannot_work_say_what_is_needed(capsys):
 
 
 def test_a_validation_that_was_interrupted_goes_on(calibrated, small_cpu, monkeypatch):
-    from sizer.calibrating import rounds
+    from sizer.calibration import rounds
 
     quick, left = rounds.time_run, [12]
 
@@ -126,7 +126,7 @@ def test_a_validation_that_was_interrupted_goes_on(calibrated, small_cpu, monkey
 
 
 def test_a_validation_and_a_calibration_at_once_are_refused(calibrated):
-    from sizer.calibrating.locking import only_one
+    from sizer.calibration.session import only_one
 
     with only_one(), pytest.raises(MeasurementError, match="another calibration is running"):
         validate(Settings())

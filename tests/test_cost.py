@@ -7,8 +7,9 @@ import pytest
 from study import MIB, STUDY_CPU, STUDY_GPU
 
 from sizer import profiles
-from sizer.coefficients import Coefficients
-from sizer.cost import (
+from sizer.inspection.networks import inspect_topologies
+from sizer.method.coefficients import Coefficients
+from sizer.method.cost import (
     COLUMN_BATCH,
     GRAIN,
     RAMP,
@@ -23,12 +24,11 @@ from sizer.cost import (
     step_row,
     training_cost,
 )
-from sizer.data_efficiency import relative_epochs
-from sizer.inspection import inspect_topologies
+from sizer.method.epochs_to_loss import relative_epochs
+from sizer.method.placement import Hierarchy
+from sizer.method.training_step import Training
+from sizer.method.working_sets import count_parameters, stack
 from sizer.models import SHAPES, Topology
-from sizer.placement import Hierarchy
-from sizer.training import Training
-from sizer.working_sets import count_parameters, stack
 
 ONE_LEVEL_EACH = Hierarchy(("L1", "RAM"), (1000, 10**9), (1, 1))
 

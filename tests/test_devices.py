@@ -6,17 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from sizer import devices, profiles
+from sizer import profiles
+from sizer.base.errors import ProfileError, UsageError
 from sizer.devices import STAND_INS, choose
-from sizer.errors import ProfileError, UsageError
-from sizer.estimates import OVERHEADS_S
-from sizer.hardware import Device, Level, Machine
+from sizer.method.coefficients import OVERHEADS_S
+from sizer.method.hardware import Device, Level, Machine
 
 
 @pytest.fixture
 def machine_of(monkeypatch):
     """Make detection find these devices."""
-    return lambda *found: monkeypatch.setattr(devices, "detect", lambda: Machine(found))
+    return lambda *found: monkeypatch.setattr("sizer.detection.detect.detect", lambda: Machine(found))
 
 
 def gpu(name, units) -> Device:

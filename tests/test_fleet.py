@@ -12,16 +12,15 @@ import pytest
 from click.testing import CliRunner
 
 import sizer
-from sizer.advisor import recommend
+from sizer.base.errors import ProfileError, UnreachableError, UsageError
 from sizer.cli import sizer as command
-from sizer.coefficients import Coefficients
-from sizer.data_efficiency import relative_epochs
-from sizer.errors import ProfileError, UnreachableError, UsageError
-from sizer.fleet import Node, recommend_fleet
-from sizer.hardware import Level
-from sizer.one_shot import DIFFICULTIES
+from sizer.fleet.fleet import Node, recommend_fleet
+from sizer.method.advisor import recommend
+from sizer.method.coefficients import Coefficients
+from sizer.method.epochs_to_loss import DIFFICULTIES, relative_epochs
+from sizer.method.hardware import Level
+from sizer.method.request import Request
 from sizer.profiles import load, save
-from sizer.request import Request
 
 REQUEST = Request(input_dim=100, depth=(4,), output_dim=5)
 

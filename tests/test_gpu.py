@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 import sizer
-from sizer.calibrating.cuda_timing import time_cuda_run
-from sizer.calibrating.steps import Case, make_step
-from sizer.errors import MeterError
+from sizer.base.errors import MeterError
+from sizer.calibration.timing import time_cuda_run
+from sizer.calibration.training_loop import Case, make_step
 from sizer.meters.nvml import NvmlMeter
+from sizer.method.training_step import Training
 from sizer.models.topology import Topology
-from sizer.training import Training
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sizer.json_lines import JsonLines, read_objects
+from sizer.base.storage import JsonLines, read_objects
 
 
 def write(path, *entries):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sizer.machine.detection import detect
+from sizer.detection.detect import detect
 
 CAPTURES = Path(__file__).resolve().parents[2] / "shared" / "captures"
 EXPECTED = json.loads((CAPTURES / "expected.json").read_text()) if CAPTURES.is_dir() else {}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from machines import CPU, Shared, build, private, server, write
 
-from sizer.machine import cpusets
-from sizer.machine.cgroup import Limits, read_limits
-from sizer.machine.linux import read_cpu
-from sizer.machine.process import Process
-from sizer.machine.tree import Tree
+from sizer.detection import cgroups
+from sizer.detection.captured_tree import Tree
+from sizer.detection.cgroups import Limits, read_limits
+from sizer.detection.linux import read_cpu
+from sizer.detection.procfs import Process
 
 MIB, GIB = 2**20, 2**30
 MOUNTS_V2 = "31 23 0:28 / /sys/fs/cgroup rw,relatime shared:9 - cgroup2 cgroup2 rw"
@@ -21,7 +21,7 @@ MOUNTS_V1 = "\n".join(
 
 def used(root, *cpus, **limits):
     """The CPU as a process sees it that may use these CPUs."""
-    return read_cpu(Tree(root), Process(cpusets.from_cpus(cpus) if cpus else None, Limits(**limits)))
+    return read_cpu(Tree(root), Process(cgroups.from_cpus(cpus) if cpus else None, Limits(**limits)))
 
 
 def instances(cpu):

@@ -16,18 +16,19 @@ from fake_gpus import FakeNvml, Gpu
 from jsonschema import Draft202012Validator
 from machines import CPU, build, hybrid, server, write
 
+from sizer.base.errors import MachineError
+from sizer.base.storage import cache_folder
 from sizer.cli import run
 from sizer.cli.detect import detect as detect_command
-from sizer.errors import MachineError
-from sizer.files import cache_folder
-from sizer.hardware import RAM, Device, Level, Machine, machine_from_dict, machine_to_dict
-from sizer.machine import detection, detection_cache, gpus
-from sizer.machine.detection import detect
-from sizer.machine.fingerprint import fingerprint
-from sizer.machine.gpu_device import build_device
-from sizer.machine.nvidia import read_nvml
-from sizer.machine.process import current_process
-from sizer.machine.tree import Tree
+from sizer.detection import detect as detection
+from sizer.detection import detect as detection_cache
+from sizer.detection import gpus
+from sizer.detection.captured_tree import Tree
+from sizer.detection.detect import detect, fingerprint
+from sizer.detection.gpu_device import build_device
+from sizer.detection.nvml import read_nvml
+from sizer.detection.procfs import current_process
+from sizer.method.hardware import RAM, Device, Level, Machine, machine_from_dict, machine_to_dict
 
 SCHEMA = json.loads(importlib.resources.files("sizer.schemas").joinpath("machine-1.json").read_text(encoding="utf-8"))
 MACHINE = Machine((Device("cpu", "cpu", "CPU", 2, (Level(RAM, 2**30, 1, source="test"),)),), (), "0123456789abcdef")
@@ -184,7 +185,7 @@ def test_a_running_machine_without_a_cache_description_asks_py_cpuinfo(monkeypat
     asked = []
     bare = MACHINE.devices[0]
     monkeypatch.setattr(detection, "_platform_cpu", lambda tree: bare)
-    monkeypatch.setattr("sizer.machine.cpuinfo_fallback._query", lambda: asked.append(1) or {})
+    monkeypatch.setattr("sizer.detection.fallbacks._query", lambda: asked.append(1) or {})
     detect(fresh=True)
     assert asked
     detect()
@@ -301,7 +302,7 @@ def test_a_wrong_sysroot_is_one_line_and_exit_code_1(tmp_path, capsys):
 
 def test_fresh_reads_again(monkeypatch):
     seen = []
-    monkeypatch.setattr("sizer.machine.detection.detect", lambda *arguments: seen.append(arguments) or MACHINE)
+    monkeypatch.setattr("sizer.detection.detect.detect", lambda *arguments: seen.append(arguments) or MACHINE)
     CliRunner().invoke(detect_command, ["--fresh"])
     assert seen == [(None, True)]
 
@@ -320,9 +321,9 @@ def test_the_command_imports_no_heavy_package(arguments):
 def test_the_kept_answer_needs_no_probe():
     detect()
     code = (
-        "import sys; from sizer.machine.detection import detect; detect(); "
+        "import sys; from sizer.detection.detect import detect; detect(); "
         "print([name for name in ('pynvml', 'cpuinfo', 'ctypes', 'subprocess', 'platform', 'hashlib', "
-        "'sizer.machine.linux', 'sizer.machine.gpus') if name in sys.modules])"
+        "'sizer.detection.linux', 'sizer.detection.gpus') if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-S", "-c", _with_path(code)], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

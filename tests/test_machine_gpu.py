@@ -11,15 +11,19 @@ import pytest
 from fake_gpus import A100, GIB, H100, MIG, FakeDriver, FakeNvml, Gpu
 from machines import write
 
-from sizer.hardware import RAM, device_from_dict, device_to_dict
-from sizer.machine import cuda_driver
-from sizer.machine.cuda_driver import ATTRIBUTES, CudaDriverError, load_driver, read_driver
-from sizer.machine.cuda_sources import read_driver_in_child, read_torch
-from sizer.machine.gpu_device import l1_bytes
-from sizer.machine.gpu_reading import uuid_digits
-from sizer.machine.gpus import read_gpus
-from sizer.machine.nvidia import NvmlUnavailableError, read_nvml
-from sizer.machine.tree import Tree
+from sizer.detection import cuda_driver
+from sizer.detection.captured_tree import Tree
+from sizer.detection.cuda_driver import (
+    ATTRIBUTES,
+    CudaDriverError,
+    load_driver,
+    read_driver,
+)
+from sizer.detection.cuda_sources import read_driver_in_child, read_torch
+from sizer.detection.gpu_device import l1_bytes, uuid_digits
+from sizer.detection.gpus import read_gpus
+from sizer.detection.nvml import NvmlUnavailableError, read_nvml
+from sizer.method.hardware import RAM, device_from_dict, device_to_dict
 
 ADA = Gpu("GPU-dddddddd-0000-0000-0000-000000000000", "NVIDIA RTX 4000", (8, 9), 48, 48 << 20, 20 * GIB, 130_000, 0x02)
 

@@ -7,14 +7,13 @@ import struct
 import pytest
 from machines import build
 
-from sizer.hardware import RAM
-from sizer.machine import macos
-from sizer.machine.cpuinfo_fallback import add_caches, cache_levels
-from sizer.machine.linux import read_cpu
-from sizer.machine.macos import parse_sysctl
-from sizer.machine.other_platforms import read_other_cpu
-from sizer.machine.tree import Tree
-from sizer.machine.windows import cpu_device, parse_records
+from sizer.detection import macos
+from sizer.detection.captured_tree import Tree
+from sizer.detection.fallbacks import add_caches, cache_levels, read_other_cpu
+from sizer.detection.linux import read_cpu
+from sizer.detection.macos import parse_sysctl
+from sizer.detection.windows import cpu_device, parse_records
+from sizer.method.hardware import RAM
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 

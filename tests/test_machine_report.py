@@ -9,14 +9,14 @@ from fake_gpus import FakeNvml, Gpu
 from machines import build, hybrid, server
 from rich.console import Console
 
-from sizer.hardware import RAM, Device, Level, Machine
-from sizer.machine.cgroup import Limits
-from sizer.machine.detection import detect
-from sizer.machine.gpu_device import build_device
-from sizer.machine.linux import read_cpu
-from sizer.machine.nvidia import read_nvml
-from sizer.machine.process import Process
-from sizer.machine.tree import Tree
+from sizer.detection.captured_tree import Tree
+from sizer.detection.cgroups import Limits
+from sizer.detection.detect import detect
+from sizer.detection.gpu_device import build_device
+from sizer.detection.linux import read_cpu
+from sizer.detection.nvml import read_nvml
+from sizer.detection.procfs import Process
+from sizer.method.hardware import RAM, Device, Level, Machine
 from sizer.report.terminal import remark_renderables, renderables
 
 

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from machines import CPU, Shared, build, cache_index, hybrid, private, runs, server, write
 
-from sizer.machine import cpusets
-from sizer.machine.linux import read_cpu
-from sizer.machine.sysfs_caches import parse_size
-from sizer.machine.tree import Tree
+from sizer.detection import cgroups
+from sizer.detection.captured_tree import Tree
+from sizer.detection.linux import read_cpu
+from sizer.detection.sysfs_caches import parse_size
 
 KIB, MIB = 2**10, 2**20
 
@@ -252,25 +252,25 @@ def test_an_index_folder_can_be_a_file(tmp_path):
 
 @given(st.sets(st.integers(0, 500)))
 def test_cpu_sets_survive_both_textual_forms(cpus):
-    mask = cpusets.from_cpus(cpus)
-    assert cpusets.parse_list(cpusets.to_list(mask)) == mask
+    mask = cgroups.from_cpus(cpus)
+    assert cgroups.parse_list(cgroups.to_list(mask)) == mask
     digits = f"{mask:0136x}"
     words = [digits[start : start + 8] for start in range(0, len(digits), 8)]
-    assert cpusets.parse_map(",".join(words)) == mask
-    assert set(cpusets.members(mask)) == cpus
+    assert cgroups.parse_map(",".join(words)) == mask
+    assert set(cgroups.members(mask)) == cpus
 
 
 @pytest.mark.parametrize("text", ["0-", "a", "3-1", "-1", "1-99999999", "0x3", "1 2", "٣"])
 def test_what_is_no_list_is_no_set(text):
-    assert cpusets.parse_list(text) is None
+    assert cgroups.parse_list(text) is None
 
 
 @pytest.mark.parametrize("text", ["", "xyz", "1,123456789", "0x", "f,", "١"])
 def test_what_is_no_map_is_no_set(text):
-    assert cpusets.parse_map(text) is None
+    assert cgroups.parse_map(text) is None
 
 
 @given(st.text(max_size=40))
 def test_no_text_breaks_the_parsers(text):
-    for parse in (cpusets.parse_list, cpusets.parse_map, parse_size):
+    for parse in (cgroups.parse_list, cgroups.parse_map, parse_size):
         parse(text)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from machines import CPU, server, write
 
-from sizer.machine.linux import read_cpu
-from sizer.machine.tree import Tree
+from sizer.detection.captured_tree import Tree
+from sizer.detection.linux import read_cpu
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import time
 import pytest
 from meter_fakes import FakeNvml, FakeRapl, FakeZeus, NVMLError, at
 
-from sizer.errors import MeterError, SizerError, UsageError
+from sizer.base.errors import MeterError, SizerError, UsageError
 from sizer.meters import choosing, nvml
 from sizer.meters.choosing import METER_NAMES, MeterOptions, available_meters, choose_meter
-from sizer.meters.null import NullMeter
-from sizer.meters.power_model import PowerModel
+from sizer.meters.protocol import NullMeter
+from sizer.meters.stated_power import PowerModel
 from sizer.meters.zeus_adapter import ZeusMeter
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from meter_fakes import at
 
-from sizer.errors import MeterError, UsageError
+from sizer.base.errors import MeterError, UsageError
 from sizer.meters.counters import Counter, CounterSet
 from sizer.meters.protocol import ESTIMATED, MEASURED, Energy, add_up
 

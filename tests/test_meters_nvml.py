@@ -8,9 +8,9 @@ import time
 import pytest
 from meter_fakes import FakeNvml, GpuIsLostError, NotSupportedError, NVMLError
 
-from sizer.errors import MeterError, UsageError
+from sizer.base.errors import MeterError, UsageError
 from sizer.meters.nvml import NvmlMeter
-from sizer.meters.power_sampling import PowerSampler
+from sizer.meters.sampling import PowerSampler
 
 TWO_GPUS = (("GPU-aa11", "H200"), ("GPU-bb22", "H200"))
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from sizer.errors import MeterError
+from sizer.base.errors import MeterError
 from sizer.meters.power_log import energy_between, power_log
 
 

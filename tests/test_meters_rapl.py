@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from meter_fakes import FakeRapl
 
-from sizer.errors import MeterError
+from sizer.base.errors import MeterError
 from sizer.meters.rapl import RaplMeter
 
 
@@ -130,7 +130,7 @@ def test_a_user_whom_the_kernel_refuses_gets_the_same_message(tmp_path_factory):
         FakeRapl(root).zone("intel-rapl:0", "package-0")
         (root / "sys/class/powercap/intel-rapl:0/energy_uj").chmod(0o400)
         script = (
-            "import os; from sizer.errors import MeterError; from sizer.meters.rapl import RaplMeter\n"
+            "import os; from sizer.base.errors import MeterError; from sizer.meters.rapl import RaplMeter\n"
             "os.setuid(65534)\n"
             f"try: RaplMeter({str(root)!r})\nexcept MeterError as error: print(error)"
         )

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from meter_fakes import at
 
-from sizer.errors import MeterError, UsageError
-from sizer.meters.log_times import TimeReader, time_zone_named, utc_text
-from sizer.meters.wattmeter_log import LogFormat, WattmeterLog, read_power_log
+from sizer.base.errors import MeterError, UsageError
+from sizer.meters.timestamps import TimeReader, time_zone_named, utc_text
+from sizer.meters.wattmeter_csv import LogFormat, WattmeterLog, read_power_log
 
 
 @pytest.fixture

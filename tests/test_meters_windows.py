@@ -9,8 +9,8 @@ import pytest
 from meter_fakes import at
 
 from sizer.meters.counters import Counter, CounterSet
+from sizer.meters.intervals import NotedWindows, Windows
 from sizer.meters.protocol import MEASURED, Snapshot
-from sizer.meters.windows import NotedWindows, Windows
 
 
 class Wrapping:

@@ -11,9 +11,9 @@ from torch import nn
 from torch.utils._pytree import tree_map
 
 import sizer
+from sizer.inspection.counts import StepSettings, count
+from sizer.inspection.tracing import trace_step
 from sizer.models.topology import Topology
-from sizer.modules.counts import StepSettings, count
-from sizer.modules.tracing import trace_step
 
 
 def meta(tree):
@@ -50,7 +50,7 @@ def test_an_unknown_workspace_is_said():
 @pytest.mark.parametrize("shape", ["rectangle", "rectangle_residual", "wide_first_4x"])
 @pytest.mark.parametrize("loss", [None, "mse"])
 def test_closed_forms_equal_the_trace(activation, shape, loss):
-    from sizer.modules.losses import as_loss
+    from sizer.inspection.losses import as_loss
 
     module = Topology.of_first_width(shape, 24, 5, 10, 3).build(activation)
     settings = StepSettings((torch.empty(16, 10, device="meta"),), {}, as_loss(loss))

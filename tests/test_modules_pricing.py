@@ -10,12 +10,12 @@ import torch
 from architectures import mlp
 from test_modules_targets import check
 
-from sizer.coefficients import Coefficients
-from sizer.inspection import inspect_topologies
+from sizer.inspection.counts import StepSettings
+from sizer.inspection.module import inspect_step
+from sizer.inspection.networks import inspect_topologies
+from sizer.method.coefficients import Coefficients
+from sizer.method.training_step import Training
 from sizer.models.topology import Topology
-from sizer.modules.counts import StepSettings
-from sizer.modules.inspection import inspect_step
-from sizer.training import Training
 
 CALIBRATED = Coefficients(
     "calibrated",
@@ -114,13 +114,13 @@ def test_many_networks_outside_are_counted_in_one_note(small_cpu):
 
 
 def test_a_choice_is_made_once_until_something_changes(monkeypatch, tmp_path):
-    from sizer.modules import chosen
+    from sizer import devices
 
-    monkeypatch.setattr(chosen, "_known", {})
+    monkeypatch.setattr(devices, "_known", {})
     asked = []
-    monkeypatch.setattr(chosen, "choose", lambda name, dtype: asked.append((name, dtype)))
+    monkeypatch.setattr(devices, "choose", lambda name, dtype: asked.append((name, dtype)))
     for _ in range(2):
-        chosen.chosen_for("cpu", "float32")
+        devices.chosen_for("cpu", "float32")
     assert len(asked) == 1
     for change in (
         lambda: monkeypatch.setenv("SIZER_PROFILES", str(tmp_path)),
@@ -128,9 +128,9 @@ def test_a_choice_is_made_once_until_something_changes(monkeypatch, tmp_path):
     ):
         before = len(asked)
         change()
-        chosen.chosen_for("cpu", "float32")
+        devices.chosen_for("cpu", "float32")
         assert len(asked) == before + 1, asked
     before = len(asked)
     for _ in range(2):
-        chosen.chosen_for("aws-graviton3", "float32")
+        devices.chosen_for("aws-graviton3", "float32")
     assert len(asked) == before + 2

@@ -8,7 +8,7 @@ from architectures import Convolutional, LanguageModel, mlp
 from torch import nn
 
 import sizer
-from sizer.errors import UsageError
+from sizer.base.errors import UsageError
 
 
 def half_moved():

@@ -13,9 +13,9 @@ from architectures import ARCHITECTURES, LanguageModel
 from torch import nn
 
 import sizer
+from sizer.base.errors import SizerError
 from sizer.cli import run
-from sizer.errors import SizerError
-from sizer.modules.targets import load_target
+from sizer.inspection.loading import load_target
 
 EXPORTED = ["mlp", "convolutional", "attention", "residual", "low rank", "tied language model"]
 

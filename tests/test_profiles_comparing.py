@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from profile_records import sound, write
 
+from sizer.base.errors import UnreachableError, UsageError
+from sizer.base.storage import data_folder
 from sizer.cli import run
-from sizer.coefficients import Coefficients
-from sizer.comparing import compare_named
-from sizer.comparison import Asked, Compared, compare
-from sizer.cost import step_costs
-from sizer.errors import UnreachableError, UsageError
-from sizer.files import data_folder
-from sizer.placement import Hierarchy
-from sizer.training import Training
-from sizer.working_sets import stack
+from sizer.fleet.comparison import Asked, Compared, compare
+from sizer.fleet.nodes import compare_named
+from sizer.method.coefficients import Coefficients
+from sizer.method.cost import step_costs
+from sizer.method.placement import Hierarchy
+from sizer.method.training_step import Training
+from sizer.method.working_sets import stack
 
 ASKED = Asked(16, 3, 1, 64)
 

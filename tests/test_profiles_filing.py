@@ -14,9 +14,9 @@ import pytest
 from profile_records import changed, sound, write
 
 from sizer import profiles
+from sizer.base.errors import ProfileError, UsageError
+from sizer.base.storage import config_folder, data_folder, write_whole
 from sizer.cli import run, sizer
-from sizer.errors import ProfileError, UsageError
-from sizer.files import config_folder, data_folder, write_whole
 from sizer.profiles import filing
 
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from profile_records import changed, sound, write
 
 from sizer import profiles
-from sizer.errors import ProfileError
-from sizer.files import config_folder, data_folder
+from sizer.base.errors import ProfileError
+from sizer.base.storage import config_folder, data_folder
 from sizer.profiles.records import Match, words
 
 SHIPPED = len(list((Path(__file__).parents[1] / "profiles").glob("*.json")))

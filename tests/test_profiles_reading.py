@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from profile_records import changed, sound, write
 
 from sizer import profiles
-from sizer.errors import ProfileError
+from sizer.base.errors import ProfileError
 from sizer.profiles.reading import SIZE_LIMIT, read_json
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX file kinds")

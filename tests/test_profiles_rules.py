@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from profile_records import MISSING, SOUND, changed, sound
 
-from sizer.coefficients import LEVEL_TERMS, PLAIN_TERMS, QUANTITY_UNIT, term_unit
+from sizer.method.coefficients import LEVEL_TERMS, PLAIN_TERMS, QUANTITY_UNIT, term_unit
 from sizer.profiles.building import build_profile
 from sizer.profiles.checks import InvalidError
 from sizer.profiles.rules import COEFFICIENT_SOURCES, DTYPES, KINDS, check_profile

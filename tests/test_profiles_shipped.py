@@ -14,7 +14,7 @@ from profile_table import HEADER, rows, term_rows
 from study import GIB, KIB, MIB, STUDY_CPU, STUDY_GPU
 
 from sizer import profiles
-from sizer.hardware import RAM, device_from_dict, device_to_dict
+from sizer.method.hardware import RAM, device_from_dict, device_to_dict
 from sizer.profiles.records import words
 from sizer.profiles.rules import KINDS
 
@@ -202,7 +202,7 @@ def test_levels_and_rates_are_plausible(profile):
 
 def test_nvidia_l1_sizes_are_those_of_the_compute_capability():
     """The table that detection uses was read elsewhere, in NVIDIA's programming guide."""
-    table = json.loads((ROOT / "sizer" / "machine" / "l1_by_compute_capability.json").read_text(encoding="utf-8"))
+    table = json.loads((ROOT / "sizer" / "detection" / "l1_by_compute_capability.json").read_text(encoding="utf-8"))
     capability = {"v100": "7.0", "t4": "7.5", "a100": "8.0", "3090": "8.6", "l4": "8.9", "l40s": "8.9", "4090": "8.9"}
     capability |= {"h100": "9.0", "h200": "9.0"}
     shipped = [profile for profile in ALL if profile.name.startswith("nvidia-")]

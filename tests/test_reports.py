@@ -7,13 +7,13 @@ import io
 import pytest
 from rich.console import Console
 
-from sizer.advisor import recommend
-from sizer.errors import UsageError
-from sizer.inspection import inspect_topologies, parse_mlp
-from sizer.report.chart import HEIGHT, chart
-from sizer.request import Request
-from sizer.training import Training
-from sizer.units import format_bytes, format_count, format_quantity, format_widths
+from sizer.base.errors import UsageError
+from sizer.base.units import format_bytes, format_count, format_quantity, format_widths
+from sizer.inspection.networks import inspect_topologies, parse_mlp
+from sizer.method.advisor import recommend
+from sizer.method.request import Request
+from sizer.method.training_step import Training
+from sizer.report.text_chart import HEIGHT, chart
 
 
 @pytest.fixture

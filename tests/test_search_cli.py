@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from sizer.cli import run
-from sizer.searching.saved import load
+from sizer.size_search.saved_network import load
 
 random = np.random.default_rng(13)
 N = 240

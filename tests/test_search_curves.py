@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sizer.searching.learning_curves import AHEAD, LearningCurve, hitting
+from sizer.size_search.learning_curves import AHEAD, LearningCurve, hitting
 
 LOSSES = st.lists(st.floats(1e-3, 10.0), min_size=1, max_size=60).map(tuple)
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from sizer.searching.deciding import Arm, Goal, decide, decide_exploring, forecast, slice_epochs
-from sizer.searching.learning_curves import LearningCurve
+from sizer.size_search.learning_curves import LearningCurve
+from sizer.size_search.policy import Arm, Goal, decide, decide_exploring, forecast, slice_epochs
 
 SIZES = tuple(2**k for k in range(10, 21))
 GOAL = Goal(0.2, 500)

@@ -10,16 +10,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sizer.errors import UsageError
+from sizer.base.errors import UsageError
 from sizer.models.shapes import SHAPES
 from sizer.models.topology import Topology
-from sizer.searching.growing import grow
-from sizer.searching.settings import SearchSettings
-from sizer.searching.slices import Epoch, Slice, TrialSpec
-from sizer.searching.state import Finished
-from sizer.searching.tally import Tally
-from sizer.searching.task import Task
-from sizer.searching.trial import run_slice
+from sizer.size_search.data.task import Task
+from sizer.size_search.log import Finished
+from sizer.size_search.progress import Tally
+from sizer.size_search.settings import SearchSettings
+from sizer.size_search.trials.growing import grow
+from sizer.size_search.trials.slices import Epoch, Slice, TrialSpec
+from sizer.size_search.trials.trial import run_slice
 
 
 def of_width(shape: str, width: int, depth: int, input_dim: int = 7, output_dim: int = 3) -> Topology:

@@ -12,12 +12,12 @@ import pytest
 from click.testing import CliRunner
 
 import sizer
-from sizer.advisor import recommend
+from sizer.base.errors import UnreachableError, UsageError
 from sizer.cli import sizer as command
-from sizer.errors import UnreachableError, UsageError
-from sizer.one_shot import DIFFICULTIES, Pilot, difficulty_of, reach_of
-from sizer.recommendation import Recommendation
-from sizer.request import Request, parse_pilots
+from sizer.method.advisor import recommend
+from sizer.method.epochs_to_loss import DIFFICULTIES, Pilot, difficulty_of, reach_of
+from sizer.method.recommendation import Recommendation
+from sizer.method.request import Request, parse_pilots
 
 
 def asked(**options) -> Request:

@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sizer.errors import DataError, SizerError
-from sizer.searching.preparation import Preparation
-from sizer.searching.preparing import PreparingSettings, prepare
-from sizer.searching.splitting import split_rows, strata_of
-from sizer.searching.table import Table
+from sizer.base.errors import DataError, SizerError
+from sizer.size_search.data.preparation import Preparation
+from sizer.size_search.data.prepare import PreparingSettings, prepare, split_rows, strata_of
+from sizer.size_search.data.table import Table
 
 random = np.random.default_rng(5)
 N = 200

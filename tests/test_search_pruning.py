@@ -8,19 +8,25 @@ import numpy as np
 import pytest
 import torch
 
-from sizer.coefficients import Coefficients
-from sizer.errors import UsageError
-from sizer.hardware import Device, Level
+from sizer.base.errors import UsageError
+from sizer.method.coefficients import Coefficients
+from sizer.method.hardware import Device, Level
+from sizer.method.placement import Hierarchy
 from sizer.models.shapes import SHAPES
 from sizer.models.topology import Topology
-from sizer.placement import Hierarchy
-from sizer.searching.engine import LocalEngine
-from sizer.searching.pruned import ForwardCost, Pruned
-from sizer.searching.pruning import importances, prune, unit_outputs
-from sizer.searching.pruning_levels import forward_level, forward_sweep, level_down
-from sizer.searching.pruning_winner import PrunedWinner, Winner, prune_winner
-from sizer.searching.slices import Slice, TrialSpec
-from sizer.searching.task import CustomTask, Task
+from sizer.size_search.data.task import CustomTask, Task
+from sizer.size_search.result import ForwardCost, Pruned
+from sizer.size_search.trials.engine import LocalEngine
+from sizer.size_search.trials.pruning import importances, prune, unit_outputs
+from sizer.size_search.trials.pruning_search import (
+    PrunedWinner,
+    Winner,
+    forward_level,
+    forward_sweep,
+    level_down,
+    prune_winner,
+)
+from sizer.size_search.trials.slices import Slice, TrialSpec
 
 KIB = 1024
 

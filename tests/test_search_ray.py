@@ -15,24 +15,24 @@ import pytest
 
 import sizer
 from sizer import profiles
-from sizer.calibrating import on_cluster
-from sizer.calibrating.calibration import Settings
-from sizer.calibrating.on_cluster import calibrate_cluster
-from sizer.calibrating.result import Calibration
-from sizer.errors import MeasurementError, UsageError
-from sizer.hardware import Device
+from sizer.base.errors import MeasurementError, UsageError
+from sizer.calibration import cluster as on_cluster
+from sizer.calibration.calibration import Settings
+from sizer.calibration.cluster import calibrate_cluster
+from sizer.calibration.record import Calibration
+from sizer.method.hardware import Device
 from sizer.models.topology import Topology
-from sizer.searching.engine import LocalEngine
-from sizer.searching.running import run_search
-from sizer.searching.settings import SearchSettings
-from sizer.searching.slices import Slice, TrialSpec
-from sizer.searching.task import CustomTask, Task
+from sizer.size_search.data.task import CustomTask, Task
+from sizer.size_search.search import run_search
+from sizer.size_search.settings import SearchSettings
+from sizer.size_search.trials.engine import LocalEngine
+from sizer.size_search.trials.slices import Slice, TrialSpec
 
 pytest.importorskip("ray")
 from ray_nodes import two_nodes
 
-from sizer.ray_cluster import Node
-from sizer.searching.ray_engine import RayEngine
+from sizer.base.ray_cluster import Node
+from sizer.size_search.trials.ray_engine import RayEngine
 
 pytestmark = [
     pytest.mark.framework,

@@ -14,10 +14,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sizer.errors import DataError, SizerError, UsageError
-from sizer.searching import memory, reading_text
-from sizer.searching.given import table_of
-from sizer.searching.reading import read_table
+from sizer.base.errors import DataError, SizerError, UsageError
+from sizer.size_search.data import csv_text, memory
+from sizer.size_search.data.file_kinds import read_table
+from sizer.size_search.data.sources import table_of
 
 random = np.random.default_rng(3)
 FRAME = pd.DataFrame(
@@ -141,7 +141,7 @@ def test_more_than_the_memory_says_both_numbers(tmp_path, monkeypatch):
 def test_a_gzip_file_that_hides_its_size_is_stopped(tmp_path, monkeypatch):
     content = gzip.compress(b"a,b\n" + b"1,2\n" * 300_000)
     (tmp_path / "a.csv.gz").write_bytes(content[:-4] + b"\0\0\0\0")
-    monkeypatch.setattr(reading_text, "available_bytes", lambda: 1_000_000)
+    monkeypatch.setattr(csv_text, "available_bytes", lambda: 1_000_000)
     with pytest.raises(DataError, match="unpacks to more than"):
         read_table(tmp_path / "a.csv.gz")
 

@@ -13,10 +13,9 @@ import pytest
 from rich.console import Console
 
 import sizer
-from sizer.errors import UsageError
-from sizer.searching.pruned import ForwardCost, Pruned
-from sizer.searching.result import Edge, FlopsChoice, SearchPoint, SearchResult
-from sizer.searching.task import TrainedEpoch
+from sizer.base.errors import UsageError
+from sizer.size_search.data.task import TrainedEpoch
+from sizer.size_search.result import Edge, FlopsChoice, ForwardCost, Pruned, SearchPoint, SearchResult
 
 random = np.random.default_rng(11)
 X = random.normal(size=(300, 4))

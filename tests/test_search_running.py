@@ -13,17 +13,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sizer.errors import MeasurementError, UsageError
-from sizer.json_lines import read_objects
-from sizer.searching.deciding import Arm, Goal, decide
-from sizer.searching.engine import LocalEngine
-from sizer.searching.metrics import REGRESSION
-from sizer.searching.outcome import OUT_OF_TIME, REACHED, UNREACHABLE
-from sizer.searching.running import run_search
-from sizer.searching.settings import SearchSettings
-from sizer.searching.slices import SliceResult
-from sizer.searching.state import SearchFolder
-from sizer.searching.task import CustomTask, Task, TrainedEpoch
+from sizer.base.errors import MeasurementError, UsageError
+from sizer.base.storage import read_objects
+from sizer.size_search.data.metrics import REGRESSION
+from sizer.size_search.data.task import CustomTask, Task, TrainedEpoch
+from sizer.size_search.log import SearchFolder
+from sizer.size_search.outcome import OUT_OF_TIME, REACHED, UNREACHABLE
+from sizer.size_search.policy import Arm, Goal, decide
+from sizer.size_search.search import run_search
+from sizer.size_search.settings import SearchSettings
+from sizer.size_search.trials.engine import LocalEngine
+from sizer.size_search.trials.slices import SliceResult
 
 #: Costs are predicted for a shipped profile, so that decisions do not depend on the machine of the test.
 FIXED = {

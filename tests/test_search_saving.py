@@ -13,12 +13,11 @@ import pandas as pd
 import pytest
 import torch
 
-from sizer.errors import DataError, SizerError, UsageError
+from sizer.base.errors import DataError, SizerError, UsageError
 from sizer.models import Topology
-from sizer.searching.preparing import PreparingSettings, prepare
-from sizer.searching.saved import SavedNetwork, load
-from sizer.searching.saving import PreparedNetwork
-from sizer.searching.table import Table
+from sizer.size_search.data.prepare import PreparingSettings, prepare
+from sizer.size_search.data.table import Table
+from sizer.size_search.saved_network import PreparedNetwork, SavedNetwork, load
 
 random = np.random.default_rng(7)
 N = 60
@@ -80,7 +79,7 @@ def test_a_fresh_process_predicts_from_raw_rows_and_torch_alone_from_encoded_one
     script = """
 import json, sys
 import numpy, pandas, torch
-from sizer.searching.saved import load
+from sizer.size_search.saved_network import load
 network = load("model.pt2")
 ours = network.probabilities(pandas.read_csv("new.csv", parse_dates=["day"]))
 program = torch.export.load("model.pt2").module()
@@ -97,7 +96,7 @@ print(json.dumps(ours.tolist()))
 
 def test_arrays_in_arrays_again(tmp_path):
     x, y = random.normal(size=(50, 3)), random.normal(size=50)
-    from sizer.searching.given import table_of
+    from sizer.size_search.data.sources import table_of
 
     found = prepare(table_of((x, y)), PreparingSettings())
     topology = Topology.of_first_width("rectangle", 4, 2, 3, 1)

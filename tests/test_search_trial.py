@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from sizer.errors import UsageError
+from sizer.base.errors import UsageError
 from sizer.models.topology import Topology
-from sizer.searching.checkpoints import read_checkpoint, write_checkpoint
-from sizer.searching.engine import LocalEngine
-from sizer.searching.metrics import CLASSIFICATION, REGRESSION
-from sizer.searching.slices import Slice, TrialSpec
-from sizer.searching.task import CustomTask, Task, TrainedEpoch
-from sizer.searching.trial import run_slice
+from sizer.size_search.data.metrics import CLASSIFICATION, REGRESSION
+from sizer.size_search.data.task import CustomTask, Task, TrainedEpoch
+from sizer.size_search.trials.engine import LocalEngine
+from sizer.size_search.trials.slices import Slice, TrialSpec, read_checkpoint, write_checkpoint
+from sizer.size_search.trials.trial import run_slice
 
 
 def regression(rows: int = 240, metric: str = "loss") -> Task:

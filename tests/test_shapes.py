@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sizer.errors import UnreachableError, UsageError
+from sizer.base.errors import UnreachableError, UsageError
 from sizer.models import SHAPES, Topology, layer_widths, num_free_parameters, residual_additions
 
 

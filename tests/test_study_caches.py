@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 from study_frames import modelled_runs, one_family
 
-from sizer.errors import MeasurementError
-from sizer.placement import Hierarchy
+from sizer.base.errors import MeasurementError
+from sizer.method.placement import Hierarchy
 from sizer.study import published
-from sizer.study.cache_edges import cache_edges, edge, windowed_quartiles
-from sizer.study.generated_design import Plan
-from sizer.study.loss_minima import edges_of
-from sizer.study.networks import with_networks
+from sizer.study.analysis.cache_edges import cache_edges, edge, windowed_quartiles
+from sizer.study.analysis.loss_minima import edges_of
+from sizer.study.generated.design import Plan
+from sizer.study.runs.networks import with_networks
 
 TWO_LEVELS = {"cpu": Hierarchy(("L1", "RAM"), (2**16, 2**30), (1, 1))}
 

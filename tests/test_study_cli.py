@@ -12,14 +12,14 @@ import pandas as pd
 import pytest
 from study_files import write_folder
 
+from sizer.base.errors import UsageError
 from sizer.cli import run
 from sizer.cli.study import STEPS
-from sizer.data_efficiency import relative_epochs
-from sizer.errors import UsageError
-from sizer.study.generated_design import Plan
-from sizer.study.generated_losses import best_epoch, loss_curves
-from sizer.study.generating import generate
-from sizer.study.reading import read_metadata, read_summaries
+from sizer.method.epochs_to_loss import relative_epochs
+from sizer.study.files.tables import read_metadata, read_summaries
+from sizer.study.generated.design import Plan
+from sizer.study.generated.generate import generate
+from sizer.study.generated.runs import best_epoch, loss_curves
 from sizer.study.step import Rule, StudyStep
 
 

@@ -10,16 +10,15 @@ import pandas as pd
 import pytest
 from study_files import SIX_SAMPLES, SIX_SAMPLES_J, log, write_folder, write_nodes, write_power
 
-from sizer.errors import MeasurementError
+from sizer.base.errors import MeasurementError
 from sizer.study import published
-from sizer.study.energy import energies, read_energies
-from sizer.study.generated_design import Plan, design
-from sizer.study.generating import generate
-from sizer.study.integration import integrate
-from sizer.study.power_logs import read_power
-from sizer.study.reading import read_metadata, read_nodes
-from sizer.study.schema import STANDARDIZED, names
-from sizer.study.standardizing import filed, filtered, standardized, without_overhead
+from sizer.study.files.power_logs import read_power
+from sizer.study.files.schema import STANDARDIZED, names
+from sizer.study.files.tables import read_metadata, read_nodes
+from sizer.study.generated.design import Plan, design
+from sizer.study.generated.generate import generate
+from sizer.study.runs.energy import energies, integrate, read_energies
+from sizer.study.runs.standardizing import filed, filtered, standardized, without_overhead
 
 
 def counts(rules) -> dict[str, int]:
@@ -155,7 +154,7 @@ def test_idle_powers_are_medians_over_a_types_nodes(tmp_path):
     facts = {f"c1{index}": "36, 85248, 900000, (null)" for index in range(4)}
     write_nodes(tmp_path, facts, {"c10": 200, "c11": 210, "c12": 230, "c13": 500})
     assert dict(published.published()["node_types"])["36 900000 85248 (null)"] == "cpu1"
-    from sizer.study.standardizing import idle_powers
+    from sizer.study.runs.standardizing import idle_powers
 
     assert idle_powers(read_nodes(tmp_path).frame).to_dict() == {"cpu1": 220.0}
 

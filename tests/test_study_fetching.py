@@ -12,11 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from sizer.base.errors import MeasurementError, UsageError
 from sizer.cli import run
-from sizer.errors import MeasurementError, UsageError
-from sizer.study import downloading
-from sizer.study.downloading import ask, download, known_sums
-from sizer.study.fetching import catalogue, fetch, unpack, wanted
+from sizer.study.files import fetch as downloading
+from sizer.study.files.fetch import ask, catalogue, download, fetch, known_sums, unpack, wanted
 
 CONTENT = bytes(range(256)) * 4000
 
@@ -221,6 +220,6 @@ def test_the_command_shows_the_licence_and_needs_it_accepted(server, tmp_path, c
 
 
 def test_the_catalogue_names_what_the_reader_looks_for():
-    from sizer.study.locating import ALL
+    from sizer.study.files.locate import ALL
 
     assert {name for source in ALL for name in source.names} >= set(catalogue()["files"])

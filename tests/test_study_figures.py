@@ -12,18 +12,16 @@ from matplotlib.text import Text
 from study_frames import modelled_runs
 
 from sizer.study import published
-from sizer.study.cache_edges import cache_edges
-from sizer.study.cost_fitting import fit_costs
-from sizer.study.efficiency_law import fit_laws
-from sizer.study.figures import new_figure, save_figure
-from sizer.study.figures_caches import draw_caches
-from sizer.study.figures_fit import draw_fit
-from sizer.study.figures_isoloss import draw_curves, draw_flops, draw_law, draw_minima
-from sizer.study.figures_trends import draw_trends
-from sizer.study.generated_design import Plan
-from sizer.study.generated_losses import loss_curves
-from sizer.study.iso_loss import iso_loss
-from sizer.study.trends import trends
+from sizer.study.analysis.cache_edges import cache_edges
+from sizer.study.analysis.cost_fit import fit_costs
+from sizer.study.analysis.iso_loss import iso_loss
+from sizer.study.analysis.loss_minima import fit_laws
+from sizer.study.analysis.trends import trends
+from sizer.study.figures.axes import new_figure, save_figure
+from sizer.study.figures.energy import draw_caches, draw_fit, draw_trends
+from sizer.study.figures.iso_loss import draw_curves, draw_flops, draw_law, draw_minima
+from sizer.study.generated.design import Plan
+from sizer.study.generated.runs import loss_curves
 
 LEVELS = published.hierarchies()
 PLAN = Plan(

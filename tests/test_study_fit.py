@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from study_frames import modelled_runs
 
-from sizer.coefficients import Coefficients
-from sizer.errors import MeasurementError, UsageError
+from sizer.base.errors import MeasurementError, UsageError
+from sizer.method.coefficients import Coefficients
 from sizer.study import published
-from sizer.study.cost_fitting import EXTENDED, FORMS, PUBLISHED, fit_costs, standard_errors
-from sizer.study.generated_design import Plan
-from sizer.study.training_rows import training_rows
+from sizer.study.analysis.cost_fit import EXTENDED, FORMS, PUBLISHED, fit_costs, standard_errors, training_rows
+from sizer.study.generated.design import Plan
 
 LEVELS = published.hierarchies()
 

@@ -6,13 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sizer.cost import training_cost
-from sizer.errors import MeasurementError
+from sizer.base.errors import MeasurementError
+from sizer.method.cost import training_cost
+from sizer.method.placement import Hierarchy
 from sizer.models import SHAPES, Topology
-from sizer.placement import Hierarchy
 from sizer.study import published
-from sizer.study.networks import analysed, with_networks
-from sizer.study.solving import solve_widths
+from sizer.study.runs.networks import analysed, solve_widths, with_networks
 
 RUN = {"dataset": "529_pollen", "shape": "rectangle", "size": 128, "depth": 3, "batch_size": "256", "optimizer": "Adam"}
 

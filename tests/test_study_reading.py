@@ -11,16 +11,16 @@ import pandas as pd
 import pytest
 from study_files import NODES, SIX_SAMPLES, log, write_folder, write_metadata, write_nodes, write_power
 
-from sizer.errors import MeasurementError, UsageError
-from sizer.study.generated_design import Plan
-from sizer.study.generating import generate
-from sizer.study.locating import is_safe
-from sizer.study.partitioned import Partitioned
-from sizer.study.power_logs import read_power, to_utc
-from sizer.study.reading import read_metadata, read_nodes, read_standardized, read_summaries
-from sizer.study.runs import load_runs, write_runs
-from sizer.study.schema import METADATA, SUMMARY, names
-from sizer.study.selecting import describe, parse_where, select
+from sizer.base.errors import MeasurementError, UsageError
+from sizer.study.files.locate import is_safe
+from sizer.study.files.partitioned import Partitioned
+from sizer.study.files.power_logs import read_power, to_utc
+from sizer.study.files.schema import METADATA, SUMMARY, names
+from sizer.study.files.select import describe, parse_where, select
+from sizer.study.files.tables import read_metadata, read_nodes, read_standardized, read_summaries
+from sizer.study.generated.design import Plan
+from sizer.study.generated.generate import generate
+from sizer.study.runs.runs import load_runs, write_runs
 
 
 def counts(rules) -> dict[str, int]:

@@ -11,20 +11,21 @@ import pytest
 import torch
 
 from sizer import cli
-from sizer.errors import MeasurementError, UsageError
-from sizer.meters.null import NullMeter
-from sizer.study import own_runs, own_runs_data, own_runs_plan
-from sizer.study.integration import integrate
-from sizer.study.iso_loss import iso_loss, read_losses
+from sizer.base.errors import MeasurementError, UsageError
+from sizer.meters.protocol import NullMeter
+from sizer.study.analysis.iso_loss import iso_loss, read_losses
+from sizer.study.analysis.trends import trends
+from sizer.study.files.power_logs import read_power
+from sizer.study.files.tables import read_metadata
 from sizer.study.origin import origin_of
-from sizer.study.own_runs import Request, run_study
-from sizer.study.own_runs_log import LOG_NAME, RunLog, read_log
-from sizer.study.own_runs_plan import PlannedRun, design
-from sizer.study.own_runs_training import LEAST_EPOCHS, Settings, train
-from sizer.study.power_logs import read_power
-from sizer.study.reading import read_metadata
-from sizer.study.runs import load_runs
-from sizer.study.trends import trends
+from sizer.study.own_runs import plan, training
+from sizer.study.own_runs import run as own_runs
+from sizer.study.own_runs.log import LOG_NAME, RunLog, read_log
+from sizer.study.own_runs.plan import PlannedRun, design
+from sizer.study.own_runs.run import Request, run_study
+from sizer.study.own_runs.training import LEAST_EPOCHS, Settings, train
+from sizer.study.runs.energy import integrate
+from sizer.study.runs.runs import load_runs
 
 DIMENSIONS = {"generated_regression": (16, 1), "generated_classes": (32, 8)}
 
@@ -38,7 +39,7 @@ BUDGET_S = 3 * SIZES * RUN_S
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Runs of the least epochs on one thread whatever the machine is doing, and no seconds of probing caches."""
-    monkeypatch.setattr(own_runs_plan, "RUN_S", RUN_S)
+    monkeypatch.setattr(plan, "RUN_S", RUN_S)
     monkeypatch.setattr(own_runs, "_ALLOTTED", (0.0, 0.0))
     monkeypatch.setattr(own_runs, "sweep_accesses", list)
     monkeypatch.setattr(own_runs, "with_effective_capacity", lambda device, times: device)
@@ -156,7 +157,7 @@ def test_two_studies_in_one_folder_are_kept_apart(tmp_path):
 
 
 def test_the_plan_fills_the_budget_with_whole_families(monkeypatch):
-    monkeypatch.setattr(own_runs_plan, "RUN_S", 2.5)
+    monkeypatch.setattr(plan, "RUN_S", 2.5)
     small, large = design(150, DIMENSIONS), design(1500, DIMENSIONS)
     assert {run.key for run in small} <= {run.key for run in large}
     families: dict[tuple, set[int]] = {}
@@ -173,7 +174,7 @@ def test_the_plan_fills_the_budget_with_whole_families(monkeypatch):
 
 
 def test_training_learns_and_counts_epochs():
-    data = own_runs_data.load("generated_regression")
+    data = training.load("generated_regression")
     planned = PlannedRun("generated_regression", "rectangle", 3, 1024, (24, 24, 1), 0)
     trained = train(planned, data, Settings(learning_rate=0.01), NullMeter(), 0.0)
     assert trained.epochs == len(trained.test_losses) == LEAST_EPOCHS
@@ -182,11 +183,11 @@ def test_training_learns_and_counts_epochs():
     assert trained.energy.joules is None
 
 
-@pytest.mark.parametrize("name", own_runs_data.NAMES)
+@pytest.mark.parametrize("name", training.NAMES)
 def test_every_data_set_is_scaled_and_trains(name):
     if name not in DIMENSIONS:
         pytest.importorskip("sklearn")
-    data = own_runs_data.load(name)
+    data = training.load(name)
     assert (data.features.min(), data.features.max()) == (0, 1)
     assert np.ptp(data.features, axis=0).min() > 0
     planned = PlannedRun(name, "rectangle", 2, 0, (8, data.output_dim), 0)
@@ -194,12 +195,12 @@ def test_every_data_set_is_scaled_and_trains(name):
 
 
 def test_generated_data_stand_in_for_the_extra(monkeypatch):
-    monkeypatch.setattr(own_runs_data, "has_bundled", lambda: False)
-    assert own_runs_data.default_names() == ("generated_regression", "generated_classes")
+    monkeypatch.setattr(training, "has_bundled", lambda: False)
+    assert training.default_names() == ("generated_regression", "generated_classes")
     with pytest.raises(UsageError, match="is not installed: run `pip install 'cache-sizer\\[data\\]'`"):
-        own_runs_data.load("digits")
+        training.load("digits")
     with pytest.raises(UsageError, match="unknown data set 'mnist9'"):
-        own_runs_data.load("mnist9")
+        training.load("mnist9")
 
 
 def test_a_damaged_log_is_one_line(tmp_path):

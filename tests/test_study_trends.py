@@ -8,9 +8,9 @@ import pytest
 from conftest import DATA
 from study_frames import modelled_runs
 
-from sizer.errors import MeasurementError, UsageError
-from sizer.study.generated_design import Plan
-from sizer.study.trends import neighbours, shown, trends
+from sizer.base.errors import MeasurementError, UsageError
+from sizer.study.analysis.trends import neighbours, shown, trends
+from sizer.study.generated.design import Plan
 
 
 def by_hand() -> pd.DataFrame:

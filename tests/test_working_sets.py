@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from study import STUDY_CPU, STUDY_GPU
 
+from sizer.method.cost import backward_flops, backward_operations, forward_flops, forward_operations
+from sizer.method.placement import NOWHERE, Hierarchy, place, place_all, place_alone
+from sizer.method.training_step import DTYPES, OPTIMIZER_MOMENTS, Training
+from sizer.method.working_sets import WorkingSet, count_parameters, stack, working_sets
 from sizer.models import SHAPES, Topology
-from sizer.operations import backward_flops, backward_operations, forward_flops, forward_operations
-from sizer.placement import NOWHERE, Hierarchy, place, place_all, place_alone
-from sizer.training import DTYPES, OPTIMIZER_MOMENTS, Training
-from sizer.working_sets import WorkingSet, count_parameters, stack, working_sets
 
 STUDY_NAMES = {"f": "fwd_pass", "b": "bwd_pass", "d": "epoch"}
 

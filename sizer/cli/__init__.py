@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NoReturn
 import click
 
 from sizer._version import __version__
-from sizer.errors import SizerError
+from sizer.base.errors import SizerError
 
 #: Command name -> (module, one-line help), so that listing the commands imports none of them.
 COMMANDS: dict[str, tuple[str, str]] = {

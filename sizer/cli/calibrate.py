@@ -11,8 +11,8 @@ import click
 from sizer.cli.options import JSON, WHOLE
 
 if TYPE_CHECKING:
+    from sizer.base.records import Record
     from sizer.meters.choosing import MeterOptions
-    from sizer.records import Record
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -73,7 +73,7 @@ def meter_options(command: Command) -> Command:
 def read_meter_options(given: dict[str, Any]) -> MeterOptions:
     """Take the options of `meter_options` but the meter's name out of a command's."""
     from sizer.meters.choosing import MeterOptions
-    from sizer.meters.wattmeter_log import LogFormat
+    from sizer.meters.wattmeter_csv import LogFormat
 
     layout = LogFormat(
         time_zone=given.pop("log_time_zone"),
@@ -133,9 +133,9 @@ def calibrate(
     sizer calibrate --busy-watts 65 --idle-watts 20
     sizer calibrate --replay ~/.local/share/sizer/measurements/cpu.jsonl --wattmeter-log power.csv --keep
     """
-    from sizer.calibrating import calibration
+    from sizer.base.errors import UsageError
+    from sizer.calibration import calibration
     from sizer.cli.output import progress_bar, show
-    from sizer.errors import UsageError
 
     options = read_meter_options(settings)
     if replay is not None:
@@ -152,13 +152,13 @@ def calibrate(
 
 def _calibrate_on(engine: str) -> Callable[..., Record]:
     """What calibrates this machine, or the nodes of a cluster."""
-    from sizer.calibrating.calibration import calibrate as calibrate_here
-    from sizer.errors import UsageError
+    from sizer.base.errors import UsageError
+    from sizer.calibration.calibration import calibrate as calibrate_here
 
     if engine == "local":
         return calibrate_here
     if engine == "ray":
-        from sizer.calibrating.on_cluster import calibrate_cluster
+        from sizer.calibration.cluster import calibrate_cluster
 
         return calibrate_cluster
     raise UsageError(f"unknown engine {engine!r}; expected local or ray")

@@ -23,6 +23,6 @@ def detect(sysroot: str | None, fresh: bool, as_json: bool) -> None:
     sizer detect --sysroot captures/dual-epyc
     """
     from sizer.cli.output import show
-    from sizer.machine.detection import detect as detect_machine
+    from sizer.detection.detect import detect as detect_machine
 
     show(detect_machine(sysroot, fresh), as_json)

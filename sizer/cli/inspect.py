@@ -42,7 +42,7 @@ def inspect(target: str | None, mlp: tuple[str, ...], inputs: tuple[str, ...], a
 
 
 def _check_alone(mlp: tuple[str, ...]) -> None:
-    from sizer.errors import UsageError
+    from sizer.base.errors import UsageError
 
     if mlp:
         raise UsageError("give either a module to inspect or --mlp, not both")
@@ -51,8 +51,8 @@ def _check_alone(mlp: tuple[str, ...]) -> None:
 def _inspect_module(target: str, inputs: tuple[str, ...], **options: Any) -> Any:
     """Inspect what the target names; float32, the option's default, stands for the module's own type."""
     import sizer
+    from sizer.inspection.loading import load_target
     from sizer.models.topology import check_whole
-    from sizer.modules.targets import load_target
 
     module, example = load_target(target, inputs)
     options["dtype"] = "mixed" if options["dtype"] == "mixed" else None
@@ -66,8 +66,8 @@ def _inspect_module(target: str, inputs: tuple[str, ...], **options: Any) -> Any
 
 def _networks(arguments: tuple[str, ...]) -> Any:
     """The networks named on the command line; `-` stands for the lines of standard input."""
-    from sizer.errors import UsageError
-    from sizer.inspection import parse_mlp
+    from sizer.base.errors import UsageError
+    from sizer.inspection.networks import parse_mlp
 
     count = 0
     for argument in arguments:

@@ -56,7 +56,7 @@ DEVICE = click.option(
 
 def training_options(command: Command) -> Command:
     """The settings of a training step that working sets depend on."""
-    from sizer.training import DTYPES, OPTIMIZER_MOMENTS
+    from sizer.method.training_step import DTYPES, OPTIMIZER_MOMENTS
 
     options = (
         click.option("--dtype", default="float32", show_default=True, metavar="NAME", help=f"{', '.join(DTYPES)}."),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sizer.records import Record
+from sizer.base.records import Record
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

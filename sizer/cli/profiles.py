@@ -114,8 +114,8 @@ def compare_profiles(first: str, second: str, quantity: str | None, as_json: boo
     sizer profiles compare cpu laptop.json --batch-size 32
     """
     from sizer.cli.output import show
-    from sizer.comparing import compare_named
-    from sizer.comparison import Asked
+    from sizer.fleet.comparison import Asked
+    from sizer.fleet.nodes import compare_named
 
     show(compare_named(first, second, Asked(**asked), quantity), as_json)
 
@@ -165,8 +165,8 @@ def remove_profile(name: str, yes: bool, as_json: bool) -> int:
     \b
     sizer profiles remove old-laptop
     """
+    from sizer.base.errors import UsageError
     from sizer.cli.output import remark
-    from sizer.errors import UsageError
     from sizer.profiles import filing
 
     path = filing.removable(name)

@@ -11,7 +11,7 @@ import click
 from sizer.cli.options import DEVICE, WHOLE, Listed, flatten, training_options
 
 if TYPE_CHECKING:
-    from sizer.recommendation import Recommendation
+    from sizer.method.recommendation import Recommendation
 
 #: From how many sweeps on an answer takes more than a second.
 _LONG = 40
@@ -128,7 +128,7 @@ def recommend(depth: tuple[str, ...], width_multiple: int | None, output: str, *
     """
     import sizer
     from sizer.cli.output import busy
-    from sizer.request import parse_depths, parse_shapes
+    from sizer.method.request import parse_depths, parse_shapes
 
     reports = {name: options.pop(name) for name in ("explain", "why_not", "emit", "plot")}
     for name in ("batch_size", "shape", "levels"):
@@ -149,8 +149,8 @@ def recommend(depth: tuple[str, ...], width_multiple: int | None, output: str, *
 def _compare_fleet(options: dict[str, Any], reports: dict[str, Any], output: str, **given: Any) -> None:
     """Print which kind of node, and which size on it, costs least."""
     import sizer
+    from sizer.base.errors import UsageError
     from sizer.cli.output import show
-    from sizer.errors import UsageError
 
     if options.pop("device") is not None:
         raise UsageError("give either --device or --fleet; a fleet names its devices by their profiles")
@@ -172,11 +172,11 @@ def _print(record: Recommendation, output: str, reports: dict[str, Any]) -> None
     from sizer.cli.output import print_text, show
 
     if reports["emit"] is not None:
-        from sizer.report.code import torch_code
+        from sizer.report.export import torch_code
 
         print_text(torch_code(record))
     elif output in ("csv", "markdown"):
-        from sizer.report.tables import as_csv, as_markdown
+        from sizer.report.export import as_csv, as_markdown
 
         print_text(as_csv(record) if output == "csv" else as_markdown(record))
     else:
@@ -189,8 +189,8 @@ def _print(record: Recommendation, output: str, reports: dict[str, Any]) -> None
 
 def _answers(record: Recommendation, reports: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
     """What --explain and --why-not add, by title."""
-    from sizer.explanation import explain, why_not
-    from sizer.units import format_widths
+    from sizer.base.units import format_widths
+    from sizer.method.explanation import explain, why_not
 
     if reports["explain"]:
         for candidate in record.candidates or (record.optimum,):

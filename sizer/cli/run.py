@@ -27,8 +27,7 @@ def run(
     sizer run --measure --json-file advice.json -m package.train
     torchrun --nproc-per-node 2 -m sizer run train.py
     """
-    from sizer.hook.script import load_module, load_script, run_program
-    from sizer.hook.torch_import import when_torch_is_imported
+    from sizer.hook.script import load_module, load_script, run_program, when_torch_is_imported
     from sizer.hook.watching import Watch, is_off
 
     program = load_module(script) if module else load_script(script)

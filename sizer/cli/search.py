@@ -11,8 +11,8 @@ from sizer.cli.calibrate import Duration
 from sizer.cli.options import JSON, WHOLE
 
 if TYPE_CHECKING:
-    from sizer.searching.asking import Request
-    from sizer.searching.result import SearchResult
+    from sizer.size_search.request import Request
+    from sizer.size_search.result import SearchResult
 
 _JOULES = {"kwh": 3.6e6, "wh": 3600.0, "mj": 1e6, "kj": 1e3, "j": 1.0}
 
@@ -116,7 +116,7 @@ def search(data: str, validation: str | None, quiet: bool, as_json: bool, **opti
     sizer search a.csv --validation b.csv --target y --metric f1=0.9
     """
     from sizer.cli.output import progress_bar, remark, show
-    from sizer.searching.asking import search_data
+    from sizer.size_search.request import search_data
 
     request = _request(options)
     try:
@@ -137,7 +137,7 @@ def _request(options: dict[str, Any]) -> Request:
     from dataclasses import replace
 
     from sizer.meters.choosing import MeterOptions
-    from sizer.searching.asking import make_request, one_aim
+    from sizer.size_search.request import make_request, one_aim
 
     aim = one_aim(*(options.pop(name) for name in ("loss", "accuracy", "r2", "metric")))
     power = MeterOptions(busy_w=options.pop("busy_watts"), idle_w=options.pop("idle_watts"))

@@ -8,15 +8,15 @@ from sizer.cli import LazyGroup
 
 #: Sub-command -> (module, one-line help). Each module holds a click command of the sub-command's name.
 STEPS: dict[str, tuple[str, str]] = {
-    "fetch": ("sizer.cli.studying.fetch", "Download the published files."),
-    "generate": ("sizer.cli.studying.generate", "Write small files in the published schema, from the cost model."),
-    "read": ("sizer.cli.studying.read", "See what a folder holds, and filter its tables."),
-    "energy": ("sizer.cli.studying.energy", "From power samples to each run's standardised energy."),
-    "run": ("sizer.cli.studying.run", "Train a designed grid of networks on this machine."),
-    "trends": ("sizer.cli.studying.trends", "Cost a datum against parameters, operations, depth and data."),
-    "caches": ("sizer.cli.studying.caches", "Cost against the size of each working set, with cache edges."),
-    "fit": ("sizer.cli.studying.fit", "Coefficients for the measurements, with their errors."),
-    "isoloss": ("sizer.cli.studying.isoloss", "Cost to reach a loss: the cheapest sizes and the cache edges."),
+    "fetch": ("sizer.cli.studying.files", "Download the published files."),
+    "generate": ("sizer.cli.studying.runs", "Write small files in the published schema, from the cost model."),
+    "read": ("sizer.cli.studying.files", "See what a folder holds, and filter its tables."),
+    "energy": ("sizer.cli.studying.files", "From power samples to each run's standardised energy."),
+    "run": ("sizer.cli.studying.runs", "Train a designed grid of networks on this machine."),
+    "trends": ("sizer.cli.studying.analyses", "Cost a datum against parameters, operations, depth and data."),
+    "caches": ("sizer.cli.studying.analyses", "Cost against the size of each working set, with cache edges."),
+    "fit": ("sizer.cli.studying.analyses", "Coefficients for the measurements, with their errors."),
+    "isoloss": ("sizer.cli.studying.analyses", "Cost to reach a loss: the cheapest sizes and the cache edges."),
 }
 
 

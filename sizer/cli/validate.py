@@ -36,8 +36,8 @@ def validate(budget: float, networks: int | None, quiet: bool, as_json: bool, **
     sizer validate --networks 200 --seed 3
     sizer validate --device cuda:0 --json
     """
-    from sizer.calibrating import validation
-    from sizer.calibrating.session import Settings
+    from sizer.calibration import validation
+    from sizer.calibration.session import Settings
     from sizer.cli.output import progress_bar, show
 
     with progress_bar(quiet) as advance:

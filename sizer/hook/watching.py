@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from sizer.hook.noted_calls import NotedCall
-    from sizer.modules.record import ModuleInspection
+    from sizer.hook.first_step import NotedCall
+    from sizer.inspection.module_record import ModuleInspection
 
 
 #: Outermost calls noted before the first optimizer step; a step with more micro-batches repeats what is known by then.
@@ -176,7 +176,7 @@ class Watch:
         )
 
     def _note(self, module: nn.Module, args: Any, kwargs: Any) -> None:
-        from sizer.hook.noted_calls import NotedCall, optimizer_of, trained_version
+        from sizer.hook.first_step import NotedCall, optimizer_of, trained_version
 
         version = trained_version(module)
         if not any(call.module() is module and call.version != version for call in self._calls):
@@ -202,7 +202,7 @@ class Watch:
     def _first_step(self, optimizer: torch.optim.Optimizer) -> None:
         if self._optimizer is not None and self._optimizer() is not optimizer:
             return
-        from sizer.hook.noted_calls import trained_call
+        from sizer.hook.first_step import trained_call
 
         call = trained_call(self._calls, optimizer, None if self._model is None else self._model())
         if call is None:
@@ -227,7 +227,7 @@ class Watch:
         if not self.quiet:
             print(report_text(self.record), file=sys.stderr, flush=True)
         if self.json_file is not None:
-            from sizer.files import write_whole
+            from sizer.base.storage import write_whole
 
             write_whole(self.json_file, self.record.to_json() + "\n")
 
@@ -258,7 +258,7 @@ def advise_once(
 
 
 def _is_expected(error: Exception) -> bool:
-    from sizer.errors import SizerError
+    from sizer.base.errors import SizerError
 
     return isinstance(error, SizerError)
 

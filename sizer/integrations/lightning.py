@@ -13,7 +13,7 @@ except ImportError:  # the older distribution of the same framework
     from pytorch_lightning.callbacks import Callback  # type: ignore[no-redef, assignment, import-not-found, unused-ignore]
 
 if TYPE_CHECKING:
-    from sizer.modules.record import ModuleInspection
+    from sizer.inspection.module_record import ModuleInspection
 
 
 class SizerCallback(Callback):  # type: ignore[misc, unused-ignore]

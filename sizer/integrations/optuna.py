@@ -11,7 +11,7 @@ from sizer.models.topology import Topology
 if TYPE_CHECKING:
     import optuna
 
-    from sizer.recommendation import Candidate
+    from sizer.method.recommendation import Candidate
 
 
 class WidthSpace:

@@ -10,7 +10,7 @@ from skorch.callbacks import Callback  # type: ignore[import-untyped, import-not
 from sizer.hook.watching import Watch
 
 if TYPE_CHECKING:
-    from sizer.modules.record import ModuleInspection
+    from sizer.inspection.module_record import ModuleInspection
 
 
 class SizerCallback(Callback):  # type: ignore[misc, unused-ignore]

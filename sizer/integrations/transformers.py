@@ -10,7 +10,7 @@ from transformers import TrainerCallback
 from sizer.hook.watching import Watch
 
 if TYPE_CHECKING:
-    from sizer.modules.record import ModuleInspection
+    from sizer.inspection.module_record import ModuleInspection
 
 
 class SizerCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]

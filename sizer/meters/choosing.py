@@ -7,10 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 
-from sizer.errors import MeterError, SizerError, UsageError
-from sizer.meters.null import NullMeter
-from sizer.meters.protocol import Meter
-from sizer.meters.wattmeter_log import LogFormat
+from sizer.base.errors import MeterError, SizerError, UsageError
+from sizer.meters.protocol import Meter, NullMeter
+from sizer.meters.wattmeter_csv import LogFormat
 
 AUTO = "auto"
 
@@ -64,7 +63,7 @@ def _zeus(device: str, options: MeterOptions) -> Meter:  # noqa: ARG001
 
 
 def _wattmeter_log(device: str, options: MeterOptions) -> Meter:  # noqa: ARG001
-    from sizer.meters.wattmeter_log import WattmeterLog
+    from sizer.meters.wattmeter_csv import WattmeterLog
 
     if options.log_path is None:
         raise UsageError("the meter wattmeter-log has no log; name its file")
@@ -72,7 +71,7 @@ def _wattmeter_log(device: str, options: MeterOptions) -> Meter:  # noqa: ARG001
 
 
 def _power_model(device: str, options: MeterOptions) -> Meter:  # noqa: ARG001
-    from sizer.meters.power_model import PowerModel
+    from sizer.meters.stated_power import PowerModel
 
     if options.busy_w is None:
         raise UsageError("the meter power-model has no power; state what the machine draws while it trains, in W")

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from sizer.meters.log_times import utc_text
 from sizer.meters.protocol import MEASURED, Energy, rejected
+from sizer.meters.timestamps import utc_text
 
 #: A sample is held this many periods at most: the study accepts one missing sample, a hold of two; plus jitter.
 MAX_HOLD_PERIODS = 2.5

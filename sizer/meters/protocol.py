@@ -7,11 +7,12 @@ timed. A window that cannot be trusted is rejected: its joules are None, never 0
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from sizer.errors import MeterError, UsageError
+from sizer.base.errors import MeterError, UsageError
 
 MEASURED = "measured"
 ESTIMATED = "estimated"
@@ -134,3 +135,27 @@ def add_up(energies: Sequence[Energy]) -> Energy:
 def _sum(parts: Sequence[float | None]) -> float | None:
     known = [part for part in parts if part is not None]
     return math.fsum(known) if len(known) == len(parts) else None
+
+
+class NullMeter:
+    """No meter. ``reason`` says why, so that a report can."""
+
+    name = "none"
+    label = UNKNOWN
+    quantities: tuple[str, ...] = ()
+    minimum_window_s = 0.0
+    maximum_window_s: float | None = None
+
+    def __init__(self, reason: str = "none was asked for") -> None:
+        self.source = f"no energy meter: {reason}"
+
+    def snapshot(self) -> Snapshot:
+        """The time alone."""
+        return Snapshot(time.perf_counter(), time.time())
+
+    def energy(self, start: Snapshot, end: Snapshot) -> Energy:
+        """Seconds without joules."""
+        return Energy(None, end.time_s - start.time_s, UNKNOWN, {}, (self.source,))
+
+    def close(self) -> None:
+        """Nothing to let go of."""

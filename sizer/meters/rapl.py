@@ -14,8 +14,8 @@ import time
 from contextlib import suppress
 from typing import NamedTuple
 
-from sizer.errors import MeterError
-from sizer.machine.tree import Tree
+from sizer.base.errors import MeterError
+from sizer.detection.captured_tree import Tree
 from sizer.meters.counters import Counter, CounterMeter, CounterSet
 from sizer.meters.protocol import MEASURED, Snapshot
 

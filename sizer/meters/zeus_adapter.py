@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from sizer.errors import MeterError, UsageError
+from sizer.base.errors import MeterError, UsageError
 from sizer.meters.counters import Counter, CounterMeter, CounterSet
 from sizer.meters.protocol import MEASURED, Snapshot
 

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from sizer.coefficients import QUANTITY_UNIT
-from sizer.comparison import Comparison, Point
-from sizer.hardware import Level
-from sizer.report.layout import hanging, plain_table
-from sizer.units import format_bytes, format_count, format_quantity
+from sizer.base.units import format_bytes, format_count, format_quantity, format_widths
+from sizer.fleet.comparison import Comparison, Point
+from sizer.fleet.fleet import Fleet, NodeChoice
+from sizer.method.coefficients import QUANTITY_UNIT
+from sizer.method.hardware import Level
+from sizer.report.layout import cost_text, hanging, plain_table
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+
 
 #: Crossings that a terminal shows; a cost that jumps where a set spills may cross back and forth.
 _SHOWN = 6
@@ -114,3 +116,53 @@ def _crossing_lines(record: Comparison, width: int) -> Iterator[Text]:
     rest = len(record.crossings) - _SHOWN
     if rest > 0:
         yield hanging("", f"They cross {rest} more times; --json lists all.", width)
+
+
+def fleet_renderables(record: Fleet, console: Console) -> Iterator[RenderableType]:
+    """The cheapest kind of node with its size, then every kind, cheapest first."""
+    yield hanging("", _verdict(record), console.width)
+    yield Text()
+    table = plain_table()
+    for title in ("node", "widths"):
+        table.add_column(title, overflow="fold")
+    for title in ("parameters", f"{record.quantity}/datum", "cost to loss"):
+        table.add_column(title, justify="right")
+    table.add_column("", overflow="fold")
+    for node in record.nodes:
+        if node.candidate is not None:
+            table.add_row(*map(Text, _cells(node)))
+    yield table
+    for node in record.nodes:
+        if node.refused is not None:
+            yield hanging(" -  ", f"{node.name}: {node.refused}", console.width)
+
+
+def _verdict(record: Fleet) -> str:
+    best = record.cheapest.candidate
+    assert best is not None  # (the first node has a size)
+    where = f"Cheapest: {record.cheapest.name}, {_network(record)}"
+    others = [node for node in record.nodes[1:] if node.relative_cost_to_loss is not None]
+    if not others:
+        return f"{where}."
+    return f"{where}; next is {others[0].name} at {others[0].relative_cost_to_loss:.3g} times its cost to a loss."
+
+
+def _network(record: Fleet) -> str:
+    best = record.cheapest.candidate
+    assert best is not None
+    return (
+        f"{best.shape} {format_widths(best.widths)}, batch {best.batch_size} "
+        f"({format_count(best.num_free_parameters)} parameters)"
+    )
+
+
+def _cells(node: NodeChoice) -> Iterator[str]:
+    candidate = node.candidate
+    assert candidate is not None
+    assert node.coefficients is not None
+    yield node.name
+    yield format_widths(candidate.widths)
+    yield format_count(candidate.num_free_parameters)
+    yield cost_text(candidate.energy_per_datum_j, candidate.time_per_datum_s)
+    yield f"{node.relative_cost_to_loss:.3g}x"
+    yield node.coefficients.label

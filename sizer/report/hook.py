@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sizer.modules.record import Advice, ModuleInspection
-from sizer.units import format_bytes, format_count, format_quantity
+from sizer.base.units import format_bytes, format_count, format_quantity
+from sizer.inspection.module_record import Advice, ModuleInspection
 
 
 def report_text(record: ModuleInspection) -> str:

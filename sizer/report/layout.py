@@ -7,9 +7,9 @@ import textwrap
 from rich.table import Table
 from rich.text import Text
 
-from sizer.coefficients import Coefficients
-from sizer.hardware import Device, is_detected
-from sizer.units import format_bytes, format_quantity
+from sizer.base.units import format_bytes, format_quantity
+from sizer.method.coefficients import Coefficients
+from sizer.method.hardware import Device, is_detected
 
 
 def plain_table() -> Table:

@@ -9,11 +9,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from sizer.hardware import RAM, Device, Level, Machine
-from sizer.units import format_bytes
+from sizer.base.units import format_bytes
+from sizer.diagnosis import Diagnosis
+from sizer.method.hardware import RAM, Device, Level, Machine
+from sizer.report.layout import cost_line, hanging
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+
 
 # Below this a table would break its words apart; levels are listed one below the other instead.
 _TABLE_WIDTH = 76
@@ -117,3 +120,26 @@ def _effective(level: Level) -> str:
 
 def _number(number: int | None) -> str:
     return "" if number is None else f"{number}"
+
+
+def diagnosis_renderables(record: Diagnosis, console: Console) -> Iterator[RenderableType]:
+    """One page: versions, machine with sources, coefficients in use, folders, every warning."""
+    yield Text("versions", style="bold")
+    yield Text(", ".join(f"{name} {version or 'not installed'}" for name, version in record.versions.items()))
+    yield Text(record.platform)
+    yield Text()
+    yield from renderables(record.machine, console)
+    yield Text()
+    yield Text("energy meters", style="bold")
+    for meter in record.meters:
+        missing = "; ".join(filter(None, (meter.problem, meter.remedy)))
+        works = meter.source if meter.available else f"not available: {missing}"
+        yield hanging(f"{meter.name}: ", works or "available", console.width)
+    yield Text()
+    yield Text("costs", style="bold")
+    if record.coefficients is not None:
+        yield Text(cost_line(record.machine.devices[0], record.coefficients))
+    yield Text()
+    yield Text("folders", style="bold")
+    for name, path in record.folders.items():
+        yield hanging(f"{name}: ", path, console.width)

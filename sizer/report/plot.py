@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sizer.errors import UsageError
-from sizer.recommendation import Candidate, CurvePoint, Recommendation
-from sizer.units import format_widths
+from sizer.base.errors import UsageError
+from sizer.base.units import format_widths
+from sizer.method.recommendation import Candidate, CurvePoint, Recommendation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from sizer.hardware import device_to_dict
+from sizer.base.records import plain
+from sizer.base.units import format_bytes, format_quantity
+from sizer.method.hardware import device_to_dict
 from sizer.profiles import Fact, Profile
-from sizer.records import plain
 from sizer.report.calibration import term_table
 from sizer.report.layout import hanging, plain_table
-from sizer.units import format_bytes, format_quantity
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from sizer.recommendation import Candidate, OneShot, Recommendation
-from sizer.report.chart import chart
+from sizer.base.units import format_count, format_widths
+from sizer.method.recommendation import Candidate, OneShot, Recommendation
 from sizer.report.layout import cost_line, cost_text, hanging, levels_line, plain_table
-from sizer.units import format_count, format_widths
+from sizer.report.text_chart import chart
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -2,21 +2,50 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
 from rich.text import Text
 
-from sizer.report.chart import chart
+from sizer.base.units import format_count, format_quantity, format_widths
+from sizer.method.recommendation import CurvePoint
 from sizer.report.layout import hanging, levels_line, plain_table
-from sizer.report.search_curve import as_curve
-from sizer.searching.metrics import CLASSIFICATION
-from sizer.searching.result import SearchResult, SearchTrial
-from sizer.units import format_count, format_quantity, format_widths
+from sizer.report.text_chart import chart
+from sizer.size_search.data.metrics import CLASSIFICATION
+from sizer.size_search.result import SearchResult, SearchTrial
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
+
+
+#: Sizes that are drawn: more than a terminal has columns of dots.
+_DRAWN = 400
+
+
+def as_curve(record: SearchResult) -> tuple[list[CurvePoint], float | None]:
+    """Points in order of size, their costs relative to the cheapest, and the cheapest's cost (None: no cost is known).
+
+    Between two sizes of known cost the line is straight in the logarithms of both.
+    """
+    known = {point.num_free_parameters: point.cost for point in record.curve if point.cost}
+    if not known:
+        return [], None
+    sizes = sorted(known)
+    cheapest = min(known.values())
+    spread = np.geomspace(sizes[0], sizes[-1], _DRAWN).round().astype(int).tolist()
+    drawn = sorted({*spread, *sizes})
+    logs = np.interp(np.log(drawn), np.log(sizes), [math.log(known[size] / cheapest) for size in sizes])
+    return [_point(record, size, math.exp(log)) for size, log in zip(drawn, logs.tolist(), strict=True)], cheapest
+
+
+def _point(record: SearchResult, size: int, relative: float) -> CurvePoint:
+    levels = {edge.working_set: edge.level for edge in record.edges if edge.num_free_parameters <= size}
+    settings = record.settings
+    return CurvePoint(settings.shape, settings.depth, settings.batch_size, (), size, None, None, relative, levels)
+
 
 #: Columns left out are named in full up to so many.
 _NAMED = 6

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from sizer.base.units import format_count
 from sizer.report.layout import hanging, plain_table
 from sizer.study.step import Rule, StudyStep
-from sizer.units import format_count
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

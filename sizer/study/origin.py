@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from sizer.hardware import device_from_dict
 from sizer.meters.protocol import ESTIMATED, MEASURED
-from sizer.placement import Hierarchy
+from sizer.method.hardware import device_from_dict
+from sizer.method.placement import Hierarchy
 from sizer.study import published
-from sizer.study.generating import MARK
-from sizer.study.own_runs_log import OwnStudy, is_own_study, read_log
+from sizer.study.generated.generate import MARK
+from sizer.study.own_runs.log import OwnStudy, is_own_study, read_log
 
 
 class Origin(NamedTuple):

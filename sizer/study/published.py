@@ -7,7 +7,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from sizer.placement import Hierarchy
+from sizer.method.placement import Hierarchy
 
 if TYPE_CHECKING:
     import pandas as pd

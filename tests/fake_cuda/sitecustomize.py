@@ -11,8 +11,8 @@ from importlib.machinery import PathFinder
 
 
 def fake_gpus(module):
-    """`sizer.machine.gpus` finds one H200."""
-    from sizer.hardware import Device, Level
+    """`sizer.detection.gpus` finds one H200."""
+    from sizer.method.hardware import Device, Level
 
     levels = (
         Level("L1", 256 << 10, 132, source="fake"),
@@ -42,7 +42,7 @@ def _staying(move):
     return to
 
 
-_CHANGES = {"sizer.machine.gpus": fake_gpus, "torch": fake_torch}
+_CHANGES = {"sizer.detection.gpus": fake_gpus, "torch": fake_torch}
 
 
 class _Changing(Loader):

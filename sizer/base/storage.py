@@ -1,0 +1,149 @@
+"""Files that only grow, one JSON object a line, each written whole and synced: a crash loses at most the last line."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+
+def _user_folder(variable: str, default: str) -> Path:
+    """XDG base directory; a relative or empty value is ignored, as the specification asks."""
+    value = os.environ.get(variable, "")
+    base = Path(value) if os.path.isabs(value) else Path(os.path.expanduser("~")) / default  # noqa: PTH111, PTH117 (cold start)
+    return base / "sizer"
+
+
+def cache_folder() -> Path:
+    """Holds what can be detected again at any time."""
+    return _user_folder("XDG_CACHE_HOME", ".cache")
+
+
+def data_folder() -> Path:
+    """Holds what took effort to make: calibrated profiles and measurements."""
+    return _user_folder("XDG_DATA_HOME", ".local/share")
+
+
+def config_folder() -> Path:
+    """Holds what the user wrote."""
+    return _user_folder("XDG_CONFIG_HOME", ".config")
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file so that a reader sees the old content or the new, never a part: temporary file, sync, rename.
+
+    Raises OSError when the folder cannot be made or written; no temporary file is left behind then.
+    """
+    import tempfile  # costs 5 ms, and most calls write nothing
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content.encode("utf-8") if isinstance(content, str) else content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(name).chmod(_mode(path))
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _mode(path: Path) -> int:
+    """Permissions that the file has, or that a new file gets by the user's umask; temporary files are their owner's."""
+    if path.exists():
+        return path.stat().st_mode & 0o777
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return 0o666 & ~umask
+
+
+def lock(stream: IO[Any]) -> None:
+    """Lock an open file for this process; the system lets go of it however the process ends.
+
+    Raises OSError when another process holds it. The file is one that nobody writes: Windows locks its first byte.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        import importlib
+
+        msvcrt = importlib.import_module("msvcrt")  # by name, since type checkers elsewhere know it empty
+        msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def read_objects(path: Path) -> list[dict[str, Any]]:
+    """The objects of a file, in order. A line that holds none, such as one that was cut short, is left out.
+
+    Raises OSError.
+    """
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    return [found for found in map(_parsed, lines) if found is not None]
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def line(entry: Mapping[str, Any]) -> bytes:
+    """An object as a line. NaN and infinities are written as Python reads them back."""
+    return json.dumps(entry, separators=(",", ":")).encode() + b"\n"
+
+
+class JsonLines:
+    """A file to append to. It is opened with the first line that is added; ``close`` lets go of it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._stream: IO[bytes] | None = None
+
+    def append(self, entry: Mapping[str, Any]) -> None:
+        """Add a line and wait until it is on the disk. Raises OSError; of a line that does not fit nothing stays."""
+        if self._stream is None:
+            self._stream = self.path.open("ab", buffering=0)
+            if not _ends_with_a_line(self.path):  # cut short: ended, so that the next one starts on its own
+                self._write(b"\n")
+        self._write(line(entry))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+    def _write(self, content: bytes) -> None:
+        assert self._stream is not None  # (append has opened it)
+        before = self._stream.seek(0, os.SEEK_END)
+        try:
+            _write_all(self._stream, content)
+        except OSError:
+            with suppress(OSError):
+                self._stream.truncate(before)
+            raise
+
+
+def _write_all(stream: IO[bytes], content: bytes) -> None:
+    """Write and sync; a disk with room for a part takes that part without an error."""
+    if stream.write(content) != len(content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    os.fsync(stream.fileno())
+
+
+def _ends_with_a_line(path: Path) -> bool:
+    """Whether a file is empty or its last line is whole."""
+    with path.open("rb") as stream:
+        if not stream.seek(0, os.SEEK_END):
+            return True
+        stream.seek(-1, os.SEEK_END)
+        return stream.read(1) == b"\n"

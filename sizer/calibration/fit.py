@@ -1,0 +1,155 @@
+"""From measured steps to coefficients: non-negative, minimising the sum of log(predicted / measured)^2. Pure.
+
+The paper's terms are always in; others stay while they lower the cross-validated error. The prediction
+interval is conformal: quantiles of the cross-validated residuals, so it holds whatever their distribution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from sizer.calibration.measurements import PlannedCase
+from sizer.method.cost import SMALL_WORK, Row, analyse, every_step_row
+from sizer.method.placement import FloatArray, Hierarchy
+from sizer.method.training_step import Training
+from sizer.method.working_sets import count_parameters, stack
+from sizer.models.shapes import residual_additions
+
+FOLDS = 5
+COVERAGE = 0.90
+
+#: Terms that may enter beside the paper's, by the first part of their name.
+CANDIDATE_TERMS = ("optimizer", *sorted(SMALL_WORK))
+_PAPER_TERMS = ("pass", "operation", "layer", "access", "traffic")
+_MIN_NETWORKS = 3
+
+
+class Fit(NamedTuple):
+    """Coefficients with what is known of their error.
+
+    ``terms`` are per unit counted; ``ratios`` the cross-validated predicted / measured of each network, shape (N,);
+    ``interval`` the factors that turn a prediction into its 90 % interval.
+    """
+
+    terms: dict[str, float]
+    ratios: FloatArray
+    interval: tuple[float, float]
+
+    @property
+    def mean_error(self) -> float:
+        """Cross-validated mean of |predicted / measured - 1|."""
+        return float(np.mean(np.abs(self.ratios - 1)))
+
+    def error_quantile(self, share: float) -> float:
+        """Cross-validated quantile of |predicted / measured - 1|."""
+        return float(np.quantile(np.abs(self.ratios - 1), share))
+
+
+def design(cases: Sequence[PlannedCase], training: Training, hierarchy: Hierarchy) -> Row:
+    """Counts of every term for each network, shape (N,) each."""
+    rows = list(_rows(cases, training, hierarchy))
+    return {name: np.array([row[name][0] for row in rows]) for name in rows[0]}
+
+
+def _rows(cases: Sequence[PlannedCase], training: Training, hierarchy: Hierarchy) -> Iterator[Row]:
+    for case in cases:
+        full = stack([case.full])
+        additions = residual_additions(case.shape or "", len(case.widths))
+        settings = training._replace(batch_size=case.batch_size)
+        networks = analyse(full, count_parameters(full), settings, hierarchy, additions)
+        yield every_step_row(networks)
+
+
+def fit(row: Row, measured: FloatArray, seed: int = 0) -> Fit:
+    """Fit coefficients to measured steps, in J or s, shape (N,), choosing the terms by cross-validation.
+
+    The paper's terms are always in. The others start in together, because some pay only beside each other, and leave
+    one by one while the cross-validated error does not rise.
+    """
+    groups = [group for group in CANDIDATE_TERMS if _members(row, group)]
+    ratios = _cross_validated(row, _named(row, groups), measured, seed)
+    while groups:
+        tried = {
+            group: _cross_validated(row, _named(row, [other for other in groups if other != group]), measured, seed)
+            for group in groups
+        }
+        least = min(tried, key=lambda group: _error(tried[group]))
+        if _error(tried[least]) > _error(ratios):
+            break
+        ratios = tried[least]
+        groups.remove(least)
+    names = _named(row, groups)
+    coefficients = solve(_matrix(row, names), measured)
+    terms = {name: float(value) for name, value in zip(names, coefficients, strict=True) if value > 0}
+    return Fit(terms, ratios, conformal_interval(ratios))
+
+
+def _named(row: Row, groups: Sequence[str]) -> list[str]:
+    """The columns of the paper's terms and of these groups."""
+    return [name for group in (*_PAPER_TERMS, *groups) for name in _members(row, group)]
+
+
+def _members(row: Row, group: str) -> list[str]:
+    """The columns of a group of terms that enough networks have: one network's noise is no coefficient."""
+    return [name for name in row if name.split(".")[0] == group and np.count_nonzero(row[name]) >= _MIN_NETWORKS]
+
+
+def _matrix(row: Row, names: Sequence[str]) -> FloatArray:
+    return np.column_stack([row[name] for name in names])
+
+
+def _error(ratios: FloatArray) -> float:
+    return float(np.mean(np.abs(np.log(ratios))))
+
+
+def _cross_validated(row: Row, names: Sequence[str], measured: FloatArray, seed: int) -> FloatArray:
+    """Predicted / measured of each network by coefficients fitted without its fold."""
+    matrix = _matrix(row, names)
+    fold = np.random.default_rng(seed).permutation(len(measured)) % FOLDS
+    ratios = np.empty(len(measured))
+    for held_out in range(FOLDS):
+        coefficients = solve(matrix[fold != held_out], measured[fold != held_out])
+        ratios[fold == held_out] = matrix[fold == held_out] @ coefficients / measured[fold == held_out]
+    return ratios
+
+
+def solve(matrix: FloatArray, measured: FloatArray) -> FloatArray:
+    """Coefficients k >= 0 that minimise the sum of log(matrix k / measured)^2, shape (terms,).
+
+    The start is the non-negative least squares of the relative error, which has no local minima; scipy's bounded
+    trust-region method takes it from there with the exact Jacobian.
+    """
+    from scipy.optimize import least_squares, nnls
+
+    coefficients = np.zeros(matrix.shape[1])
+    counted = matrix.any(axis=0)  # a term that no network here has is not known from them
+    scale = matrix[:, counted].max(axis=0)
+    relative = matrix[:, counted] / scale / measured[:, None]
+    start, _ = nnls(relative, np.ones(len(measured)))
+    start = np.maximum(start, 1e-6 * start.max())
+    found = least_squares(
+        lambda k: np.log(relative @ k),
+        start,
+        jac=lambda k: relative / (relative @ k)[:, None],
+        bounds=(1e-12 * start.max(), np.inf),
+        x_scale=start,
+    )
+    coefficients[counted] = np.where(found.x > 1e-9 * start.max(), found.x, 0.0) / scale
+    return coefficients
+
+
+def conformal_interval(ratios: FloatArray) -> tuple[float, float]:
+    """Factors on a prediction between which 90 % of new networks fall.
+
+    Quantiles of measured / predicted over cross-validated residuals, each side with the finite-sample correction
+    (n + 1) / n of split conformal prediction (Vovk et al. 2005).
+    """
+    factors = np.sort(1 / ratios)
+    count = len(factors)
+    share = (1 - COVERAGE) / 2
+    low = max(int(np.floor(share * (count + 1))) - 1, 0)
+    high = min(int(np.ceil((1 - share) * (count + 1))) - 1, count - 1)
+    return float(factors[low]), float(factors[high])

@@ -1,0 +1,158 @@
+"""The measurement file: every timing appended and synced as it is taken, so that a crash loses at most one.
+
+One JSON object a line. The first describes the machine, the settings and the plan; each further one is a timing. The
+file replays on any machine, and a run that was interrupted resumes from it.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sizer.base.errors import MeasurementError
+from sizer.base.storage import JsonLines, line, read_objects, write_whole
+
+MEASUREMENTS_FORMAT = "sizer.measurements/1"
+_END = {"end": True}
+
+
+class PlannedCase(NamedTuple):
+    """A network to time: its shape, widths and batch size."""
+
+    shape: str | None
+    input_dim: int
+    widths: tuple[int, ...]
+    batch_size: int
+
+    @property
+    def full(self) -> tuple[int, ...]:
+        """The input width followed by every layer's width."""
+        return (self.input_dim, *self.widths)
+
+
+class Timing(NamedTuple):
+    """One timed run of one case.
+
+    ``step_s`` is the quiet time of a step, ``steps`` how many were timed; ``disturbed`` the share of the machine that
+    others used meanwhile, None where that is not known; ``energy_j`` the energy of one step, None without a meter or
+    where it could not be read, and then ``problem`` says why; ``window_unix_s`` when a metered run began and ended.
+    """
+
+    case: int
+    round: int
+    step_s: float
+    steps: int
+    disturbed: float | None
+    energy_j: float | None
+    window_unix_s: tuple[float, float] | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """A measurement file read back: settings, plan and the timings taken so far."""
+
+    settings: Mapping[str, Any]
+    plan: tuple[PlannedCase, ...]
+    timings: tuple[Timing, ...]
+    finished: bool = False
+
+    def measured(self) -> dict[int, list[Timing]]:
+        """The timings of each planned network that has any, by its position in the plan."""
+        found: dict[int, list[Timing]] = {}
+        for timing in self.timings:
+            found.setdefault(timing.case, []).append(timing)
+        return dict(sorted(found.items()))
+
+
+def read_measurements(path: Path) -> Measurements:
+    """Read a measurement file. A last line cut short, by a crash or a full disk, is left out.
+
+    Raises MeasurementError for a file that cannot be read, is none, or is of another format version.
+    """
+    try:
+        objects = read_objects(path)
+    except OSError as error:
+        raise MeasurementError(f"{path} cannot be read ({error.strerror}); name a measurement file") from None
+    header, *records = objects or [{}]
+    if "format" not in header:
+        raise MeasurementError(f"{path} is no measurement file; `sizer calibrate` writes them")
+    if header["format"] != MEASUREMENTS_FORMAT:
+        raise MeasurementError(
+            f"{path} is of format {header['format']!r}; this version reads {MEASUREMENTS_FORMAT}: calibrate again"
+        )
+    try:
+        plan = tuple(_case(record) for record in header["plan"])
+        timings = tuple(_timing(record, len(plan)) for record in records if record != _END)
+        settings = dict(header["settings"])
+    except (KeyError, IndexError, TypeError, ValueError):
+        raise MeasurementError(f"{path} is damaged beyond its last line; calibrate again with --fresh") from None
+    return Measurements(settings, plan, timings, _END in records)
+
+
+def _case(record: Mapping[str, Any]) -> PlannedCase:
+    return PlannedCase(record["shape"], record["input_dim"], tuple(record["widths"]), record["batch_size"])
+
+
+def _timing(record: Mapping[str, Any], planned: int) -> Timing:
+    """A timing whose numbers can be such. Raises TypeError or ValueError for one that cannot."""
+    timing = Timing(**record)
+    if not (0 <= timing.case < planned and 0 < timing.step_s < float("inf") and timing.steps > 0):
+        raise ValueError(f"no timing: {record}")
+    window = timing.window_unix_s
+    return timing if window is None else timing._replace(window_unix_s=(float(window[0]), float(window[1])))
+
+
+class MeasurementLog:
+    """A measurement file to append to. Each line is written whole and synced before the next run starts."""
+
+    def __init__(self, path: Path) -> None:
+        """Continue a file, or begin it with the first line."""
+        self.path = path
+        self._lines = JsonLines(path)
+
+    @classmethod
+    def create(cls, path: Path, settings: Mapping[str, Any], plan: tuple[PlannedCase, ...]) -> MeasurementLog:
+        """Start a file with its settings and plan. A file that is in its place is kept beside it, as ``.previous``.
+
+        Raises MeasurementError when it cannot be written.
+        """
+        header = {"format": MEASUREMENTS_FORMAT, "settings": settings, "plan": [case._asdict() for case in plan]}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists():
+                path.replace(path.with_suffix(f".previous{path.suffix}"))
+            write_whole(path, line(header))
+        except OSError as error:
+            raise _not_written(path, error) from None
+        return cls(path)
+
+    def add(self, timing: Timing) -> None:
+        """Append a timing. Raises MeasurementError when it cannot be written; what was written before stays."""
+        self._append(timing._asdict())
+
+    def finish(self) -> None:
+        """Say that the plan is done, so that the next calibration starts anew."""
+        self._append(_END)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._lines.close()
+
+    def _append(self, entry: Mapping[str, Any]) -> None:
+        try:
+            self._lines.append(entry)
+        except OSError as error:
+            raise _not_written(self.path, error) from None
+
+
+def _not_written(path: Path, error: OSError) -> MeasurementError:
+    """What is wrong and how to go on: a full disk needs space, anything else another folder."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        remedy = "free some space and run the same command again: it goes on where it stopped"
+    else:
+        remedy = "set XDG_DATA_HOME to a folder that can"
+    return MeasurementError(f"{path} cannot be written ({error.strerror or error}); {remedy}")

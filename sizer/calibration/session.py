@@ -1,0 +1,172 @@
+"""What is measured, on which device, under which meter: the set-up that calibration and validation share."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+
+from sizer.base.errors import MeasurementError, UsageError
+from sizer.base.storage import data_folder, lock
+from sizer.calibration.measurements import PlannedCase
+from sizer.calibration.training_loop import Case
+from sizer.detection.detect import detected
+from sizer.meters.choosing import AUTO, MeterOptions, choose_meter
+from sizer.meters.intervals import NotedWindows, Windows
+from sizer.meters.protocol import MEASURED, Meter
+from sizer.meters.stated_power import PowerModel
+from sizer.method.hardware import Device
+from sizer.method.training_step import Training
+from sizer.models.topology import Topology
+
+
+@contextmanager
+def only_one() -> Iterator[None]:
+    """Hold the lock that every measuring command takes; the system lets go of it however the process ends.
+
+    Raises MeasurementError when another process holds it, or its folder cannot be written.
+    """
+    folder = data_folder() / "measurements"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        stream = (folder / "lock").open("a")
+    except OSError as error:
+        raise MeasurementError(
+            f"{folder} cannot be written ({error.strerror}); set XDG_DATA_HOME to a folder that can"
+        ) from None
+    with stream:
+        try:
+            lock(stream)
+        except OSError:
+            raise MeasurementError("another calibration is running on this machine; wait for it to end") from None
+        yield
+
+
+#: Told what happens and which share of the time is used.
+Progress = Callable[[str, float], None]
+
+#: Networks with a known energy below which its coefficients are not fitted.
+MIN_METERED = 20
+#: Share of the time that a meter gets: its windows are longer than a timing needs to be.
+METER_SHARE = 0.5
+
+
+def silent(what: str, share: float) -> None:
+    """Progress that nobody watches."""
+
+
+class Settings(NamedTuple):
+    """What is measured.
+
+    ``budget_s`` is its time in s, ``meter`` the name of an energy meter or ``auto``, ``meter_options`` what the meter
+    must be told: a wattmeter's log, stated power.
+    """
+
+    device: str = "cpu"
+    budget_s: float = 60.0
+    threads: int | None = None
+    meter: str = AUTO
+    dtype: str = "float32"
+    optimizer: str = "adam"
+    seed: int = 0
+    meter_options: MeterOptions = MeterOptions()
+
+
+@dataclass(frozen=True)
+class Session:
+    """Measuring under way.
+
+    ``meter`` measures joules, None where none does; ``power`` is power that was stated, from which joules are
+    estimated; ``note`` says why joules are not measured although a meter was there.
+    """
+
+    settings: Settings
+    device: Device
+    progress: Progress = silent
+    meter: Windows | None = None
+    power: PowerModel | None = None
+    note: str | None = None
+
+    @property
+    def training(self) -> Training:
+        """The settings of a step, the batch size left at its default."""
+        return Training(dtype=self.settings.dtype, optimizer=self.settings.optimizer)
+
+    def of(self, settings: Settings) -> Session:
+        """The same session of other settings."""
+        return replace(self, settings=settings)
+
+    def case(self, planned: PlannedCase) -> Case:
+        """A planned network with the session's settings, ready to be timed."""
+        topology = Topology(planned.shape, planned.input_dim, planned.widths)
+        return Case(topology, self.training._replace(batch_size=planned.batch_size))
+
+
+@contextmanager
+def open_session(settings: Settings, progress: Progress | None, smallest_budget_s: float) -> Iterator[Session]:
+    """The device, alone, with its threads and its meter.
+
+    Raises UsageError for settings that cannot work, MeterError for a meter that does not, MeasurementError when another
+    process measures.
+    """
+    _check(settings, smallest_budget_s)
+    device = detected(settings.device)
+    settings = settings._replace(device=device.id)
+    with only_one(), using_threads(settings.threads):
+        options = _about_gpu(settings.meter_options, device)
+        with closing(choose_meter(settings.meter, device.id, options)) as meter:
+            session = _with_meter(Session(settings, device, progress or silent), meter)
+            with nullcontext() if session.meter is None else closing(session.meter):
+                yield session
+
+
+def _about_gpu(options: MeterOptions, device: Device) -> MeterOptions:
+    """The options with the GPU's UUID: NVML and CUDA number GPUs differently."""
+    uuid = device.facts.get("uuid", {}).get("value")
+    return options if uuid is None or options.gpu_uuid is not None else replace(options, gpu_uuid=str(uuid))
+
+
+def _with_meter(session: Session, meter: Meter) -> Session:
+    """The session with what the meter is to it: one that measures, if the budget is enough for it, or stated power."""
+    if isinstance(meter, PowerModel):
+        return replace(session, power=meter)
+    if meter.label != MEASURED:
+        return session
+    needed = MIN_METERED * meter.minimum_window_s / METER_SHARE
+    if session.settings.budget_s < needed:
+        problem = (
+            f"the meter {meter.name} needs {meter.minimum_window_s:.3g} s a network, {needed:.0f} s for {MIN_METERED} "
+            f"of them beside their timings"
+        )
+        if session.settings.meter != AUTO or session.settings.meter_options.log_path is not None:
+            given = f"a budget of {session.settings.budget_s:g} s"
+            raise UsageError(f"{given} is too small: {problem}; give --budget {math.ceil(needed)}s or --meter none")
+        return replace(session, note=f"energy was not measured: {problem}; give --budget {math.ceil(needed)}s")
+    return replace(session, meter=NotedWindows(meter) if meter.name == "wattmeter-log" else Windows(meter))
+
+
+def _check(settings: Settings, smallest_budget_s: float) -> None:
+    if not smallest_budget_s <= settings.budget_s < math.inf:
+        problem = "is too small" if settings.budget_s < smallest_budget_s else "is no length of time"
+        raise UsageError(f"a budget of {settings.budget_s:g} s {problem}; give {smallest_budget_s:g} s or more")
+    if settings.meter_options.idle_w is not None and settings.meter_options.busy_w is None:
+        raise UsageError("idle power is stated without busy power; state what the machine draws while it trains too")
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if settings.threads is not None and not 1 <= settings.threads <= cpus:
+        raise UsageError(f"{settings.threads} threads on {cpus} CPUs; give 1 to {cpus}")
+
+
+@contextmanager
+def using_threads(threads: int | None) -> Iterator[None]:
+    """Torch with so many threads, its own number for None, and with what it had before afterwards."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads or before)
+        yield
+    finally:
+        torch.set_num_threads(before)

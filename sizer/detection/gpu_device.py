@@ -1,0 +1,151 @@
+"""Readings of one GPU, put together to its device record."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+from sizer.method.hardware import RAM, Device, Level
+
+_HEX = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
+
+
+@dataclass(frozen=True)
+class GpuReading:
+    """One GPU, or one MIG instance of it, as one source sees it; None is what that source does not know.
+
+    ``missing`` names what should have been known and why it is not. ``parts`` are the MIG instances of a GPU.
+    """
+
+    source: str
+    uuid: str | None = None
+    name: str | None = None
+    compute_capability: tuple[int, int] | None = None
+    multiprocessors: int | None = None
+    l2_bytes: int | None = None
+    memory_bytes: int | None = None
+    shared_memory_per_sm_bytes: int | None = None
+    shared_memory_per_block_bytes: int | None = None
+    power_limit_w: float | None = None
+    pci_bus_id: str | None = None
+    missing: Mapping[str, str] = field(default_factory=dict)
+    parts: tuple[GpuReading, ...] = ()
+
+
+def uuid_digits(uuid: str | None) -> str | None:
+    """The 32 hexadecimal digits of a UUID: sources prefix it with ``GPU-``, ``MIG-`` or nothing."""
+    match = _HEX.search(uuid) if uuid else None
+    return match[0].replace("-", "").lower() if match else None
+
+
+def positive(value: Any) -> int | None:
+    """A count or size that a source gave; None for what is not a positive number, since 0 is how some say unknown."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+_UNKNOWN = "unknown"
+
+
+def build_device(index: int, cuda: GpuReading | None, nvml: GpuReading | None, whole: GpuReading | None) -> Device:
+    """The device ``cuda:index``.
+
+    ``cuda`` is the reading in CUDA's order (driver or PyTorch), ``nvml`` NVML's of the same device, ``whole`` NVML's of
+    the GPU of which the device is a MIG instance; each may be missing, and the first that knows a value gives it.
+    """
+    own = [reading for reading in (cuda, nvml) if reading is not None]
+    named = [reading for reading in (nvml, cuda, whole) if reading is not None]
+    multiprocessors, units_source = _pick(own, "multiprocessors")
+    name, name_source = _pick(named, "name")
+    capability, capability_source = _pick([*own, *([whole] if whole else [])], "compute_capability")
+    levels = (
+        _l1(capability, multiprocessors),
+        _sized("L2", own, "l2_bytes"),
+        _sized(RAM, own, "memory_bytes"),
+    )
+    facts = {
+        "compute_capability": ("{}.{}".format(*capability) if capability else None, capability_source),
+        "shared_memory_per_sm_bytes": _pick(own, "shared_memory_per_sm_bytes"),
+        "shared_memory_per_block_bytes": _pick(own, "shared_memory_per_block_bytes"),
+        "power_limit_w": _power_limit(own, whole),
+        "mig_instance": (True if whole is not None else None, "NVML"),
+        "uuid": _pick(named, "uuid"),
+        "pci_bus_id": _pick(named, "pci_bus_id"),
+    }
+    return Device(
+        id=f"cuda:{index}",
+        kind="cuda",
+        name=name,
+        units=multiprocessors,
+        levels=levels,
+        warnings=tuple(_warnings(levels, multiprocessors, capability, [*own, *([whole] if whole else [])])),
+        sources={"name": name_source, "units": units_source},
+        facts={key: {"value": value, "source": source} for key, (value, source) in facts.items() if value is not None},
+    )
+
+
+def _pick(readings: Sequence[GpuReading], attribute: str) -> tuple[Any, str]:
+    """The value of the first reading that has one, and that reading's source."""
+    for reading in readings:
+        value = getattr(reading, attribute)
+        if value is not None:
+            return value, reading.source
+    return None, _UNKNOWN
+
+
+def _sized(name: str, readings: Sequence[GpuReading], attribute: str) -> Level:
+    """A level that all SMs share."""
+    capacity, source = _pick(readings, attribute)
+    return Level(name, capacity, 1, source=source)
+
+
+def _l1(capability: tuple[int, int] | None, multiprocessors: int | None) -> Level:
+    capacity, source = l1_bytes(capability) if capability else (None, _UNKNOWN)
+    return Level("L1", capacity, multiprocessors, source=source)
+
+
+def l1_bytes(capability: tuple[int, int]) -> tuple[int | None, str]:
+    """The L1 of one SM and where that is written; None for a compute capability that the table does not have."""
+    table = _l1_table()
+    entry = table["l1_bytes"].get("{}.{}".format(*capability))
+    if entry is None:
+        return None, _UNKNOWN
+    title = table["sources"][entry["source"]]["title"]
+    return entry["bytes"], f"{title}, compute capability {'{}.{}'.format(*capability)}"
+
+
+def _power_limit(own: Sequence[GpuReading], whole: GpuReading | None) -> tuple[float | None, str]:
+    """Watts; a MIG instance has no limit of its own but shares its GPU's."""
+    limit, source = _pick(own, "power_limit_w")
+    if limit is None and whole is not None:
+        return whole.power_limit_w, f"{whole.source} (the whole GPU's limit, which its MIG instances share)"
+    return limit, source
+
+
+def _warnings(
+    levels: Sequence[Level],
+    multiprocessors: int | None,
+    capability: tuple[int, int] | None,
+    readings: Sequence[GpuReading],
+) -> list[str]:
+    """What is not known of this GPU, and why where a source said so."""
+    unknown = [f"the size of {level.name}" for level in levels[1:] if level.capacity_bytes is None]
+    if multiprocessors is None:
+        unknown.append("the number of SMs")
+    if levels[0].capacity_bytes is None:
+        told = "{}.{} is not in sizer's table".format(*capability) if capability else "is not known"
+        unknown.append(f"the size of L1 (compute capability {told})")
+    reasons = [f"{what} ({reading.source}: {why})" for reading in readings for what, why in reading.missing.items()]
+    warnings = [f"Not known of this GPU: {', '.join(unknown)}."] if unknown else []
+    return warnings + ([f"Sources did not answer for: {', '.join(reasons)}."] if reasons else [])
+
+
+@lru_cache(maxsize=1)
+def _l1_table() -> dict[str, Any]:
+    path = files("sizer.detection").joinpath("l1_by_compute_capability.json")
+    table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return table

@@ -1,0 +1,153 @@
+"""The CUDA devices of this machine, numbered as PyTorch numbers them, from whichever sources answer."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sizer.detection.captured_tree import Tree
+from sizer.detection.cuda_driver import CudaDriverError
+from sizer.detection.cuda_sources import read_driver_in_child, read_torch
+from sizer.detection.gpu_device import GpuReading, build_device, uuid_digits
+from sizer.detection.nvml import NvmlUnavailableError, read_nvml
+from sizer.method.hardware import Device
+
+# Any of these means that an NVIDIA driver is there (the last two: Jetson, Windows Subsystem for Linux).
+_DRIVER_FILES = (
+    "/proc/driver/nvidia/version",
+    "/dev/nvidiactl",
+    "/dev/nvhost-gpu",
+    "/usr/lib/wsl/lib/libnvidia-ml.so.1",
+)
+_Reader = Callable[[], tuple[GpuReading, ...]]
+
+
+@dataclass(frozen=True)
+class Gpus:
+    """The devices, what to tell the user, and whether a driver that is there did not work."""
+
+    devices: tuple[Device, ...] = ()
+    warnings: tuple[str, ...] = ()
+    failed: bool = False
+
+
+def read_gpus(
+    tree: Tree,
+    environment: Mapping[str, str],
+    nvml: _Reader = read_nvml,
+    driver: _Reader = read_driver_in_child,
+    torch: Callable[[bool], Any] | None = None,
+) -> Gpus:
+    """Every GPU that PyTorch would see. A machine without an NVIDIA driver has none, and that is not worth a word."""
+    if not _driver_is_there(tree) or _hides_all(environment.get("CUDA_VISIBLE_DEVICES")):
+        return Gpus()
+    warnings: list[str] = []
+    physical: tuple[GpuReading, ...] = ()
+    try:
+        physical = nvml()
+    except NvmlUnavailableError as error:
+        warnings.append(f"An NVIDIA driver is here but NVML does not answer ({error}): power limits are not known.")
+    try:
+        visible = _in_cuda_order(driver, torch or _torch, may_import=bool(physical))
+    except CudaDriverError as error:
+        warnings.append(
+            f"An NVIDIA driver is here but {error}: SM counts and L2 sizes are not known. Check that nvidia-smi and "
+            "torch.cuda.is_available() work; in a container, that it was started with its GPUs."
+        )
+        return _from_nvml_alone(physical, environment, warnings)
+    if physical and not visible and "CUDA_VISIBLE_DEVICES" not in environment:
+        warnings.append(f"NVML sees {len(physical)} GPUs but CUDA can use none of them: none is listed.")
+    devices = tuple(build_device(index, one, *_match(one, physical)) for index, one in enumerate(visible))
+    return Gpus(devices, tuple(warnings), failed=bool(warnings))
+
+
+def _driver_is_there(tree: Tree) -> bool:
+    if sys.platform == "win32":
+        return os.path.exists(os.path.expandvars(r"%SystemRoot%\System32\nvcuda.dll"))  # noqa: PTH110
+    return any(tree.exists(file) for file in _DRIVER_FILES)
+
+
+def _hides_all(visible: str | None) -> bool:
+    """CUDA stops at the first entry that names no GPU; an empty value or a leading -1 leaves none."""
+    return visible is not None and (not visible.strip() or visible.strip().startswith("-"))
+
+
+def _in_cuda_order(driver: _Reader, torch: Callable[[bool], Any], may_import: bool) -> tuple[GpuReading, ...]:
+    """From the driver; where it cannot be asked, from PyTorch, which is imported only if there is a GPU to ask of."""
+    try:
+        return driver()
+    except CudaDriverError as error:
+        module = torch(may_import)
+        readings = read_torch(module) if module is not None else ()
+        if not readings:
+            raise CudaDriverError(str(error)) from error
+        return readings
+
+
+def _torch(may_import: bool) -> Any:
+    loaded = sys.modules.get("torch")
+    if loaded is not None or not may_import:
+        return loaded
+    try:
+        import torch
+    except Exception:  # a broken installation raises anything
+        return None
+    return torch
+
+
+def _match(cuda: GpuReading, physical: Sequence[GpuReading]) -> tuple[GpuReading | None, GpuReading | None]:
+    """NVML's reading of the same device, and that of the whole GPU where the device is a MIG instance of it.
+
+    By UUID, since NVML and CUDA number GPUs differently; by PCI bus where it is that of an instance NVML does not show.
+    """
+    own = uuid_digits(cuda.uuid)
+    for gpu in physical:
+        if own is not None and uuid_digits(gpu.uuid) == own:
+            return gpu, None
+        for part in gpu.parts:
+            if own is not None and uuid_digits(part.uuid) == own:
+                return part, gpu
+    bus = (cuda.pci_bus_id or "").lower()
+    for gpu in physical:
+        if bus and (gpu.pci_bus_id or "").lower() == bus:
+            return (None, gpu) if own is not None and gpu.parts else (gpu, None)
+    return None, None
+
+
+def _from_nvml_alone(physical: Sequence[GpuReading], environment: Mapping[str, str], warnings: list[str]) -> Gpus:
+    """NVML's GPUs as CUDA would number them if its order is the same, which is said where it may not be."""
+    chosen = _select(physical, environment.get("CUDA_VISIBLE_DEVICES"))
+    names = {gpu.name for gpu in physical}
+    if len(names) > 1 and environment.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID":
+        warnings.append(
+            "The GPUs are numbered by PCI bus here; CUDA may number them differently (fastest first). "
+            "Set CUDA_DEVICE_ORDER=PCI_BUS_ID to make them agree."
+        )
+    devices = [
+        build_device(index, None, gpu.parts[0] if gpu.parts else gpu, gpu if gpu.parts else None)
+        for index, gpu in enumerate(chosen)
+    ]
+    return Gpus(tuple(devices), tuple(warnings), failed=True)
+
+
+def _select(physical: Sequence[GpuReading], visible: str | None) -> list[GpuReading]:
+    """The GPUs that CUDA_VISIBLE_DEVICES names, in its order, up to the first entry that names none."""
+    if visible is None:
+        return list(physical)
+    chosen: list[GpuReading] = []
+    for entry in (part.strip() for part in visible.split(",")):
+        if entry.isascii() and entry.isdecimal() and len(entry) < 5:
+            named = [physical[int(entry)]] if int(entry) < len(physical) else []
+        else:
+            named = [gpu for gpu in physical if entry and _has_uuid(gpu, entry)]
+        if len(named) != 1 or named[0] in chosen:
+            break
+        chosen += named
+    return chosen
+
+
+def _has_uuid(gpu: GpuReading, prefix: str) -> bool:
+    return any((one.uuid or "").lower().startswith(prefix.lower()) for one in (gpu, *gpu.parts))

@@ -1,0 +1,1 @@
+"""Several machines: which is the cheaper one, and from which size on."""

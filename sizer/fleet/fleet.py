@@ -1,0 +1,165 @@
+"""One request on several kinds of node: which of them, and which size on it, reaches a loss at the least cost.
+
+Pure: nodes come in as records, the comparison goes out as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from sizer.base.errors import UnreachableError, UsageError
+from sizer.base.records import Record, plain
+from sizer.method.advisor import recommend
+from sizer.method.coefficients import Coefficients
+from sizer.method.epochs_to_loss import relative_epochs
+from sizer.method.hardware import Device, device_to_dict
+from sizer.method.recommendation import Candidate, Recommendation, flat_row
+from sizer.method.request import Request
+
+FLEET_FORMAT = "sizer.fleet/1"
+#: What costs may be compared in, the first that every node has.
+QUANTITIES = ("energy", "time")
+
+
+class Node(NamedTuple):
+    """A kind of node: its profile's name, its device, and the coefficients known of it, by quantity."""
+
+    name: str
+    device: Device
+    by_quantity: Mapping[str, Coefficients]
+
+
+@dataclass(frozen=True)
+class NodeChoice:
+    """The cheapest size on one kind of node.
+
+    ``relative_cost_to_loss`` is 1 for the cheapest node of all. ``refused`` says why a node has no size, None where it
+    has one.
+    """
+
+    name: str
+    device: Device
+    coefficients: Coefficients | None
+    candidate: Candidate | None
+    relative_cost_to_loss: float | None
+    refused: str | None
+
+
+@dataclass(frozen=True)
+class Fleet(Record):
+    """Kinds of node in order of predicted cost to a loss, those that are refused at the end.
+
+    ``quantity`` is what the costs are of: energy where every node's is known, else time.
+    """
+
+    request: Request
+    quantity: str
+    nodes: tuple[NodeChoice, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def cheapest(self) -> NodeChoice:
+        """The kind of node on which reaching a loss costs least."""
+        return self.nodes[0]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as the JSON data ``sizer.fleet/1``."""
+        return {
+            "format": FLEET_FORMAT,
+            "request": self.request.to_dict(),
+            "quantity": self.quantity,
+            "nodes": [{**plain(node), "device": device_to_dict(node.device)} for node in self.nodes],
+            "cheapest": self.cheapest.name,
+            "notes": list(self.notes),
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a kind of node: its name, its cost, and the candidate's columns."""
+        rows = []
+        for node in self.nodes:
+            row: dict[str, Any] = {"node": node.name, "relative_cost": node.relative_cost_to_loss}
+            row["refused"] = node.refused
+            if node.candidate is not None:
+                row |= flat_row(node.candidate)
+            rows.append(row)
+        return rows
+
+    def remarks(self) -> tuple[str, ...]:
+        """The notes."""
+        return self.notes
+
+
+def recommend_fleet(request: Request, nodes: Sequence[Node]) -> Fleet:
+    """Compare kinds of node for a request, whose ``device`` is left out of account.
+
+    On each node the size is the one recommended in one shot where a difficulty or pilot losses are given, else the
+    optimum of all sizes. Raises UsageError for no node, or one that costs nothing is known of, UnreachableError when no
+    network fits any node.
+    """
+    quantity = _common_quantity(nodes)
+    choices = [_choice(request, node, quantity) for node in nodes]
+    costs = {choice.name: cost for choice, cost in choices if cost is not None}
+    if not costs:
+        reasons = "; ".join(f"{choice.name}: {choice.refused}" for choice, _ in choices)
+        raise UnreachableError(f"no node of the fleet can train any network of this request ({reasons})")
+    best = min(costs.values())
+    ordered = sorted(choices, key=lambda found: (found[1] is None, found[1] or 0.0))
+    return Fleet(
+        replace(request, device=None),
+        quantity,
+        tuple(
+            choice if cost is None else replace(choice, relative_cost_to_loss=cost / best) for choice, cost in ordered
+        ),
+        tuple(_notes(quantity, [choice for choice, _ in ordered])),
+    )
+
+
+def _common_quantity(nodes: Sequence[Node]) -> str:
+    """Energy where it is known of every node, else time. Raises UsageError when neither is."""
+    if not nodes:
+        raise UsageError("the fleet has no node; name profiles, or calibrate some (`sizer calibrate --engine ray`)")
+    for quantity in QUANTITIES:
+        if all(quantity in node.by_quantity for node in nodes):
+            return quantity
+    lacking = {quantity: [n.name for n in nodes if quantity not in n.by_quantity] for quantity in QUANTITIES}
+    raise UsageError(
+        f"these nodes cannot be compared: the energy is not known of {', '.join(lacking['energy'])}, nor the time of "
+        f"{', '.join(lacking['time'])}; calibrate them, or leave them out"
+    )
+
+
+def _choice(request: Request, node: Node, quantity: str) -> tuple[NodeChoice, float | None]:
+    """A node's size with its cost to a loss, up to a factor that depends on the task alone."""
+    coefficients = node.by_quantity[quantity]
+    try:
+        candidate = _chosen_size(recommend(replace(request, device=node.name), node.device, coefficients))
+    except UnreachableError as error:
+        return NodeChoice(node.name, node.device, coefficients, None, None, str(error)), None
+    per_datum = candidate.energy_per_datum_j if quantity == "energy" else candidate.time_per_datum_s
+    assert per_datum is not None  # (the coefficients are of this quantity)
+    cost = per_datum * float(relative_epochs(candidate.num_free_parameters))
+    return NodeChoice(node.name, node.device, coefficients, candidate, None, None), cost
+
+
+def _chosen_size(found: Recommendation) -> Candidate:
+    """The size for the target where one is asked for, else the optimum. Raises UnreachableError when none is enough."""
+    if not found.request.one_size_asked:
+        return found.optimum
+    if found.one_shot is None:
+        raise UnreachableError(found.notes[0])
+    return found.one_shot.candidate
+
+
+def _notes(quantity: str, choices: Sequence[NodeChoice]) -> list[str]:
+    notes = []
+    if quantity == "time":
+        notes.append("cheapest means the least time here: the energy is not known of every node")
+    estimated = [c.name for c in choices if c.coefficients is not None and c.coefficients.label == "estimated"]
+    if estimated:
+        notes.append(
+            f"costs of {', '.join(estimated)} are estimates, not measured there; `sizer calibrate` on such a node (or "
+            f"`sizer calibrate --engine ray` on its cluster) measures it"
+        )
+    return notes

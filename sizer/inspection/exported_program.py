@@ -1,0 +1,300 @@
+"""Exported programs (``.pt2``): the graph and the tensors' metadata from the archive's JSON, nothing else.
+
+torch's own loader unpickles parts of the archive, which runs whatever code the file holds. Here only JSON is parsed and
+only aten operators are looked up; they run on fake tensors. The weights are never read.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from sizer.base.errors import UsageError
+
+#: The largest program text that is read: a 70-billion-parameter language model's has a few MiB.
+MAX_PROGRAM_BYTES = 2**28
+
+#: Numbers of torch's serialised types (torch/_export/serde/schema.py).
+_TYPES = dict(
+    enumerate(
+        (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.float16, torch.float32, torch.float64),
+        start=1,
+    )
+) | {9: torch.complex32, 10: torch.complex64, 11: torch.complex128, 12: torch.bool, 13: torch.bfloat16}
+_FORMATS = {1: torch.contiguous_format, 2: torch.channels_last, 3: torch.channels_last_3d, 4: torch.preserve_format}
+
+
+class _UnknownError(Exception):
+    """The program uses something that this reader does not know."""
+
+
+def load_exported(path: Path) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
+    """A module that computes the exported program, its parameters on the meta device, and example inputs for it.
+
+    Raises UsageError for a file that is no such archive, or a program with operators or arguments unknown here.
+    """
+    program, weights = _read_program(path)
+    try:
+        return _Program(program, weights).build()
+    except _UnknownError as reason:
+        raise UsageError(
+            f"{path.name}: {reason}, which cannot be inspected; inspect the module it was exported from"
+        ) from None
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError, RuntimeError) as error:
+        raise UsageError(
+            f"{path.name} holds no exported program of a known format ({type(error).__name__}: {error})"
+        ) from None
+
+
+def _read_program(path: Path) -> tuple[Mapping[str, Any], Mapping[str, str]]:
+    """The program, and the file of each parameter's weights: what shares a file is one parameter."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [item for item in archive.infolist() if item.filename.endswith((_NEW, _OLD))]
+            if not names:
+                raise UsageError(
+                    f"{path.name} holds no exported program (no {_NEW.lstrip('/')}); save it with torch.export.save"
+                )
+            if names[0].file_size > MAX_PROGRAM_BYTES:
+                raise UsageError(
+                    f"{path.name}: its program has {names[0].file_size:,} bytes; at most {MAX_PROGRAM_BYTES:,} are read"
+                )
+            program = json.loads(archive.read(names[0]))
+            weights = _weight_files(archive)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
+    except (zipfile.BadZipFile, ValueError, RecursionError, NotImplementedError) as error:
+        raise UsageError(f"{path.name} is no .pt2 archive ({error})") from None
+    if not isinstance(program, dict):
+        raise UsageError(f"{path.name} holds no exported program of a known format")
+    return program, weights
+
+
+def _weight_files(archive: zipfile.ZipFile) -> dict[str, str]:
+    for item in archive.infolist():
+        if item.filename.endswith("weights/model_weights_config.json") and item.file_size <= MAX_PROGRAM_BYTES:
+            entries = json.loads(archive.read(item)).get("config", {})
+            return {name: entry["path_name"] for name, entry in entries.items() if "path_name" in entry}
+    return {}
+
+
+_NEW, _OLD = "models/model.json", "serialized_exported_program.json"
+
+
+class _Part(nn.Module):
+    """Some successive nodes of one layer: tensors from outside in, everything they produce out."""
+
+    def forward(self, run: Any, *tensors: torch.Tensor) -> Any:  # noqa: ARG002 (they are there for who watches)
+        """Run the nodes."""
+        return run()
+
+
+class _Program:
+    """An exported program in JSON form."""
+
+    def __init__(self, program: Mapping[str, Any], weights: Mapping[str, str]) -> None:
+        graph_module = program["graph_module"]
+        self.graph = graph_module["graph"]
+        self.input_specs = graph_module["signature"]["input_specs"]
+        self.root = _Exported(self)
+        self.weights = weights
+        self.parameters: dict[str, nn.Parameter] = {}
+        self.user_inputs: list[str] = []
+        self.used: list[set[str]] = []
+
+    def build(self) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
+        """The module and its example inputs."""
+        steps = [(_layer_of(node), node) for node in self.graph["nodes"]]
+        for _, node in steps:
+            _operator(node["target"])  # refuse early what cannot run
+        for (name, kind), _ in steps:
+            _part(self.root, name, kind)
+        for spec in self.input_specs:
+            self._input(spec)
+        self.root.steps = [(name, [node for _, node in group]) for name, group in _grouped(steps)]
+        self.used = [{name for node in nodes for name in _inputs(node)} for _, nodes in self.root.steps]
+        self.used.append({name for argument in self.graph["outputs"] for name in _names(argument)})
+        return self.root, tuple(self.meta(name) for name in self.user_inputs)
+
+    def _input(self, spec: Mapping[str, Any]) -> None:
+        (kind, content), *_ = spec.items()
+        if kind == "user_input":
+            if "as_tensor" not in content["arg"]:
+                raise _UnknownError(f"it takes an input that is no tensor ({next(iter(content['arg']))})")
+            self.user_inputs.append(content["arg"]["as_tensor"]["name"])
+        elif kind == "parameter":
+            self._own(content["arg"]["name"], content["parameter_name"], is_parameter=True)
+        elif kind == "buffer":
+            self._own(content["arg"]["name"], content["buffer_name"], is_parameter=False)
+        elif kind == "tensor_constant":
+            self._own(content["arg"]["name"], content["tensor_constant_name"], is_parameter=False)
+        else:
+            raise _UnknownError(f"it takes an input of kind {kind}")
+
+    def _own(self, name: str, path: str, is_parameter: bool) -> None:
+        owner, _, attribute = path.rpartition(".")
+        tensor = self.meta(name)
+        part = _part(self.root, owner, "Module")
+        if is_parameter:
+            made = nn.Parameter(tensor.detach(), requires_grad=tensor.requires_grad)
+            part.register_parameter(attribute, self.parameters.setdefault(self.weights.get(path, path), made))
+        else:
+            part.register_buffer(attribute, tensor)
+        self.root.names[name] = path
+
+    def meta(self, name: str) -> torch.Tensor:
+        """A tensor of the program on the meta device."""
+        described = self.graph["tensor_values"][name]
+        sizes, strides = ([self.whole(size) for size in described[field]] for field in ("sizes", "strides"))
+        made = torch.empty_strided(sizes, strides, dtype=_TYPES[described["dtype"]], device="meta")
+        return made.requires_grad_(bool(described["requires_grad"]))
+
+    def whole(self, value: Mapping[str, Any]) -> int:
+        """A size: a number, or the example's value of a dynamic dimension."""
+        if "as_int" in value:
+            return int(value["as_int"])
+        if "as_name" in value:
+            return self.whole(self.graph["sym_int_values"][value["as_name"]])
+        hint = value["as_expr"].get("hint")
+        if hint is None:
+            raise _UnknownError(f"it has a dynamic size {value['as_expr'].get('expr_str')} without an example value")
+        return int(hint["as_int"])
+
+    def value(self, argument: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
+        """An argument of a node."""
+        (kind, content), *_ = argument.items()
+        if kind in ("as_int", "as_ints", "as_float", "as_floats", "as_bool", "as_bools", "as_string", "as_strings"):
+            return content
+        readers: dict[str, Callable[[], Any]] = {
+            "as_none": lambda: None,
+            "as_tensor": lambda: values[content["name"]],
+            "as_tensors": lambda: [values[one["name"]] for one in content],
+            "as_optional_tensors": lambda: [self.value(one, values) for one in content],
+            "as_optional_tensor": lambda: self.value(content, values),
+            "as_sym_int": lambda: self.whole(content),
+            "as_sym_ints": lambda: [self.whole(one) for one in content],
+            "as_scalar_type": lambda: _TYPES[content],
+            "as_memory_format": lambda: _FORMATS[content],
+            "as_layout": lambda: torch.strided,
+            "as_device": lambda: torch.device("cpu"),
+        }
+        if kind not in readers:
+            raise _UnknownError(f"it has an argument of kind {kind}")
+        return readers[kind]()
+
+
+class _Exported(nn.Module):
+    """Runs an exported program node by node, each under the module it came from."""
+
+    def __init__(self, program: _Program) -> None:
+        super().__init__()
+        self.program = program
+        self.names: dict[str, str] = {}
+        self.steps: list[tuple[str, list[Mapping[str, Any]]]] = []
+
+    def forward(self, *inputs: torch.Tensor) -> tuple[Any, ...]:
+        """The program's user outputs."""
+        values: dict[str, Any] = dict(zip(self.program.user_inputs, inputs, strict=True))
+        own = dict(
+            itertools.chain(self.named_parameters(remove_duplicate=False), self.named_buffers(remove_duplicate=False))
+        )
+        values |= {name: own[path] for name, path in self.names.items()}
+        parts = dict(self.named_modules(remove_duplicate=False))
+        for index, (name, nodes) in enumerate(self.steps):
+            run = _Run(self.program, nodes, values, set().union(*self.program.used[index + 1 :]))
+            if name:
+                parts[name](run, *run.outside())
+            else:
+                run()
+        outputs = (argument for argument in self.program.graph["outputs"] if "as_tensor" in argument)
+        return tuple(values[argument["as_tensor"]["name"]] for argument in outputs)
+
+
+class _Run:
+    """Runs some nodes of a program on the values so far."""
+
+    def __init__(
+        self, program: _Program, nodes: Sequence[Mapping[str, Any]], values: dict[str, Any], used_later: set[str]
+    ) -> None:
+        self.program, self.nodes, self.values, self.used_later = program, nodes, values, used_later
+
+    def outside(self) -> list[torch.Tensor]:
+        """The tensors that the nodes use and that are there already."""
+        used = {name for node in self.nodes for name in _inputs(node)}
+        return [self.values[name] for name in used if isinstance(self.values.get(name), torch.Tensor)]
+
+    def __call__(self) -> list[Any]:
+        """What later nodes use of what these produce."""
+        produced: dict[str, Any] = {}
+        for node in self.nodes:
+            args = [self.program.value(one["arg"], self.values) for one in node["inputs"] if one.get("kind") != 2]
+            kwargs = {
+                one["name"]: self.program.value(one["arg"], self.values)
+                for one in node["inputs"]
+                if one.get("kind") == 2
+            }
+            result = _operator(node["target"])(*args, **kwargs)
+            results = (
+                result if isinstance(result, (tuple, list)) and "as_tensors" not in node["outputs"][0] else [result]
+            )
+            for output, one in zip(node["outputs"], results, strict=False):
+                results_named = zip(_names(output), one if "as_tensors" in output else [one], strict=False)
+                produced.update(results_named)
+                self.values.update(produced)
+        return [value for name, value in produced.items() if name in self.used_later]
+
+
+def _inputs(node: Mapping[str, Any]) -> Iterator[str]:
+    for one in node["inputs"]:
+        yield from _names(one["arg"])
+
+
+def _names(argument: Mapping[str, Any]) -> Iterator[str]:
+    (kind, content), *_ = argument.items()
+    if kind == "as_tensor":
+        yield content["name"]
+    elif kind == "as_tensors":
+        yield from (one["name"] for one in content)
+    elif kind in ("as_optional_tensors", "as_optional_tensor"):
+        for one in content if isinstance(content, list) else [content]:
+            yield from _names(one)
+
+
+def _operator(target: str) -> Any:
+    prefix, _, rest = target.partition("torch.ops.aten.")
+    name, _, overload = rest.partition(".")
+    if prefix or not rest:
+        raise _UnknownError(f"it uses {target}")
+    try:
+        return getattr(getattr(torch.ops.aten, name), overload)
+    except AttributeError:
+        raise _UnknownError(f"it uses {target}, unknown to this PyTorch {torch.__version__}") from None
+
+
+def _layer_of(node: Mapping[str, Any]) -> tuple[str, str]:
+    """Name and kind of the innermost module that a node came from: the last of ``key,path,class;key,path,class``."""
+    stack = node.get("metadata", {}).get("nn_module_stack", "")
+    _, path, kind = [*stack.split(";")[-1].split(","), "", ""][:3]
+    return path.replace("L['self'].", "").replace("L['self']", ""), kind.rpartition(".")[2] or "Module"
+
+
+def _grouped(steps: Sequence[tuple[tuple[str, str], Mapping[str, Any]]]) -> Iterator[tuple[str, Any]]:
+    return itertools.groupby(steps, key=lambda step: step[0][0])
+
+
+def _part(root: nn.Module, path: str, kind: str) -> nn.Module:
+    """The stand-in of a module, made with those above it where it is not there; ``kind`` is the original's class."""
+    part = root
+    names = path.split(".") if path else []
+    for depth, name in enumerate(names):
+        if name not in part._modules:
+            part.add_module(name, type(kind if depth == len(names) - 1 else "Module", (_Part,), {})())
+        part = part._modules[name]  # type: ignore[assignment]
+    return part

@@ -1,0 +1,161 @@
+"""A fully connected network and those near it, priced together: one width changed, or a smaller batch. Pure."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from sizer.inspection.advice_unpredicted import smaller_batches
+from sizer.inspection.networks import check_countable
+from sizer.method.coefficients import Coefficients
+from sizer.method.cost import Networks, analyse, predict, priced_row
+from sizer.method.placement import NOWHERE, FloatArray, Hierarchy, Placements, place_all
+from sizer.method.sweep import MAX_WORK
+from sizer.method.training_step import Training
+from sizer.method.working_sets import IntArray, WorkingSet, WorkingSets, count_parameters
+from sizer.models.shapes import residual_additions
+from sizer.models.topology import MAX_WIDTH, Topology
+
+#: How many distinct widths are varied, and how many values of each are tried on either side.
+_WIDTHS = 3
+_TRIED = 64
+
+#: The working sets whose levels are compared, in the order in which a change is explained.
+SETS = ("b", "o", "f", "t_max")
+
+
+class Variants(NamedTuple):
+    """N networks in which one hidden width is another, narrowest first.
+
+    ``growth`` in parameters and ``effect`` on the cost of a step are relative to the network varied; ``levels`` are
+    level indices of each set. Arrays have shape (N,), ``widths`` (layers, N).
+    """
+
+    width: int
+    tried: IntArray
+    widths: IntArray
+    growth: FloatArray
+    effect: FloatArray
+    levels: dict[str, IntArray]
+
+
+class Neighbours(NamedTuple):
+    """A network in column 0 and, after it, those with one width changed.
+
+    ``cost`` is that of a step, shape (N,); ``varied`` holds each width that is changed and the values it gets instead,
+    in the order of the columns; ``levels`` the level index of each set, shape (N,).
+    """
+
+    topology: Topology
+    networks: Networks
+    coefficients: Coefficients
+    cost: FloatArray
+    varied: tuple[tuple[int, IntArray], ...]
+    levels: dict[str, IntArray]
+
+    @property
+    def hierarchy(self) -> Hierarchy:
+        """The levels that they are placed on."""
+        return self.networks.hierarchy
+
+    @property
+    def own_levels(self) -> dict[str, int]:
+        """Level index of each set of the network itself."""
+        return {name: int(level[0]) for name, level in self.levels.items()}
+
+    @property
+    def own_sets(self) -> WorkingSets:
+        """The sets of the network itself."""
+        return _converted(self.networks.sets, lambda part: part[..., :1])
+
+    def variants(self) -> Iterator[Variants]:
+        """The networks with one width changed, a group for each width."""
+        full, parameters = self.networks.full, self.networks.num_free_parameters
+        ends = itertools.accumulate((len(tried) for _, tried in self.varied), initial=1)
+        for (width, tried), (start, stop) in zip(self.varied, itertools.pairwise(ends), strict=True):
+            part = slice(start, stop)
+            growth, effect = parameters[part] / parameters[0] - 1, self.cost[part] / self.cost[0] - 1
+            levels = {name: level[part] for name, level in self.levels.items()}
+            yield Variants(width, tried, full[1:, part], growth, effect, levels)
+
+    def nearer_batches(self) -> Iterator[tuple[int, str, int]]:
+        """Smaller batches worth pricing, largest first, each with a set that lives nearer then, and its level.
+
+        With the levels as they are a datum costs least at the largest batch, so that one of each kind is enough.
+        """
+        sizes = smaller_batches(self.networks.training.batch_size)
+        if not sizes:
+            return
+        placements = place_all(self._sets_at(sizes), self.hierarchy)
+        levels, own = _levels(placements, self.hierarchy), self.own_levels
+        changes = np.vstack([placements.t_level, *levels.values()])
+        others = np.flatnonzero(np.any(changes[:, 1:] != changes[:, :-1], axis=0)) + 1
+        for index in (0, *others.tolist()):
+            name = next((name for name in SETS if levels[name][index] < own[name]), None)
+            if name is not None:
+                yield sizes[index], name, int(levels[name][index])
+
+    def _sets_at(self, sizes: list[int]) -> WorkingSets:
+        """The network's sets at other batch sizes: what is distributed of t and b is in proportion to them."""
+        batch_size, own = self.networks.training.batch_size, self.own_sets
+        share = np.array(sizes)
+        every = _converted(own, lambda part: np.repeat(part, len(sizes), axis=-1))
+        t, b = (part.distributed // batch_size * share for part in (own.t, own.b))
+        return every._replace(t=every.t._replace(distributed=t), b=every.b._replace(distributed=b))
+
+    def effect_of_batch(self, batch_size: int) -> float:
+        """Relative effect of a batch size on the cost of a datum."""
+        own, parameters = self.networks.full[:, :1], self.networks.num_free_parameters[:1]
+        training = self.networks.training._replace(batch_size=batch_size)
+        networks = analyse(own, parameters, training, self.hierarchy, self.networks.additions[:1])
+        cost = predict(priced_row(networks, self.coefficients), self.coefficients)
+        return float(cost[0] / batch_size / (self.cost[0] / self.networks.training.batch_size) - 1)
+
+
+def price_neighbours(
+    topology: Topology, training: Training, hierarchy: Hierarchy, coefficients: Coefficients
+) -> Neighbours:
+    """Price a network together with those in which one width is another. Raises UsageError for one beyond counting."""
+    check_countable(topology, training)
+    widths = sorted(set(topology.widths[:-1]), reverse=True)[:_WIDTHS]
+    varied = tuple((width, _tried_around(width, topology, training)) for width in widths)
+    own = np.array([topology.full], dtype=np.int64).T
+    full = np.hstack([own, *(_with_width(own, *change) for change in varied)])
+    additions = residual_additions(topology.shape or "", topology.depth)
+    networks = analyse(full, count_parameters(full), training, hierarchy, additions)
+    cost = predict(priced_row(networks, coefficients), coefficients)
+    return Neighbours(topology, networks, coefficients, cost, varied, _levels(networks.placements, hierarchy))
+
+
+def _tried_around(width: int, topology: Topology, training: Training) -> IntArray:
+    """Widths from half of a width to twice it, as far as what they do can be counted."""
+    countable = 4 * topology.num_free_parameters * training.batch_size <= MAX_WORK
+    most = min(2 * width, MAX_WIDTH) if countable else width
+    return np.concatenate([_tried(max(1, width // 2), width - 1), _tried(width + 1, most)])
+
+
+def _tried(low: int, high: int) -> IntArray:
+    """At most `_TRIED` whole numbers from low to high, in order."""
+    if high < low:
+        return np.empty(0, dtype=np.int64)
+    return np.asarray(np.linspace(low, high, min(_TRIED, high - low + 1)).round(), dtype=np.int64)
+
+
+def _with_width(own: IntArray, old: int, new: IntArray) -> IntArray:
+    """Every hidden layer of the old width gets the new ones, one network each."""
+    full = np.repeat(own, len(new), axis=1)
+    full[1:-1][own[1:-1, 0] == old] = new
+    return full
+
+
+def _levels(placements: Placements, hierarchy: Hierarchy) -> dict[str, IntArray]:
+    """Level indices of the sets; what fits nowhere is beyond the last level."""
+    found = {name: getattr(placements, name).level.astype(np.int64) for name in SETS}
+    return {name: np.where(level == NOWHERE, len(hierarchy.names), level) for name, level in found.items()}
+
+
+def _converted(sets: WorkingSets, convert: Callable[[IntArray], IntArray]) -> WorkingSets:
+    return WorkingSets(*(found and WorkingSet(*map(convert, found)) for found in sets))  # type: ignore[arg-type]

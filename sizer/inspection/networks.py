@@ -1,0 +1,270 @@
+"""Working sets, operations and predicted cost of networks that the user names. Pure."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sizer.base.errors import UnreachableError, UsageError
+from sizer.base.records import Record, plain
+from sizer.base.units import format_bytes
+from sizer.method.coefficients import OUTSIDE, Coefficients, outside_interval, why_outside
+from sizer.method.cost import (
+    Networks,
+    analyse,
+    backward_flops,
+    backward_operations,
+    forward_flops,
+    forward_operations,
+    predict,
+    priced_row,
+)
+from sizer.method.hardware import Device, device_to_dict
+from sizer.method.placement import NOWHERE, FloatArray, Hierarchy, Placement
+from sizer.method.recommendation import PlacedSet
+from sizer.method.sweep import MAX_WORK, working_set
+from sizer.method.training_step import Training
+from sizer.method.working_sets import count_parameters, stack
+from sizer.models.shapes import residual_additions
+from sizer.models.topology import MAX_WIDTH, Topology, check_whole
+
+INSPECTION_FORMAT = "sizer.inspection/1"
+_CHUNK = 4096
+
+
+class Passes(NamedTuple):
+    """A count of each pass over one batch."""
+
+    forward: int
+    backward: int
+
+
+@dataclass(frozen=True)
+class InspectedNetwork:
+    """One network: its sets with the level each lives on, its operations, its predicted step.
+
+    ``operations`` is the paper's count (a multiply-accumulate is 1), ``flops`` torch's (2, matrix products only).
+    ``interval`` is the 90 % interval of the predicted quantity; ``label`` says what the prediction is; ``refused`` why
+    the network cannot run on the device, None where it can. Not known is None.
+    """
+
+    input_dim: int
+    widths: tuple[int, ...]
+    num_free_parameters: int
+    batch_size: int
+    operations: Passes
+    flops: Passes
+    working_sets: Mapping[str, PlacedSet | None]
+    time_per_step_s: float | None
+    energy_per_step_j: float | None
+    interval: tuple[float, float] | None
+    label: str
+    refused: str | None
+
+
+@dataclass(frozen=True)
+class Inspection(Record):
+    """The networks inspected, the device and the coefficients that their cost was predicted with."""
+
+    device: Device
+    coefficients: Coefficients
+    training: Training
+    networks: tuple[InspectedNetwork, ...]
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as the JSON data ``sizer.inspection/1``."""
+        return {
+            "format": INSPECTION_FORMAT,
+            "device": device_to_dict(self.device),
+            "coefficients": plain(self.coefficients),
+            "training": plain(self.training),
+            "networks": plain(self.networks),
+            "notes": list(self.notes),
+        }
+
+    def remarks(self) -> tuple[str, ...]:
+        """What the predictions are outside of, and the device's warnings."""
+        return (*self.notes, *self.device.warnings)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a network, nested values flattened."""
+        return [_flat_row(network) for network in self.networks]
+
+
+def _flat_row(network: InspectedNetwork) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for name, value in plain(network).items():
+        if name == "working_sets":
+            for set_name, placed in value.items():
+                row[f"{set_name}_bytes"] = placed and placed["bytes"]
+                row[f"{set_name}_level"] = placed and placed["level"]
+        elif name in ("operations", "flops"):
+            row |= {f"{name}_{key}": count for key, count in value.items()}
+        elif name == "interval":
+            row["interval_low"], row["interval_high"] = value or (None, None)
+        else:
+            row[name] = value
+    return row
+
+
+def parse_mlp(text: str) -> Topology:
+    """A network from its widths, input first: ``784-512-512-10``, or with repeats ``784-512x2-10``.
+
+    Raises UsageError for anything else.
+    """
+    full: list[int] = []
+    for part in text.strip().split("-"):
+        width, times, count = part.partition("x")
+        if not (width.isdecimal() and (count.isdecimal() if times else True)) or len(part) > 20:
+            raise UsageError(
+                f"network {_short(text)!r}: {_short(part)!r} is no width; "
+                f"expected widths from input to output such as 784-512-512-10"
+            )
+        repeats = check_whole("repeats", int(count), 1, 1000) if times else 1
+        full += [check_whole("width", int(width), 1, MAX_WIDTH)] * repeats
+    if len(full) < 2:
+        raise UsageError(
+            f"network {_short(text)!r} has no layer; expected at least an input and an output width: 784-10"
+        )
+    return Topology(None, full[0], tuple(full[1:]))
+
+
+def _short(text: str) -> str:
+    text = text.strip()
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def sizing_hierarchy(device: Device) -> Hierarchy:
+    """The levels that sets are placed on. Raises UnreachableError for a device of which no level is known."""
+    levels = device.sizing_levels()
+    if not levels:
+        raise UnreachableError(
+            f"no memory level of {device.id!r} has a known capacity; name a machine with --device PROFILE"
+        )
+    return Hierarchy.of(levels)
+
+
+def check_countable(topology: Topology, training: Training) -> None:
+    """Raises UsageError for a network whose operations cannot be counted in 64 bits."""
+    if topology.num_free_parameters * training.batch_size > MAX_WORK:
+        raise UsageError(
+            f"{topology.num_free_parameters:,} parameters with batch size {training.batch_size:,} is beyond what "
+            f"can be counted; reduce the widths or the batch size"
+        )
+
+
+def inspect_topologies(
+    topologies: Sequence[Topology], training: Training, device: Device, coefficients: Coefficients
+) -> Inspection:
+    """Inspect networks, one or thousands. Raises UsageError for one whose operations cannot be counted in 64 bits."""
+    hierarchy = sizing_hierarchy(device)
+    for topology in topologies:
+        check_countable(topology, training)
+    inspected: list[InspectedNetwork] = []
+    for start in range(0, len(topologies), _CHUNK):
+        full = stack(topology.full for topology in topologies[start : start + _CHUNK])
+        additions = np.array([residual_additions(t.shape or "", t.depth) for t in topologies[start : start + _CHUNK]])
+        networks = analyse(full, count_parameters(full), training, hierarchy, additions)
+        cost = predict(priced_row(networks, coefficients), coefficients)
+        inspected += _inspect(networks, cost, coefficients)
+    return _inspection(topologies, inspected, training, device, coefficients)
+
+
+def inspect_priced(
+    topology: Topology, networks: Networks, cost: FloatArray, device: Device, coefficients: Coefficients
+) -> Inspection:
+    """Inspect the first of networks that are analysed and priced already; ``topology`` is its own."""
+    inspected = list(itertools.islice(_inspect(networks, cost, coefficients), 1))
+    return _inspection([topology], inspected, networks.training, device, coefficients)
+
+
+def _inspection(
+    topologies: Sequence[Topology],
+    inspected: Sequence[InspectedNetwork],
+    training: Training,
+    device: Device,
+    coefficients: Coefficients,
+) -> Inspection:
+    """The record, in which what a calibration does not speak for is labelled an estimate."""
+    outside = [why_outside(each, training.optimizer, training.batch_size, coefficients) for each in topologies]
+    found = (
+        _as_outside(network, coefficients) if why else network for network, why in zip(inspected, outside, strict=True)
+    )
+    return Inspection(device, coefficients, training, tuple(found), _notes(topologies, outside))
+
+
+def _as_outside(network: InspectedNetwork, coefficients: Coefficients) -> InspectedNetwork:
+    """The prediction as what it is then: an estimate."""
+    step = network.time_per_step_s if network.energy_per_step_j is None else network.energy_per_step_j
+    low, high = outside_interval(coefficients)
+    interval = None if step is None else (low * step, high * step)
+    return replace(network, label="estimated", interval=interval)
+
+
+def _notes(topologies: Sequence[Topology], outside: Sequence[str | None]) -> tuple[str, ...]:
+    """A line for the first few networks that a calibration does not speak for, and how many more there are."""
+    found = [
+        f"{'-'.join(map(str, topology.full))} is {why}; its cost is an estimate"
+        for topology, why in zip(topologies, outside, strict=True)
+        if why
+    ]
+    rest = len(found) - 3
+    return (*found[:3], *([f"{rest:,} more networks are {OUTSIDE}"] if rest > 0 else []))
+
+
+def _inspect(networks: Networks, cost: FloatArray, coefficients: Coefficients) -> Iterator[InspectedNetwork]:
+    full, batch_size = networks.full, networks.training.batch_size
+    operations = (
+        forward_operations(full, batch_size).tolist(),
+        backward_operations(full, networks.num_free_parameters, batch_size).tolist(),
+    )
+    flops = forward_flops(full, batch_size).tolist(), backward_flops(full, batch_size).tolist()
+    step = cost.tolist()
+    depths = (np.count_nonzero(full, axis=0) - 1).tolist()
+    for index, depth in enumerate(depths):
+        yield InspectedNetwork(
+            input_dim=int(full[0, index]),
+            widths=tuple(full[1 : depth + 1, index].tolist()),
+            num_free_parameters=int(networks.num_free_parameters[index]),
+            batch_size=batch_size,
+            operations=Passes(operations[0][index], operations[1][index]),
+            flops=Passes(flops[0][index], flops[1][index]),
+            working_sets={name: _placed(networks, name, index) for name in ("f", "b", "o", "t_max", "d")},
+            **_predicted(step[index], coefficients),
+            label=coefficients.label,
+            refused=_refusal(networks, index),
+        )
+
+
+def _placed(networks: Networks, name: str, index: int) -> PlacedSet | None:
+    placement: Placement | None = getattr(networks.placements, name)
+    if placement is None:
+        return None
+    level = networks.hierarchy.name(int(placement.level[index]))
+    return PlacedSet(int(working_set(networks, name).total[index]), level)
+
+
+def _predicted(step: float, coefficients: Coefficients) -> dict[str, Any]:
+    known = coefficients.source != "none"
+    factors = coefficients.interval if known else None
+    return {
+        "time_per_step_s": step if known and coefficients.quantity == "time" else None,
+        "energy_per_step_j": step if known and coefficients.quantity == "energy" else None,
+        "interval": None if factors is None else (step * factors[0], step * factors[1]),
+    }
+
+
+def _refusal(networks: Networks, index: int) -> str | None:
+    """Why a network cannot run: the first set that fits on no level."""
+    for name in ("t_max", "f", "b", "o", "d"):
+        placement: Placement | None = getattr(networks.placements, name)
+        if placement is not None and placement.level[index] == NOWHERE:
+            size = int(working_set(networks, name).total[index])
+            last = networks.hierarchy.names[-1], networks.hierarchy.capacities[-1]
+            return f"{name} needs {format_bytes(size)}; {last[0]} offers {format_bytes(last[1])}"
+    return None

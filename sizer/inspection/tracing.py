@@ -1,0 +1,281 @@
+"""One training step on fake tensors: what it computes, saves for the backward pass and moves, layer by layer.
+
+Nothing is allocated and no kernel runs: fake tensors carry shapes, types and the device's dispatch keys, so that
+autograd, autocast and checkpointing do what they do in a real step.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils.flop_counter import flop_registry
+
+from sizer.inspection.losses import Loss
+from sizer.inspection.operators import NORMALIZATIONS, check_one_type, decomposes, with_float_statistics
+from sizer.models.copying import ModuleCopier
+
+
+@dataclass
+class LayerTrace:
+    """What one layer (the innermost module that did it) computed, saved and moved in a step."""
+
+    flops_forward: int = 0
+    flops_backward: int = 0
+    saved_bytes: int = 0
+    transfer_bytes: int = 0
+    input_shapes: tuple[tuple[int, ...], ...] = ()
+    output_shapes: tuple[tuple[int, ...], ...] = ()
+
+
+def _no_layers() -> dict[str, LayerTrace]:
+    return defaultdict(LayerTrace)
+
+
+@dataclass
+class StepTrace:
+    """A traced step. ``layers`` is in the order in which layers first did something; "" is the module itself."""
+
+    input_bytes: int = 0
+    output_bytes: int = 0
+    unknown_workspace: bool = False  # oneDNN's recurrent layers keep a workspace whose size only the library knows
+    layers: dict[str, LayerTrace] = field(default_factory=_no_layers)
+
+    def total(self, name: str) -> int:
+        """Sum of a count over the layers."""
+        return sum(getattr(layer, name) for layer in self.layers.values())
+
+
+class TraceError(Exception):
+    """The module's forward or backward raised; ``layer`` is the innermost module that was running."""
+
+    def __init__(self, layer: str, error: Exception) -> None:
+        super().__init__(str(error))
+        self.layer = layer
+        self.error = error
+
+
+def trace_step(
+    module: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    loss: Loss | None = None,
+    autocast: torch.dtype | None = None,
+    device: str = "cpu",
+) -> StepTrace:
+    """Trace one step of a module; tensors in ``args`` and ``kwargs`` may be real, meta or fake, only shapes count.
+
+    The backward pass starts from ``loss(output)``, else from the output's own ``loss`` or from every differentiable
+    tensor in it. The module is left as it was. Raises TraceError.
+    """
+    with _eager(), FakeTensorMode(allow_non_fake_inputs=True), torch.enable_grad():
+        copier = ModuleCopier(lambda tensor: _fake(tensor, device))
+        copied = copier.module(module)
+        inputs = tree_map(lambda leaf: _fake(leaf, device) if isinstance(leaf, torch.Tensor) else leaf, (args, kwargs))
+        recorder = _Recorder(copied, tree_leaves(inputs))
+        precision: AbstractContextManager[Any] = nullcontext()
+        if autocast is not None:
+            precision = torch.autocast(torch.device(device).type, dtype=autocast)
+        try:
+            recorder.run(copied, inputs, loss, precision)
+        except Exception as error:
+            raise TraceError(recorder.innermost, error) from error
+    return recorder.trace
+
+
+def _fake(tensor: torch.Tensor, device: str) -> torch.Tensor:
+    """A fake tensor like the given one; strides are kept, since saved storages depend on them."""
+    made = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=device)
+    if isinstance(tensor, nn.Parameter):
+        return nn.Parameter(made, requires_grad=tensor.requires_grad)
+    return made.requires_grad_(tensor.requires_grad)
+
+
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call, unused-ignore]
+    """Counts every operation below autograd, and every tensor that autograd saves, under the module that is running."""
+
+    def __init__(self, module: nn.Module, inputs: list[Any]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call, unused-ignore]
+        self.trace = StepTrace()
+        self.stack = [""]
+        self.innermost = ""
+        self.backward = False
+        own = [*module.parameters(), *module.buffers(), *(leaf for leaf in inputs if isinstance(leaf, torch.Tensor))]
+        self.parameters = {_storage(tensor) for tensor in (*module.parameters(), *module.buffers())}
+        self.known = {_storage(tensor) for tensor in own}  # storages that are not activations, or counted already
+        self.alive: list[Any] = list(own)
+        self.trace.input_bytes = _bytes(leaf for leaf in inputs if isinstance(leaf, torch.Tensor))
+        self._follow(module)
+
+    def run(self, module: nn.Module, inputs: Any, loss: Loss | None, precision: AbstractContextManager[Any]) -> None:
+        """The forward and the backward pass."""
+        args, kwargs = inputs
+        with self, saved_tensors_hooks(self._saved, lambda tensor: tensor):
+            with precision:
+                output = module(*args, **kwargs)
+                starts = _differentiable(output) if loss is None else [self._loss(loss, output)]
+            self._label(starts, "")
+            self.trace.output_bytes = _bytes(_tensors(output), self.parameters)
+            self.backward = True
+            if starts:
+                torch.autograd.backward(starts, [torch.ones_like(start) for start in starts])
+
+    def _loss(self, loss: Loss, output: Any) -> torch.Tensor:
+        """The loss of an output; its target is an input, so that what is saved of it does not count."""
+        if loss.make_target is None:
+            return loss.function(output)
+        target = loss.make_target(output)
+        self.alive.append(target)
+        self.known.add(_storage(target))
+        return loss.function(output, target)
+
+    def _follow(self, module: nn.Module) -> None:
+        """Keep the stack of running modules with hooks on the copy, outermost call first."""
+        for name, part in module.named_modules():
+            part.register_forward_pre_hook(self._entering(name), with_kwargs=True, prepend=True)
+            part.register_forward_hook(self._leaving(name, part), with_kwargs=True, always_call=True)
+
+    def _entering(self, name: str) -> Callable[..., None]:
+        def enter(module: nn.Module, args: Any, kwargs: Any) -> None:  # noqa: ARG001
+            self.stack.append(name)
+            self.innermost = name
+
+        return enter
+
+    def _leaving(self, name: str, part: nn.Module) -> Callable[..., None]:
+        owns_parameters = any(parameter is not None for parameter in part._parameters.values())
+
+        def leave(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:  # noqa: ARG001
+            if len(self.stack) > 1:
+                self.stack.pop()
+            inputs, outputs = _tensors((args, kwargs)), _tensors(output)
+            if output is None or not outputs:
+                return
+            self.innermost = self.stack[-1]
+            self._label(outputs, name)
+            if owns_parameters:
+                self._moved(name, inputs, outputs)
+
+        return leave
+
+    def _moved(self, name: str, inputs: list[torch.Tensor], outputs: list[torch.Tensor]) -> None:
+        layer = self.trace.layers[name]
+        moved = _bytes((*inputs, *outputs), self.parameters)
+        if moved >= layer.transfer_bytes:
+            layer.transfer_bytes = moved
+            layer.input_shapes = tuple(tuple(tensor.shape) for tensor in inputs)
+            layer.output_shapes = tuple(tuple(tensor.shape) for tensor in outputs)
+
+    def _label(self, outputs: list[torch.Tensor], name: str) -> None:
+        """Mark the backward nodes made since the last marking as this module's: their FLOPs are charged to it."""
+        pending = [tensor.grad_fn for tensor in outputs if tensor.grad_fn is not None]
+        while pending:
+            node = pending.pop()
+            metadata: Any = node.metadata
+            if _LABEL in metadata:
+                continue
+            metadata[_LABEL] = name
+            pending += [parent for parent, _ in node.next_functions if parent is not None]
+
+    def _saved(self, tensor: torch.Tensor) -> torch.Tensor:
+        storage = _storage(tensor)
+        if storage not in self.known:
+            self.known.add(storage)
+            self.alive.append(tensor)
+            self.trace.layers[self.stack[-1]].saved_bytes += tensor.untyped_storage().nbytes()
+        return tensor
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing is compiled while a step is traced, so that torch need not guard each operation against it."""
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operation, decomposed where FlopCounterMode decomposes it, and count it as that does."""
+        if func is torch.ops.prim.device.default and not args[0].fake_mode.in_kernel_invocation:
+            return args[0].fake_device  # asked for by autograd, more often than all other operations together
+        kwargs = kwargs or {}
+        formula = flop_registry.get(func._overloadpacket) if isinstance(func, torch._ops.OpOverload) else None
+        if formula is None:
+            return self._uncounted(func, args, kwargs)
+        check_one_type(func._overloadpacket, args)
+        output = func(*args, **kwargs)
+        flops = formula(*args, **kwargs, out_val=output)
+        if not self.backward:
+            layer = self.trace.layers[self.stack[-1]]
+            layer.flops_forward += flops
+            self._moved(self.stack[-1], _tensors((args, kwargs)), _tensors(output))
+        else:
+            self.trace.layers[self._running()].flops_backward += flops
+        return output
+
+    def _uncounted(self, func: Any, args: Any, kwargs: Any) -> Any:
+        packet = getattr(func, "_overloadpacket", None)
+        if packet is torch.ops.aten.mkldnn_rnn_layer:
+            self.trace.unknown_workspace = True
+        if packet in NORMALIZATIONS:
+            return with_float_statistics(func(*args, **kwargs), args)
+        if isinstance(func, torch._ops.OpOverload) and decomposes(func):
+            with self:
+                return func.decompose(*args, **kwargs)
+        return func(*args, **kwargs)
+
+    def _running(self) -> str:
+        """The module whose backward is running: recomputed layers are on the stack, the others label their nodes."""
+        if len(self.stack) > 1:
+            return self.stack[-1]
+        node = torch._C._current_autograd_node()
+        metadata: Any = {} if node is None else node.metadata
+        return str(metadata.get(_LABEL, ""))
+
+
+_LABEL = "sizer"
+
+
+def _storage(tensor: torch.Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
+
+
+def _bytes(tensors: Any, without: Any = ()) -> int:
+    """Bytes of the tensors, each storage once; the storages in ``without`` are left out."""
+    sizes = {_storage(tensor): tensor.numel() * tensor.element_size() for tensor in tensors}
+    return sum(size for storage, size in sizes.items() if storage not in without)
+
+
+def _tensors(tree: Any) -> list[torch.Tensor]:
+    return [leaf for leaf in tree_leaves(_plain(tree)) if isinstance(leaf, torch.Tensor)]
+
+
+def _plain(output: Any) -> Any:
+    """A dataclass output as a dictionary; everything else as it is."""
+    return vars(output) if hasattr(output, "__dataclass_fields__") and not isinstance(output, dict) else output
+
+
+def _differentiable(output: Any) -> list[torch.Tensor]:
+    """Where the backward pass starts without a loss: the output's own, else every differentiable tensor in it."""
+    own = output.get("loss") if isinstance(output, dict) else getattr(output, "loss", None)
+    tensors = [own] if isinstance(own, torch.Tensor) else _tensors(output)
+    return [tensor for tensor in tensors if tensor.requires_grad]
+
+
+@contextmanager
+def _eager() -> Iterator[None]:
+    """Functions that the module had compiled run uncompiled, and torch logs nothing of what fails."""
+    with ExitStack() as stack:
+        logger = logging.getLogger("torch._subclasses.fake_tensor")
+        stack.callback(setattr, logger, "disabled", logger.disabled)
+        logger.disabled = True  # it writes a traceback for an input of the wrong shape; the error says it in one line
+        if "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        yield

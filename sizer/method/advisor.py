@@ -1,0 +1,298 @@
+"""From a request to a recommendation: sweep the sizes, keep those that fill a cache, order them by cost to a loss.
+
+Pure: the device and the coefficients come in as records, the recommendation goes out as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sizer.base.errors import UnreachableError, UsageError
+from sizer.method.coefficients import Coefficients
+from sizer.method.epochs_to_loss import Reach, reach_of
+from sizer.method.explanation import pushed_up, why
+from sizer.method.hardware import Device
+from sizer.method.pricing import PricedSweep, apply_limits, families, hierarchy_of, large_enough, memory_bytes, price
+from sizer.method.recommendation import Anchor, Candidate, CurvePoint, Neighbour, OneShot, PlacedSet, Recommendation
+from sizer.method.request import Request
+from sizer.method.sweep import ANCHOR_SETS, Family, Sweep, Window, sweep
+from sizer.method.training_step import DTYPES
+from sizer.models.shapes import SHAPES
+
+#: Bytes of a vector or cache line where the device does not say.
+_LINE_BYTES = 64
+
+
+class _Pick(NamedTuple):
+    """A network of a sweep, by position, with the cache it fills."""
+
+    priced: PricedSweep
+    position: int
+    anchor: Anchor | None
+
+
+def recommend(request: Request, device: Device, coefficients: Coefficients) -> Recommendation:
+    """Recommend sizes for a device.
+
+    Raises UnreachableError when no network fits, UsageError for a level that is no cache of the device.
+    """
+    hierarchy = hierarchy_of(device)
+    request = _fill_defaults(request, device)
+    sweeps = [price(sweep(family, hierarchy), coefficients) for family in families(request)]
+    best_cost = _best_cost(sweeps)
+    within = [apply_limits(priced, request, coefficients.quantity) for priced in sweeps]
+    picks = sorted(_distinct(_picks(within, request)), key=lambda pick: float(pick.priced.to_loss[pick.position]))
+    context = _Context(request, coefficients, best_cost)
+    candidates = tuple(
+        replace(context.candidate(pick), rank=rank) for rank, pick in enumerate(picks[: request.top], start=1)
+    )
+    reach = reach_of(request.difficulty, request.pilots, request.target_loss)
+    one_shot = None if reach is None else _one_shot(within, reach, context)
+    return Recommendation(
+        request=request,
+        device=device,
+        coefficients=coefficients,
+        candidates=candidates,
+        optimum=context.candidate(_optimum(within)),
+        largest=context.candidate(_largest(within)) if request.largest_limit_given else None,
+        curve=tuple(point for priced in sweeps for point in context.curve(priced)),
+        notes=tuple(_notes(request, picks, reach if one_shot is None else None)),
+        one_shot=one_shot,
+    )
+
+
+def _fill_defaults(request: Request, device: Device) -> Request:
+    caches = tuple(level.name for level in device.caches())
+    levels = caches if request.levels is None else request.levels
+    for name in levels:
+        if name not in caches:
+            raise UsageError(f"{name!r} is no cache of {device.id}; expected one of {', '.join(caches)}")
+    multiple = request.width_multiple
+    if multiple is None:
+        multiple = vector_width(device, request.dtype)
+    return replace(
+        request, device=device.id if request.device is None else request.device, levels=levels, width_multiple=multiple
+    )
+
+
+def vector_width(device: Device, dtype: str) -> int:
+    """Elements that fill one cache line of the device: widths that are multiples of it waste no vector lane."""
+    line = next((level.line_bytes for level in device.caches() if level.line_bytes), _LINE_BYTES)
+    return max(1, line // DTYPES[dtype].activation_bytes)
+
+
+def _best_cost(sweeps: list[PricedSweep]) -> float:
+    best = min(float(priced.to_loss.min()) for priced in sweeps)
+    if np.isfinite(best):
+        return best
+    raise UnreachableError(
+        "no network of this request fits the device's memory: even the smallest has a working set (or a data set) that "
+        "no level holds; reduce input_dim, batch_size or observations, or name a larger --device"
+    )
+
+
+def _picks(sweeps: list[PricedSweep], request: Request) -> Iterator[_Pick]:
+    """The cheapest network of every window, each network once with the first anchor that it fills."""
+    for priced in sweeps:
+        anchors: dict[int, Anchor] = {}
+        for name in ANCHOR_SETS[request.purpose]:
+            for level in request.levels or ():
+                index = _cheapest(priced, priced.windows[name, level])
+                if index is not None and index not in anchors:
+                    anchors[index] = Anchor(name, level, float(priced.windows[name, level].fill[index]))
+        yield from (_Pick(priced, index, anchor) for index, anchor in anchors.items())
+
+
+def _distinct(picks: Iterator[_Pick]) -> Iterator[_Pick]:
+    """Each network once, under the first shape asked for: at depth 2 all shapes are the same network."""
+    seen = set()
+    for pick in picks:
+        swept = pick.priced.sweep
+        additions = int(swept.networks.additions[pick.position])
+        key = swept.family.training.batch_size, _widths(swept, pick.position), additions
+        if key not in seen:
+            seen.add(key)
+            yield pick
+
+
+def _cheapest(priced: PricedSweep, window: Window) -> int | None:
+    """Position of the cheapest network inside a window, None where it is empty."""
+    costs = np.where(window.inside, priced.to_loss, np.inf)
+    index = int(np.argmin(costs))
+    return index if np.isfinite(costs[index]) else None
+
+
+def _anchors_at(priced: PricedSweep, index: int) -> list[Anchor]:
+    """Every cache that the network at this position fills once to twice."""
+    return [
+        Anchor(name, level, float(window.fill[index]))
+        for (name, level), window in priced.windows.items()
+        if window.inside[index]
+    ]
+
+
+def _optimum(sweeps: list[PricedSweep]) -> _Pick:
+    """The cheapest network of the whole sweep, whether or not it fills a cache."""
+    priced = min(sweeps, key=lambda priced: float(priced.to_loss.min()))
+    return _anchored(priced, int(np.argmin(priced.to_loss)))
+
+
+def _largest(sweeps: list[PricedSweep]) -> _Pick:
+    """The network with the most parameters within the limits. Raises UnreachableError when none is."""
+    sizes = [np.where(np.isfinite(priced.to_loss), priced.sweep.num_free_parameters, 0) for priced in sweeps]
+    which = int(np.argmax([size.max() for size in sizes]))
+    return _anchored(sweeps[which], int(np.argmax(sizes[which])))
+
+
+def _anchored(priced: PricedSweep, index: int) -> _Pick:
+    if not np.isfinite(priced.to_loss[index]):
+        raise UnreachableError("no network is within the limits given; even the smallest exceeds them: raise the limit")
+    anchors = _anchors_at(priced, index)
+    return _Pick(priced, index, anchors[0] if anchors else None)
+
+
+@dataclass(frozen=True)
+class _Context:
+    """What every candidate's record needs beside its own position."""
+
+    request: Request
+    coefficients: Coefficients
+    best_cost: float
+
+    def candidate(self, pick: _Pick) -> Candidate:
+        """The record of one network, without a rank."""
+        swept, index = pick.priced.sweep, pick.position
+        family = swept.family
+        anchors = _anchors_at(pick.priced, index)
+        neighbour = self._neighbour(pick)
+        per_datum = float(pick.priced.per_datum[index])
+        return Candidate(
+            rank=None,
+            shape=family.shape,
+            depth=family.depth,
+            input_dim=family.input_dim,
+            widths=_widths(swept, index),
+            num_free_parameters=int(swept.num_free_parameters[index]),
+            batch_size=family.training.batch_size,
+            anchor=pick.anchor,
+            also_fills=tuple(anchor for anchor in anchors if anchor != pick.anchor),
+            working_sets=_placed_sets(swept, index),
+            memory_bytes=int(memory_bytes(swept)[index]),
+            **self._quantities(per_datum, family),
+            label=self.coefficients.label,
+            relative_cost_to_loss=self._relative(pick.priced, index),
+            fits_inside=neighbour,
+            warnings=tuple(pushed_up(swept, index)),
+            why=why(swept, index, pick.anchor, neighbour),
+        )
+
+    def curve(self, priced: PricedSweep) -> Iterator[CurvePoint]:
+        """Every network of a sweep as a point of the curve."""
+        swept, family = priced.sweep, priced.sweep.family
+        key = family.shape, family.depth, family.training.batch_size
+        per_datum = priced.per_datum.tolist()
+        unknown = [None] * len(per_datum)
+        relative = [cost if cost < np.inf else None for cost in (priced.to_loss / self.best_cost).tolist()]
+        names, columns = zip(*_level_names(swept).items(), strict=True)
+        yield from (
+            CurvePoint(*key, tuple(widths), parameters, energy_j, time_s, cost, dict(zip(names, levels, strict=True)))
+            for widths, parameters, energy_j, time_s, cost, levels in zip(
+                swept.networks.full[1:].T.tolist(),
+                swept.num_free_parameters.tolist(),
+                per_datum if self._known("energy") else unknown,
+                per_datum if self._known("time") else unknown,
+                relative,
+                zip(*columns, strict=True),
+                strict=True,
+            )
+        )
+
+    def _known(self, quantity: str) -> bool:
+        return self.coefficients.source != "none" and self.coefficients.quantity == quantity
+
+    def _quantities(self, per_datum: float, family: Family) -> dict[str, Any]:
+        """Energy and time per datum and per epoch with the interval; None where they are not known."""
+        batch_size, observations = family.training.batch_size, family.training.observations
+        steps = None if observations is None else -(-observations // batch_size)
+        quantities: dict[str, Any] = {}
+        for quantity, unit in (("energy", "j"), ("time", "s")):
+            known = per_datum if self._known(quantity) else None
+            quantities[f"{quantity}_per_datum_{unit}"] = known
+            whole = None if known is None or steps is None else known * batch_size * steps
+            quantities[f"{quantity}_per_epoch_{unit}"] = whole
+        factors = self.coefficients.interval if self.coefficients.source != "none" else None
+        quantities["interval"] = None if factors is None else (per_datum * factors[0], per_datum * factors[1])
+        return quantities
+
+    def _relative(self, priced: PricedSweep, index: int) -> float | None:
+        cost = float(priced.to_loss[index])
+        return cost / self.best_cost if np.isfinite(cost) else None
+
+    def _neighbour(self, pick: _Pick) -> Neighbour | None:
+        """The largest network of the sweep whose anchor set still fits the anchor's level."""
+        if pick.anchor is None:
+            return None
+        swept = pick.priced.sweep
+        window = pick.priced.windows[pick.anchor.working_set, pick.anchor.level]
+        fitting = np.flatnonzero(window.fill[: pick.position] <= 1.0)
+        if not len(fitting):
+            return None
+        index = int(fitting[-1])
+        relative = self._relative(pick.priced, index)
+        return Neighbour(_widths(swept, index), int(swept.num_free_parameters[index]), relative)
+
+
+def _one_shot(sweeps: list[PricedSweep], reach: Reach, context: _Context) -> OneShot | None:
+    """The cheapest network of those that are large enough and within the limits, None where there is none."""
+    enough = [large_enough(priced, reach) for priced in sweeps]
+    if not any(np.isfinite(priced.to_loss).any() for priced in enough):
+        return None
+    return OneShot(context.candidate(_optimum(enough)), reach.hidden_width, reach.num_free_parameters, reach.why)
+
+
+def _widths(swept: Sweep, index: int) -> tuple[int, ...]:
+    return tuple(swept.networks.full[1:, index].tolist())
+
+
+def _level_names(swept: Sweep) -> dict[str, list[str | None]]:
+    """Level of each working set for every network of a sweep."""
+    by_index = [*swept.networks.hierarchy.names, None]  # NOWHERE, -1, is the last
+    names = [*ANCHOR_SETS[swept.family.purpose], *(["d"] if swept.networks.placements.d is not None else [])]
+    return {name: [by_index[level] for level in swept.placement(name).level.tolist()] for name in names}
+
+
+def _placed_sets(swept: Sweep, index: int) -> dict[str, PlacedSet | None]:
+    """Each working set's size and level; None for the sets that the purpose or a missing data set leaves out."""
+    used = {*ANCHOR_SETS[swept.family.purpose], *(["d"] if swept.networks.sets.d is not None else [])}
+    return {
+        name: PlacedSet(
+            int(swept.working_set(name).total[index]),
+            swept.networks.hierarchy.name(int(swept.placement(name).level[index])),
+        )
+        if name in used
+        else None
+        for name in ("f", "b", "o", "t_max", "d")
+    }
+
+
+def _notes(request: Request, picks: list[_Pick], not_reached: Reach | None) -> Iterator[str]:
+    if not_reached is not None:
+        yield f"no size within the device's memory and the limits is large enough for the target: {not_reached.why}"
+    if not picks:
+        yield (
+            "no size of this request fills a cache once to twice; the optimum of the sweep is given instead. "
+            "Try another depth, batch size or --levels"
+        )
+    if len(request.batch_size) > 1:
+        yield (
+            "the law of epochs to a loss knows nothing of the batch size: comparing batch sizes compares their cost "
+            "per epoch only"
+        )
+    if request.purpose == "inference":
+        yield "for inference the cost is that of one forward pass, weighted with the same law of epochs to a loss"
+    if set(request.shape) == set(SHAPES):
+        yield "the law of epochs to a loss knows nothing of the shape: comparing shapes compares cost per epoch only"

@@ -1,0 +1,173 @@
+"""Cost coefficients: what one pass, operation, layer, access or MiB costs on a machine, and where the number is from.
+
+The terms are those of the paper's equations 2 to 9 and, beside them, what the paper leaves out: the optimizer, and
+what small or awkward layers cost beyond their operations. Pure data; `sizer.method.cost` multiplies them with a
+network's counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sizer.models.topology import Topology
+
+MIB = 2**20
+
+#: Terms without a level: name -> (symbol in the paper, unit it is counted in, meaning).
+PLAIN_TERMS: dict[str, tuple[str, str, str]] = {
+    "experiment": ("k_e", "experiment", "starting and ending one training"),
+    "pass": ("k_p", "pass", "one forward or backward pass over a batch"),
+    "operation": ("k_o", "operation", "one multiply-accumulate"),
+    "layer": ("k_d", "layer", "one layer in one pass"),
+    "step": ("k_s", "step", "one training step: its optimizer call and the loop around it (not in the paper)"),
+    "row": ("k_b", "row", "one observation in one layer and pass (not in the paper)"),
+    "unit": ("k_u", "unit", "one output unit of a layer in one pass (not in the paper)"),
+    "activation": ("k_a", "element", "one element through an activation function in one pass (not in the paper)"),
+    "serial": (
+        "k_1",
+        "element",
+        "one element through an activation function on one thread, the first 32768 of a layer (not in the paper)",
+    ),
+    "addition": ("k_r", "addition", "one residual addition in one pass (not in the paper)"),
+    "added": ("k_ra", "element", "one element of a residual addition in one pass (not in the paper)"),
+    "operand": ("k_x", "element", "one element that a layer's matrix products read in one pass (not in the paper)"),
+    "matrix": ("k_m", "layer", "one layer of several inputs and outputs in one pass (not in the paper)"),
+    "column": ("k_c", "layer", "one layer of a single input in one pass over 256 or more rows (not in the paper)"),
+    "ramp": ("k_g", "weight", "one weight in one pass, the first 4096 of a layer (not in the paper)"),
+    "unaligned": (
+        "k_n",
+        "operation",
+        "one multiply-accumulate in a layer with a width that is not a multiple of 4, on top (not in the paper)",
+    ),
+    "tensor": ("k_w", "tensor", "one parameter tensor updated by the optimizer (not in the paper)"),
+}
+
+#: Terms with one coefficient a memory level, named ``access.L2`` and so on.
+LEVEL_TERMS: dict[str, tuple[str, str, str]] = {
+    "access": ("a", "access", "reaching for a working set that lives at the level"),
+    "traffic": ("m", "MiB", "moving a MiB of a working set that lives at the level"),
+    "optimizer": (
+        "m_o",
+        "MiB",
+        "moving a MiB of parameters, gradients or moments in the optimizer step (not in the paper)",
+    ),
+}
+
+QUANTITY_UNIT = {"energy": "J", "time": "s"}
+
+
+def term_unit(name: str, quantity: str) -> str:
+    """Unit of a term's coefficient, such as ``J/MiB``. Raises KeyError for a name that is no term."""
+    kind, _, level = name.partition(".")
+    _, counted, _ = LEVEL_TERMS[kind] if level else PLAIN_TERMS[kind]
+    return f"{QUANTITY_UNIT[quantity]}/{counted}"
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """Non-negative cost coefficients of one machine.
+
+    ``source`` is ``calibrated``, ``published``, ``shipped`` or ``none``; ``label`` (``calibrated``, ``published``,
+    ``estimated``) is what every number predicted with them is shown as. ``terms`` are in J or s per unit counted,
+    absent ones are zero. ``interval`` holds the factors (low, high) that turn a prediction into its 90 % interval,
+    None where nothing is known about the error. ``basis`` is one sentence on where the numbers are from.
+    """
+
+    source: str
+    label: str
+    quantity: str
+    terms: Mapping[str, float] = field(default_factory=dict)
+    interval: tuple[float, float] | None = None
+    profile: str | None = None
+    basis: str = ""
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+
+
+#: Time outside the arithmetic, in s: of one step, and of one layer in one pass. CPU: rounded from the measured profile
+#: x86-vm-2cpu, two passes of 25 us and 17 us for reaching a layer's nearest set. Accelerators: assumed, eight kernel
+#: launches a layer and step at 10 us each.
+OVERHEADS_S: dict[str, dict[str, float]] = {
+    "cpu": {"step": 50e-6, "layer": 17e-6},
+    "other": {"step": 300e-6, "layer": 40e-6},
+}
+
+#: Share of a peak rate or bandwidth that dense training reaches; the interval below is wide because this varies.
+ACHIEVED = 0.5
+
+#: Factors of the 90 % interval of such an estimate: half to a fifth of the peak is usual, overheads differ by three.
+INTERVAL = (1 / 3, 3.0)
+
+
+def from_datasheet(
+    kind: str, peak_flop_per_s: float, bandwidths_bytes_per_s: Mapping[str, float], profile: str, dtype: str
+) -> Coefficients:
+    """Time coefficients from a peak rate (FLOP/s of the dtype) and bandwidths by level (bytes/s, all instances)."""
+    terms = dict(OVERHEADS_S["cpu" if kind == "cpu" else "other"])
+    terms["operation"] = 2 / (ACHIEVED * peak_flop_per_s)
+    for level, bandwidth in bandwidths_bytes_per_s.items():
+        terms[f"traffic.{level}"] = terms[f"optimizer.{level}"] = MIB / (ACHIEVED * bandwidth)
+    return Coefficients(
+        source="shipped",
+        label="estimated",
+        quantity="time",
+        terms=terms,
+        interval=INTERVAL,
+        profile=profile,
+        basis=f"from the datasheet peaks in profile {profile} ({dtype}) and typical PyTorch overheads",
+    )
+
+
+#: log2 of the number of parameters.
+SIZES = (6.0, 21.5)
+DEPTHS = (2, 20)
+BATCH_SIZES = (32, 1024)
+INPUT_DIMS = (2, 784)
+OUTPUT_DIMS = (1, 32)
+
+#: Optimizers that do the same work in a step, and so have one calibration.
+_SAME_WORK = {"adamw": "adam"}
+
+
+def outside_range(topology: Topology, batch_size: int) -> Iterator[str]:
+    """What of a network was not among those timed, in words; nothing for a network within the range."""
+    parameters = round(2 ** SIZES[0]), round(2 ** SIZES[1])
+    values = (
+        ("depth", topology.depth, DEPTHS),
+        ("parameters", topology.num_free_parameters, parameters),
+        ("batch", batch_size, BATCH_SIZES),
+        ("input", topology.input_dim, INPUT_DIMS),
+        ("output", topology.output_dim, OUTPUT_DIMS),
+    )
+    for name, value, (low, high) in values:
+        if not low <= value <= high:
+            yield f"{name} {value:,} (timed: {low:,} to {high:,})"
+
+
+def same_work(optimizer: str, other: str) -> bool:
+    """Whether a step of two optimizers does the same work."""
+    return _SAME_WORK.get(optimizer, optimizer) == _SAME_WORK.get(other, other)
+
+
+OUTSIDE = "outside what was calibrated"
+
+#: Factors of the 90 % interval where a calibration is asked about networks or conditions that it did not time.
+_OUTSIDE_INTERVAL = (0.25, 4.0)
+
+
+def why_outside(topology: Topology, optimizer: str, batch_size: int, coefficients: Coefficients) -> str | None:
+    """Why a calibration does not speak for a network or for the conditions; None where it does, or is none."""
+    if coefficients.source != "calibrated":
+        return None
+    timed = coefficients.conditions.get("optimizer", optimizer)
+    others = [] if same_work(timed, optimizer) else [f"optimizer {optimizer} (timed: {timed})"]
+    found = [*others, *outside_range(topology, batch_size)]
+    return f"{OUTSIDE}: {', '.join(found)}" if found else None
+
+
+def outside_interval(coefficients: Coefficients) -> tuple[float, float]:
+    """Factors of the 90 % interval where the calibration does not speak for a network."""
+    low, high = coefficients.interval or (1.0, 1.0)
+    return min(low, _OUTSIDE_INTERVAL[0]), max(high, _OUTSIDE_INTERVAL[1])

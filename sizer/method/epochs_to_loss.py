@@ -1,0 +1,151 @@
+"""Epochs to a loss, and one size placed without training: the law's cheapest among those that reach the target.
+
+Pure. The law of epochs to a loss (equation 10) holds for losses within reach of a size, so two things place a size: the
+law's cost, and the smallest size that is trusted to reach the target. The second comes from how hard the target is, or
+from the losses that two small networks ended at.
+
+How hard a target is, is said in terms of the best loss that any size of a sweep reaches: hard is a target of at most
+1.1 times that loss, medium of at most 1.5 times, easy above. Hard targets need layers that are wide enough, whatever
+the inputs: on five real tasks the width below which a size misses targets differs much less from task to task than the
+number of parameters does, since inputs (2 to 784 there) cost parameters and no width. Easy targets are reached after a
+few epochs, of which a larger network saves fewer than the law says.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sizer.base.errors import UnreachableError, UsageError
+from sizer.method.working_sets import BoolArray, IntArray
+from sizer.models.topology import MAX_PARAMETERS
+
+#: Fits seven real tasks; any value from -2 to +1 is as good (DESIGN section 2).
+DEFAULT_C = -1.0
+
+
+#: The size whose epochs `saturation` is a share of.
+_SATURATION_SIZE = 2.0**16
+
+
+def relative_epochs(
+    num_free_parameters: npt.ArrayLike, c: float = DEFAULT_C, saturation: float = 0.0
+) -> npt.NDArray[np.float64]:
+    """Epochs to a loss, up to a factor that depends on the task: (log2 NTP + c)^-3.
+
+    Source: paper equation 10, (epochs to the minimum loss)^(-1/3) is about affine in log NTP. Holds as long as the
+    loss is within reach of the size; the root mean square of the log residual is 0.40 (DESIGN section 2). Infinite
+    where log2 NTP + c is not positive. ``saturation`` adds epochs that no size saves, as a share of those that the law
+    gives 2^16 parameters: a loss that is reached in a few epochs is hardly reached in fewer by a larger network.
+    """
+    base = np.log2(np.asarray(num_free_parameters, dtype=np.float64)) + c
+    with np.errstate(divide="ignore"):
+        epochs = np.where(base > 0, np.maximum(base, 0.0) ** -3.0, np.inf)
+    return np.asarray(epochs + saturation * (np.log2(_SATURATION_SIZE) + c) ** -3.0)
+
+
+class Difficulty(NamedTuple):
+    """How hard a target is: at most ``ratio`` times the best loss of a sweep.
+
+    Hidden layers of ``hidden_width`` units or more are trusted to reach it; ``saturation`` is that of the law.
+    """
+
+    ratio: float
+    hidden_width: int
+    saturation: float
+
+
+#: Fitted to recorded learning curves of five tasks at depth 4, the same for every task (benchmarks/one_shot.py --fit);
+#: the ratios are definitions.
+DIFFICULTIES = {
+    "hard": Difficulty(1.1, 160, 0.0),
+    "medium": Difficulty(1.5, 1, 0.25),
+    "easy": Difficulty(math.inf, 1, 0.25),
+}
+
+
+class Pilot(NamedTuple):
+    """The best validation loss that a network with so many trainable parameters reached."""
+
+    size: int
+    loss: float
+
+
+class Reach(NamedTuple):
+    """What a size needs to be trusted with the target: hidden layers so wide, parameters so many (None: no limit).
+
+    ``saturation`` is that of the law for such targets.
+    """
+
+    hidden_width: int | None
+    num_free_parameters: int | None
+    saturation: float
+    why: str
+
+    def met_by(self, full: IntArray, num_free_parameters: IntArray) -> BoolArray:
+        """Which networks, columns of ``full`` (layers + 1, N), are large enough. Their typical layer counts."""
+        enough = np.ones(len(num_free_parameters), dtype=np.bool_)
+        if self.hidden_width is not None:
+            enough &= np.median(full[1:-1], axis=0) >= self.hidden_width
+        if self.num_free_parameters is not None:
+            enough &= num_free_parameters >= self.num_free_parameters
+        return enough
+
+
+def difficulty_of(target_loss: float, best_loss: float) -> str:
+    """How hard a target is, given the best loss that any size of a sweep reaches."""
+    return next(name for name, found in DIFFICULTIES.items() if target_loss <= found.ratio * best_loss)
+
+
+def reach_of(difficulty: str | None, pilots: Sequence[Pilot], target_loss: float | None) -> Reach | None:
+    """What reaching the target takes, from whatever is known; None where nothing is."""
+    if pilots and target_loss is not None:
+        return _of_pilots(pilots, target_loss)
+    if difficulty is not None:
+        _, width, saturation = DIFFICULTIES[difficulty]
+        which = "hidden layers of any width" if width == 1 else f"hidden layers of {width} units or more"
+        return Reach(width, None, saturation, f"{which} are trusted with {difficulty} targets")
+    return None
+
+
+def _of_pilots(pilots: Sequence[Pilot], target_loss: float) -> Reach:
+    """Where the losses, as a power of the size, come down to the target: loss = a size^-alpha.
+
+    Two pilots determine a and alpha, more are fitted in logarithms. Raises UnreachableError when the losses do not fall
+    with the size, and no pilot reached the target.
+    """
+    reaching = [pilot.size for pilot in pilots if pilot.loss <= target_loss]
+    sizes, losses = np.log([[pilot.size, pilot.loss] for pilot in pilots]).T
+    spread = sizes - sizes.mean()
+    alpha = -float((spread * losses).sum() / (spread**2).sum())
+    if alpha <= 0:
+        if reaching:
+            return Reach(None, min(reaching), 0.0, f"the pilot with {min(reaching):,} parameters reached the target")
+        raise UnreachableError(
+            f"the pilots' losses do not fall with the size, so no size is predicted to reach {target_loss:g}; train "
+            f"pilots further, name a higher target_loss, or find out with `sizer search`"
+        )
+    log_size = float(sizes.mean()) + (float(losses.mean()) - math.log(target_loss)) / alpha
+    if log_size > math.log(MAX_PARAMETERS):
+        raise UnreachableError(
+            f"the pilots' losses fall so slowly with the size that no size is predicted to reach {target_loss:g}; name "
+            f"a higher target_loss"
+        )
+    size = max(1, min([round(math.exp(log_size)), *reaching]))
+    why = f"the pilots' losses fall as the size to the power {-alpha:.2f}, to the target at {size:,} parameters"
+    return Reach(None, size, 0.0, why)
+
+
+def check_pilots(pilots: Sequence[Pilot], target_loss: float | None, difficulty: str | None) -> None:
+    """Raises UsageError for pilots that say nothing, or more than one way of saying what the target takes."""
+    if bool(pilots) != (target_loss is not None):
+        missing = "a target_loss" if pilots else "pilots (SIZE=LOSS, of two sizes or more)"
+        raise UsageError(f"pilot losses and a target loss go together; {missing} is missing")
+    if pilots and difficulty is not None:
+        raise UsageError("give either a difficulty or pilot losses; they say the same thing in two ways")
+    if pilots and len({pilot.size for pilot in pilots}) < 2:
+        raise UsageError("pilots of one size say nothing about others; give the losses of two sizes or more")

@@ -1,0 +1,224 @@
+"""The arithmetic behind a recommendation, with the numbers put in, and the answer to "why is this size not listed?"."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from sizer.base.units import format_bytes, format_count, format_widths
+from sizer.method.coefficients import Coefficients
+from sizer.method.hardware import RAM
+from sizer.method.placement import place
+from sizer.method.pricing import PricedSweep, apply_limits, families, hierarchy_of, price, row_of
+from sizer.method.recommendation import Anchor, Candidate, Neighbour, Recommendation
+from sizer.method.sweep import ANCHOR_SETS, WINDOW, Family, Sweep, at_width
+
+SET_CONTENTS = {
+    "f": "parameters",
+    "b": "parameters, gradients, activations",
+    "o": "parameters, gradients, moments",
+    "t_max": "activations between two layers",
+    "d": "the data set",
+}
+
+
+def why(swept: Sweep, index: int, anchor: Anchor | None, neighbour: Neighbour | None) -> str:
+    """Which set fills which cache, where every set lives, and the nearest size that fits inside."""
+    parts = [_anchor_part(swept, index, anchor), homes(_levels(swept, index))]
+    if anchor is not None and neighbour is not None:
+        parts.append(f"the largest that still fits {anchor.level} is {format_widths(neighbour.widths)}")
+    return "; ".join(parts)
+
+
+def _anchor_part(swept: Sweep, index: int, anchor: Anchor | None) -> str:
+    if anchor is None:
+        return "no set fills a cache once to twice"
+    size = format_bytes(float(swept.working_set(anchor.working_set).total[index]))
+    contents = SET_CONTENTS[anchor.working_set]
+    return f"{anchor.working_set} ({contents}; {size}) fills {anchor.level} {anchor.fill:.2f} times"
+
+
+def _levels(swept: Sweep, index: int) -> dict[str, str | None]:
+    hierarchy = swept.networks.hierarchy
+    order = {name: position for position, name in enumerate(hierarchy.names)}
+    levels = {
+        name: hierarchy.name(int(swept.placement(name).level[index])) for name in ANCHOR_SETS[swept.family.purpose]
+    }
+    return dict(sorted(levels.items(), key=lambda item: order.get(item[1] or "", len(order))))
+
+
+def homes(levels: Mapping[str, str | None]) -> str:
+    """Where sets live, in short: ``f, t_max live in L2, b in L3``."""
+    by_level: dict[str | None, list[str]] = {}
+    for name, level in levels.items():
+        by_level.setdefault(level, []).append(name)
+    parts = [f"{', '.join(sorted(names))} in {level or 'no level'}" for level, names in by_level.items()]
+    return f"lives: {'; '.join(parts)}" if len(parts) > 1 else f"all live in {next(iter(by_level))}"
+
+
+def pushed_up(swept: Sweep, index: int) -> Iterator[str]:
+    """A warning for f or b where one wide layer's t_l alone pushes it to a farther level."""
+    sizes = swept.networks.sets.t.distributed[:, index]
+    if len(sizes) < 2:
+        return
+    order = np.argsort(sizes)
+    widest, second = int(order[-1]), int(sizes[order[-2]])
+    hierarchy = swept.networks.hierarchy
+    one = swept.working_set("t_max")._replace(replicated=np.array([0]), distributed=np.array([second]))
+    below = np.floor(place(np.zeros(1), one, hierarchy).occupied)
+    for name in ("f", "b") if swept.family.purpose == "training" else ("f",):
+        whole = swept.working_set(name)
+        alone = whole._replace(
+            replicated=whole.replicated[index : index + 1], distributed=whole.distributed[index : index + 1]
+        )
+        lives = int(swept.placement(name).level[index])
+        without = int(place(below, alone, hierarchy).level[0])
+        if 0 <= without < lives:
+            yield (
+                f"layer {widest + 1}'s inter-layer set ({format_bytes(int(sizes[widest]))}) alone pushes {name} from "
+                f"{hierarchy.name(without)} to {hierarchy.name(lives)}"
+            )
+
+
+def explain(record: Recommendation, candidate: Candidate) -> Iterator[str]:
+    """Lines that work out each set of a candidate from its widths (DESIGN section 2)."""
+    training = record.request.training(candidate.batch_size)
+    element, B, P = training.element, candidate.batch_size, candidate.num_free_parameters
+    full = (candidate.input_dim, *candidate.widths)
+    pairs = list(itertools.pairwise(full))
+    widest = max(range(len(pairs)), key=lambda index: sum(pairs[index]))
+    w_in, w_out = pairs[widest]
+    activations = element.activation_bytes * B
+    t_max, distributed = activations * (w_in + w_out), activations * (sum(full) - w_in - w_out)
+    master = (2 + training.moments) * element.master_bytes
+    yield f"P = {_parameters(pairs)} = {format_count(P)} trainable parameters"
+    one = f"{element.activation_bytes} B x {B}"  # an activation of every observation of the batch
+    yield f"t_max = {one} x ({w_in} + {w_out}) = {_size(t_max)}, layer {widest + 1}, distributed"
+    forward = element.forward_parameter_bytes
+    yield f"f = {forward} B x {format_count(P)} = {_size(forward * P)}, replicated"
+    if record.request.purpose == "training":
+        replicated = element.backward_parameter_bytes * P
+        yield (
+            f"b = {element.backward_parameter_bytes} B x {format_count(P)} = {_size(replicated)} replicated"
+            f" + {one} x {sum(full)} - t_max = {_size(distributed)} distributed"
+        )
+        tensors = f"(2 + {training.moments}) x {element.master_bytes} B"
+        yield f"o = {tensors} x {format_count(P)} = {_size(master * P)}, distributed"
+    if training.observations is not None:
+        width = full[0] + full[-1]
+        size = training.observations * element.data_bytes * width
+        one = f"{training.observations} x {element.data_bytes} B"
+        yield f"d = {one} x ({full[0]} + {full[-1]}) = {_size(size)}, distributed"
+    yield from _fills(record, candidate)
+    yield from _prices(record, candidate)
+
+
+def _parameters(pairs: list[tuple[int, int]]) -> str:
+    """The sum of (w_in + 1) w_out; equal layers are counted together."""
+    counted: dict[tuple[int, int], int] = {}
+    for pair in pairs:
+        counted[pair] = counted.get(pair, 0) + 1
+    terms = [f"{f'{count} x ' if count > 1 else ''}({w_in} + 1) x {w_out}" for (w_in, w_out), count in counted.items()]
+    return " + ".join(terms)
+
+
+def _size(size: int) -> str:
+    return f"{format_count(size)} B ({format_bytes(size)})"
+
+
+def _fills(record: Recommendation, candidate: Candidate) -> Iterator[str]:
+    """How far every set fills every cache: (replicated + distributed / instances) / capacity of one instance."""
+    priced = _priced_at(record, candidate)
+    swept = priced.sweep
+    for index, level in enumerate(swept.networks.hierarchy.names):
+        if level == RAM:
+            continue
+        capacity, instances = swept.networks.hierarchy.capacities[index], swept.networks.hierarchy.instances[index]
+        for name in ANCHOR_SETS[record.request.purpose]:
+            parts = swept.working_set(name)
+            yield (
+                f"{name} fills {level} ({format_count(int(parts.replicated[0]))} + "
+                f"{format_count(int(parts.distributed[0]))} / {instances}) / {format_count(capacity)} = "
+                f"{swept.fill(name, index)[0]:.3f} times"
+            )
+
+
+def _prices(record: Recommendation, candidate: Candidate) -> Iterator[str]:
+    """The terms of the cost of one datum, largest first."""
+    coefficients: Coefficients = record.coefficients
+    if coefficients.source == "none":
+        return
+    unit = "J" if coefficients.quantity == "energy" else "s"
+    counts = _counts(record, candidate)
+    terms = {name: value * counts[name] for name, value in coefficients.terms.items() if value and counts.get(name)}
+    for name, cost in sorted(terms.items(), key=lambda item: -item[1]):
+        yield f"{name}: {counts[name]:.6g} x {coefficients.terms[name]:.4g} {unit} = {cost:.4g} {unit} a step"
+    total = sum(terms.values())
+    per_datum = total / candidate.batch_size
+    yield f"one step {total:.4g} {unit} / batch {candidate.batch_size} = {per_datum:.4g} {unit} a datum"
+
+
+def _counts(record: Recommendation, candidate: Candidate) -> Mapping[str, float]:
+    return {
+        name: float(count[0])
+        for name, count in row_of(_priced_at(record, candidate).sweep, record.coefficients).items()
+    }
+
+
+def _priced_at(record: Recommendation, candidate: Candidate) -> PricedSweep:
+    """The candidate's network alone, analysed and priced again."""
+    family = next(family for family in families(record.request) if _is_of(candidate, family))
+    return price(at_width(family, hierarchy_of(record.device), candidate.widths[0]), record.coefficients)
+
+
+def why_not(record: Recommendation, first_width: int) -> Iterator[str]:
+    """For each family asked for, why the network of this first width is, or is not, on the list."""
+    hierarchy = hierarchy_of(record.device)
+    for family in families(record.request):
+        priced = price(at_width(family, hierarchy, first_width), record.coefficients)
+        widths = tuple(priced.sweep.networks.full[1:, 0].tolist())
+        head = f"{family.shape}, depth {family.depth}, batch {family.training.batch_size}, {format_widths(widths)}"
+        yield f"{head}: {_verdict(record, priced, widths)}"
+
+
+def _verdict(record: Recommendation, priced: PricedSweep, widths: tuple[int, ...]) -> str:
+    swept = priced.sweep
+    rivals = [candidate for candidate in record.candidates if _is_of(candidate, swept.family)]
+    listed = next((candidate for candidate in rivals if candidate.widths == widths), None)
+    if listed is not None:
+        return f"it is on the list, rank {listed.rank}"
+    if not swept.fits()[0]:
+        return "it has a working set that no level of the device holds"
+    if apply_limits(priced, record.request, record.coefficients.quantity).to_loss[0] == float("inf"):
+        return "it is beyond the limit given"
+    relative = f"reaching a loss costs {_relative_cost(record, priced):.3g}x the optimum"
+    fills = _fills_by_window(record, priced)
+    inside = [text for text, is_inside in fills if is_inside]
+    if inside:
+        return (
+            f"{' and '.join(inside)}, but a cheaper size of the same window is listed, or --top cut it off; {relative}"
+        )
+    outside = ", ".join(text for text, _ in fills)
+    return f"no set fills a cache {WINDOW[0]:g} to {WINDOW[1]:g} times ({outside}); {relative}"
+
+
+def _is_of(candidate: Candidate, family: Family) -> bool:
+    key = (candidate.shape, candidate.depth, candidate.batch_size)
+    return key == (family.shape, family.depth, family.training.batch_size)
+
+
+def _fills_by_window(record: Recommendation, priced: PricedSweep) -> list[tuple[str, bool]]:
+    """How far each set fills each cache that may be an anchor, and whether that is an anchor."""
+    return [
+        (f"{name} fills {level} {window.fill[0]:.2f} times", bool(window.inside[0]))
+        for (name, level), window in priced.windows.items()
+        if level in (record.request.levels or ())
+    ]
+
+
+def _relative_cost(record: Recommendation, priced: PricedSweep) -> float:
+    """Cost to a loss over that of the sweep's optimum."""
+    optimum = float(_priced_at(record, record.optimum).to_loss[0]) / (record.optimum.relative_cost_to_loss or 1.0)
+    return float(priced.to_loss[0]) / optimum

@@ -1,0 +1,241 @@
+"""What the user asks `recommend` for, checked and with its defaults filled in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sizer.base.errors import UsageError
+from sizer.method.epochs_to_loss import DIFFICULTIES, Pilot, check_pilots
+from sizer.method.training_step import DTYPES, OPTIMIZER_MOMENTS, Training
+from sizer.models.shapes import MAX_DEPTH, SHAPES
+from sizer.models.topology import MAX_PARAMETERS, MAX_WIDTH, check_shape, check_whole
+
+MAX_BATCH = 2**24
+MAX_OBSERVATIONS = 2**40
+MAX_SWEEPS = 5000
+
+PURPOSES = ("training", "inference")
+
+
+def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
+    """The value, or a UsageError that lists the choices."""
+    known = tuple(choices)
+    if value not in known:
+        raise UsageError(f"unknown {name} {value!r}; expected one of {', '.join(known)}")
+    return str(value)
+
+
+def check_limit(name: str, value: float | None) -> float | None:
+    """A positive finite number or None, else a UsageError."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
+        raise UsageError(f"{name} is {value!r}; expected a number above 0")
+    return value
+
+
+def check_training(batch_size: int, dtype: str, optimizer: str, observations: int | None) -> Training:
+    """The settings of a training step, each checked."""
+    return Training(
+        check_whole("batch_size", batch_size, 1, MAX_BATCH),
+        check_choice("dtype", dtype, DTYPES),
+        check_choice("optimizer", optimizer, OPTIMIZER_MOMENTS),
+        None if observations is None else check_whole("observations", observations, 1, MAX_OBSERVATIONS),
+    )
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request for recommendations. ``device`` names a device or profile; None means the best one of this machine.
+
+    ``levels`` lists the caches that may be anchors, None all. ``width_multiple`` is 1 or more, or None for the device's
+    vector width. The limits are for one training step (one forward pass for inference): bytes of memory, s, J.
+    ``difficulty``, or ``pilots`` and ``target_loss``, ask for one size for a target (`sizer.method.epochs_to_loss`).
+    """
+
+    input_dim: int
+    depth: tuple[int, ...]
+    output_dim: int = 1
+    batch_size: tuple[int, ...] = (256,)
+    shape: tuple[str, ...] = ("rectangle",)
+    dtype: str = "float32"
+    optimizer: str = "adam"
+    observations: int | None = None
+    device: str | None = None
+    levels: tuple[str, ...] | None = None
+    width_multiple: int | None = 1
+    top: int = 10
+    purpose: str = "training"
+    max_bytes: int | None = None
+    max_time: float | None = None
+    max_energy: float | None = None
+    difficulty: str | None = None
+    pilots: tuple[Pilot, ...] = ()
+    target_loss: float | None = None
+
+    def __post_init__(self) -> None:
+        check_whole("input_dim", self.input_dim, 1, MAX_WIDTH)
+        check_whole("output_dim", self.output_dim, 1, MAX_WIDTH)
+        check_whole("top", self.top, 1, 10_000)
+        for depth in self.depth:
+            _check_depth(depth)
+        for shape in self.shape:
+            check_shape(shape)
+        for batch_size in self.batch_size:
+            check_training(batch_size, self.dtype, self.optimizer, self.observations)
+        if self.width_multiple is not None:
+            check_whole("width_multiple", self.width_multiple, 1, 65_536)
+        check_choice("purpose", self.purpose, PURPOSES)
+        if self.max_bytes is not None:
+            check_whole("max_bytes", self.max_bytes, 1, 2**62)
+        check_limit("max_time", self.max_time)
+        check_limit("max_energy", self.max_energy)
+        self._check_amount()
+        self._check_one_shot()
+
+    def _check_amount(self) -> None:
+        for name in ("depth", "batch_size", "shape"):
+            if not getattr(self, name):
+                raise UsageError(f"no {name} given; give at least one")
+        sweeps = len(self.depth) * len(self.shape) * len(self.batch_size)
+        if sweeps > MAX_SWEEPS:
+            raise UsageError(
+                f"{sweeps:,} combinations of depth, shape and batch size; at most {MAX_SWEEPS:,}: ask for fewer at once"
+            )
+
+    def _check_one_shot(self) -> None:
+        if self.difficulty is not None:
+            check_choice("difficulty", self.difficulty, DIFFICULTIES)
+        for size, loss in self.pilots:
+            check_whole("the size of a pilot", size, 1, MAX_PARAMETERS)
+            check_limit("the loss of a pilot", loss)
+        check_limit("target_loss", self.target_loss)
+        check_pilots(self.pilots, self.target_loss, self.difficulty)
+        if self.purpose == "inference" and self.one_size_asked:
+            raise UsageError("one size for a target is about training; leave out --for inference")
+
+    @property
+    def one_size_asked(self) -> bool:
+        """Whether one size for a target is asked for."""
+        return self.difficulty is not None or bool(self.pilots)
+
+    @property
+    def largest_limit_given(self) -> bool:
+        """Whether the inverse question is asked: the largest network within a limit."""
+        return any(limit is not None for limit in (self.max_bytes, self.max_time, self.max_energy))
+
+    def training(self, batch_size: int) -> Training:
+        """The settings of a step at one of the batch sizes."""
+        return Training(batch_size, self.dtype, self.optimizer, self.observations)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every option by its long name."""
+        return {
+            "input_dim": self.input_dim,
+            "depth": list(self.depth),
+            "output_dim": self.output_dim,
+            "batch_size": list(self.batch_size),
+            "shape": list(self.shape),
+            "dtype": self.dtype,
+            "optimizer": self.optimizer,
+            "observations": self.observations,
+            "device": self.device,
+            "levels": None if self.levels is None else list(self.levels),
+            "width_multiple": self.width_multiple,
+            "top": self.top,
+            "for": self.purpose,
+            "max_bytes": self.max_bytes,
+            "max_time": self.max_time,
+            "max_energy": self.max_energy,
+            "difficulty": self.difficulty,
+            "pilot": [pilot._asdict() for pilot in self.pilots],
+            "target_loss": self.target_loss,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> Request:
+        """Rebuild a request from `to_dict`."""
+        renamed = {"for": "purpose", "pilot": "pilots"}
+        fields = {renamed.get(name, name): value for name, value in record.items()}
+        fields["pilots"] = tuple(Pilot(**pilot) for pilot in fields.get("pilots", ()))
+        for name in ("depth", "batch_size", "shape", "levels"):
+            fields[name] = None if fields[name] is None else tuple(fields[name])
+        return cls(**fields)
+
+
+def request_of(
+    input_dim: int,
+    depth: Any,
+    batch_size: Any,
+    shape: Any,
+    levels: Any,
+    width_multiple: int | str | None,
+    pilots: Iterable[Any],
+    **options: Any,
+) -> Request:
+    """A request from arguments that are one value or several; ``width_multiple`` may be ``"auto"``."""
+    return Request(
+        input_dim=input_dim,
+        depth=parse_depths(_several(depth)),
+        batch_size=(256,) if batch_size is None else _several(batch_size),
+        shape=("rectangle",) if shape is None else parse_shapes(_several(shape)),
+        levels=None if levels is None else _several(levels),
+        width_multiple=None if width_multiple in (None, "auto") else width_multiple,  # type: ignore[arg-type]
+        pilots=parse_pilots(pilots),
+        **options,
+    )
+
+
+def _several(value: Any) -> tuple[Any, ...]:
+    """One value or several, as a tuple."""
+    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
+
+
+def _check_depth(depth: int) -> None:
+    if isinstance(depth, int) and not isinstance(depth, bool) and depth == 1:
+        raise UsageError("depth is 1, a network without a hidden layer: there is no width to choose; give 2 or more")
+    check_whole("depth", depth, 2, MAX_DEPTH)
+
+
+def parse_depths(texts: Iterable[str | int]) -> tuple[int, ...]:
+    """Depths from ``6``, ``"2-8"`` or several of both, each once, in the order given."""
+    depths: dict[int, None] = {}
+    for text in texts:
+        low, dash, high = str(text).partition("-")
+        try:
+            first, last = int(low), int(high) if dash else int(low)
+        except ValueError:
+            raise UsageError(f"depth is {text!r}; expected a whole number such as 6, or a range such as 2-8") from None
+        if last < first:
+            raise UsageError(f"depth is {text!r}, a range that ends before it starts; write it as {last}-{first}")
+        _check_depth(first)
+        _check_depth(last)
+        depths.update(dict.fromkeys(range(first, last + 1)))
+    return tuple(depths)
+
+
+def parse_pilots(pilots: Iterable[Any]) -> tuple[Pilot, ...]:
+    """Pilots from ``"4096=0.31"``, from pairs (size, loss), or from both."""
+    return tuple(map(_pilot, pilots))
+
+
+def _pilot(given: Any) -> Pilot:
+    try:
+        size, loss = given.split("=") if isinstance(given, str) else given
+        return Pilot(int(size) if isinstance(size, str) else size, float(loss))
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"a pilot is {given!r}; expected SIZE=LOSS, such as 4096=0.31: trainable parameters and the best "
+            f"validation loss"
+        ) from None
+
+
+def parse_shapes(texts: Iterable[str]) -> tuple[str, ...]:
+    """Shapes by name, each once; ``all`` stands for the eight."""
+    shapes: dict[str, None] = {}
+    for text in texts:
+        shapes.update(dict.fromkeys(SHAPES if text == "all" else (check_shape(text),)))
+    return tuple(shapes)

@@ -1,0 +1,218 @@
+"""All sizes of one shape, depth and batch size: from the smallest network to one that is past every cache.
+
+The first width runs over every whole number up to 256 and 64 values an octave beyond, plus the two widths on either
+side of each point where a working set fills a cache once or twice: those edges are exact.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sizer.base.errors import UnreachableError
+from sizer.method.cost import Networks, analyse
+from sizer.method.hardware import RAM
+from sizer.method.placement import NOWHERE, FloatArray, Hierarchy, Placement, fill
+from sizer.method.training_step import Training
+from sizer.method.working_sets import BoolArray, IntArray, WorkingSet, count_parameters, working_sets
+from sizer.models.shapes import layer_widths, residual_additions
+from sizer.models.topology import MAX_PARAMETERS
+
+#: Sets that may be anchors, in the order in which they are named when one network fills several caches.
+ANCHOR_SETS = {"training": ("b", "o", "f", "t_max"), "inference": ("f", "t_max")}
+
+#: A cache is filled once to twice: the paper's rule for the most efficient sizes.
+WINDOW = (1.0, 2.0)
+
+POINTS_PER_OCTAVE = 64
+EVERY_WIDTH_TO = 256
+_OCTAVES = 30
+#: Enough for one round of narrowing where the grid has gaps of up to 32 widths.
+_BRACKET_POINTS = 34
+#: Operation counts grow with batch size times parameters and must stay inside 64-bit integers.
+MAX_WORK = 2**58
+
+
+class Family(NamedTuple):
+    """What stays the same along a sweep."""
+
+    shape: str
+    depth: int
+    input_dim: int
+    output_dim: int
+    training: Training
+    purpose: str
+    width_multiple: int
+
+
+class Sweep(NamedTuple):
+    """Networks of one family in order of first width, analysed on one hierarchy."""
+
+    family: Family
+    first_widths: IntArray
+    networks: Networks
+
+    @property
+    def num_free_parameters(self) -> IntArray:
+        """Number of trainable parameters, shape (N,)."""
+        return self.networks.num_free_parameters
+
+    def working_set(self, name: str) -> WorkingSet:
+        """A working set by name: f, b, o or t_max."""
+        return working_set(self.networks, name)
+
+    def placement(self, name: str) -> Placement:
+        """Where a working set lives."""
+        placement: Placement = getattr(self.networks.placements, name)
+        return placement
+
+    def fill(self, name: str, level: int) -> FloatArray:
+        """How often a set fills a level, shape (N,)."""
+        return fill(self.working_set(name), self.networks.hierarchy, level)
+
+    def fits(self) -> BoolArray:
+        """Which networks have a level for every working set."""
+        names = [*ANCHOR_SETS[self.family.purpose], *(["d"] if self.networks.placements.d is not None else [])]
+        return np.asarray(np.logical_and.reduce([self.placement(name).level != NOWHERE for name in names]))
+
+
+class Window(NamedTuple):
+    """One working set on one cache along a sweep: how often it fills the cache, and where that makes it an anchor."""
+
+    fill: FloatArray
+    inside: BoolArray
+
+
+def windows(swept: Sweep) -> dict[tuple[str, str], Window]:
+    """The window of every (working set, cache), nearest cache first.
+
+    A network is inside where the set fills the cache once to twice and does not live nearer than that cache.
+    """
+    found = {}
+    for level, level_name in enumerate(swept.networks.hierarchy.names):
+        for name in ANCHOR_SETS[swept.family.purpose] if level_name != RAM else ():
+            filled = swept.fill(name, level)
+            lives = swept.placement(name).level
+            inside = (filled >= WINDOW[0]) & (filled <= WINDOW[1]) & ((lives >= level) | (lives == NOWHERE))
+            found[name, level_name] = Window(filled, inside)
+    return found
+
+
+def working_set(networks: Networks, name: str) -> WorkingSet:
+    """A working set by name."""
+    found: WorkingSet = getattr(networks.sets, name)
+    return found
+
+
+def sweep(family: Family, hierarchy: Hierarchy) -> Sweep:
+    """Analyse the family's sizes on a machine.
+
+    Raises UnreachableError when not even the smallest network can be counted or placed.
+    """
+    grid = _grid(family, hierarchy)
+    coarse = _analyse(family, hierarchy, grid)
+    widths = _distinct(np.concatenate([grid, _edges(coarse)]))
+    return _analyse(family, hierarchy, widths)
+
+
+def at_width(family: Family, hierarchy: Hierarchy, first_width: int) -> Sweep:
+    """A sweep of the single network with the given first width."""
+    return at_widths(family, hierarchy, np.array([first_width]))
+
+
+def at_widths(family: Family, hierarchy: Hierarchy, first_widths: IntArray) -> Sweep:
+    """A sweep of the networks with the given first widths, shape (N,)."""
+    return _analyse(family, hierarchy, first_widths)
+
+
+def _analyse(family: Family, hierarchy: Hierarchy, first_widths: IntArray) -> Sweep:
+    full = _full(family, first_widths)
+    additions = residual_additions(family.shape, family.depth)
+    networks = analyse(full, count_parameters(full), family.training, hierarchy, additions)
+    return Sweep(family, first_widths, networks)
+
+
+def _full(family: Family, first_widths: IntArray) -> IntArray:
+    widths = layer_widths(family.shape, first_widths, family.depth, family.output_dim, family.width_multiple)
+    return np.concatenate([np.full((1, len(first_widths)), family.input_dim), widths])
+
+
+def _grid(family: Family, hierarchy: Hierarchy) -> IntArray:
+    """First widths from one multiple up to the first power of two at which every set is past every cache."""
+    multiple = family.width_multiple
+    powers = multiple * 2 ** np.arange(_OCTAVES - max(0, multiple.bit_length() - 1))
+    full = _full(family, powers).astype(np.float64)
+    parameters = ((full[:-1] + 1) * full[1:]).sum(axis=0)
+    countable = (parameters <= MAX_PARAMETERS) & (parameters * family.training.batch_size <= MAX_WORK)
+    if not countable[0]:
+        raise UnreachableError(
+            f"even the narrowest {family.shape} of depth {family.depth} from {family.input_dim} to {family.output_dim} "
+            f"is beyond what can be counted; reduce input_dim, output_dim or batch_size"
+        )
+    coarse = _analyse(family, hierarchy, powers[countable])
+    stop = np.flatnonzero(~coarse.fits() | _past_every_cache(coarse))
+    octaves = int(stop[0]) if len(stop) else len(coarse.first_widths) - 1
+    steps = np.rint(2 ** (np.arange(octaves * POINTS_PER_OCTAVE + 1) / POINTS_PER_OCTAVE)).astype(np.int64)
+    every = np.arange(1, min(EVERY_WIDTH_TO, steps[-1]) + 1)
+    return np.asarray(multiple * _distinct(np.concatenate([every, steps])))
+
+
+def _past_every_cache(sweep_: Sweep) -> BoolArray:
+    """Where each set fills every cache more than twice, but for t_max, which grows too slowly to wait for."""
+    names = [name for name in ANCHOR_SETS[sweep_.family.purpose] if name != "t_max"]
+    levels = range(len(sweep_.networks.hierarchy.names))
+    caches = [level for level in levels if sweep_.networks.hierarchy.names[level] != RAM]
+    past = [sweep_.fill(name, level) > WINDOW[1] for name in names for level in caches]
+    return np.asarray(np.logical_and.reduce(past)) if past else np.zeros(len(sweep_.first_widths), dtype=np.bool_)
+
+
+def _edges(coarse: Sweep) -> IntArray:
+    """The two neighbouring first widths at every crossing of a window's limit; all brackets are narrowed at once."""
+    crossings = _crossings(coarse)
+    if not crossings:
+        return np.empty(0, dtype=np.int64)
+    family, hierarchy = coarse.family, coarse.networks.hierarchy
+    multiple = family.width_multiple
+    brackets = [(coarse.first_widths[i] // multiple, coarse.first_widths[i + 1] // multiple) for *_, i in crossings]
+    while any(high - low > 1 for low, high in brackets):
+        inner = [_distinct(np.linspace(low, high, _BRACKET_POINTS).astype(np.int64)) for low, high in brackets]
+        full = _full(family, multiple * np.concatenate(inner))
+        sets = working_sets(full, count_parameters(full), family.training)
+        ends = np.cumsum([len(widths) for widths in inner])
+        brackets = [
+            _narrow(fill(getattr(sets, name), hierarchy, level)[end - len(widths) : end], widths, limit)
+            for (name, level, limit, _), widths, end in zip(crossings, inner, ends, strict=True)
+        ]
+    return np.asarray(multiple * np.array(brackets, dtype=np.int64).ravel())
+
+
+def _crossings(coarse: Sweep) -> list[tuple[str, int, float, int]]:
+    """Every (set, level, limit, index) where the set's fill of a cache first passes the limit after that index."""
+    found = []
+    for level, level_name in enumerate(coarse.networks.hierarchy.names):
+        if level_name == RAM:
+            continue
+        for name in ANCHOR_SETS[coarse.family.purpose]:
+            filled = coarse.fill(name, level)
+            for limit in WINDOW:
+                above = np.flatnonzero(_passed(filled, limit))
+                if len(above) and above[0] > 0:
+                    found.append((name, level, limit, int(above[0]) - 1))
+    return found
+
+
+def _passed(filled: FloatArray, limit: float) -> BoolArray:
+    """Past a window's limit: the window is closed, so its lower limit is passed at 1 and its upper one beyond 2."""
+    return filled >= limit if limit == WINDOW[0] else filled > limit
+
+
+def _narrow(filled: FloatArray, widths: IntArray, limit: float) -> tuple[int, int]:
+    first = int(np.argmax(_passed(filled, limit)))
+    return int(widths[first - 1]), int(widths[first])
+
+
+def _distinct(numbers: IntArray) -> IntArray:
+    """The numbers in order, each once: np.unique, which would import numpy.ma and with it a tenth of a cold start."""
+    ordered = np.sort(numbers)
+    return np.asarray(ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])])

@@ -1,0 +1,160 @@
+"""The sizes that a search may try: those that fill a cache, the predicted optimum, and sizes in between. Pure."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from sizer.method.advisor import recommend
+from sizer.method.coefficients import Coefficients
+from sizer.method.cost import (
+    Networks,
+    analyse,
+    backward_flops,
+    backward_operations,
+    forward_flops,
+    forward_operations,
+    training_cost,
+)
+from sizer.method.epochs_to_loss import relative_epochs
+from sizer.method.hardware import Device
+from sizer.method.placement import FloatArray
+from sizer.method.pricing import hierarchy_of
+from sizer.method.recommendation import Candidate, CurvePoint, Recommendation
+from sizer.method.request import Request
+from sizer.method.working_sets import count_parameters, stack
+from sizer.models.shapes import residual_additions
+from sizer.models.topology import Topology
+from sizer.size_search.outcome import SearchCandidate
+from sizer.size_search.settings import SearchSettings
+
+#: Sizes whose predicted cost to a loss is further above the optimum's are left out, but for large ones up to
+#: `LARGE`, which hard targets need.
+MAX_RELATIVE_COST = 16.0
+LARGE = 2**20
+#: Neighbouring candidates differ by about this factor in parameters at most, and by `_NEAREST` at least: trying two
+#: that are nearer says nothing new.
+SPACING = 2.0
+_NEAREST = 1.3
+
+
+def candidate_sizes(
+    input_dim: int,
+    output_dim: int,
+    train_rows: int,
+    validation_rows: int,
+    settings: SearchSettings,
+    device: Device,
+    coefficients: Coefficients,
+) -> tuple[SearchCandidate, ...]:
+    """Candidates in order of size. Raises UnreachableError when no network of the family fits the device."""
+    recommendation = recommend(_request(input_dim, output_dim, settings), device, coefficients)
+    anchored = {pick.widths: pick for pick in (*recommendation.candidates, recommendation.optimum)}
+    chosen = _spaced([*anchored.values()], recommendation)
+    topologies = [Topology(settings.shape, input_dim, widths) for widths in chosen]
+    priced = price_sizes(topologies, train_rows, validation_rows, settings, device, coefficients)
+    return tuple(with_anchor(candidate, anchored.get(candidate.topology.widths)) for candidate in priced)
+
+
+def _request(input_dim: int, output_dim: int, settings: SearchSettings) -> Request:
+    return Request(
+        input_dim=input_dim,
+        depth=(settings.depth,),
+        output_dim=output_dim,
+        batch_size=(settings.batch_size,),
+        shape=(settings.shape,),
+        optimizer=settings.optimizer,
+        top=10_000,
+    )
+
+
+def _spaced(picks: list[Candidate], recommendation: Recommendation) -> list[tuple[int, ...]]:
+    """Widths of the picks, cheapest first where two are too near, and of sizes that fill the gaps, in order of size."""
+    offered = [point for point in recommendation.curve if _worth(point)]
+    parameters = np.array([point.num_free_parameters for point in offered], dtype=np.float64)
+    kept: dict[float, tuple[int, ...]] = {}
+    for pick in sorted(picks, key=lambda pick: pick.relative_cost_to_loss or math.inf):
+        if parameters[0] <= pick.num_free_parameters <= parameters[-1] and _apart(pick.num_free_parameters, kept):
+            kept[pick.num_free_parameters] = pick.widths
+    for wanted in _between([parameters[0], *sorted(kept), parameters[-1]]):
+        nearest = offered[int(np.argmin(np.abs(np.log(parameters / wanted))))]
+        if _apart(nearest.num_free_parameters, kept):
+            kept[nearest.num_free_parameters] = nearest.widths
+    return [kept[size] for size in sorted(kept)]
+
+
+def _worth(point: CurvePoint) -> bool:
+    """Whether a size may be offered at all."""
+    cost = point.relative_cost_to_loss
+    return cost is not None and (cost <= MAX_RELATIVE_COST or 2**14 < point.num_free_parameters <= LARGE)
+
+
+def _apart(size: float, kept: dict[float, tuple[int, ...]]) -> bool:
+    return all(max(size / other, other / size) >= _NEAREST for other in kept)
+
+
+def _between(sizes: Sequence[float]) -> list[float]:
+    """The two ends, and sizes that divide each gap evenly into steps of at most `SPACING`."""
+    found = [sizes[0], sizes[-1]]
+    for low, high in itertools.pairwise(sizes):
+        steps = max(1, round(math.log(high / low) / math.log(SPACING)))
+        found += [low * (high / low) ** (step / steps) for step in range(1, steps)]
+    return found
+
+
+def price_sizes(
+    topologies: Sequence[Topology],
+    train_rows: int,
+    validation_rows: int,
+    settings: SearchSettings,
+    device: Device,
+    coefficients: Coefficients,
+) -> tuple[SearchCandidate, ...]:
+    """Candidates of given topologies, in their order, without anchors: what an epoch of each is predicted to cost."""
+    batches = -(-train_rows // settings.batch_size)
+    tests = -(-validation_rows // settings.batch_size)
+    full = stack([topology.full for topology in topologies])
+    parameters = count_parameters(full)
+    additions = residual_additions(settings.shape, settings.depth)
+    networks = analyse(full, parameters, settings.training, hierarchy_of(device), additions)
+    if coefficients.source == "none":
+        costs = operations_per_epoch(networks, batches, tests)
+    else:
+        costs = training_cost(networks, coefficients, 1, batches, tests) - coefficients.terms.get("experiment", 0.0)
+    flops = batches * (forward_flops(full, settings.batch_size) + backward_flops(full, settings.batch_size))
+    to_loss = costs * relative_epochs(parameters)
+    return tuple(
+        SearchCandidate(name_of(topology), topology, cost, flop, None, relative)
+        for topology, cost, flop, relative in zip(
+            topologies, costs.tolist(), flops.tolist(), (to_loss / to_loss.min()).tolist(), strict=True
+        )
+    )
+
+
+def operations_per_epoch(networks: Networks, batches: int, tests: int) -> FloatArray:
+    """Operations of an epoch, the stand-in for its cost where nothing is known of the machine."""
+    batch_size = networks.training.batch_size
+    forward = forward_operations(networks.full, batch_size)
+    backward = backward_operations(networks.full, networks.num_free_parameters, batch_size)
+    return np.asarray((batches + tests) * forward + batches * backward, dtype=np.float64)
+
+
+def name_of(topology: Topology) -> str:
+    """A trial's name, and its folder's: the parameters and the first width, ``16043x64``."""
+    return f"{topology.num_free_parameters}x{topology.widths[0]}"
+
+
+def with_anchor(candidate: SearchCandidate, pick: Candidate | None) -> SearchCandidate:
+    """The candidate with the cache that it fills, where it was picked for one."""
+    if pick is None or pick.anchor is None:
+        return candidate
+    return replace(candidate, anchor=(pick.anchor.working_set, pick.anchor.level, pick.anchor.fill))
+
+
+def first_size(candidates: Sequence[SearchCandidate]) -> SearchCandidate:
+    """Where a search begins: the predicted optimum, which is what a recommendation for one shot names."""
+    return min(candidates, key=lambda candidate: candidate.relative_cost)

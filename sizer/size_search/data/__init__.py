@@ -1,0 +1,1 @@
+"""From a file or arrays to the matrices that a search trains on."""

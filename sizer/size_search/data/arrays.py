@@ -1,0 +1,116 @@
+"""Reading Parquet and NPZ. What they need of memory stands in their own headers, and is asked for first."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sizer.base.errors import DataError
+from sizer.size_search.data.memory import require_memory
+from sizer.size_search.data.table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+#: Columns are decoded beside the bytes they come from.
+_PARQUET_COPIES = 2
+_TARGET_NAMES = ("y", "target", "targets", "label", "labels", "class", "classes")
+_TRAIN, _VALIDATION = ("", "train", "training"), ("validation", "valid", "val", "test")
+
+
+def read_parquet(path: Path) -> Table:
+    """Read a Parquet file. Raises DataError for a damaged one, or one that does not fit into memory."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        header = pq.read_metadata(path)
+        groups = [header.row_group(index) for index in range(header.num_row_groups)]
+        held = max(sum(group.total_byte_size for group in groups), 8 * header.num_rows * header.num_columns)
+        require_memory(f"{path.name} ({header.num_rows:,} rows)", _PARQUET_COPIES * held)
+        frame: pd.DataFrame = pq.read_table(path).to_pandas(date_as_object=False)
+    except (pa.ArrowException, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path.name} is a damaged Parquet file ({reason[:120]}); write it again") from None
+    frame.columns = [str(column) for column in frame.columns]
+    return Table(path.name, frame)
+
+
+def read_npz(path: Path) -> Table:
+    """Read an NPZ archive: features ``x`` (or ``x_train``), targets ``y``, and ``x_val`` or ``x_test`` set aside.
+
+    Other names are columns of their own, and any of them can be the target. Raises DataError for arrays of objects
+    (they are pickles), of different lengths, or too large for memory.
+    """
+    require_memory(path.name, _npz_bytes(path))
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = {name: _loaded(path.name, archive, name) for name in archive.files}
+    train, validation = _parts(arrays)
+    if not train:
+        raise DataError(f"{path.name} holds no arrays; expected features x and targets y")
+    frame, targets = _frame(path.name, train)
+    aside = _frame(path.name, validation)[0] if validation else None
+    return Table(path.name, frame, targets, validation=aside)
+
+
+def _npz_bytes(path: Path) -> int:
+    """Bytes of all arrays, from the archive's directory: what they unpack to."""
+    with zipfile.ZipFile(path) as archive:
+        return sum(item.file_size for item in archive.infolist())
+
+
+def _loaded(file_name: str, archive: Any, name: str) -> Array:
+    try:
+        array: Array = archive[name]
+    except ValueError as error:
+        reason = "Python objects (a pickle)" if "pickle" in str(error) else f"something damaged ({error})"
+        raise DataError(f"{name} in {file_name} holds {reason}, which is not read; save plain arrays") from None
+    if array.dtype.kind not in "biufUSM":
+        raise DataError(f"{name} in {file_name} is of type {array.dtype}; expected numbers or text")
+    return array.astype(str) if array.dtype.kind == "S" else array
+
+
+def _parts(arrays: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Training and validation arrays by their common name: ``x_train`` and ``x_test`` are both ``x``."""
+    parts: tuple[dict[str, Array], dict[str, Array]] = {}, {}
+    for name, array in arrays.items():
+        words = name.lower().split("_")
+        if any(word in _VALIDATION for word in words) and len(words) > 1:
+            parts[1]["_".join(word for word in words if word not in _VALIDATION)] = array
+        elif any(word in _TRAIN for word in words) and len(words) > 1:
+            parts[0]["_".join(word for word in words if word not in _TRAIN)] = array
+        else:
+            parts[0][name] = array
+    train, validation = parts
+    return train, validation if set(validation) == set(train) else {}
+
+
+def _frame(file_name: str, arrays: Mapping[str, Array]) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """One table of all arrays, and the columns of the array that is named as targets are."""
+    import pandas as pd
+
+    lengths = {name: len(array) if array.ndim else 0 for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1 or not min(lengths.values()):
+        told = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise DataError(f"the arrays in {file_name} have different lengths, or none ({told}); expected one row a datum")
+    pieces = {name: columns_of(array, name) for name, array in arrays.items()}
+    target = next((name for name in arrays if name.lower() in _TARGET_NAMES), None)
+    targets = () if target is None else tuple(pieces[target].columns)
+    return pd.concat(list(pieces.values()), axis=1), targets
+
+
+def columns_of(array: Array, name: str) -> pd.DataFrame:
+    """An array (n, ...) as columns: ``name`` for one number a row, else ``name_0``, ``name_1`` and on, flattened."""
+    import pandas as pd
+
+    width = math.prod(array.shape[1:])
+    names = [name] if width == 1 else [f"{name}_{index}" for index in range(width)]
+    frame: pd.DataFrame = pd.DataFrame(array.reshape(len(array), width), columns=names)
+    return frame

@@ -1,0 +1,235 @@
+"""From what a user asks for to a record: read, prepare, search, sum up, save."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sizer.base.errors import UsageError
+from sizer.base.storage import data_folder
+from sizer.devices import choose
+from sizer.meters.choosing import MeterOptions, choose_meter
+from sizer.meters.protocol import UNKNOWN, Meter
+from sizer.method.request import MAX_OBSERVATIONS
+from sizer.models.topology import MAX_WIDTH, check_whole
+from sizer.size_search.conclusion import Context, conclude
+from sizer.size_search.data.metrics import LOSS, REGRESSION, check_target, reached
+from sizer.size_search.data.prepare import Prepared, PreparingSettings, prepare
+from sizer.size_search.data.sources import table_of
+from sizer.size_search.data.task import CustomTask, Task, Trainer
+from sizer.size_search.log import SearchFolder, fingerprint
+from sizer.size_search.result import SearchResult
+from sizer.size_search.search import Progress, run_search
+from sizer.size_search.settings import SearchSettings
+from sizer.size_search.trials.engine import Engine, LocalEngine
+
+ENGINES = ("local", "ray")
+#: Settings that a search may be taken up again with: its folder is the same with others of them.
+_NOT_IN_FOLDER_NAME = ("max_time_s", "max_energy_j", "max_epochs", "parallel", "explore", "prune")
+
+
+class Aim(NamedTuple):
+    """What is to be reached: a metric and its value."""
+
+    metric: str
+    value: float
+
+
+def one_aim(loss: float | None, accuracy: float | None, r2: float | None, metric: tuple[str, float] | None) -> Aim:
+    """The one target that was given. Raises UsageError for none or several."""
+    given = [
+        Aim(name, value)
+        for name, value in ((LOSS, loss), ("accuracy", accuracy), ("r2", r2), metric or ("", None))
+        if value is not None
+    ]
+    if len(given) != 1:
+        count = "no target is" if not given else f"{len(given)} targets are"
+        raise UsageError(f"{count} given; expected one of loss, accuracy, r2 or metric (name and value)")
+    return given[0]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A search as it was asked for: how to prepare the data, how to search, where to keep the state.
+
+    ``folder`` None is one below the user's data folder, named for the data and the settings, so that the same request
+    goes on where it was interrupted. ``fresh`` forgets what the folder holds. ``engine`` is ``local`` or ``ray``, with
+    the cluster's ``address`` (None: the one that runs here); it trains as many sizes at a time as it has room for.
+    """
+
+    preparing: PreparingSettings
+    settings: SearchSettings
+    folder: Path | None = None
+    fresh: bool = False
+    engine: str = "local"
+    save: Path | None = None
+    address: str | None = None
+    meter_options: MeterOptions = field(default_factory=MeterOptions)
+
+    @property
+    def aim(self) -> Aim:
+        """What is to be reached."""
+        return Aim(self.preparing.metric, self.settings.target)
+
+
+def make_request(
+    aim: Aim,
+    target: tuple[str, ...],
+    kind: str | None,
+    validation_share: float,
+    folder: str | Path | None,
+    fresh: bool,
+    engine: str,
+    save: str | Path | None,
+    settings: dict[str, Any],
+) -> Request:
+    """A request from the arguments of `sizer.search`. Raises UsageError for a value out of range."""
+    unknown = sorted(settings.keys() - SearchSettings.__dataclass_fields__.keys())
+    if unknown:
+        known = ", ".join(name for name in SearchSettings.__dataclass_fields__ if name != "target")
+        raise UsageError(f"search has no option {unknown[0]!r}; its settings are {known}")
+    return Request(
+        PreparingSettings(target, kind, aim.metric, validation_share, settings.get("seed", 0)),
+        SearchSettings(target=aim.value, **settings),
+        None if folder is None else Path(folder),
+        fresh,
+        engine,
+        None if save is None else Path(save),
+    )
+
+
+def custom_task(
+    train: Trainer, aim: Aim, input_dim: int | None, output_dim: int, observations: int | None
+) -> CustomTask:
+    """A task that only the user's function knows. Raises UsageError for what it needs beside the function."""
+    if input_dim is None or observations is None:
+        raise UsageError("a function that trains needs input_dim and observations (the rows it trains on) beside it")
+    if aim.metric != LOSS:
+        raise UsageError("a function that trains yields a loss: give target_loss")
+    check_whole("input_dim", input_dim, 1, MAX_WIDTH)
+    check_whole("output_dim", output_dim, 1, MAX_WIDTH)
+    check_whole("observations", observations, 1, MAX_OBSERVATIONS)
+    return CustomTask(getattr(train, "__name__", "function"), train, input_dim, output_dim, observations)
+
+
+def search_data(data: Any, validation: Any, request: Request, progress: Progress | None = None) -> SearchResult:
+    """Search with data: whatever `given.table_of` takes, and the same for the validation part or None.
+
+    Raises UsageError for a request that makes no sense of this data, DataError for data with nothing to learn from.
+    """
+    if request.save is not None:
+        from sizer.size_search.saved_network import check_path
+
+        check_path(request.save)
+    prepared = prepare(table_of(data), request.preparing, None if validation is None else table_of(validation))
+    _check_aim(prepared.task, request.aim)
+    return _search(prepared.task, prepared, request, progress)
+
+
+def search_custom(task: CustomTask, request: Request, progress: Progress | None = None) -> SearchResult:
+    """Search with the user's own training. Raises UsageError for what only works with data."""
+    if request.save is not None or request.settings.prune:
+        raise UsageError("save and prune need the network's weights, which a training function keeps to itself")
+    return _search(task, None, request, progress)
+
+
+def _check_aim(task: Task, aim: Aim) -> None:
+    check_target(aim.metric, task.kind, aim.value)
+    if reached(aim.metric, task.baseline_value, aim.value):
+        what = "mean of the targets" if task.kind == REGRESSION else "frequencies of the classes"
+        raise UsageError(
+            f"the target {aim.metric} {aim.value:g} needs no network: predicting the {what} already has "
+            f"{task.baseline_value:.4g}; ask for better than that"
+        )
+
+
+def _search(
+    task: Task | CustomTask, prepared: Prepared | None, request: Request, progress: Progress | None
+) -> SearchResult:
+    settings = request.settings
+    chosen = choose(settings.priced_for or settings.device, threads=settings.threads)
+    meter = choose_meter(settings.meter, choose(settings.device).device.id, request.meter_options)
+    _check_limits(settings, meter)
+    with _folder(task, request) as folder, _engine(request, task, meter) as engine:
+        if request.fresh:
+            forget(folder)
+        if settings.parallel == 1 and engine.workers > 1:
+            settings = replace(settings, parallel=engine.workers)
+        outcome = run_search(task, settings, folder, engine, progress)
+        result = conclude(Context(task, prepared, settings, folder, engine, chosen, meter.label), outcome)
+    if isinstance(task, CustomTask) and request.folder is None:
+        result = replace(result, folder=None)
+    return result if request.save is None else _saved(result, request.save)
+
+
+def _check_limits(settings: SearchSettings, meter: Meter) -> None:
+    if settings.max_energy_j is not None and meter.label == UNKNOWN:
+        raise UsageError(
+            f"max_energy limits the joules that a meter reads, and there is none here ({meter.source}); limit the "
+            f"time instead, or state the power with --busy-watts"
+        )
+
+
+@contextmanager
+def _engine(request: Request, task: Task | CustomTask, meter: Meter) -> Iterator[Engine]:
+    if request.engine not in ENGINES:
+        raise UsageError(f"unknown engine {request.engine!r}; expected one of {', '.join(ENGINES)}")
+    engine = _make_engine(request, task, None if meter.label == UNKNOWN else meter)
+    try:
+        yield engine
+    finally:
+        engine.close()
+        meter.close()
+
+
+def _make_engine(request: Request, task: Task | CustomTask, meter: Meter | None) -> Engine:
+    if request.engine == "local":
+        return LocalEngine(task, meter)
+    from sizer.size_search.trials.ray_engine import RayEngine
+
+    return RayEngine(task, request.settings.threads, request.settings.device, request.address)
+
+
+@contextmanager
+def _folder(task: Task | CustomTask, request: Request) -> Iterator[Path]:
+    """The search's folder. A user's own training cannot be told from another: it has a folder only if one is named."""
+    if request.folder is not None:
+        yield request.folder
+    elif isinstance(task, CustomTask):
+        with tempfile.TemporaryDirectory(prefix="sizer-search-") as name:
+            yield Path(name)
+    else:
+        yield default_folder(task, request.settings)
+
+
+def default_folder(task: Task, settings: SearchSettings) -> Path:
+    """The folder of a search below the user's data folder, the same for the same data and settings."""
+    kept = {name: value for name, value in settings.to_dict().items() if name not in _NOT_IN_FOLDER_NAME}
+    digest = hashlib.sha256(f"{fingerprint(task)} {json.dumps(kept, sort_keys=True)}".encode()).hexdigest()[:12]
+    name = re.sub(r"[^A-Za-z0-9]+", "-", task.name).strip("-")[:40]
+    return data_folder() / "searches" / f"{name}-{digest}"
+
+
+def forget(folder: Path) -> None:
+    """Remove the search that a folder holds, and nothing else in it. Raises MeasurementError while one runs there."""
+    log = folder / "log.jsonl"
+    if log.exists():
+        with SearchFolder(folder).held():
+            log.unlink()
+            shutil.rmtree(folder / "trials", ignore_errors=True)
+
+
+def _saved(result: SearchResult, path: Path) -> SearchResult:
+    """The result with its network written to a file; as it is where the target was not met."""
+    if result.network is None:
+        return replace(result, notes=(*result.notes, f"the target was not met: {path} was not written"))
+    result.network.save(path)
+    return replace(result, saved=path)

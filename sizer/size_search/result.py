@@ -1,0 +1,254 @@
+"""The record that a search answers with. Built from plain data; the trained network rides along, outside the record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sizer.base.records import Record, plain
+from sizer.method.hardware import Device, device_to_dict
+from sizer.size_search.data.metrics import higher_is_better
+from sizer.size_search.outcome import REACHED
+from sizer.size_search.settings import SearchSettings
+
+if TYPE_CHECKING:
+    from sizer.size_search.data.prepare import PreparationReport
+    from sizer.size_search.saved_network import SavedNetwork
+
+
+@dataclass(frozen=True)
+class ForwardCost:
+    """Cost of one forward pass of a network over a batch.
+
+    ``level`` is where the parameters, f, live; ``predicted`` is in s or J (`Pruned.quantity`), None where nothing is
+    known of the machine; ``measured_s`` is the quiet time of a pass, both networks timed in turn.
+    """
+
+    widths: tuple[int, ...]
+    num_free_parameters: int
+    level: str | None
+    predicted: float | None
+    measured_s: float | None
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A winner with units taken out until its parameters lived one cache level nearer, or as many as kept the target.
+
+    ``value_before`` and ``value_after`` are the task's metric before, and after fine-tuning. ``reached_level`` says
+    whether f came down to ``level_wanted``. ``fine_tuning_epochs`` are those of all ``attempts`` (first widths, and
+    whether the target was kept), and ``fine_tuning_s`` the time that they took.
+    """
+
+    before: ForwardCost
+    after: ForwardCost
+    level_wanted: str
+    reached_level: bool
+    value_before: float
+    value_after: float
+    attempts: tuple[tuple[int, bool], ...]
+    fine_tuning_epochs: int
+    fine_tuning_s: float
+    quantity: str
+
+    @property
+    def predicted_saving(self) -> float | None:
+        """What part of a forward pass is predicted to be saved, None where the cost is not known."""
+        return _saving(self.before.predicted, self.after.predicted)
+
+    @property
+    def measured_saving(self) -> float | None:
+        """What part of a forward pass' time was measured to be saved."""
+        return _saving(self.before.measured_s, self.after.measured_s)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as JSON data, with the savings."""
+        fields: dict[str, Any] = plain(self)
+        attempts = [{"first_width": width, "kept_target": kept} for width, kept in self.attempts]
+        savings = {"predicted_saving": self.predicted_saving, "measured_saving": self.measured_saving}
+        return fields | {"attempts": attempts} | savings
+
+
+def _saving(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None or before <= 0 else 1.0 - after / before
+
+
+SEARCH_FORMAT = "sizer.search/1"
+
+
+class TaskFacts(NamedTuple):
+    """What was searched for: the data in numbers, the target, and the metric of predicting the mean (``baseline``)."""
+
+    source: str
+    kind: str | None
+    metric: str
+    target: float
+    baseline: float | None
+    input_dim: int
+    output_dim: int
+    n_observations: int
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether the target is a lower bound."""
+        return higher_is_better(self.metric)
+
+
+class Fill(NamedTuple):
+    """The cache that a size was picked for: its working set there, and how often that fills it."""
+
+    working_set: str
+    level: str
+    fill: float
+
+
+class SearchTrial(NamedTuple):
+    """One size that was trained, and how far.
+
+    ``number`` counts trials in the order in which they began. ``best_value`` and ``best_loss`` are the best validation
+    metric and loss so far, ``predicted_epochs`` the epochs in all that its learning curve asks for to reach the target
+    (None: it does not get there). ``time_s`` and ``energy_j`` are what it cost, energy None where it was not metered.
+    ``grown_from`` names the trial whose weights it began with.
+    """
+
+    number: int
+    name: str
+    widths: tuple[int, ...]
+    num_free_parameters: int
+    anchor: Fill | None
+    epochs: int
+    why_stopped: str
+    is_met: bool
+    best_value: float | None
+    best_loss: float | None
+    predicted_epochs: float | None
+    time_s: float
+    energy_j: float | None
+    grown_from: str | None
+    where: tuple[str, ...]
+
+
+class SearchPoint(NamedTuple):
+    """What reaching the target costs at one size; ``label`` says whether that was measured or is estimated.
+
+    ``cost`` is in the record's quantity, None where the size is not predicted to reach the target.
+    """
+
+    name: str
+    widths: tuple[int, ...]
+    num_free_parameters: int
+    epochs: float | None
+    cost: float | None
+    label: str
+
+
+class Edge(NamedTuple):
+    """The size, in parameters, from which on a working set lives on a level; the smallest size for the nearest."""
+
+    working_set: str
+    level: str | None
+    num_free_parameters: int
+
+
+class FlopsChoice(NamedTuple):
+    """The size that the fewest FLOPs to the target would have chosen; its cost as the curve has it."""
+
+    name: str
+    widths: tuple[int, ...]
+    num_free_parameters: int
+    flops_per_epoch: float
+    cost: float | None
+    label: str
+
+
+class Spent(NamedTuple):
+    """Measured time and metered energy, in all and on the winner alone; ``energy_label`` says what the joules are."""
+
+    time_s: float
+    energy_j: float | None
+    winner_time_s: float | None
+    winner_energy_j: float | None
+    energy_label: str
+    epochs: int
+
+
+@dataclass(frozen=True)
+class SearchResult(Record):
+    """What a search came to.
+
+    ``status`` is ``reached``, ``unreachable``, ``out of time`` or ``out of energy``. ``winner`` is the trial that met
+    the target, ``best`` the one with the best metric. Costs of ``curve`` and ``flops_choice`` are in ``quantity``: time
+    (s), energy (J), or operations on a machine of which nothing is known. ``estimate`` says what reaching the target
+    would take where it was not reached. ``network`` predicts, and is not part of the JSON; None after a search with the
+    user's own training.
+    """
+
+    task: TaskFacts
+    settings: SearchSettings
+    status: str
+    device: Device
+    label: str
+    basis: str
+    quantity: str
+    preparation: PreparationReport | None
+    trials: tuple[SearchTrial, ...]
+    winner: SearchTrial | None
+    best: SearchTrial | None
+    spent: Spent
+    flops_choice: FlopsChoice | None
+    curve: tuple[SearchPoint, ...]
+    edges: tuple[Edge, ...]
+    estimate: str | None
+    pruned: Pruned | None
+    notes: tuple[str, ...]
+    folder: Path | None
+    saved: Path | None = None
+    network: SavedNetwork | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def reached(self) -> bool:
+        """Whether the target was met."""
+        return self.status == REACHED
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as the JSON data ``sizer.search/1``."""
+        return {
+            "format": SEARCH_FORMAT,
+            "request": self.settings.to_dict(),
+            "task": {**plain(self.task), "higher_is_better": self.task.higher_is_better},
+            "preparation": plain(self.preparation),
+            "device": device_to_dict(self.device),
+            "coefficients": {"label": self.label, "basis": self.basis, "quantity": self.quantity},
+            "status": self.status,
+            "reached": self.reached,
+            "winner": plain(self.winner),
+            "best": plain(self.best),
+            "spent": {**plain(self.spent), "time_label": "measured"},
+            "flops_choice": plain(self.flops_choice),
+            "trials": plain(self.trials),
+            "curve": plain(self.curve),
+            "edges": plain(self.edges),
+            "estimate": self.estimate,
+            "pruned": None if self.pruned is None else self.pruned.to_dict(),
+            "folder": None if self.folder is None else str(self.folder),
+            "saved": None if self.saved is None else str(self.saved),
+            "notes": list(self.notes),
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a trial."""
+        return [_row(trial) for trial in self.trials]
+
+    def remarks(self) -> tuple[str, ...]:
+        """The notes, what preparing the data met with, and the device's warnings."""
+        of_data = () if self.preparation is None else self.preparation.remarks
+        return (*self.notes, *of_data, *self.device.warnings)
+
+
+def _row(trial: SearchTrial) -> dict[str, Any]:
+    row: dict[str, Any] = trial._asdict()
+    anchor: Mapping[str, Any] = {} if trial.anchor is None else trial.anchor._asdict()
+    del row["anchor"]
+    return row | {f"anchor_{name}": anchor.get(name) for name in Fill._fields}

@@ -1,0 +1,242 @@
+"""A saved network, read back in any process: raw tables in, answers out.
+
+network = sizer.size_search.saved_network.load("model.pt2")
+network.predict(pandas.read_csv("new.csv"))
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import warnings
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from sizer.base.errors import DataError, UsageError
+from sizer.base.storage import write_whole
+from sizer.models.topology import Topology
+from sizer.size_search.data.arrays import columns_of
+from sizer.size_search.data.metrics import CLASSIFICATION
+from sizer.size_search.data.preparation import Preparation
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+_CHUNK = 8192
+
+
+@dataclass(frozen=True, eq=False)
+class SavedNetwork:
+    """A trained network that predicts from raw tables, or from arrays where it was trained on arrays.
+
+    ``facts`` is the JSON beside the program: the metric and its value on the validation part, among others.
+    """
+
+    preparation: Preparation
+    topology: Topology
+    module: torch.nn.Module
+    facts: Mapping[str, Any]
+
+    @classmethod
+    def of_weights(
+        cls,
+        preparation: Preparation,
+        topology: Topology,
+        weights: Mapping[str, torch.Tensor],
+        facts: Mapping[str, Any],
+    ) -> SavedNetwork:
+        """A network as it was trained, in memory."""
+        return cls(preparation, topology, prepared_network(preparation, topology, weights), facts)
+
+    def save(self, path: str | Path) -> None:
+        """Write the network as an exported program (``.pt2``). Raises UsageError or DataError where that fails."""
+        if not isinstance(self.module, PreparedNetwork):
+            raise UsageError("this network was read from a file; copy that file")
+        save_network(Path(path), self.preparation, self.topology, self.module, self.facts)
+
+    @property
+    def classes(self) -> tuple[Any, ...]:
+        """Names of the classes in the order of the probabilities; empty for a regression."""
+        return self.preparation.target.classes
+
+    def probabilities(self, data: pd.DataFrame | npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Probability of each class (n, classes). Raises UsageError for a regression."""
+        if self.preparation.target.kind != CLASSIFICATION:
+            raise UsageError("this network predicts numbers, not classes; call predict")
+        return self._outputs(data)
+
+    def predict(self, data: pd.DataFrame | npt.ArrayLike) -> npt.NDArray[Any]:
+        """The most probable class (n,), or the numbers (n,) or (n, outputs), of each row.
+
+        Raises DataError for a column that the data lacks.
+        """
+        outputs = self._outputs(data)
+        if self.preparation.target.kind == CLASSIFICATION:
+            return np.asarray(np.array(self.classes)[outputs.argmax(axis=1)])
+        return outputs[:, 0] if outputs.shape[1] == 1 else outputs
+
+    def _outputs(self, data: pd.DataFrame | npt.ArrayLike) -> npt.NDArray[np.float64]:
+        frame: Any = data if hasattr(data, "columns") else columns_of(np.asarray(data), "x")
+        encoded = torch.from_numpy(self.preparation.encode(frame))
+        if not len(encoded):
+            return np.empty((0, self.preparation.target.output_dim))
+        with torch.no_grad():
+            parts = [self.module(part) for part in torch.split(encoded, _CHUNK)]
+        return np.asarray(torch.cat(parts).numpy(), dtype=np.float64)
+
+
+def load(path: str | Path) -> SavedNetwork:
+    """Read a network that `sizer search --save` wrote. Nothing in the file is unpickled or run but the program.
+
+    Raises UsageError for a file that is not there, DataError for one that is no such network.
+    """
+    path = Path(path)
+    facts = _checked_facts(path)
+    try:
+        preparation = Preparation.from_dict(facts["preparation"])
+        described = facts["topology"]
+        topology = Topology(described["shape"], described["input_dim"], tuple(described["widths"]))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's loader warns of its own insides
+            module = torch.export.load(str(path)).module()
+    except (KeyError, TypeError, RuntimeError, ValueError) as error:
+        raise DataError(f"{path.name} is damaged ({type(error).__name__}); save the network again") from None
+    return SavedNetwork(preparation, topology, module, facts)
+
+
+def _checked_facts(path: Path) -> dict[str, Any]:
+    """The JSON beside the program, once the archive is known to hold no pickle and no compiled code."""
+    if not path.exists():
+        raise UsageError(f"there is no file {path}; `sizer search --save model.pt2` writes one")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            if any("aotinductor" in name for name in names) or _has_pickle(archive):
+                raise DataError(f"{path.name} holds compiled code or pickled objects, which are not loaded")
+            found = next((name for name in names if name.endswith(f"/{EXTRA}")), None)
+            facts = None if found is None else json.loads(archive.read(found))
+    except (OSError, zipfile.BadZipFile, ValueError) as error:
+        raise DataError(f"{path.name} cannot be read ({error}); save the network again") from None
+    if not isinstance(facts, dict) or facts.get("format") != SAVED_FORMAT:
+        raise DataError(f"{path.name} was not saved by `sizer search` as {SAVED_FORMAT}; save the network again")
+    return facts
+
+
+def _has_pickle(archive: zipfile.ZipFile) -> bool:
+    """Whether torch would unpickle anything but tensors: a weight or constant stored so, or example inputs that are."""
+    for name in archive.namelist():
+        if name.endswith("_config.json"):
+            entries = json.loads(archive.read(name)).get("config", {})
+            if any(entry.get("use_pickle", True) for entry in entries.values()):
+                return True
+        if name.endswith(".pt"):
+            try:
+                torch.load(io.BytesIO(archive.read(name)), weights_only=True)
+            except (pickle.UnpicklingError, RuntimeError):
+                return True
+    return False
+
+
+SAVED_FORMAT = "sizer.saved/1"
+#: Name of the JSON beside the program in the file.
+EXTRA = "sizer.json"
+
+
+class PreparedNetwork(nn.Module):
+    """A network between its preparation and the meaning of its outputs: encoded (n, columns) in, predictions out."""
+
+    def __init__(self, preparation: Preparation, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self._numbers = len(preparation.numbers)
+        self._is_classifier = preparation.target.kind == CLASSIFICATION
+        target = {"target_means": preparation.target.means, "target_scales": preparation.target.scales}
+        for name, values in (preparation.constants._asdict() | target).items():
+            if len(values):  # torch's archive takes no empty tensor
+                self.register_buffer(name, torch.as_tensor(np.asarray(values)))
+        self._has = frozenset(name for name, _ in self.named_buffers(recurse=False))
+
+    def forward(self, encoded: torch.Tensor) -> torch.Tensor:
+        """Probabilities (n, classes), or numbers (n, outputs) in the data's own units, both float64."""
+        outputs: torch.Tensor = self.network(self._features(encoded)).double()
+        if self._is_classifier:
+            return torch.softmax(outputs, dim=1)
+        return torch.add(outputs * self.get_buffer("target_scales"), self.get_buffer("target_means"))
+
+    def _features(self, encoded: torch.Tensor) -> torch.Tensor:
+        """As `Preparation.expand`: scaled numbers, flags of missing ones, categories."""
+        parts = []
+        numbers = encoded[:, : self._numbers]
+        is_known = torch.isfinite(numbers)
+        if self._numbers:
+            filled = torch.where(is_known, numbers, self.get_buffer("fills"))
+            parts.append((filled - self.get_buffer("means")) / self.get_buffer("scales"))
+        if "flagged" in self._has:
+            parts.append(~is_known[:, self.get_buffer("flagged")])
+        if "hot_codes" in self._has:
+            parts.append(encoded[:, self.get_buffer("hot_positions")] == self.get_buffer("hot_codes"))
+        return torch.cat([part.float() for part in parts], dim=1)
+
+
+def check_path(path: Path) -> Path:
+    """The path, before a search is begun for it. Raises UsageError where no network could be saved there."""
+    if path.suffix != ".pt2":
+        raise UsageError(f"{path} does not end in .pt2, as an exported program's name does; call it {path.stem}.pt2")
+    if path.is_dir() or not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+        raise UsageError(f"{path} cannot be written; name a file in a folder that is there and may be written")
+    return path
+
+
+def prepared_network(
+    preparation: Preparation, topology: Topology, weights: Mapping[str, torch.Tensor]
+) -> PreparedNetwork:
+    """The network of a topology with its trained weights, on the CPU, between preparation and answers."""
+    network = topology.build()
+    network.load_state_dict({name: value.detach().cpu() for name, value in weights.items()})
+    return PreparedNetwork(preparation, network).eval().requires_grad_(False)
+
+
+def save_network(
+    path: Path, preparation: Preparation, topology: Topology, module: PreparedNetwork, facts: Mapping[str, Any]
+) -> None:
+    """Export a network and write it whole: temporary file, sync, rename. ``facts`` are kept in the JSON beside it.
+
+    Raises UsageError for a path that cannot be written, DataError when the disk is full.
+    """
+    check_path(path)
+    program = export_network(preparation, module)
+    described = {
+        "format": SAVED_FORMAT,
+        "preparation": preparation.to_dict(),
+        "topology": {"shape": topology.shape, "input_dim": topology.input_dim, "widths": list(topology.widths)},
+        **facts,
+    }
+    archive = io.BytesIO()
+    torch.export.save(program, archive, extra_files={EXTRA: json.dumps(described, allow_nan=False)})
+    try:
+        write_whole(path, archive.getvalue())
+    except OSError as error:
+        raise DataError(
+            f"{path} could not be written ({error.strerror}); free some space and run the same command again: what was "
+            f"trained is kept"
+        ) from None
+
+
+def export_network(preparation: Preparation, module: PreparedNetwork) -> torch.export.ExportedProgram:
+    """The network with its preparation as an exported program that takes any number of rows from one on."""
+    example = torch.from_numpy(np.zeros((2, len(preparation.column_names))))
+    rows = torch.export.Dim("observations", min=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's tracer warns of its own insides
+        return torch.export.export(module, (example,), dynamic_shapes={"encoded": {0: rows}})

@@ -1,0 +1,1 @@
+"""One training of one size: run in slices, grown, pruned, here or on a Ray cluster."""

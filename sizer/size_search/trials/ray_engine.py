@@ -1,0 +1,151 @@
+"""The engine that runs slices on a Ray cluster.
+
+It decides as little as the local one: slices go out as they are submitted, results come back in that order. Ray runs a
+slice again on another node when its node dies; a slice gives the same result wherever it runs, given the same threads.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import deque
+from dataclasses import replace
+from typing import Any
+
+from sizer.base.errors import MeasurementError, SizerError, UsageError
+from sizer.base.ray_cluster import Node, connect, import_ray, nodes
+from sizer.size_search.data.task import CustomTask, Task
+from sizer.size_search.trials.custom import Running
+from sizer.size_search.trials.slices import Slice, SliceResult, TrialSpec
+from sizer.size_search.trials.trial import run_slice
+
+#: How often a slice is run again because its node or process died.
+_RETRIES = 5
+#: While a result is waited for, the cluster is asked this often, in s, whether a node could still run the slice.
+_CHECK_S = 10.0
+
+
+class RayEngine:
+    """Runs slices on the nodes of a cluster, as many at a time as its CPUs, and GPUs where they are asked for, allow.
+
+    ``threads`` are those of a trial, and the CPUs that Ray keeps for it; ``device`` is where a trial trains. Raises
+    UsageError where Ray is not installed, no cluster answers, or no node of it is large enough for a trial.
+    """
+
+    def __init__(
+        self,
+        task: Task | CustomTask,
+        threads: int | None = None,
+        device: str | None = None,
+        address: str | None = None,
+    ) -> None:
+        self._ray = import_ray()
+        self._connected_here = not self._ray.is_initialized()
+        if self._connected_here:
+            connect(self._ray, address)
+        try:
+            self._room = _Room(max(1, threads or 1), 1 if (device or "cpu").startswith("cuda") else 0)
+            self._workers = self._room.check(nodes(self._ray))
+            self._id = uuid.uuid4().hex
+            self._task = self._ray.put(task)
+        except BaseException:
+            self.close()
+            raise
+        self._queue: deque[tuple[TrialSpec, Any]] = deque()
+
+    @property
+    def workers(self) -> int:
+        """How many slices run at a time."""
+        return self._workers
+
+    def submit(self, job: Slice) -> None:
+        """Send a slice out. Returns at once."""
+        # What the local engine does without a number of threads depends on the machine; here a trial has its own.
+        job = replace(job, spec=replace(job.spec, threads=self._room.cpus))
+        remote = self._ray.remote(_run_slice).options(
+            num_cpus=self._room.cpus, num_gpus=self._room.gpus, max_retries=_RETRIES, name=f"sizer {job.spec.name}"
+        )
+        self._queue.append((job.spec, remote.remote(self._id, self._task, job)))
+
+    def collect(self) -> SliceResult:
+        """Wait for the slice submitted first.
+
+        Raises MeasurementError when it cannot be run any more: nodes died time and again, or none that is left has
+        room for it.
+        """
+        spec, reference = self._queue[0]
+        while not self._ray.wait([reference], timeout=_CHECK_S)[0]:
+            self._room.check(nodes(self._ray))
+        self._queue.popleft()
+        try:
+            result: SliceResult = self._ray.get(reference)
+        except self._ray.exceptions.RayTaskError as error:
+            raise _cause(error) from None
+        except self._ray.exceptions.RayError as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise MeasurementError(
+                f"trial {spec.name} could not be run on the cluster: {reason}; look at `ray status` and start the "
+                f"search again, which goes on where it stopped"
+            ) from None
+        return result
+
+    def close(self) -> None:
+        """Give up slices that still run, and leave the cluster."""
+        for _, reference in getattr(self, "_queue", ()):
+            self._ray.cancel(reference, force=True)
+        if self._connected_here:
+            self._ray.shutdown()
+
+
+class _Room:
+    """What a trial takes of a node."""
+
+    def __init__(self, cpus: int, gpus: int) -> None:
+        self.cpus = cpus
+        self.gpus = gpus
+
+    def check(self, alive: tuple[Node, ...]) -> int:
+        """How many trials fit at a time. Raises UsageError when no node is large enough for one."""
+        fitting = sum(min(node.cpus // self.cpus, node.gpus // self.gpus if self.gpus else node.cpus) for node in alive)
+        if fitting:
+            return fitting
+        wanted = f"{self.cpus} CPUs" + (" and a GPU" if self.gpus else "")
+        there = ", ".join(f"{node.address} with {node.cpus} CPUs and {node.gpus} GPUs" for node in alive)
+        raise UsageError(f"no node of the cluster has {wanted} for a trial (there are {there}); give fewer --threads")
+
+
+def _cause(error: Any) -> BaseException:
+    """What went wrong in the slice, as the local engine would have raised it."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, ImportError):
+        return MeasurementError(f"a node of the cluster cannot import what the trial needs ({cause}); install it there")
+    if isinstance(cause, SizerError):
+        return type(cause)(str(cause))
+    return cause if isinstance(cause, Exception) else MeasurementError(str(error).strip().splitlines()[-1])
+
+
+#: In a worker: the search that it last ran a slice of, its task, and the user's trainings that it has begun.
+_at_work: dict[str, tuple[Task | CustomTask, Running]] = {}
+
+
+def _run_slice(engine_id: str, task: Task | CustomTask, job: Slice) -> SliceResult:
+    """Run a slice in a worker process of Ray."""
+    ray = import_ray()
+    if engine_id not in _at_work:
+        _at_work.clear()
+        _at_work[engine_id] = (_writable(task), {})
+    kept, running = _at_work[engine_id]
+    result = run_slice(kept, job, None, running)
+    return replace(result, where=str(ray.util.get_node_ip_address()))
+
+
+def _writable(task: Task | CustomTask) -> Task | CustomTask:
+    """A copy of the arrays, which Ray hands out read-only: torch shares memory with writable ones only."""
+    if isinstance(task, CustomTask):
+        return task
+    return replace(
+        task,
+        train_features=task.train_features.copy(),
+        train_targets=task.train_targets.copy(),
+        validation_features=task.validation_features.copy(),
+        validation_targets=task.validation_targets.copy(),
+    )

@@ -1,0 +1,1 @@
+"""The published files, fetched, located, and read with their quirks."""

@@ -1,0 +1,1 @@
+"""Each run of the study: its network, its energy, standardised and filtered."""
