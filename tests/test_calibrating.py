@@ -285,7 +285,6 @@ def test_a_calibration_is_used_only_where_it_was_made(small_cpu):
 
 
 def test_an_old_calibration_is_trusted_only_while_its_networks_take_as_long(small_cpu, monkeypatch):
-    from sizer.calibration import validity
 
     asked = []
     for ratio, used in ((None, True), (1.8, False)):
