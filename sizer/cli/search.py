@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sizer.cli.calibrate import Duration
-from sizer.cli.options import JSON, WHOLE
+from sizer.cli.options import DURATION, JSON, THREADS, WHOLE
 
 if TYPE_CHECKING:
     from sizer.size_search.request import Request
@@ -79,9 +78,9 @@ class NamedValue(click.ParamType):
 @click.option("--optimizer", default="adam", show_default=True, metavar="NAME", help="adam, adamw, sgd, sgd-momentum.")
 @click.option("--learning-rate", type=float, default=1e-3, show_default=True, metavar="X", help="Its step size.")
 @click.option("--device", metavar="NAME", help="Where to train: cpu or cuda:0. [default: the GPU if any]")
-@click.option("--threads", type=WHOLE, metavar="N", help="Threads of PyTorch. [default: PyTorch's]")
+@THREADS
 @click.option("--seed", type=WHOLE, default=0, show_default=True, metavar="N", help="Of split, weights and order.")
-@click.option("--max-time", type=Duration(), metavar="TIME", help="Stop after training for so long: 90s, 10m, 2h.")
+@click.option("--max-time", type=DURATION, metavar="TIME", help="Stop after training for so long: 90s, 10m, 2h.")
 @click.option("--max-energy", type=Joules(), metavar="ENERGY", help="Stop after so much energy: 500, 2kJ, 5Wh.")
 @click.option("--max-epochs", type=WHOLE, default=1000, show_default=True, metavar="N", help="Most epochs of one size.")
 @click.option(
