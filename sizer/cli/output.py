@@ -23,10 +23,6 @@ def console(stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False, soft_wrap=False)
 
 
-def _draw_nothing(what: str, share: float | None) -> None:
-    """Progress that nobody sees."""
-
-
 @contextmanager
 def busy(what: str, is_long: bool) -> Iterator[None]:
     """A spinner on standard error while something that is long goes on; nothing without a terminal."""
@@ -44,7 +40,7 @@ def progress_bar(quiet: bool) -> Iterator[Callable[[str, float | None], None]]:
     A share of None is not known: the bar only moves. Without a terminal, or when quiet, nothing is drawn.
     """
     if quiet or not sys.stderr.isatty():
-        yield _draw_nothing
+        yield lambda what, share: None  # noqa: ARG005
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from sizer.base.storage import write_whole
 from sizer.base.units import format_widths
 from sizer.method.recommendation import Candidate, CurvePoint, Recommendation
 from sizer.report.recommendation import family
+from sizer.report.text_chart import level_starts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,20 +101,12 @@ def _draw_levels(axes: Axes, record: Recommendation) -> None:
     names = list(points[0].levels)
     order = [level.name for level in record.device.sizing_levels()]
     for row, name in enumerate(names):
-        for level, low, high in _stretches(points, name):
+        starts = [(level, first.num_free_parameters) for level, first in level_starts(points, name)]
+        ends = [*(low for _, low in starts[1:]), points[-1].num_free_parameters]
+        for (level, low), high in zip(starts, ends, strict=True):
             grey = _LEVEL_GREYS[order.index(level) % len(_LEVEL_GREYS)]
             axes.barh(row, high - low, left=low, height=0.8, color=grey, edgecolor="black", linewidth=0.5)
             axes.text((low * high) ** 0.5, row, level, ha="center", va="center", fontsize=7, clip_on=True)
     axes.set(yticks=range(len(names)), yticklabels=names, xlabel="number of trainable parameters")
     axes.invert_yaxis()
     axes.set_ylabel("lives in")
-
-
-def _stretches(points: Sequence[CurvePoint], name: str) -> Iterator[tuple[str, int, int]]:
-    """(level, first size, last size) of each stretch of sizes along which a set lives on one level."""
-    start = 0
-    for index in range(1, len(points) + 1):
-        if index == len(points) or points[index].levels[name] != points[start].levels[name]:
-            end = points[min(index, len(points) - 1)].num_free_parameters
-            yield points[start].levels[name] or "none", points[start].num_free_parameters, end
-            start = index

@@ -43,8 +43,8 @@ def profile_report(profile: Profile) -> Iterator[Block]:
     yield _level_table(profile)
     for title, facts, unit in (("peak", profile.peaks_flop_per_s, "FLOP/s"), ("power", profile.power_w, "W")):
         for name, fact in facts.items():
-            source = "" if fact.source is None else f" [{fact.source}]"
-            yield Paragraph(f"{_fact_text(fact, unit)}{source} {fact.note}".rstrip(), f"{title} {name}: ")
+            cited = "" if fact.source is None else f" [{fact.source}]"
+            yield Paragraph(f"{_fact_text(fact, unit)}{cited} {fact.note}".rstrip(), f"{title} {name}: ")
     for quantity, found in profile.by_quantity.items():
         yield Paragraph(found.basis, f"{found.label} {quantity}: ")
         yield term_table(found.terms, quantity)

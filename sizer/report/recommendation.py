@@ -101,11 +101,8 @@ def _curve(record: Recommendation) -> Curve:
         if family(candidate) == family(best) and (candidate.rank or 10) < 10
     }
     points = [point for point in record.curve if family(point) == family(best)]
-    return Curve(
-        Line(f"cost of reaching a loss by number of parameters ({settings})"),
-        points,
-        marks | {best.num_free_parameters: "*"},
-    )
+    title += f" ({best.shape}, depth {best.depth}, batch {best.batch_size})"
+    return Curve(Line(title), points, marks | {best.num_free_parameters: "*"})
 
 
 def family(network: CurvePoint | Candidate) -> tuple[str, int, int]:
