@@ -7,12 +7,14 @@ does; another medium draws the same blocks.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from sizer.base.units import format_bytes
 from sizer.method.coefficients import Coefficients
 from sizer.method.hardware import Device, is_detected
-from sizer.method.recommendation import CurvePoint
+
+if TYPE_CHECKING:
+    from sizer.method.recommendation import CurvePoint
 
 
 class Line(NamedTuple):
