@@ -94,15 +94,15 @@ def _one_shot_text(one_shot: OneShot) -> str:
 def _curve(record: Recommendation) -> Curve:
     """The curve of the optimum's family, with the ranks of one digit on it."""
     best = record.optimum
-    title = "cost of reaching a loss by number of parameters"
+    settings = f"{best.shape}, depth {best.depth}, batch {best.batch_size}"
     marks = {
         candidate.num_free_parameters: f"{candidate.rank}"
         for candidate in record.candidates
         if family(candidate) == family(best) and (candidate.rank or 10) < 10
     }
+    marks[best.num_free_parameters] = "*"
     points = [point for point in record.curve if family(point) == family(best)]
-    title += f" ({best.shape}, depth {best.depth}, batch {best.batch_size})"
-    return Curve(Line(title), points, marks | {best.num_free_parameters: "*"})
+    return Curve(Line(f"cost of reaching a loss by number of parameters ({settings})"), points, marks)
 
 
 def family(network: CurvePoint | Candidate) -> tuple[str, int, int]:
