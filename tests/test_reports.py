@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import io
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -170,3 +172,14 @@ def test_joules_where_they_are_known_and_multiples():
     assert format_cost(None, 5.0) == "5 s"
     assert format_cost(None, None) == "unknown"
     assert (format_times(1.0234), format_times(None)) == ("1.02x", "")
+
+
+def test_a_report_does_not_load_what_other_records_need():
+    """Reports that share a module must not make one command pay for another's record."""
+    script = (
+        "import sys; from sizer.cli import run; run(['detect']); run(['profiles', 'show', 'nvidia-t4']); "
+        "print([name for name in ('sizer.diagnosis', 'sizer.calibration.cluster') if name in sys.modules], "
+        "file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == "[]"

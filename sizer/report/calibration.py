@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from sizer.base.units import format_count, format_quantity, format_widths
-from sizer.calibration.cluster import ClusterCalibration
-from sizer.calibration.record import Calibration
-from sizer.calibration.validation_record import Errors, SizeErrors, ValidatedNetwork, Validation
 from sizer.method.coefficients import LEVEL_TERMS, PLAIN_TERMS, term_unit
 from sizer.report.layout import BLANK, Block, Column, Line, Paragraph, Table, device_lines
+
+if TYPE_CHECKING:  # (another command's record is not loaded with this one's)
+    from sizer.calibration.cluster import ClusterCalibration
+    from sizer.calibration.record import Calibration
+    from sizer.calibration.validation_record import Errors, SizeErrors, ValidatedNetwork, Validation
 
 
 def calibration_report(record: Calibration) -> Iterator[Block]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from sizer.base.units import format_bytes, format_cost, format_count, format_quantity, format_times, format_widths
-from sizer.fleet.comparison import Comparison, Point
-from sizer.fleet.fleet import Fleet
 from sizer.method.coefficients import QUANTITY_UNIT
 from sizer.method.hardware import Level
 from sizer.report.layout import BLANK, Block, Column, Line, Paragraph, Table
+
+if TYPE_CHECKING:  # (another command's record is not loaded with this one's)
+    from sizer.fleet.comparison import Comparison, Point
+    from sizer.fleet.fleet import Fleet
 
 #: Crossings that a terminal shows; a cost that jumps where a set spills may cross back and forth.
 _SHOWN = 6

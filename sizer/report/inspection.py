@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from sizer.base.units import format_bytes, format_cost, format_count, format_quantity, format_widths
-from sizer.inspection.module_record import LayerRecord, ModuleInspection
-from sizer.inspection.networks import InspectedNetwork, Inspection
 from sizer.method.explanation import SET_CONTENTS
 from sizer.report.hook import advice_text, step_text
 from sizer.report.layout import BLANK, Block, Column, Line, Paragraph, Table, device_lines, label_text
+
+if TYPE_CHECKING:  # (another command's record is not loaded with this one's)
+    from sizer.inspection.module_record import LayerRecord, ModuleInspection
+    from sizer.inspection.networks import InspectedNetwork, Inspection
 
 #: From how many networks on a row each says enough.
 _WHOLE_TABLES = 3

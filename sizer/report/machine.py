@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sizer.base.units import format_bytes
-from sizer.diagnosis import Diagnosis
 from sizer.method.hardware import RAM, Device, Level, Machine
 from sizer.report.layout import BLANK, Block, Column, Detail, Fitted, Line, Paragraph, Table, label_text
+
+if TYPE_CHECKING:  # (another command's record is not loaded with this one's)
+    from sizer.diagnosis import Diagnosis
 
 #: Below this a table would break its words apart; levels are listed one below the other instead.
 _TABLE_WIDTH = 76
