@@ -49,6 +49,21 @@ def format_widths(widths: Sequence[int]) -> str:
     return "-".join(parts)
 
 
+def format_network(widths: Sequence[int], num_free_parameters: int) -> str:
+    """A network in short: 512x5-10 (1,055,242 parameters)."""
+    return f"{format_widths(widths)} ({format_count(num_free_parameters)} parameters)"
+
+
+def format_cost(energy_j: float | None, time_s: float | None) -> str:
+    """A cost in J where that is known, else in s."""
+    return format_quantity(time_s, "s") if energy_j is None else format_quantity(energy_j, "J")
+
+
+def format_times(ratio: float | None) -> str:
+    """A multiple, three significant digits: 1.02x; empty for None."""
+    return "" if ratio is None else f"{ratio:.3g}x"
+
+
 def _digits(value: float) -> str:
     """Three significant digits, or four where that shows a whole number or a quarter; no trailing zeros."""
     if value == int(value) and abs(value) < 10_000:
