@@ -18,8 +18,7 @@ from sizer.cli.study import STEPS
 from sizer.method.epochs_to_loss import relative_epochs
 from sizer.study.files.tables import read_metadata, read_summaries
 from sizer.study.generated.design import Plan
-from sizer.study.generated.generate import generate
-from sizer.study.generated.runs import best_epoch, loss_curves
+from sizer.study.generated.generate import best_epoch, generate, loss_curves
 from sizer.study.step import Rule, StudyStep
 
 

@@ -17,10 +17,9 @@ from sizer.study.analysis.iso_loss import iso_loss, read_losses
 from sizer.study.analysis.trends import trends
 from sizer.study.files.power_logs import read_power
 from sizer.study.files.tables import read_metadata
-from sizer.study.origin import origin_of
 from sizer.study.own_runs import plan, training
 from sizer.study.own_runs import run as own_runs
-from sizer.study.own_runs.log import LOG_NAME, RunLog, read_log
+from sizer.study.own_runs.log import LOG_NAME, RunLog, origin_of, read_log
 from sizer.study.own_runs.plan import PlannedRun, design
 from sizer.study.own_runs.run import Request, run_study
 from sizer.study.own_runs.training import LEAST_EPOCHS, Settings, train
@@ -180,7 +179,7 @@ def test_training_learns_and_counts_epochs():
     assert trained.epochs == len(trained.test_losses) == LEAST_EPOCHS
     assert min(trained.test_losses) < 0.8 * trained.test_losses[0]
     assert 0 < trained.epoch_s * trained.epochs <= trained.wall_s * 1.01
-    assert trained.energy.joules is None
+    assert trained.joules is None
 
 
 @pytest.mark.parametrize("name", training.NAMES)

@@ -14,7 +14,7 @@ from sizer.cli.options import JSON
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sizer.study.origin import Origin
+    from sizer.study.own_runs.log import Origin
     from sizer.study.step import Rule, StudyStep
 
 
@@ -53,7 +53,7 @@ class Loaded(NamedTuple):
 
 def load(folder: Path, advance: Callable[[str, float], None]) -> Loaded:
     """The runs of a folder; what takes long tells ``advance``."""
-    from sizer.study.origin import origin_of
+    from sizer.study.own_runs.log import origin_of
     from sizer.study.runs.runs import load_runs
 
     frame, rules = load_runs(folder, advance)
@@ -83,7 +83,7 @@ def trends(folder: Path, out: Path | None, quantity: str, quiet: bool, as_json: 
     """
     from sizer.cli.output import progress_bar
     from sizer.study.analysis.trends import trends as analyse
-    from sizer.study.figures.energy import save_trends
+    from sizer.study.figures.figures import save_trends
     from sizer.study.step import save_csv
 
     with progress_bar(quiet) as advance:
@@ -111,7 +111,7 @@ def caches(folder: Path, out: Path | None, quantity: str, quiet: bool, as_json: 
     """
     from sizer.cli.output import progress_bar
     from sizer.study.analysis.cache_edges import cache_edges
-    from sizer.study.figures.energy import save_caches
+    from sizer.study.figures.figures import save_caches
     from sizer.study.step import save_csv
 
     with progress_bar(quiet) as advance:
@@ -149,7 +149,7 @@ def fit(folder: Path, out: Path | None, quantity: str, form: str, quiet: bool, a
     from sizer.cli.output import progress_bar
     from sizer.study.analysis.cost_fit import fit_costs
     from sizer.study.analysis.quantity import quantity_of
-    from sizer.study.figures.energy import save_fit
+    from sizer.study.figures.figures import save_fit
     from sizer.study.step import save_csv
 
     with progress_bar(quiet) as advance:
@@ -178,8 +178,8 @@ def isoloss(folder: Path, out: Path | None, quantity: str, quiet: bool, as_json:
     """
     from sizer.cli.output import progress_bar
     from sizer.study.analysis.iso_loss import iso_loss, read_losses
-    from sizer.study.analysis.loss_minima import fit_laws
-    from sizer.study.figures.iso_loss import save_iso_loss
+    from sizer.study.analysis.loss_curves import fit_laws
+    from sizer.study.figures.figures import save_iso_loss
     from sizer.study.step import save_csv, save_parquet
 
     with progress_bar(quiet) as advance:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from sizer.method.placement import FloatArray, Hierarchy
 from sizer.method.working_sets import BoolArray
-from sizer.study.analysis.quantity import AUTO, Quantity, costed, prepared, quantity_of, without_cost
+from sizer.study.analysis.quantity import AUTO, Costs, costed
 from sizer.study.analysis.trends import QUARTILES
 from sizer.study.step import Rule, StudyStep, record_rows
 
@@ -39,29 +39,18 @@ def cache_edges(
     only, the elasticity of cost (d log cost per datum / d log bytes) inside the edge and beyond it. ``levels`` maps
     hardware to its levels. Raises MeasurementError for a frame without the cost or the columns.
     """
-    runs = prepared(runs, NEEDED)
-    quantity = quantity_of(runs, wanted)
-    known = costed(runs, quantity)
-    known = known.assign(per_datum=known[quantity.per_datum])
+    found = costed(runs, NEEDED, wanted)
+    known = found.known.assign(per_datum=found.known[found.quantity.per_datum])
     known = known.assign(per_operation=known["per_datum"] / known["operations_per_datum"])
-    windows = pd.DataFrame(_windows(known), columns=_WINDOW_COLUMNS).assign(unit=quantity.unit)
+    windows = pd.DataFrame(_windows(known), columns=_WINDOW_COLUMNS).assign(unit=found.quantity.unit)
     edges = pd.DataFrame(_edges(known, levels), columns=_EDGE_COLUMNS)
-    return windows, edges, _step(runs, known, windows, edges, quantity)
+    return windows, edges, _step(len(runs), found, windows, edges)
 
 
 _WINDOW_COLUMNS = ["hardware", "working_set", "cost", "bytes", *QUARTILES, "runs"]
 _EDGE_COLUMNS = [
-    "hardware",
-    "working_set",
-    "level",
-    "next_level",
-    "edge_bytes",
-    "largest_inside",
-    "smallest_outside",
-    "elasticity_inside",
-    "elasticity_beyond",
-    "pairs_inside",
-    "pairs_beyond",
+    *("hardware", "working_set", "level", "next_level", "edge_bytes", "largest_inside", "smallest_outside"),
+    *("elasticity_inside", "elasticity_beyond", "pairs_inside", "pairs_beyond"),
 ]
 
 
@@ -136,17 +125,19 @@ def _bend(pairs: pd.DataFrame, edge_bytes: float) -> tuple[float, float, int, in
     return float(inside.median()), float(beyond.median()), len(inside), len(beyond)
 
 
-def _step(
-    runs: pd.DataFrame, known: pd.DataFrame, windows: pd.DataFrame, edges: pd.DataFrame, quantity: Quantity
-) -> StudyStep:
+def _step(rows_in: int, found: Costs, windows: pd.DataFrame, edges: pd.DataFrame) -> StudyStep:
     """What `cache_edges` did, for people."""
     shown = ["hardware", "working_set", "level", "edge_bytes", "elasticity_inside", "elasticity_beyond"]
-    table = record_rows(edges[shown])
-    nowhere = sum(int(known[f"{name}_level"].isna().sum()) for name in SETS)
+    nowhere = int(found.known[[f"{name}_level" for name in SETS]].isna().to_numpy().sum())
     lost = Rule("on no level", "the set is larger than the memory; it counts as beyond every edge", nowhere, "sets")
-    title = f"{quantity.name} against the size of each working set, and where sets leave each cache"
-    rules = (without_cost(runs, known, quantity), lost)
-    warnings = (
-        () if len(windows) else (f"no window of {WINDOW_OCTAVES:g} octave has {LEAST_RUNS} runs: nothing to draw",)
+    title = f"{found.quantity.name} against the size of each working set, and where sets leave each cache"
+    empty = f"no window of {WINDOW_OCTAVES:g} octave has {LEAST_RUNS} runs: nothing to draw"
+    return StudyStep(
+        "caches",
+        title,
+        rows_in,
+        len(windows),
+        (found.rule, lost),
+        table=record_rows(edges[shown]),
+        warnings=() if len(windows) else (empty,),
     )
-    return StudyStep("caches", title, len(runs), len(windows), rules, {}, table, warnings=warnings)

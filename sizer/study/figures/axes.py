@@ -6,24 +6,21 @@ readers, and by line style in grey.
 
 from __future__ import annotations
 
-import functools
 import io
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from sizer.base.storage import write_whole
+from sizer.study.step import save
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
-
-Drawing = ParamSpec("Drawing")
-Drawn = TypeVar("Drawn")
 
 FORMATS = ("svg", "png")
 #: Width of a page in inches; text is set for it, so that nothing is scaled in print.
@@ -46,12 +43,8 @@ STYLES: tuple[dict[str, Any], ...] = (
 )
 BLUE, ORANGE = STYLES[0]["color"], STYLES[1]["color"]
 _SETTINGS: Any = {
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.labelsize": 8,
-    "legend.fontsize": 7,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
+    **dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize"), 8),
+    **dict.fromkeys(("legend.fontsize", "xtick.labelsize", "ytick.labelsize"), 7),
     "lines.linewidth": 1.3,
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
@@ -65,17 +58,13 @@ _SETTINGS: Any = {
 }
 
 
-def in_house_style(draw: Callable[Drawing, Drawn]) -> Callable[Drawing, Drawn]:
-    """A function that draws with the house's settings; matplotlib's own stay as they are."""
+@contextmanager
+def house_style() -> Iterator[None]:
+    """The house's settings, for a function that draws (``@house_style()``); matplotlib's own stay as they are."""
+    import matplotlib as mpl
 
-    @functools.wraps(draw)
-    def drawn(*arguments: Drawing.args, **named: Drawing.kwargs) -> Drawn:
-        import matplotlib as mpl
-
-        with mpl.rc_context(_SETTINGS):
-            return draw(*arguments, **named)
-
-    return drawn
+    with mpl.rc_context(_SETTINGS):
+        yield
 
 
 def new_figure(rows: int, columns: int, height: float, width: float = PAGE_WIDTH) -> tuple[Figure, Any]:
@@ -89,7 +78,7 @@ def new_figure(rows: int, columns: int, height: float, width: float = PAGE_WIDTH
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
-@in_house_style
+@house_style()
 def save_figure(figure: Figure, folder: Path, name: str) -> list[str]:
     """Write a figure as SVG and PNG, each whole or not at all; returns the paths."""
     written = []
@@ -97,9 +86,7 @@ def save_figure(figure: Figure, folder: Path, name: str) -> list[str]:
         stream = io.BytesIO()
         metadata = {"Date": None} if ending == "svg" else {}  # the same figure is the same file
         figure.savefig(stream, format=ending, dpi=_DPI, metadata=metadata)
-        path = folder / f"{name}.{ending}"
-        write_whole(path, stream.getvalue())
-        written.append(str(path))
+        written.append(save(folder / f"{name}.{ending}", stream.getvalue()))
     return written
 
 
@@ -151,18 +138,10 @@ def draw_edges(axes: Axes, edges: pd.DataFrame, x: str) -> None:
     bounds = [low, *inside[x], high]
     names = [*inside["level"], inside["next_level"].iloc[-1]]
     inch = math.log(high / low) / _inches(axes)
+    style: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": 6.5, "color": "0.25"}
     for (start, end), name in zip(itertools.pairwise(bounds), names, strict=True):
         if math.log(end / start) > _LETTER_INCHES * len(name) * inch:
-            axes.text(
-                (start * end) ** 0.5,
-                1.01,
-                name,
-                transform=axes.get_xaxis_transform(),
-                ha="center",
-                va="bottom",
-                fontsize=6.5,
-                color="0.25",
-            )
+            axes.text((start * end) ** 0.5, 1.01, name, transform=axes.get_xaxis_transform(), **style)
 
 
 def _inches(axes: Axes) -> float:

@@ -19,7 +19,7 @@ from torch import nn
 from sizer.base.errors import UsageError
 from sizer.calibration.timing import others_busy_s
 from sizer.calibration.training_loop import QUIET_QUANTILE
-from sizer.meters.protocol import Energy, Meter, add_up
+from sizer.meters.protocol import Meter, Snapshot, add_up
 from sizer.models.topology import Topology
 from sizer.study.own_runs.plan import PlannedRun
 from sizer.study.published import TRAIN_SHARE
@@ -146,21 +146,22 @@ class Settings:
     learning_rate: float = 1e-3
 
 
-@dataclass(frozen=True)
-class Trained:
+class Trained(NamedTuple):
     """What a run cost and reached.
 
     ``epoch_s`` is the quiet time of an epoch (`_Clock`: each batch at the 20th percentile of its kind), ``wall_s`` that
-    of all epochs with whatever interrupted them; ``test_losses`` has one loss an epoch. ``energy`` is what the meter
-    says of the whole run; ``disturbed`` the share of the machine that others used, None where that is not known.
+    of all epochs with whatever interrupted them, which is the time that the meter was read over; ``joules`` is what it
+    says of that time. ``disturbed`` is the share of the machine that others used, None where that is not known;
+    ``test_losses`` has one loss an epoch.
     """
 
     epochs: int
     epoch_s: float
     wall_s: float
-    test_losses: tuple[float, ...]
-    energy: Energy
+    joules: float | None
+    joules_label: str
     disturbed: float | None
+    test_losses: list[float]
 
 
 class _Work:
@@ -249,17 +250,20 @@ def train(planned: PlannedRun, data: DataSet, settings: Settings, meter: Meter, 
     clock = _Clock(settings.device)
     losses: list[float] = []
     snapshots = [meter.snapshot()]
-    began = now = time.perf_counter()
-    while len(losses) < MOST_EPOCHS and (len(losses) < LEAST_EPOCHS or now - began < seconds):
+    while len(losses) < MOST_EPOCHS and (len(losses) < LEAST_EPOCHS or _elapsed_s(snapshots[0]) < seconds):
         losses.append(work.epoch(clock))
-        now = time.perf_counter()
-        if now - snapshots[-1].time_s > (meter.maximum_window_s or np.inf) / 4:
+        if _elapsed_s(snapshots[-1]) > (meter.maximum_window_s or np.inf) / 4:
             snapshots.append(meter.snapshot())
     snapshots.append(meter.snapshot())
+    wall_s = snapshots[-1].time_s - snapshots[0].time_s
+    disturbed = _disturbed(others, wall_s)
     energy = add_up([meter.energy(*pair) for pair in itertools.pairwise(snapshots)])
-    wall_s = now - began
     epoch_s = clock.quiet_epoch_s(len(losses))
-    return Trained(len(losses), epoch_s, wall_s, tuple(losses), energy, _disturbed(others, wall_s))
+    return Trained(len(losses), epoch_s, wall_s, energy.joules, energy.label, disturbed, losses)
+
+
+def _elapsed_s(since: Snapshot) -> float:
+    return time.perf_counter() - since.time_s
 
 
 def _disturbed(before_s: float | None, wall_s: float) -> float | None:
