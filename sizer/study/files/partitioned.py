@@ -12,19 +12,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.parquet
 
 from sizer.base.errors import MeasurementError, UsageError
 from sizer.study.files.schema import SUMMARY_PARTITIONS, first_line
 from sizer.study.step import Rule, Table
 
-if TYPE_CHECKING:
-    import pandas as pd
-    import pyarrow as pa
-    import pyarrow.dataset
-
-    Fragments: TypeAlias = list[pyarrow.dataset.Fragment]
-
+Fragments: TypeAlias = "list[pyarrow.dataset.Fragment]"
 #: Column -> a value, a list of values, or a range (low, high) with both ends (None: open).
 Where: TypeAlias = "Mapping[str, Any]"
 
@@ -44,9 +43,6 @@ class Partitioned:
     @classmethod
     def open(cls, path: Path) -> Partitioned:
         """Open a folder: reads its folders' names and one schema. Raises MeasurementError where no file is there."""
-        import pyarrow as pa
-        import pyarrow.dataset
-
         files = sorted(str(file) for file in path.rglob("*.parquet")) if path.is_dir() else []
         if not files:
             raise MeasurementError(f"{path} holds no Parquet file; expected folders such as dataset=mnist/shape=...")
@@ -69,8 +65,6 @@ class Partitioned:
 
     def read(self, columns: Sequence[str], where: Where | None = None) -> Table:
         """The chosen rows, lists as numpy arrays, and the rules with the files that were left out."""
-        import pyarrow as pa
-
         fragments, rules = self.fragments(columns, where)
         batches = list(self._scan(fragments, columns, where))
         return Table(pa.Table.from_batches(batches, schema=self._schema_of(columns)).to_pandas(), rules)
@@ -82,8 +76,6 @@ class Partitioned:
 
         ``columns`` None means all but lists. Answers with the first ``shown`` rows, how many there are, and the rules.
         """
-        import pyarrow as pa
-
         wanted = list(columns or [item.name for item in self.dataset.schema if not pa.types.is_nested(item.type)])
         fragments, rules = self.fragments(wanted, where)
         count, head = _write_batches(self._scan(fragments, wanted, where), self._schema_of(wanted), path, shown)
@@ -94,8 +86,6 @@ class Partitioned:
 
         Raises UsageError for a column that the folder does not have, MeasurementError where no file has them all.
         """
-        import pyarrow as pa
-
         asked = [*columns, *(where or {})]
         if unknown := [name for name in asked if name not in self.columns]:
             raise UsageError(f"{self.path} has no column {', '.join(unknown)}; it has {', '.join(self.columns)}")
@@ -130,16 +120,11 @@ class Partitioned:
 
     def _schema_of(self, columns: Sequence[str]) -> pa.Schema:
         """Arrow schema of the columns, in their order."""
-        import pyarrow as pa
-
         return pa.schema([self.dataset.schema.field(name) for name in columns])
 
 
 def _expression(where: Where) -> pyarrow.dataset.Expression | None:
     """The filter that Arrow understands, None where every row is chosen."""
-    import pyarrow as pa
-    import pyarrow.dataset
-
     found = None
     for name, value in where.items():
         column = pa.dataset.field(name)
@@ -155,8 +140,6 @@ def _expression(where: Where) -> pyarrow.dataset.Expression | None:
 
 def _key_type(key: str) -> pa.DataType:
     """Type of a partition key: pyarrow alone would take learning rates as text."""
-    import pyarrow as pa
-
     if key in _WHOLE:
         return pa.int64()
     if key in _REAL:
@@ -166,9 +149,6 @@ def _key_type(key: str) -> pa.DataType:
 
 def _first_schema(files: Sequence[str], keys: Sequence[str]) -> pa.Schema:
     """Schema of the first file that can be read, and the keys."""
-    import pyarrow as pa
-    import pyarrow.parquet
-
     for file in files:
         try:
             schema = pa.parquet.read_schema(file)
@@ -183,9 +163,6 @@ def _write_batches(
     batches: Iterator[pa.RecordBatch], schema: pa.Schema, path: Path | None, shown: int
 ) -> tuple[int, pd.DataFrame]:
     """Write batches as they come, into a file that appears when it is complete; returns the rows and the first few."""
-    import pyarrow as pa
-    import pyarrow.parquet
-
     count, head = 0, schema.empty_table().to_pandas()
     with ExitStack() as opened:
         writer = None
@@ -207,9 +184,6 @@ def _write_batches(
 
 def write_summaries(summaries: pd.DataFrame, folder: Path) -> str:
     """Write losses by epoch as a folder partitioned as published, beside the old one until it is whole."""
-    import pyarrow as pa
-    import pyarrow.dataset
-
     fresh = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(fresh, ignore_errors=True)
     table = pa.Table.from_pandas(summaries, preserve_index=False)

@@ -11,17 +11,17 @@ import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
 
 from sizer.study.files.schema import ENERGY, POWER_TIME_ZONE, first_line, is_safe, locate, readable
 from sizer.study.step import Advance, Rule, examples, unseen
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 IntArray = npt.NDArray[np.int64]
 _HOUR_US = 3_600_000_000
@@ -49,8 +49,6 @@ def read_power(folder: Path, jobs: Collection[int] | None = None, advance: Advan
 
     Raises MeasurementError where there is no such file, or where the zip file itself is damaged.
     """
-    import pyarrow as pa
-
     read, file_rules = _read_all(locate(folder, ENERGY), jobs, advance)
     whole = pa.concat_tables([_schema().empty_table(), *(table for _, table in read)])
     local_us, readable_time = _local_times(whole.column("timestamp"))
@@ -74,8 +72,6 @@ def _read_all(
     path: Path, jobs: Collection[int] | None, advance: Advance
 ) -> tuple[list[tuple[int, pa.Table]], tuple[Rule, ...]]:
     """(job, its samples) of each file that could be read, and the rules with the names of the files that were not."""
-    import pyarrow as pa
-
     read, unsafe, other, damaged = [], [], [], []
     wanted = None if jobs is None else set(jobs)
     with readable(path):
@@ -113,9 +109,6 @@ def _members(path: Path) -> Iterator[tuple[float, str, Callable[[], bytes]]]:
 
 def _parse(content: bytes) -> pa.Table:
     """A log's CSV text. Raises KeyError for a missing column, ArrowInvalid for what is no table of powers."""
-    import pyarrow as pa
-    import pyarrow.csv
-
     schema = _schema()
     options = pa.csv.ConvertOptions(
         column_types=schema, null_values=["", "nan", "NaN", "NA"], strings_can_be_null=False
@@ -129,15 +122,12 @@ def _parse(content: bytes) -> pa.Table:
 
 def _schema() -> pa.Schema:
     """Columns of a power log; watts are whole in the published ones."""
-    import pyarrow as pa
-
     return pa.schema({"timestamp": pa.string(), "node": pa.string(), "watts": pa.float64()})
 
 
 def _local_times(text: pa.ChunkedArray) -> tuple[IntArray, npt.NDArray[np.bool_]]:
     """Local times in us as if they were UTC, whatever zone the text claims, and which could be read."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     bare = pc.ascii_rtrim(text, characters="Z")
     try:

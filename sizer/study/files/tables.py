@@ -226,10 +226,8 @@ def _filtered(frame: pd.DataFrame, where: Where, columns: Sequence[str] | None) 
         column = frame[name]
         if isinstance(value, tuple):
             low, high = value
-            frame = frame[
-                (column >= (column.min() if low is None else low))
-                & (column <= (column.max() if high is None else high))
-            ]
+            low, high = column.min() if low is None else low, column.max() if high is None else high
+            frame = frame[column.between(low, high)]
         else:
             wanted = value if isinstance(value, list) else [value]
             frame = frame[column.isin(wanted) | column.astype(str).isin(map(str, wanted))]

@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
 
 from sizer.base.errors import UsageError
 from sizer.method.epochs_to_loss import relative_epochs
@@ -246,9 +248,6 @@ def _with_faults(
 
 def _power_logs(samples: pd.DataFrame, advance: Advance) -> Iterator[tuple[str, bytes]]:
     """The members of ``butter_e_energy.zip``: a CSV a job, local times with a Z that is wrong."""
-    import pyarrow as pa
-    import pyarrow.csv
-
     times = pd.to_datetime(samples["time_us"].to_numpy(), unit="us", utc=True).tz_convert(schema.POWER_TIME_ZONE)
     local = pa.array(times.tz_localize(None).astype("datetime64[us]"))
     text = pa.compute.strftime(local, "%Y-%m-%dT%H:%M:%SZ")

@@ -72,27 +72,13 @@ def generated_classes() -> DataSet:
     return DataSet("generated_classes", CLASSES, _scaled(x), (cluster % 8).astype(np.int64), 8)
 
 
-def _bundled(name: str, task: str) -> Callable[[], DataSet]:
-    """A data set of scikit-learn's package."""
-
-    def load() -> DataSet:
-        datasets = importlib.import_module("sklearn.datasets")  # an extra: absent where types are checked
-        found = getattr(datasets, f"load_{name}")()
-        y = found.target
-        if task == CLASSES:
-            return DataSet(name, task, _scaled(found.data), y.astype(np.int64), len(np.unique(y)))
-        return DataSet(name, task, _scaled(found.data), _scaled(y[:, None]), 1)
-
-    return load
-
-
-#: Data sets by name, in the order in which a growing budget takes them up.
+#: Data sets by name: how to make one, and the tasks of scikit-learn's own.
 _GENERATED = {"generated_regression": generated_regression, "generated_classes": generated_classes}
 _BUNDLED = {
-    "digits": _bundled("digits", CLASSES),
-    "breast_cancer": _bundled("breast_cancer", BINARY),
-    "diabetes": _bundled("diabetes", REGRESSION),
-    "wine": _bundled("wine", CLASSES),
+    "digits": CLASSES,
+    "breast_cancer": BINARY,
+    "diabetes": REGRESSION,
+    "wine": CLASSES,
 }
 NAMES = (*_BUNDLED, *_GENERATED)
 #: What is trained on unless data sets are named: three whose row counts lie far apart.
@@ -123,7 +109,11 @@ def load(name: str) -> DataSet:
             f"the data set {name} is scikit-learn's, which is not installed: run `pip install 'cache-sizer[data]'`, "
             f"or train on {', '.join(_GENERATED)}"
         )
-    return _BUNDLED[name]()
+    datasets = importlib.import_module("sklearn.datasets")  # an extra: absent where types are checked
+    found, task = getattr(datasets, f"load_{name}")(), _BUNDLED[name]
+    if task == CLASSES:
+        return DataSet(name, task, _scaled(found.data), found.target.astype(np.int64), len(np.unique(found.target)))
+    return DataSet(name, task, _scaled(found.data), _scaled(found.target[:, None]), 1)
 
 
 def _scaled(values: npt.NDArray[np.float64]) -> Array:
@@ -133,6 +123,7 @@ def _scaled(values: npt.NDArray[np.float64]) -> Array:
     return ((values[:, varies] - low[varies]) / (high - low)[varies]).astype(np.float32)
 
 
+_LOSSES = {REGRESSION: nn.MSELoss, BINARY: nn.BCEWithLogitsLoss, CLASSES: nn.CrossEntropyLoss}
 #: A run has at least this many epochs, however long they take, and at most as many as the study's.
 LEAST_EPOCHS, MOST_EPOCHS = 4, 3000
 
@@ -173,7 +164,7 @@ class _Work:
         self.model = topology.build().to(settings.device)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=settings.learning_rate, fused=True)
         self.batch_size = settings.batch_size
-        self.loss_of = loss_function(data.task)
+        self.loss_of: nn.Module = _LOSSES[data.task]()
         features, targets = torch.from_numpy(data.features), torch.from_numpy(data.targets)
         order = torch.from_numpy(np.random.default_rng(planned.repetition).permutation(data.rows))
         cut = int(TRAIN_SHARE * data.rows)
@@ -187,25 +178,24 @@ class _Work:
         with clock.timing("shuffle", len(features)):
             order = torch.randperm(len(features), device=features.device)
             features, targets = features[order], targets[order]
-        for start in range(0, len(features), self.batch_size):
-            rows = features[start : start + self.batch_size]
+        for rows, wanted in self._batches(features, targets):
             with clock.timing("train", len(rows)):
                 self.optimizer.zero_grad(set_to_none=True)
-                loss = self.loss_of(self.model(rows), targets[start : start + self.batch_size])
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss = self.loss_of(self.model(rows), wanted)
+                loss.backward()
                 self.optimizer.step()
         return self._test(clock)
 
     @torch.no_grad()
     def _test(self, clock: _Clock) -> float:
-        features, targets = self.test
         total = 0.0
-        for start in range(0, len(features), self.batch_size):
-            rows = features[start : start + self.batch_size]
+        for rows, wanted in self._batches(*self.test):
             with clock.timing("test", len(rows)):
-                loss = self.loss_of(self.model(rows), targets[start : start + self.batch_size])
-                total += float(loss) * len(rows)
-        return total / len(features)
+                total += float(self.loss_of(self.model(rows), wanted)) * len(rows)
+        return total / len(self.test[0])
+
+    def _batches(self, *tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
+        return zip(*(tensor.split(self.batch_size) for tensor in tensors), strict=True)
 
 
 class _Clock:
@@ -233,13 +223,6 @@ class _Clock:
         """An epoch's time with each batch at its quiet time: an interruption slows the batch it hits, no other."""
         quiet = (np.quantile(times, QUIET_QUANTILE) * len(times) / epochs for times in self.times.values())
         return float(sum(quiet))
-
-
-def loss_function(task: str) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    """The loss of a task: cross-entropy for classes, else mean squared error."""
-    if task == CLASSES:
-        return nn.CrossEntropyLoss()
-    return nn.BCEWithLogitsLoss() if task == BINARY else nn.MSELoss()
 
 
 def train(planned: PlannedRun, data: DataSet, settings: Settings, meter: Meter, seconds: float) -> Trained:
