@@ -24,10 +24,7 @@ from sizer.study.step import Status, StudyStep, finite_or_none, record_rows
 PUBLISHED, EXTENDED = "published", "extended"
 _PUBLISHED_TERMS = ("experiment", "pass", "operation", "layer", "access", "traffic")
 #: Terms of each form, by the first part of their name; the extended form has what the paper leaves out, too.
-FORMS = {
-    PUBLISHED: _PUBLISHED_TERMS,
-    EXTENDED: (*_PUBLISHED_TERMS, "optimizer", *sorted(SMALL_WORK)),
-}
+FORMS = {PUBLISHED: _PUBLISHED_TERMS, EXTENDED: (*_PUBLISHED_TERMS, "optimizer", *sorted(SMALL_WORK))}
 #: A coefficient is identified when three standard errors are within this share of it, rough within its whole.
 IDENTIFIED, ROUGH, _SURE = 0.02, 1.0, 3.0
 #: Share of a term in the directions that the design does not see, from which on the term is not seen.

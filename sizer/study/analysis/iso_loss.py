@@ -82,10 +82,8 @@ def iso_loss(
     edges = edges_of(networks, levels)
     minima = minima_of(curves, networks, edges)
     found = IsoLoss(curves.assign(unit=costs.quantity.unit), minima, edges, histogram(minima), costs.quantity)
-    paired = pd.MultiIndex.from_frame(costs.known[[*FAMILY, "size"]]).isin(
-        pd.MultiIndex.from_frame(losses[[*FAMILY, "size"]])
-    )
-    unmatched = Rule.of("no pair", "no summary by epoch has the run's network", ~paired)
+    ours, theirs = (pd.MultiIndex.from_frame(frame[[*FAMILY, "size"]]) for frame in (costs.known, losses))
+    unmatched = Rule.of("no pair", "no summary by epoch has the run's network", ~ours.isin(theirs))
     return found, _step(found, (costs.rule, no_loss, unmatched), len(runs))
 
 

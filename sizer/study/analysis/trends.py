@@ -135,11 +135,14 @@ def _slopes(runs: pd.DataFrame) -> Iterator[tuple[object, ...]]:
 
 
 def neighbours(runs: pd.DataFrame, x: str, y: str, fixed: Sequence[str]) -> pd.DataFrame:
-    """Pairs of medians next to each other in x with all that is fixed the same: the steps dx, dy, dlogx, dlogy."""
+    """Pairs of medians next to each other in x with all that is fixed the same: the steps dx, dy, dlogx, dlogy.
+
+    ``x`` is where a step leads to.
+    """
     cells = runs.groupby([*fixed, x], observed=True)[y].median().reset_index()
     steps = cells[[x, y]].set_axis(["dx", "dy"], axis=1)
     steps = steps.join(np.log(steps).set_axis(["dlogx", "dlogy"], axis=1))
-    steps = steps.groupby(cells.groupby(list(fixed), observed=True).ngroup()).diff()
+    steps = steps.groupby(cells.groupby(list(fixed), observed=True).ngroup()).diff().assign(x=cells[x])
     return steps[steps["dx"] > 0]
 
 

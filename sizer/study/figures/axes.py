@@ -12,15 +12,17 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter, NullLocator
 
 from sizer.study.step import save
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
 FORMATS = ("svg", "png")
 #: Width of a page in inches; text is set for it, so that nothing is scaled in print.
@@ -61,17 +63,12 @@ _SETTINGS: Any = {
 @contextmanager
 def house_style() -> Iterator[None]:
     """The house's settings, for a function that draws (``@house_style()``); matplotlib's own stay as they are."""
-    import matplotlib as mpl
-
     with mpl.rc_context(_SETTINGS):
         yield
 
 
 def new_figure(rows: int, columns: int, height: float, width: float = PAGE_WIDTH) -> tuple[Figure, Any]:
     """An empty figure of so many inches and its axes, an array of shape (rows, columns)."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     # Without pyplot no display is needed, and no global state is left behind.
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
@@ -92,8 +89,6 @@ def save_figure(figure: Figure, folder: Path, name: str) -> list[str]:
 
 def logarithmic(axes: Axes, x: int | None = None, y: int | None = None) -> None:
     """Logarithmic scales of the bases given, 2 or 10, over what is drawn so far."""
-    from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter, NullLocator
-
     for axis, base, scale in ((axes.xaxis, x, axes.set_xscale), (axes.yaxis, y, axes.set_yscale)):
         if base is None:
             continue
@@ -113,8 +108,6 @@ def logarithmic(axes: Axes, x: int | None = None, y: int | None = None) -> None:
 
 def edge_handle(label: str) -> Line2D:
     """What a legend shows for the lines that `draw_edges` draws."""
-    from matplotlib.lines import Line2D
-
     return Line2D([], [], label=label, **_EDGE)
 
 

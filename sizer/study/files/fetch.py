@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import json
 import shutil
 import tarfile
 import tempfile
@@ -17,15 +16,14 @@ import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache, partial
-from importlib.resources import files
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sizer.base.errors import MeasurementError, UsageError
 from sizer.base.storage import write_whole
 from sizer.study.files.schema import is_safe
+from sizer.study.published import facts
 from sizer.study.step import Advance, Rule, Status, StudyStep, unseen
 
 _BLOCK = 1 << 18
@@ -79,7 +77,9 @@ def download(url: str, path: Path, sha256: str | None = None, advance: Callable[
         )
     part.replace(path)
     version_file.unlink(missing_ok=True)
-    _note_sum(path, found)
+    # In the format of `sha256sum`, so that `sha256sum -c SHA256SUMS` checks the folder.
+    sums = known_sums(path.parent) | {path.name: found}
+    write_whole(path.parent / _SUMS, "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())))
     return found
 
 
@@ -99,12 +99,6 @@ def known_sums(folder: Path) -> dict[str, str]:
         return {}
     lines = (line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines())
     return {parts[1].lstrip("*"): parts[0].lower() for parts in lines if len(parts) == 2}
-
-
-def _note_sum(path: Path, found: str) -> None:
-    """Keep a checksum in the format of `sha256sum`, so that `sha256sum -c SHA256SUMS` checks the folder."""
-    sums = known_sums(path.parent) | {path.name: found}
-    write_whole(path.parent / _SUMS, "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())))
 
 
 def _receive(url: str, part: Path, version_file: Path, advance: Callable[[int], None] | None) -> None:
@@ -155,15 +149,12 @@ def _open(url: str, method: str, headers: dict[str, str]) -> http.client.HTTPRes
     return response
 
 
-@lru_cache(maxsize=1)
 def catalogue() -> dict[str, Any]:
     """The published files as plain data: names, addresses, sizes as published, licence."""
-    data: dict[str, Any] = json.loads(files("sizer.study").joinpath("downloads.json").read_text(encoding="utf-8"))
-    return data
+    return facts("downloads")
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(NamedTuple):
     """A file to download; ``bytes`` is what the server says, else what the authors' notes say, else None."""
 
     name: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -27,9 +27,12 @@ Fragments: TypeAlias = "list[pyarrow.dataset.Fragment]"
 #: Column -> a value, a list of values, or a range (low, high) with both ends (None: open).
 Where: TypeAlias = "Mapping[str, Any]"
 
-_WHOLE = ("batch_size", "depth", "epochs", "size")
-_REAL = ("learning_rate", "label_noise", "momentum")
-_FLAGS = ("has_label_noise",)
+#: Types of partition keys that are no text: pyarrow alone would take learning rates as text.
+_KEY_TYPES = {
+    **dict.fromkeys(("batch_size", "depth", "epochs", "size"), pa.int64()),
+    **dict.fromkeys(("learning_rate", "label_noise", "momentum"), pa.float64()),
+    "has_label_noise": pa.bool_(),
+}
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,11 @@ class Partitioned:
             raise MeasurementError(f"{path} holds no Parquet file; expected folders such as dataset=mnist/shape=...")
         folders = Path(files[0]).relative_to(path).parts[:-1]
         keys = tuple(part.partition("=")[0] for part in folders if "=" in part)
-        partitioning = pa.dataset.partitioning(pa.schema([(key, _key_type(key)) for key in keys]), flavor="hive")
+        of_keys = pa.schema([(key, _KEY_TYPES.get(key, pa.string())) for key in keys])
+        layout = {"partitioning": pa.dataset.partitioning(of_keys, flavor="hive"), "partition_base_dir": str(path)}
         try:
-            schema = _first_schema(files, keys)
-            opened = pa.dataset.dataset(
-                files, schema=schema, format="parquet", partitioning=partitioning, partition_base_dir=str(path)
-            )
+            schema = pa.schema([*_first_fields(files, keys), *of_keys])
+            opened = pa.dataset.dataset(files, schema=schema, format="parquet", **layout)
         except (pa.ArrowException, OSError) as error:
             raise MeasurementError(f"{path} cannot be opened ({first_line(error)})") from None
         return cls(path, keys, opened)
@@ -138,24 +140,11 @@ def _expression(where: Where) -> pyarrow.dataset.Expression | None:
     return found
 
 
-def _key_type(key: str) -> pa.DataType:
-    """Type of a partition key: pyarrow alone would take learning rates as text."""
-    if key in _WHOLE:
-        return pa.int64()
-    if key in _REAL:
-        return pa.float64()
-    return pa.bool_() if key in _FLAGS else pa.string()
-
-
-def _first_schema(files: Sequence[str], keys: Sequence[str]) -> pa.Schema:
-    """Schema of the first file that can be read, and the keys."""
+def _first_fields(files: Sequence[str], keys: Sequence[str]) -> list[pa.Field]:
+    """Columns of the first file that can be read, without the keys."""
     for file in files:
-        try:
-            schema = pa.parquet.read_schema(file)
-        except (pa.ArrowException, OSError):
-            continue
-        fields = [item for item in schema.remove_metadata() if item.name not in keys]
-        return pa.schema([*fields, *((key, _key_type(key)) for key in keys)])
+        with suppress(pa.ArrowException, OSError):
+            return [item for item in pa.parquet.read_schema(file).remove_metadata() if item.name not in keys]
     raise MeasurementError(f"none of the {len(files)} files such as {files[0]} is readable Parquet")
 
 

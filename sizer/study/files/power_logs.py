@@ -20,10 +20,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from sizer.models.shapes import FloatArray, IntArray
 from sizer.study.files.schema import ENERGY, POWER_TIME_ZONE, first_line, is_safe, locate, readable
 from sizer.study.step import Advance, Rule, examples, unseen
 
-IntArray = npt.NDArray[np.int64]
 _HOUR_US = 3_600_000_000
 _JOB = re.compile(r"[0-9]{1,12}")
 _ZONE_TEXT = r"\s*(Z|z|UTC|[+-]\d{2}(:?\d{2})?)$"
@@ -39,7 +39,7 @@ class PowerLogs(NamedTuple):
     logs: pd.DataFrame
     log: IntArray
     time_us: IntArray
-    watts: npt.NDArray[np.float64]
+    watts: FloatArray
     jobs: frozenset[int]
     rules: tuple[Rule, ...]
 
@@ -172,8 +172,8 @@ def _second_pass(positions: IntArray, utc: IntArray, log: IntArray) -> npt.NDArr
 
 
 def _in_order(
-    logs: pd.DataFrame, log: IntArray, time_us: IntArray, watts: npt.NDArray[np.float64]
-) -> tuple[tuple[IntArray, IntArray, npt.NDArray[np.float64]], tuple[Rule, ...]]:
+    logs: pd.DataFrame, log: IntArray, time_us: IntArray, watts: FloatArray
+) -> tuple[tuple[IntArray, IntArray, FloatArray], tuple[Rule, ...]]:
     """Samples sorted by log and time, each time once: of two samples of one time the first written counts."""
     # Within a log, in the order written: files are read one after another, but their nodes can take turns.
     by_log = np.argsort(log, kind="stable")

@@ -7,15 +7,14 @@ package returns.
 from __future__ import annotations
 
 import io
-import json
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sizer.base.errors import MeasurementError
+from sizer.study.published import facts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,18 +45,15 @@ class Source(NamedTuple):
     columns: dict[str, str]
 
 
-_FACTS = json.loads(files("sizer.study").joinpath("schema.json").read_text(encoding="utf-8"))
-
-
 def _source(name: str) -> Source:
-    facts = _FACTS[name]
-    return Source(tuple(facts["names"]), facts["holds"], {name: about[0] for name, about in facts["columns"].items()})
+    names, holds, columns = (facts("schema")[name][part] for part in ("names", "holds", "columns"))
+    return Source(tuple(names), holds, {column: dtype for column, (dtype, *_) in columns.items()})
 
 
 METADATA, ENERGY, NODE_SINFO, NODE_POWER = map(_source, ("metadata", "energy", "node_sinfo", "node_power"))
 SUMMARIES, STANDARDIZED = _source("summaries"), _source("standardized")
 #: Keys of the folders of `SUMMARIES`, in order.
-SUMMARY_PARTITIONS: tuple[str, ...] = tuple(_FACTS["summaries"]["partitions"])
+SUMMARY_PARTITIONS: tuple[str, ...] = tuple(facts("schema")["summaries"]["partitions"])
 #: What the energy step needs, and what it makes.
 RAW = (METADATA, ENERGY, NODE_SINFO, NODE_POWER)
 ALL = (*RAW, SUMMARIES, STANDARDIZED)

@@ -93,8 +93,7 @@ def _read_runs(
     those that are not read.
     """
     text = read_table(
-        path,
-        lambda stream: pd.read_csv(stream, dtype=str, keep_default_na=False, usecols=lambda name: name not in but),
+        path, lambda stream: pd.read_csv(stream, dtype=str, keep_default_na=False, usecols=lambda name: name not in but)
     )
     columns = {name: dtype for name, dtype in source.columns.items() if name not in but}
     _require(text, [name for name in columns if name not in may_lack], path)
@@ -163,12 +162,7 @@ def _size(path: Path) -> int:
 
 
 def select(
-    folder: Path,
-    name: str,
-    columns: Sequence[str] | None,
-    where: Where,
-    out: Path | None,
-    advance: Advance = unseen,
+    folder: Path, name: str, columns: Sequence[str] | None, where: Where, out: Path | None, advance: Advance = unseen
 ) -> StudyStep:
     """Read a table, filtered, and write it as ``<name>.parquet`` into ``out`` (None: nothing is written).
 

@@ -7,7 +7,6 @@ other files of the study are made from it. At the end: where any folder's runs a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,8 +22,7 @@ LOG_NAME = "own_study.jsonl"
 LOG_FORMAT = "sizer.own_study/1"
 
 
-@dataclass(frozen=True)
-class OwnStudy:
+class OwnStudy(NamedTuple):
     """A log read back: its header, and the runs in the order in which they ended."""
 
     header: Mapping[str, Any]

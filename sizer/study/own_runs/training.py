@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
@@ -74,12 +75,7 @@ def generated_classes() -> DataSet:
 
 #: Data sets by name: how to make one, and the tasks of scikit-learn's own.
 _GENERATED = {"generated_regression": generated_regression, "generated_classes": generated_classes}
-_BUNDLED = {
-    "digits": CLASSES,
-    "breast_cancer": BINARY,
-    "diabetes": REGRESSION,
-    "wine": CLASSES,
-}
+_BUNDLED = {"digits": CLASSES, "breast_cancer": BINARY, "diabetes": REGRESSION, "wine": CLASSES}
 NAMES = (*_BUNDLED, *_GENERATED)
 #: What is trained on unless data sets are named: three whose row counts lie far apart.
 _DEFAULT = ("digits", "generated_regression", "breast_cancer")
@@ -88,8 +84,6 @@ _DEFAULT_WITHOUT_EXTRA = ("generated_regression", "generated_classes")
 
 def has_bundled() -> bool:
     """Whether scikit-learn, the extra ``data``, is installed."""
-    from importlib.util import find_spec
-
     return find_spec("sklearn") is not None
 
 
@@ -195,7 +189,7 @@ class _Work:
         return total / len(self.test[0])
 
     def _batches(self, *tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
-        return zip(*(tensor.split(self.batch_size) for tensor in tensors), strict=True)
+        return zip(*(torch.split(tensor, self.batch_size) for tensor in tensors), strict=True)
 
 
 class _Clock:

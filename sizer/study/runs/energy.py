@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from sizer.base.errors import MeasurementError
 from sizer.meters.power_log import held_energy
+from sizer.models.shapes import FloatArray, IntArray
 from sizer.study import published as study
-from sizer.study.files.power_logs import IntArray, PowerLogs, read_power
+from sizer.study.files.power_logs import PowerLogs, read_power
 from sizer.study.files.schema import STANDARDIZED
 from sizer.study.files.tables import read_metadata, read_nodes
 from sizer.study.step import Advance, Rule, StudyStep, Table, examples, finite_or_none, unseen
@@ -59,7 +59,7 @@ def integrate(runs: pd.DataFrame, power: PowerLogs) -> Table:
 
 def _joined(
     runs: pd.DataFrame, start: IntArray, end: IntArray, power: PowerLogs
-) -> tuple[IntArray, IntArray, npt.NDArray[np.float64]]:
+) -> tuple[IntArray, IntArray, FloatArray]:
     """Of each run: its first sample inside, one past its last, and its energy (W us); 0 where it has no log."""
     keyed = power.logs.rename(columns={"node": "host_name"}).assign(log=np.arange(len(power.logs)))
     log = runs[["slurm_job_id", "host_name"]].merge(keyed, how="left")["log"].fillna(-1).to_numpy(np.int64)

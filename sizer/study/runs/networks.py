@@ -72,19 +72,18 @@ def _solve(
     """Widths of the networks of one shape, depth and output nearest to each target, None where that is refused."""
     input_dim, target = inputs.to_numpy(np.int64), targets.to_numpy(np.int64)
     low, high = np.ones_like(target), np.full_like(target, MAX_WIDTH)
-    best_width, best_error, best_count = low.copy(), np.full_like(target, np.iinfo(np.int64).max), low.copy()
+    best_width, best_error = low, np.full_like(target, np.iinfo(np.int64).max)
     running = np.ones(target.shape, dtype=bool)
     while running.any():
         middle = (low + high) // 2
         count = _parameters(input_dim, layer_widths(shape, middle, depth, output_dim))
         better = running & (np.abs(count - target) < best_error)
-        best_width, best_count = np.where(better, middle, best_width), np.where(better, count, best_count)
-        best_error = np.where(better, np.abs(count - target), best_error)
+        best_width, best_error = np.where(better, (middle, np.abs(count - target)), (best_width, best_error))
         low = np.where(running & (count < target), middle + 1, low)
         high = np.where(running & (count > target), middle, high)
         running &= (count != target) & (low < high)
     widths = layer_widths(shape, best_width, depth, output_dim)
-    accepted = np.abs(best_count - target) <= TOLERANCE * target
+    accepted = best_error <= TOLERANCE * target
     return [tuple(column) if fine else None for column, fine in zip(widths.T.tolist(), accepted, strict=True)]
 
 
