@@ -33,7 +33,7 @@ class Analysis:
     step: StudyStep
 
     def __init__(self, folder: Path, target: Path, advance: Advance) -> None:
-        from sizer.study.origin import origin_of
+        from sizer.study.own_runs.log import origin_of
         from sizer.study.runs.runs import load_runs
 
         self.runs, self._rules = load_runs(folder, advance)
@@ -79,7 +79,7 @@ def trends(quantity: str, **where: Any) -> None:
     sizer study trends own_study --quantity time --out results
     """
     from sizer.study.analysis.trends import trends as find_trends
-    from sizer.study.figures.energy import save_trends
+    from sizer.study.figures.figures import save_trends
 
     with analysing(**where) as work:
         work.advance("medians", 0.7)
@@ -102,7 +102,7 @@ def caches(quantity: str, **where: Any) -> None:
     sizer study caches own_study --json
     """
     from sizer.study.analysis.cache_edges import cache_edges
-    from sizer.study.figures.energy import save_caches
+    from sizer.study.figures.figures import save_caches
 
     with analysing(**where) as work:
         work.advance("windows", 0.7)
@@ -134,7 +134,7 @@ def fit(quantity: str, form: str, **where: Any) -> None:
     """
     from sizer.study.analysis.cost_fit import fit_costs
     from sizer.study.analysis.quantity import quantity_of
-    from sizer.study.figures.energy import save_fit
+    from sizer.study.figures.figures import save_fit
 
     with analysing(**where) as work:
         work.advance("fitting", 0.6)
@@ -158,8 +158,8 @@ def isoloss(folder: Path, quantity: str, **where: Any) -> None:
     sizer study isoloss own_study --out results
     """
     from sizer.study.analysis.iso_loss import iso_loss, read_losses
-    from sizer.study.analysis.loss_minima import fit_laws
-    from sizer.study.figures.iso_loss import save_iso_loss
+    from sizer.study.analysis.loss_curves import fit_laws
+    from sizer.study.figures.figures import save_iso_loss
     from sizer.study.step import save_parquet
 
     with analysing(folder, **where) as work:

@@ -100,7 +100,8 @@ def read(
     sizer study read . --table butter/primary_sweep_summary --columns widths,test_loss_median --where shape=rectangle
     """
     from sizer.cli.output import progress_bar, show
-    from sizer.study.files.select import describe, parse_where, select
+    from sizer.study.files.partitioned import parse_where
+    from sizer.study.files.tables import describe, select
 
     with progress_bar(quiet) as advance:
         if table is None:
