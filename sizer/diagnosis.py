@@ -18,7 +18,7 @@ from sizer.detection.detect import detect
 from sizer.devices import choose
 from sizer.meters.choosing import Availability, available_meters
 from sizer.method.coefficients import Coefficients
-from sizer.method.hardware import Machine, machine_to_dict
+from sizer.method.hardware import Machine
 
 DIAGNOSIS_FORMAT = "sizer.diagnosis/1"
 
@@ -45,7 +45,7 @@ class Diagnosis(Record):
             "format": DIAGNOSIS_FORMAT,
             "versions": self.versions,
             "platform": self.platform,
-            "machine": machine_to_dict(self.machine),
+            "machine": self.machine.to_dict(),
             "meters": plain(self.meters),
             "coefficients": plain(self.coefficients),
             "profile_warnings": list(self.profile_warnings),

@@ -1,13 +1,16 @@
-"""What every record that sizer answers with can do: turn into JSON, into a table, and show itself."""
+"""What every record that sizer answers with can do: turn into JSON and back, into a table, and show itself."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console, ConsoleOptions, RenderableType
+
+T = TypeVar("T")
 
 
 def plain(value: Any) -> Any:
@@ -23,6 +26,32 @@ def plain(value: Any) -> Any:
         return {name: plain(getattr(value, name)) for name in value.__dataclass_fields__}
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
+    return value
+
+
+def rebuild(kind: type[T], value: Mapping[str, Any]) -> T:
+    """A record or named tuple from its `plain` form, by the annotations of its fields.
+
+    Fields that it does not know are ignored: a later version may have added them. Raises TypeError for one that lacks a
+    field without a default, and AttributeError or TypeError for a value of another form.
+    """
+    hints = _hints(kind)
+    return kind(**{name: _rebuilt(hints[name], item) for name, item in value.items() if name in hints})
+
+
+_hints = lru_cache(maxsize=None)(get_type_hints)  # evaluates the annotations, which takes longer than the rest
+
+
+def _rebuilt(kind: Any, value: Any) -> Any:
+    arguments = get_args(kind)
+    if type(None) in arguments:  # X | None
+        return None if value is None else _rebuilt(arguments[0], value)
+    if get_origin(kind) is tuple:
+        return tuple(_rebuilt(arguments[0], item) for item in value)
+    if get_origin(kind) is Mapping:
+        return {key: _rebuilt(arguments[1], item) for key, item in value.items()}
+    if hasattr(kind, "__dataclass_fields__") or hasattr(kind, "_fields"):
+        return value if isinstance(value, kind) else rebuild(kind, value)
     return value
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sizer.base.errors import UsageError
+from sizer.base.records import plain, rebuild
 from sizer.method.epochs_to_loss import DIFFICULTIES, Pilot, check_pilots
 from sizer.method.training_step import DTYPES, OPTIMIZER_MOMENTS, Training
 from sizer.models.shapes import MAX_DEPTH, SHAPES
@@ -18,6 +19,9 @@ MAX_OBSERVATIONS = 2**40
 MAX_SWEEPS = 5000
 
 PURPOSES = ("training", "inference")
+
+#: Fields of `Request` whose option has another name.
+_OPTION_NAMES = {"purpose": "for", "pilots": "pilot"}
 
 
 def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
@@ -133,37 +137,13 @@ class Request:
 
     def to_dict(self) -> dict[str, Any]:
         """Every option by its long name."""
-        return {
-            "input_dim": self.input_dim,
-            "depth": list(self.depth),
-            "output_dim": self.output_dim,
-            "batch_size": list(self.batch_size),
-            "shape": list(self.shape),
-            "dtype": self.dtype,
-            "optimizer": self.optimizer,
-            "observations": self.observations,
-            "device": self.device,
-            "levels": None if self.levels is None else list(self.levels),
-            "width_multiple": self.width_multiple,
-            "top": self.top,
-            "for": self.purpose,
-            "max_bytes": self.max_bytes,
-            "max_time": self.max_time,
-            "max_energy": self.max_energy,
-            "difficulty": self.difficulty,
-            "pilot": [pilot._asdict() for pilot in self.pilots],
-            "target_loss": self.target_loss,
-        }
+        return {_OPTION_NAMES.get(name, name): value for name, value in plain(self).items()}
 
     @classmethod
-    def from_dict(cls, record: dict[str, Any]) -> Request:
+    def from_dict(cls, record: Mapping[str, Any]) -> Request:
         """Rebuild a request from `to_dict`."""
-        renamed = {"for": "purpose", "pilot": "pilots"}
-        fields = {renamed.get(name, name): value for name, value in record.items()}
-        fields["pilots"] = tuple(Pilot(**pilot) for pilot in fields.get("pilots", ()))
-        for name in ("depth", "batch_size", "shape", "levels"):
-            fields[name] = None if fields[name] is None else tuple(fields[name])
-        return cls(**fields)
+        field_names = {option: name for name, option in _OPTION_NAMES.items()}
+        return rebuild(cls, {field_names.get(name, name): value for name, value in record.items()})
 
 
 def request_of(
