@@ -56,6 +56,14 @@ LEVEL_TERMS: dict[str, tuple[str, str, str]] = {
     ),
 }
 
+#: How numbers predicted with coefficients of each source are labelled.
+LABELS = {
+    "calibrated": "calibrated",  # fitted to trainings timed on this machine
+    "published": "published",  # the paper's own fit, for the study's machines
+    "shipped": "estimated",  # of another machine, or from datasheet peaks
+    "none": "estimated",  # nothing is known: operations stand in
+}
+
 QUANTITY_UNIT = {"energy": "J", "time": "s"}
 
 
