@@ -45,7 +45,7 @@ def test_the_crossing_is_where_both_cost_the_same(pair):
 
     def costs(width):
         full = stack([(16, width, width, 1)])
-        hierarchy = Hierarchy.of(pair[0].device.sizing_levels())
+        hierarchy = Hierarchy.of(pair[0].device)
         return [step_costs(full, Training(64), hierarchy, one.coefficients)[0] for one in pair]
 
     quick, strong = costs(crossing.first_width)

@@ -196,7 +196,7 @@ def _sizes(asked: Asked) -> IntArray:
 
 
 def _on(machine: Compared, full: IntArray, training: Training) -> Networks:
-    return analyse(full, count_parameters(full), training, Hierarchy.of(machine.device.sizing_levels()))
+    return analyse(full, count_parameters(full), training, Hierarchy.of(machine.device))
 
 
 def _fits(networks: Networks) -> BoolArray:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sizer.base.errors import UnreachableError, UsageError
+from sizer.base.errors import UsageError
 from sizer.base.records import Record, plain
 from sizer.base.units import format_bytes
 from sizer.method.coefficients import OUTSIDE, Coefficients, outside_interval, why_outside
@@ -139,16 +139,6 @@ def _short(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def sizing_hierarchy(device: Device) -> Hierarchy:
-    """The levels that sets are placed on. Raises UnreachableError for a device of which no level is known."""
-    levels = device.sizing_levels()
-    if not levels:
-        raise UnreachableError(
-            f"no memory level of {device.id!r} has a known capacity; name a machine with --device PROFILE"
-        )
-    return Hierarchy.of(levels)
-
-
 def check_countable(topology: Topology, training: Training) -> None:
     """Raises UsageError for a network whose operations cannot be counted in 64 bits."""
     if topology.num_free_parameters * training.batch_size > MAX_WORK:
@@ -162,7 +152,7 @@ def inspect_topologies(
     topologies: Sequence[Topology], training: Training, device: Device, coefficients: Coefficients
 ) -> Inspection:
     """Inspect networks, one or thousands. Raises UsageError for one whose operations cannot be counted in 64 bits."""
-    hierarchy = sizing_hierarchy(device)
+    hierarchy = Hierarchy.of(device)
     for topology in topologies:
         check_countable(topology, training)
     inspected: list[InspectedNetwork] = []

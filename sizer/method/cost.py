@@ -263,7 +263,7 @@ def predict_step(
     """Cost of one training step of a network, in J or s, with its 90 % interval, None where there is none."""
     full = stack([topology.full])
     additions = np.array([residual_additions(topology.shape or "", topology.depth)])
-    networks = analyse(full, count_parameters(full), training, Hierarchy.of(device.sizing_levels()), additions)
+    networks = analyse(full, count_parameters(full), training, Hierarchy.of(device), additions)
     (step,) = predict(priced_row(networks, coefficients), coefficients).tolist()
     outside = why_outside(topology, training.optimizer, training.batch_size, coefficients)
     factors = outside_interval(coefficients) if outside else coefficients.interval

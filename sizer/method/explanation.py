@@ -1,19 +1,18 @@
-"""The arithmetic behind a recommendation, with the numbers put in, and the answer to "why is this size not listed?"."""
+"""What speaks for a size, in words: why it is listed, the arithmetic with its numbers put in, and why it is not."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from sizer.base.units import format_bytes, format_count, format_widths
-from sizer.method.coefficients import Coefficients
-from sizer.method.hardware import RAM
-from sizer.method.placement import place
-from sizer.method.pricing import PricedSweep, apply_limits, families, hierarchy_of, price, row_of
-from sizer.method.recommendation import Anchor, Candidate, Neighbour, Recommendation
-from sizer.method.sweep import ANCHOR_SETS, WINDOW, Family, Sweep, at_width
+from sizer.method.coefficients import QUANTITY_UNIT, Coefficients
+from sizer.method.placement import Hierarchy, place
+from sizer.method.pricing import PricedSweep, apply_limits, families, price, row_of
+from sizer.method.recommendation import Anchor, Candidate, Neighbour, PlacedSet, Recommendation
+from sizer.method.sweep import ANCHOR_SETS, WINDOW, Family, Sweep, at_widths
 
 SET_CONTENTS = {
     "f": "parameters",
@@ -24,38 +23,27 @@ SET_CONTENTS = {
 }
 
 
-def why(swept: Sweep, index: int, anchor: Anchor | None, neighbour: Neighbour | None) -> str:
+def why(
+    swept: Sweep, placed: Mapping[str, PlacedSet | None], anchor: Anchor | None, neighbour: Neighbour | None
+) -> str:
     """Which set fills which cache, where every set lives, and the nearest size that fits inside."""
-    parts = [_anchor_part(swept, index, anchor), homes(_levels(swept, index))]
+    parts = ["no set fills a cache once to twice"]
+    if anchor is not None:
+        filling = placed[anchor.working_set]
+        contents = f"{SET_CONTENTS[anchor.working_set]}; {format_bytes(filling and filling.bytes)}"
+        parts = [f"{anchor.working_set} ({contents}) fills {anchor.level} {anchor.fill:.2f} times"]
+    lives = {name: found.level for name, found in placed.items() if found is not None and name != "d"}
+    parts.append(_homes(lives, swept.networks.hierarchy.names))
     if anchor is not None and neighbour is not None:
         parts.append(f"the largest that still fits {anchor.level} is {format_widths(neighbour.widths)}")
     return "; ".join(parts)
 
 
-def _anchor_part(swept: Sweep, index: int, anchor: Anchor | None) -> str:
-    if anchor is None:
-        return "no set fills a cache once to twice"
-    size = format_bytes(float(swept.working_set(anchor.working_set).total[index]))
-    contents = SET_CONTENTS[anchor.working_set]
-    return f"{anchor.working_set} ({contents}; {size}) fills {anchor.level} {anchor.fill:.2f} times"
-
-
-def _levels(swept: Sweep, index: int) -> dict[str, str | None]:
-    hierarchy = swept.networks.hierarchy
-    order = {name: position for position, name in enumerate(hierarchy.names)}
-    levels = {
-        name: hierarchy.name(int(swept.placement(name).level[index])) for name in ANCHOR_SETS[swept.family.purpose]
-    }
-    return dict(sorted(levels.items(), key=lambda item: order.get(item[1] or "", len(order))))
-
-
-def homes(levels: Mapping[str, str | None]) -> str:
-    """Where sets live, in short: ``f, t_max live in L2, b in L3``."""
-    by_level: dict[str | None, list[str]] = {}
-    for name, level in levels.items():
-        by_level.setdefault(level, []).append(name)
-    parts = [f"{', '.join(sorted(names))} in {level or 'no level'}" for level, names in by_level.items()]
-    return f"lives: {'; '.join(parts)}" if len(parts) > 1 else f"all live in {next(iter(by_level))}"
+def _homes(lives: Mapping[str, str | None], levels: Sequence[str]) -> str:
+    """Where sets live, in short: ``lives: f, t_max in L2; b in L3``."""
+    by_level = {level: sorted(name for name in lives if lives[name] == level) for level in (*levels, None)}
+    parts = [f"{', '.join(names)} in {level or 'no level'}" for level, names in by_level.items() if names]
+    return f"lives: {'; '.join(parts)}" if len(parts) > 1 else f"all live in {next(iter(lives.values()))}"
 
 
 def pushed_up(swept: Sweep, index: int) -> Iterator[str]:
@@ -83,7 +71,7 @@ def pushed_up(swept: Sweep, index: int) -> Iterator[str]:
 
 
 def explain(record: Recommendation, candidate: Candidate) -> Iterator[str]:
-    """Lines that work out each set of a candidate from its widths (DESIGN section 2)."""
+    """Lines that work out each set of a candidate from its widths (`docs/method.md`)."""
     training = record.request.training(candidate.batch_size)
     element, B, P = training.element, candidate.batch_size, candidate.num_free_parameters
     full = (candidate.input_dim, *candidate.widths)
@@ -130,18 +118,15 @@ def _size(size: int) -> str:
 
 def _fills(record: Recommendation, candidate: Candidate) -> Iterator[str]:
     """How far every set fills every cache: (replicated + distributed / instances) / capacity of one instance."""
-    priced = _priced_at(record, candidate)
-    swept = priced.sweep
-    for index, level in enumerate(swept.networks.hierarchy.names):
-        if level == RAM:
-            continue
-        capacity, instances = swept.networks.hierarchy.capacities[index], swept.networks.hierarchy.instances[index]
+    swept = _priced_at(record, candidate).sweep
+    hierarchy = swept.networks.hierarchy
+    for index, level in hierarchy.caches():
         for name in ANCHOR_SETS[record.request.purpose]:
             parts = swept.working_set(name)
             yield (
                 f"{name} fills {level} ({format_count(int(parts.replicated[0]))} + "
-                f"{format_count(int(parts.distributed[0]))} / {instances}) / {format_count(capacity)} = "
-                f"{swept.fill(name, index)[0]:.3f} times"
+                f"{format_count(int(parts.distributed[0]))} / {hierarchy.instances[index]}) / "
+                f"{format_count(hierarchy.capacities[index])} = {swept.fill(name, index)[0]:.3f} times"
             )
 
 
@@ -150,8 +135,9 @@ def _prices(record: Recommendation, candidate: Candidate) -> Iterator[str]:
     coefficients: Coefficients = record.coefficients
     if coefficients.source == "none":
         return
-    unit = "J" if coefficients.quantity == "energy" else "s"
-    counts = _counts(record, candidate)
+    unit = QUANTITY_UNIT[coefficients.quantity]
+    row = row_of(_priced_at(record, candidate).sweep, coefficients)
+    counts = {name: float(count[0]) for name, count in row.items()}
     terms = {name: value * counts[name] for name, value in coefficients.terms.items() if value and counts.get(name)}
     for name, cost in sorted(terms.items(), key=lambda item: -item[1]):
         yield f"{name}: {counts[name]:.6g} x {coefficients.terms[name]:.4g} {unit} = {cost:.4g} {unit} a step"
@@ -160,24 +146,21 @@ def _prices(record: Recommendation, candidate: Candidate) -> Iterator[str]:
     yield f"one step {total:.4g} {unit} / batch {candidate.batch_size} = {per_datum:.4g} {unit} a datum"
 
 
-def _counts(record: Recommendation, candidate: Candidate) -> Mapping[str, float]:
-    return {
-        name: float(count[0])
-        for name, count in row_of(_priced_at(record, candidate).sweep, record.coefficients).items()
-    }
-
-
 def _priced_at(record: Recommendation, candidate: Candidate) -> PricedSweep:
     """The candidate's network alone, analysed and priced again."""
     family = next(family for family in families(record.request) if _is_of(candidate, family))
-    return price(at_width(family, hierarchy_of(record.device), candidate.widths[0]), record.coefficients)
+    return _priced(record, family, candidate.widths[0])
+
+
+def _priced(record: Recommendation, family: Family, first_width: int) -> PricedSweep:
+    hierarchy = Hierarchy.of(record.device, anchored=True)
+    return price(at_widths(family, hierarchy, np.array([first_width])), record.coefficients)
 
 
 def why_not(record: Recommendation, first_width: int) -> Iterator[str]:
     """For each family asked for, why the network of this first width is, or is not, on the list."""
-    hierarchy = hierarchy_of(record.device)
     for family in families(record.request):
-        priced = price(at_width(family, hierarchy, first_width), record.coefficients)
+        priced = _priced(record, family, first_width)
         widths = tuple(priced.sweep.networks.full[1:, 0].tolist())
         head = f"{family.shape}, depth {family.depth}, batch {family.training.batch_size}, {format_widths(widths)}"
         yield f"{head}: {_verdict(record, priced, widths)}"

@@ -34,7 +34,7 @@ def origin_of(folder: Path) -> Origin:
 def levels_of(study: OwnStudy) -> dict[str, Hierarchy]:
     """The memory hierarchy of the machine that a study ran on, by hardware."""
     device = device_from_dict(study.header["device"])
-    return {"cpu" if device.kind == "cpu" else "gpu": Hierarchy.of(device.sizing_levels())}
+    return {"cpu" if device.kind == "cpu" else "gpu": Hierarchy.of(device)}
 
 
 def meter_remarks(study: OwnStudy) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from sizer.method.coefficients import Coefficients
 from sizer.method.cost import predict
 from sizer.method.hardware import Device
 from sizer.method.placement import NOWHERE, Hierarchy
-from sizer.method.pricing import hierarchy_of, row_of
+from sizer.method.pricing import row_of
 from sizer.method.sweep import Family, Sweep, at_widths
 from sizer.method.training_step import Training
 from sizer.models.topology import Topology
@@ -118,7 +118,7 @@ def prune_winner(winner: Winner, engine: Engine, device: Device, coefficients: C
     """Prune a winner; or say in words why it stays as it is."""
     if isinstance(winner.task, CustomTask):
         return "not pruned: its weights are known to its own training function only"
-    hierarchy = hierarchy_of(device)
+    hierarchy = Hierarchy.of(device, anchored=True)
     down = level_down(winner.spec.topology, winner.spec.batch_size, hierarchy)
     if isinstance(down, str):
         return f"not pruned: {down}"
