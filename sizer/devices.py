@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from sizer import profiles
-from sizer.base.storage import config_folder, data_folder
 from sizer.calibration.validity import calibration_of, with_effective_levels
 from sizer.detection.detect import detected
 from sizer.method.coefficients import Coefficients, from_datasheet
 from sizer.method.hardware import Device
 from sizer.profiles import Profile
+from sizer.profiles.loader import own_folders, stated_folders
 
 NO_COEFFICIENTS = Coefficients("none", "estimated", "time", basis="no coefficients for this kind of device")
 
@@ -27,8 +28,7 @@ STAND_INS = {
 _BORROWED_INTERVAL = (0.25, 4.0)
 
 
-@dataclass(frozen=True)
-class Chosen:
+class Chosen(NamedTuple):
     """A device and the coefficients to price networks on it with."""
 
     device: Device
@@ -41,13 +41,14 @@ def choose(name: str | None, dtype: str = "float32", threads: int | None = None)
     ``threads`` are those that PyTorch will have, None its default: a calibration holds for one number of them. Raises
     UsageError for a device that this machine does not have, ProfileError for a profile that cannot be used.
     """
-    if name is None or _is_device_id(name):
+    if name is None or is_device_id(name):
         return _of_detected(detected(name), dtype, threads)
     profile = profiles.load(name)
     return Chosen(profile.device, _of_profile(profile, dtype) or _nearest(profile.device, dtype))
 
 
-def _is_device_id(name: str) -> bool:
+def is_device_id(name: str) -> bool:
+    """Whether a name is that of a device of this machine, and not a profile's."""
     return name in ("cpu", "cuda", "mps") or name.startswith("cuda:")
 
 
@@ -121,7 +122,7 @@ def chosen_for(name: str | None, dtype: str) -> Chosen:
 
     A profile that is named is always read: its file may have been edited in place.
     """
-    if name is not None and name.partition(":")[0] not in ("cpu", "cuda", "mps"):
+    if name is not None and not is_device_id(name):
         return choose(name, dtype)
     key = (name, dtype, *_conditions())
     if key not in _known:
@@ -137,8 +138,7 @@ def _conditions() -> tuple[object, ...]:
 
     affinity = frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     variables = tuple(sorted((name, os.environ[name]) for name in os.environ if name.startswith(_VARIABLES)))
-    stated = [Path(entry) for entry in os.environ.get("SIZER_PROFILES", "").split(os.pathsep) if entry]
-    folders = [*stated, config_folder() / "profiles", data_folder() / "profiles"]
+    folders = [*stated_folders(), *own_folders()]
     return torch.get_num_threads(), affinity, variables, tuple(map(_changed_ns, folders))
 
 
