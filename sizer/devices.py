@@ -74,8 +74,7 @@ def _for_dtype(coefficients: Coefficients, dtype: str) -> Coefficients:
     calibrated = coefficients.conditions.get("dtype", dtype)
     if calibrated == dtype:
         return coefficients
-    basis = f"{coefficients.basis}, in {calibrated}; {dtype} was not measured"
-    return replace(_as_estimate(coefficients), interval=_BORROWED_INTERVAL, basis=basis)
+    return _borrowed(coefficients, f"{coefficients.basis}, in {calibrated}; {dtype} was not measured")
 
 
 def _of_profile(profile: Profile, dtype: str) -> Coefficients | None:
@@ -98,13 +97,16 @@ def _nearest(device: Device, dtype: str) -> Coefficients:
     found = _of_profile(nearest, dtype)
     if found is None:
         return NO_COEFFICIENTS
-    basis = f"borrowed from profile {nearest.name} ({nearest.title})"
-    return replace(_as_estimate(found), interval=_BORROWED_INTERVAL, basis=basis)
+    return _borrowed(found, f"borrowed from profile {nearest.name} ({nearest.title})")
 
 
 def _distance(profile: Profile, device: Device) -> float:
     units, wanted = profile.device.units or 1, device.units or 1
     return max(units, wanted) / min(units, wanted)
+
+
+def _borrowed(coefficients: Coefficients, basis: str) -> Coefficients:
+    return replace(_as_estimate(coefficients), interval=_BORROWED_INTERVAL, basis=basis)
 
 
 def _as_estimate(coefficients: Coefficients) -> Coefficients:

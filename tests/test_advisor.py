@@ -27,7 +27,7 @@ from sizer.models import SHAPES, Topology
 
 
 def fill_of(candidate, request, device) -> float:
-    """The candidate's fill worked out from its widths alone, by the formula of DESIGN section 2."""
+    """The candidate's fill worked out from its widths alone, by the formula of `docs/method.md`."""
     topology = Topology(candidate.shape, candidate.input_dim, candidate.widths)
     full = stack([topology.full])
     sets = working_sets(full, count_parameters(full), request.training(candidate.batch_size))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,15 +15,11 @@ T = TypeVar("T")
 
 def plain(value: Any) -> Any:
     """A value of a record as plain JSON data: records and named tuples become dictionaries, tuples lists."""
+    fields = getattr(value, "__dataclass_fields__", None) or getattr(value, "_fields", None)
+    if fields is not None:
+        return {name: plain(getattr(value, name)) for name in fields}
     if isinstance(value, tuple):
-        fields = getattr(value, "_fields", None)
-        return (
-            [plain(item) for item in value]
-            if fields is None
-            else {name: plain(getattr(value, name)) for name in fields}
-        )
-    if hasattr(value, "__dataclass_fields__"):
-        return {name: plain(getattr(value, name)) for name in value.__dataclass_fields__}
+        return [plain(item) for item in value]
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     return value
@@ -55,21 +51,16 @@ def _rebuilt(kind: Any, value: Any) -> Any:
     return value
 
 
-class Shows(Protocol):
-    """What shows records: `sizer.report.terminal`, which this module must not know."""
-
-    def show(self, record: Record, console: Console) -> Iterator[RenderableType]:
-        """The record and its remarks, for a terminal."""
-
-    def as_html(self, record: Record) -> str:
-        """The same as a fragment of HTML, for a notebook."""
+#: Gives what shows records, `sizer.report.terminal`, which this module must not know.
+_shown_by: Callable[[], Any]
 
 
-_shown_by: Callable[[], Shows]
+def show_with(load: Callable[[], Any]) -> None:
+    """Register what shows records; ``load`` is called when one is first shown.
 
-
-def show_with(load: Callable[[], Shows]) -> None:
-    """Register what shows records; ``load`` is called when one is first shown."""
+    It gives something with ``show(record, console)``, the record and its remarks for a terminal, and
+    ``as_html(record)``, the same for a notebook.
+    """
     global _shown_by
     _shown_by = load
 
@@ -103,7 +94,8 @@ class Record:
         return ()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        return _shown_by().show(self, console)
+        shown: Iterator[RenderableType] = _shown_by().show(self, console)
+        return shown
 
     def _repr_html_(self) -> str:
-        return _shown_by().as_html(self)
+        return str(_shown_by().as_html(self))

@@ -197,8 +197,7 @@ class _Context:
 
     def curve(self, priced: PricedSweep) -> Iterator[CurvePoint]:
         """Every network of a sweep as a point of the curve."""
-        swept, family = priced.sweep, priced.sweep.family
-        key = family.shape, family.depth, family.training.batch_size
+        swept = priced.sweep
         per_datum = priced.per_datum.tolist()
         unknown = [None] * len(per_datum)
         levels = zip(*(swept.level_names(name) for name in swept.set_names), strict=True)
@@ -213,7 +212,7 @@ class _Context:
         ):
             level_of = dict(zip(swept.set_names, lives, strict=True))
             relative = self._relative(cost)
-            yield CurvePoint(*key, tuple(widths), parameters, energy_j, time_s, relative, level_of)
+            yield CurvePoint(*swept.family.key, tuple(widths), parameters, energy_j, time_s, relative, level_of)
 
     def _knows(self, quantity: str) -> bool:
         return self.coefficients.source != "none" and self.coefficients.quantity == quantity

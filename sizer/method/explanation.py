@@ -72,47 +72,41 @@ def pushed_up(swept: Sweep, index: int) -> Iterator[str]:
 
 def explain(record: Recommendation, candidate: Candidate) -> Iterator[str]:
     """Lines that work out each set of a candidate from its widths (`docs/method.md`)."""
-    training = record.request.training(candidate.batch_size)
-    element, B, P = training.element, candidate.batch_size, candidate.num_free_parameters
-    full = (candidate.input_dim, *candidate.widths)
+    training, sets = record.request.training(candidate.batch_size), candidate.working_sets
+    element, P = training.element, format_count(candidate.num_free_parameters)
+    full = candidate.topology.full
     pairs = list(itertools.pairwise(full))
     widest = max(range(len(pairs)), key=lambda index: sum(pairs[index]))
     w_in, w_out = pairs[widest]
-    activations = element.activation_bytes * B
-    t_max, distributed = activations * (w_in + w_out), activations * (sum(full) - w_in - w_out)
-    master = (2 + training.moments) * element.master_bytes
-    yield f"P = {_parameters(pairs)} = {format_count(P)} trainable parameters"
-    one = f"{element.activation_bytes} B x {B}"  # an activation of every observation of the batch
-    yield f"t_max = {one} x ({w_in} + {w_out}) = {_size(t_max)}, layer {widest + 1}, distributed"
-    forward = element.forward_parameter_bytes
-    yield f"f = {forward} B x {format_count(P)} = {_size(forward * P)}, replicated"
+    unit = f"{element.activation_bytes} B x {candidate.batch_size}"  # an activation of every observation of the batch
+    yield f"P = {_parameters(pairs)} = {P} trainable parameters"
+    yield f"t_max = {unit} x ({w_in} + {w_out}) = {_size(sets['t_max'])}, layer {widest + 1}, distributed"
+    yield f"f = {element.forward_parameter_bytes} B x {P} = {_size(sets['f'])}, replicated"
     if record.request.purpose == "training":
-        replicated = element.backward_parameter_bytes * P
+        replicated = element.backward_parameter_bytes * candidate.num_free_parameters
+        distributed = element.activation_bytes * candidate.batch_size * (sum(full) - w_in - w_out)
         yield (
-            f"b = {element.backward_parameter_bytes} B x {format_count(P)} = {_size(replicated)} replicated"
-            f" + {one} x {sum(full)} - t_max = {_size(distributed)} distributed"
+            f"b = {element.backward_parameter_bytes} B x {P} = {_size(replicated)} replicated"
+            f" + {unit} x {sum(full)} - t_max = {_size(distributed)} distributed"
         )
         tensors = f"(2 + {training.moments}) x {element.master_bytes} B"
-        yield f"o = {tensors} x {format_count(P)} = {_size(master * P)}, distributed"
+        yield f"o = {tensors} x {P} = {_size(sets['o'])}, distributed"
     if training.observations is not None:
-        width = full[0] + full[-1]
-        size = training.observations * element.data_bytes * width
-        one = f"{training.observations} x {element.data_bytes} B"
-        yield f"d = {one} x ({full[0]} + {full[-1]}) = {_size(size)}, distributed"
+        data = f"{training.observations} x {element.data_bytes} B"
+        yield f"d = {data} x ({full[0]} + {full[-1]}) = {_size(sets['d'])}, distributed"
     yield from _fills(record, candidate)
     yield from _prices(record, candidate)
 
 
 def _parameters(pairs: list[tuple[int, int]]) -> str:
     """The sum of (w_in + 1) w_out; equal layers are counted together."""
-    counted: dict[tuple[int, int], int] = {}
-    for pair in pairs:
-        counted[pair] = counted.get(pair, 0) + 1
+    counted = {pair: pairs.count(pair) for pair in pairs}
     terms = [f"{f'{count} x ' if count > 1 else ''}({w_in} + 1) x {w_out}" for (w_in, w_out), count in counted.items()]
     return " + ".join(terms)
 
 
-def _size(size: int) -> str:
+def _size(found: int | PlacedSet | None) -> str:
+    size = found.bytes if isinstance(found, PlacedSet) else found or 0
     return f"{format_count(size)} B ({format_bytes(size)})"
 
 
@@ -177,28 +171,19 @@ def _verdict(record: Recommendation, priced: PricedSweep, widths: tuple[int, ...
     if apply_limits(priced, record.request, record.coefficients.quantity).to_loss[0] == float("inf"):
         return "it is beyond the limit given"
     relative = f"reaching a loss costs {_relative_cost(record, priced):.3g}x the optimum"
-    fills = _fills_by_window(record, priced)
-    inside = [text for text, is_inside in fills if is_inside]
-    if inside:
-        return (
-            f"{' and '.join(inside)}, but a cheaper size of the same window is listed, or --top cut it off; {relative}"
-        )
-    outside = ", ".join(text for text, _ in fills)
-    return f"no set fills a cache {WINDOW[0]:g} to {WINDOW[1]:g} times ({outside}); {relative}"
+    fills = {  # how far each set fills each cache that may be an anchor, and whether that makes it one
+        f"{name} fills {level} {window.fill[0]:.2f} times": bool(window.inside[0])
+        for (name, level), window in priced.windows.items()
+        if level in (record.request.levels or ())
+    }
+    if any(fills.values()):
+        inside = " and ".join(text for text, is_inside in fills.items() if is_inside)
+        return f"{inside}, but a cheaper size of the same window is listed, or --top cut it off; {relative}"
+    return f"no set fills a cache {WINDOW[0]:g} to {WINDOW[1]:g} times ({', '.join(fills)}); {relative}"
 
 
 def _is_of(candidate: Candidate, family: Family) -> bool:
-    key = (candidate.shape, candidate.depth, candidate.batch_size)
-    return key == (family.shape, family.depth, family.training.batch_size)
-
-
-def _fills_by_window(record: Recommendation, priced: PricedSweep) -> list[tuple[str, bool]]:
-    """How far each set fills each cache that may be an anchor, and whether that is an anchor."""
-    return [
-        (f"{name} fills {level} {window.fill[0]:.2f} times", bool(window.inside[0]))
-        for (name, level), window in priced.windows.items()
-        if level in (record.request.levels or ())
-    ]
+    return (candidate.shape, candidate.depth, candidate.batch_size) == family.key
 
 
 def _relative_cost(record: Recommendation, priced: PricedSweep) -> float:

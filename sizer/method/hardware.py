@@ -1,4 +1,4 @@
-"""Records of a machine: memory levels and devices. Pure data, no input or output.
+"""A machine as records: memory levels and devices.
 
 A level is named by what the vendor calls it (``L1``, ``L2``, ``L3``, ``RAM``) and described by *one instance* of it:
 summing a cache over cores is the mistake that makes most tools' cache sizes useless.

@@ -54,10 +54,6 @@ class Hierarchy:
         """Index and name of every level but RAM, nearest first."""
         return [(index, name) for index, name in enumerate(self.names) if name != RAM]
 
-    def index(self, name: str) -> int:
-        """Position of a level. Raises ValueError for a name that is not in the hierarchy."""
-        return self.names.index(name)
-
     def name(self, index: int) -> str | None:
         """A level's name, or None for `NOWHERE`."""
         return None if index == NOWHERE else self.names[index]

@@ -81,20 +81,18 @@ class Request:
     target_loss: float | None = None
 
     def __post_init__(self) -> None:
-        check_whole("input_dim", self.input_dim, 1, MAX_WIDTH)
-        check_whole("output_dim", self.output_dim, 1, MAX_WIDTH)
-        check_whole("top", self.top, 1, 10_000)
+        for name, high in (("input_dim", MAX_WIDTH), ("output_dim", MAX_WIDTH), ("top", 10_000)):
+            check_whole(name, getattr(self, name), 1, high)
+        for name, high in (("width_multiple", 65_536), ("max_bytes", 2**62)):
+            if getattr(self, name) is not None:
+                check_whole(name, getattr(self, name), 1, high)
         for depth in self.depth:
             _check_depth(depth)
         for shape in self.shape:
             check_shape(shape)
         for batch_size in self.batch_size:
             check_training(batch_size, self.dtype, self.optimizer, self.observations)
-        if self.width_multiple is not None:
-            check_whole("width_multiple", self.width_multiple, 1, 65_536)
         check_choice("purpose", self.purpose, PURPOSES)
-        if self.max_bytes is not None:
-            check_whole("max_bytes", self.max_bytes, 1, 2**62)
         check_limit("max_time", self.max_time)
         check_limit("max_energy", self.max_energy)
         self._check_amount()

@@ -46,6 +46,11 @@ class Family(NamedTuple):
     purpose: str
     width_multiple: int
 
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """What differs between the families of one request: shape, depth and batch size."""
+        return self.shape, self.depth, self.training.batch_size
+
 
 class Sweep(NamedTuple):
     """Networks of one family in order of first width, analysed on one hierarchy."""

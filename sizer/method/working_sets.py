@@ -1,4 +1,4 @@
-"""From topologies to working sets: f, t_l, b, o and d of many networks at once (DESIGN section 2).
+"""From topologies to working sets: f, t_l, b, o and d of many networks at once (`docs/method.md`).
 
 Networks are columns: ``full`` has shape (layers + 1, N), the input width in row 0 and each layer's width below it,
 padded with zeros below a network's output layer. The number of trainable parameters is a separate argument because
@@ -71,7 +71,7 @@ def count_parameters(full: IntArray) -> IntArray:
 
 
 def working_sets(full: IntArray, num_free_parameters: IntArray, training: Training) -> WorkingSets:
-    """Working sets of N networks in one training step (DESIGN section 2, the table of working sets).
+    """Working sets of N networks in one training step (`docs/method.md`, the table of working sets).
 
     f: parameters. t_l: activations between two layers, or their gradients. b: parameters, gradients, and one activation
     or gradient for each unit and datum beyond the largest t_l. o: parameters, gradients, optimizer moments. d: data
