@@ -26,7 +26,7 @@ from sizer.method.cost import (
 from sizer.method.hardware import Device, device_to_dict
 from sizer.method.placement import NOWHERE, FloatArray, Hierarchy, Placement
 from sizer.method.recommendation import PlacedSet
-from sizer.method.sweep import MAX_WORK, working_set
+from sizer.method.sweep import MAX_WORK
 from sizer.method.training_step import Training
 from sizer.method.working_sets import count_parameters, stack
 from sizer.models.shapes import residual_additions
@@ -236,7 +236,7 @@ def _placed(networks: Networks, name: str, index: int) -> PlacedSet | None:
     if placement is None:
         return None
     level = networks.hierarchy.name(int(placement.level[index]))
-    return PlacedSet(int(working_set(networks, name).total[index]), level)
+    return PlacedSet(int(networks.working_set(name).total[index]), level)
 
 
 def _predicted(step: float, coefficients: Coefficients) -> dict[str, Any]:
@@ -254,7 +254,7 @@ def _refusal(networks: Networks, index: int) -> str | None:
     for name in ("t_max", "f", "b", "o", "d"):
         placement: Placement | None = getattr(networks.placements, name)
         if placement is not None and placement.level[index] == NOWHERE:
-            size = int(working_set(networks, name).total[index])
+            size = int(networks.working_set(name).total[index])
             last = networks.hierarchy.names[-1], networks.hierarchy.capacities[-1]
             return f"{name} needs {format_bytes(size)}; {last[0]} offers {format_bytes(last[1])}"
     return None

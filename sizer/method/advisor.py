@@ -256,8 +256,8 @@ def _placed_sets(swept: Sweep, index: int) -> dict[str, PlacedSet | None]:
     """Each working set's size and level; None for the sets that the purpose or a missing data set leaves out."""
     placed: dict[str, PlacedSet | None] = dict.fromkeys(("f", "b", "o", "t_max", "d"))
     for name in swept.set_names:
-        level = swept.networks.hierarchy.name(int(swept.placement(name).level[index]))
-        placed[name] = PlacedSet(int(swept.working_set(name).total[index]), level)
+        level = swept.networks.hierarchy.name(int(swept.networks.placement(name).level[index]))
+        placed[name] = PlacedSet(int(swept.networks.working_set(name).total[index]), level)
     return placed
 
 

@@ -19,6 +19,7 @@ from sizer.method.placement import FloatArray, Hierarchy, Placement, Placements,
 from sizer.method.training_step import Training
 from sizer.method.working_sets import (
     IntArray,
+    WorkingSet,
     WorkingSets,
     bytes_per_datum,
     count_parameters,
@@ -87,6 +88,16 @@ class Networks(NamedTuple):
     sets: WorkingSets
     placements: Placements
     additions: IntArray
+
+    def working_set(self, name: str) -> WorkingSet:
+        """A working set by name: f, b, o, t_max or d."""
+        found: WorkingSet = getattr(self.sets, name)
+        return found
+
+    def placement(self, name: str) -> Placement:
+        """Where a working set lives, by name."""
+        found: Placement = getattr(self.placements, name)
+        return found
 
 
 def analyse(

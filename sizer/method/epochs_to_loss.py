@@ -108,11 +108,11 @@ def reach_of(difficulty: str | None, pilots: Sequence[Pilot], target_loss: float
     """What reaching the target takes, from whatever is known; None where nothing is."""
     if pilots and target_loss is not None:
         return _of_pilots(pilots, target_loss)
-    if difficulty is not None:
-        _, width, saturation = DIFFICULTIES[difficulty]
-        which = "hidden layers of any width" if width == 1 else f"hidden layers of {width} units or more"
-        return Reach(width, None, saturation, f"{which} are trusted with {difficulty} targets")
-    return None
+    if difficulty is None:
+        return None
+    _, width, saturation = DIFFICULTIES[difficulty]
+    which = "hidden layers of any width" if width == 1 else f"hidden layers of {width} units or more"
+    return Reach(width, None, saturation, f"{which} are trusted with {difficulty} targets")
 
 
 def check_pilots(pilots: Sequence[Pilot], target_loss: float | None, difficulty: str | None) -> None:

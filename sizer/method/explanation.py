@@ -54,14 +54,14 @@ def pushed_up(swept: Sweep, index: int) -> Iterator[str]:
     order = np.argsort(sizes)
     widest, second = int(order[-1]), int(sizes[order[-2]])
     hierarchy = swept.networks.hierarchy
-    one = swept.working_set("t_max")._replace(replicated=np.array([0]), distributed=np.array([second]))
+    one = swept.networks.working_set("t_max")._replace(replicated=np.array([0]), distributed=np.array([second]))
     below = np.floor(place(np.zeros(1), one, hierarchy).occupied)
     for name in ("f", "b") if swept.family.purpose == "training" else ("f",):
-        whole = swept.working_set(name)
+        whole = swept.networks.working_set(name)
         alone = whole._replace(
             replicated=whole.replicated[index : index + 1], distributed=whole.distributed[index : index + 1]
         )
-        lives = int(swept.placement(name).level[index])
+        lives = int(swept.networks.placement(name).level[index])
         without = int(place(below, alone, hierarchy).level[0])
         if 0 <= without < lives:
             yield (
@@ -116,7 +116,7 @@ def _fills(record: Recommendation, candidate: Candidate) -> Iterator[str]:
     hierarchy = swept.networks.hierarchy
     for index, level in hierarchy.caches():
         for name in ANCHOR_SETS[record.request.purpose]:
-            parts = swept.working_set(name)
+            parts = swept.networks.working_set(name)
             yield (
                 f"{name} fills {level} ({format_count(int(parts.replicated[0]))} + "
                 f"{format_count(int(parts.distributed[0]))} / {hierarchy.instances[index]}) / "

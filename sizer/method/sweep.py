@@ -12,9 +12,9 @@ import numpy as np
 
 from sizer.base.errors import UnreachableError
 from sizer.method.cost import Networks, analyse
-from sizer.method.placement import NOWHERE, FloatArray, Hierarchy, Placement, fill
+from sizer.method.placement import NOWHERE, FloatArray, Hierarchy, fill
 from sizer.method.training_step import Training
-from sizer.method.working_sets import BoolArray, IntArray, WorkingSet, count_parameters, working_sets
+from sizer.method.working_sets import BoolArray, IntArray, count_parameters, working_sets
 from sizer.models.shapes import layer_widths, residual_additions
 from sizer.models.topology import MAX_PARAMETERS
 
@@ -69,27 +69,20 @@ class Sweep(NamedTuple):
         """The working sets that count: those that may be anchors, and the data set where there is one."""
         return (*ANCHOR_SETS[self.family.purpose], *(() if self.networks.sets.d is None else ("d",)))
 
-    def working_set(self, name: str) -> WorkingSet:
-        """A working set by name: f, b, o, t_max or d."""
-        return working_set(self.networks, name)
-
-    def placement(self, name: str) -> Placement:
-        """Where a working set lives."""
-        placement: Placement = getattr(self.networks.placements, name)
-        return placement
-
     def fill(self, name: str, level: int) -> FloatArray:
         """How often a set fills a level, shape (N,)."""
-        return fill(self.working_set(name), self.networks.hierarchy, level)
+        return fill(self.networks.working_set(name), self.networks.hierarchy, level)
 
     def fits(self) -> BoolArray:
         """Which networks have a level for every working set."""
-        return np.asarray(np.logical_and.reduce([self.placement(name).level != NOWHERE for name in self.set_names]))
+        return np.asarray(
+            np.logical_and.reduce([self.networks.placement(name).level != NOWHERE for name in self.set_names])
+        )
 
     def level_names(self, name: str) -> list[str | None]:
         """The level on which a set of each network lives, None for nowhere."""
         by_index = [*self.networks.hierarchy.names, None]  # `NOWHERE`, -1, is the last
-        return [by_index[level] for level in self.placement(name).level.tolist()]
+        return [by_index[level] for level in self.networks.placement(name).level.tolist()]
 
 
 class Window(NamedTuple):
@@ -108,15 +101,9 @@ def windows(swept: Sweep) -> dict[tuple[str, str], Window]:
     for level, level_name in swept.networks.hierarchy.caches():
         for name in ANCHOR_SETS[swept.family.purpose]:
             filled = swept.fill(name, level)
-            lives = swept.placement(name).level
+            lives = swept.networks.placement(name).level
             inside = (filled >= WINDOW[0]) & (filled <= WINDOW[1]) & ((lives >= level) | (lives == NOWHERE))
             found[name, level_name] = Window(filled, inside)
-    return found
-
-
-def working_set(networks: Networks, name: str) -> WorkingSet:
-    """A working set by name."""
-    found: WorkingSet = getattr(networks.sets, name)
     return found
 
 

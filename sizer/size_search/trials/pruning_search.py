@@ -44,7 +44,7 @@ def level_down(topology: Topology, batch_size: int, hierarchy: Hierarchy) -> Lev
     """The network to prune to, or in words why there is none."""
     widths = np.arange(1, topology.widths[0] + 1)
     swept = at_widths(inference_family(topology, batch_size), hierarchy, widths)
-    levels = swept.placement("f").level
+    levels = swept.networks.placement("f").level
     now = len(hierarchy.names) if levels[-1] == NOWHERE else int(levels[-1])
     if now == 0:
         return f"its parameters live in {hierarchy.names[0]} already, and nothing is nearer"
@@ -65,7 +65,7 @@ def forward_sweep(topology: Topology, batch_size: int, hierarchy: Hierarchy) -> 
 
 def forward_level(swept: Sweep) -> str | None:
     """Name of the level on which f lives."""
-    return swept.networks.hierarchy.name(int(swept.placement("f").level[0]))
+    return swept.networks.hierarchy.name(int(swept.networks.placement("f").level[0]))
 
 
 def forward_cost(swept: Sweep, coefficients: Coefficients) -> float | None:
