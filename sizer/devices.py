@@ -24,7 +24,7 @@ STAND_INS = {
     "cuda": ("nvidia-t4", "nvidia-l4", "nvidia-rtx-3090", "nvidia-rtx-4090", "nvidia-a100-40gb", "nvidia-h100-sxm"),
 }
 
-#: Factors of the 90 % interval when another machine's coefficients stand in: machines of a kind differ this much.
+#: Factors of the 90 % interval when another machine's coefficients stand in: assumed, four times either way.
 _BORROWED_INTERVAL = (0.25, 4.0)
 
 
@@ -91,11 +91,9 @@ def _of_profile(profile: Profile, dtype: str) -> Coefficients | None:
 def _nearest(device: Device, dtype: str) -> Coefficients:
     """Coefficients of the shipped machine nearest in kind and then in units."""
     stand_ins = [profiles.load(name) for name in STAND_INS.get(device.kind, ())]
-    if not stand_ins:
-        return NO_COEFFICIENTS
-    nearest = min(stand_ins, key=lambda profile: _distance(profile, device))
-    found = _of_profile(nearest, dtype)
-    if found is None:
+    nearest = min(stand_ins, key=lambda profile: _distance(profile, device), default=None)
+    found = None if nearest is None else _of_profile(nearest, dtype)
+    if nearest is None or found is None:
         return NO_COEFFICIENTS
     return _borrowed(found, f"borrowed from profile {nearest.name} ({nearest.title})")
 

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sizer.base.errors import UnreachableError, UsageError
+from sizer.base.errors import UnreachableError
 from sizer.method.working_sets import BoolArray, IntArray
 from sizer.models.topology import MAX_PARAMETERS
 
@@ -113,17 +113,6 @@ def reach_of(difficulty: str | None, pilots: Sequence[Pilot], target_loss: float
     _, width, saturation = DIFFICULTIES[difficulty]
     which = "hidden layers of any width" if width == 1 else f"hidden layers of {width} units or more"
     return Reach(width, None, saturation, f"{which} are trusted with {difficulty} targets")
-
-
-def check_pilots(pilots: Sequence[Pilot], target_loss: float | None, difficulty: str | None) -> None:
-    """Raises UsageError for pilots that say nothing, or more than one way of saying what the target takes."""
-    if bool(pilots) != (target_loss is not None):
-        missing = "a target_loss" if pilots else "pilots (SIZE=LOSS, of two sizes or more)"
-        raise UsageError(f"pilot losses and a target loss go together; {missing} is missing")
-    if pilots and difficulty is not None:
-        raise UsageError("give either a difficulty or pilot losses; they say the same thing in two ways")
-    if pilots and len({pilot.size for pilot in pilots}) < 2:
-        raise UsageError("pilots of one size say nothing about others; give the losses of two sizes or more")
 
 
 def _of_pilots(pilots: Sequence[Pilot], target_loss: float) -> Reach:

@@ -170,7 +170,8 @@ def _verdict(record: Recommendation, priced: PricedSweep, widths: tuple[int, ...
         return "it has a working set that no level of the device holds"
     if apply_limits(priced, record.request, record.coefficients.quantity).to_loss[0] == float("inf"):
         return "it is beyond the limit given"
-    relative = f"reaching a loss costs {_relative_cost(record, priced):.3g}x the optimum"
+    best = float(_priced_at(record, record.optimum).to_loss[0]) / (record.optimum.relative_cost_to_loss or 1.0)
+    relative = f"reaching a loss costs {float(priced.to_loss[0]) / best:.3g}x the optimum"
     fills = {  # how far each set fills each cache that may be an anchor, and whether that makes it one
         f"{name} fills {level} {window.fill[0]:.2f} times": bool(window.inside[0])
         for (name, level), window in priced.windows.items()
@@ -184,9 +185,3 @@ def _verdict(record: Recommendation, priced: PricedSweep, widths: tuple[int, ...
 
 def _is_of(candidate: Candidate, family: Family) -> bool:
     return (candidate.shape, candidate.depth, candidate.batch_size) == family.key
-
-
-def _relative_cost(record: Recommendation, priced: PricedSweep) -> float:
-    """Cost to a loss over that of the sweep's optimum."""
-    optimum = float(_priced_at(record, record.optimum).to_loss[0]) / (record.optimum.relative_cost_to_loss or 1.0)
-    return float(priced.to_loss[0]) / optimum

@@ -164,15 +164,12 @@ class Recommendation(Record):
 
 def flat_row(candidate: Candidate) -> dict[str, Any]:
     """A candidate as one flat row: the anchor and each working set in columns of their own."""
-    row = {name: getattr(candidate, name) for name in candidate.__dataclass_fields__}
-    for name in ("anchor", "also_fills", "working_sets", "fits_inside", "warnings", "interval"):
-        del row[name]
-    anchor = candidate.anchor
-    row["anchor_working_set"] = anchor and anchor.working_set
-    row["anchor_level"] = anchor and anchor.level
-    row["anchor_fill"] = anchor and anchor.fill
+    nested = ("anchor", "also_fills", "working_sets", "fits_inside", "warnings", "interval")
+    row = {name: getattr(candidate, name) for name in candidate.__dataclass_fields__ if name not in nested}
+    for field in Anchor._fields:
+        row[f"anchor_{field}"] = candidate.anchor and getattr(candidate.anchor, field)
     for name, placed in candidate.working_sets.items():
-        row[f"{name}_bytes"] = placed and placed.bytes
-        row[f"{name}_level"] = placed and placed.level
+        for field in PlacedSet._fields:
+            row[f"{name}_{field}"] = placed and getattr(placed, field)
     row["interval_low"], row["interval_high"] = candidate.interval or (None, None)
     return row

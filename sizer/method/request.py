@@ -7,29 +7,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sizer.base.errors import UsageError
+from sizer.base.errors import UsageError, check_choice
 from sizer.base.records import plain, rebuild
-from sizer.method.epochs_to_loss import DIFFICULTIES, Pilot, check_pilots
+from sizer.method.epochs_to_loss import DIFFICULTIES, Pilot
 from sizer.method.training_step import DTYPES, OPTIMIZER_MOMENTS, Training
 from sizer.models.shapes import MAX_DEPTH, SHAPES
 from sizer.models.topology import MAX_PARAMETERS, MAX_WIDTH, check_shape, check_whole
 
+#: Limits that keep byte counts inside 64-bit integers.
 MAX_BATCH = 2**24
 MAX_OBSERVATIONS = 2**40
+#: A definition: every shape, every depth to 100 and six batch sizes are within it.
 MAX_SWEEPS = 5000
 
 PURPOSES = ("training", "inference")
 
 #: Fields of `Request` whose option has another name.
 _OPTION_NAMES = {"purpose": "for", "pilots": "pilot"}
-
-
-def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
-    """The value, or a UsageError that lists the choices."""
-    known = tuple(choices)
-    if value not in known:
-        raise UsageError(f"unknown {name} {value!r}; expected one of {', '.join(known)}")
-    return str(value)
 
 
 def check_limit(name: str, value: float | None) -> float | None:
@@ -109,13 +103,20 @@ class Request:
             )
 
     def _check_one_shot(self) -> None:
+        """What the target takes is said in one way, and the pilots say something."""
         if self.difficulty is not None:
             check_choice("difficulty", self.difficulty, DIFFICULTIES)
         for size, loss in self.pilots:
             check_whole("the size of a pilot", size, 1, MAX_PARAMETERS)
             check_limit("the loss of a pilot", loss)
         check_limit("target_loss", self.target_loss)
-        check_pilots(self.pilots, self.target_loss, self.difficulty)
+        if bool(self.pilots) != (self.target_loss is not None):
+            missing = "a target_loss" if self.pilots else "pilots (SIZE=LOSS, of two sizes or more)"
+            raise UsageError(f"pilot losses and a target loss go together; {missing} is missing")
+        if self.pilots and self.difficulty is not None:
+            raise UsageError("give either a difficulty or pilot losses; they say the same thing in two ways")
+        if self.pilots and len({pilot.size for pilot in self.pilots}) < 2:
+            raise UsageError("pilots of one size say nothing about others; give the losses of two sizes or more")
         if self.purpose == "inference" and self.one_size_asked:
             raise UsageError("one size for a target is about training; leave out --for inference")
 

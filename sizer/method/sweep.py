@@ -24,7 +24,7 @@ ANCHOR_SETS = {"training": ("b", "o", "f", "t_max"), "inference": ("f", "t_max")
 #: A cache is filled once to twice: the paper's rule for the most efficient sizes.
 WINDOW = (1.0, 2.0)
 
-#: Neighbours on the grid differ by 1.1 %, a tenth of the 4.4 % by which a step's price is off; edges are exact.
+#: Neighbours on the grid differ by 1.1 % in width; the edges of windows are exact.
 POINTS_PER_OCTAVE = 64
 EVERY_WIDTH_TO = 256
 #: Widths end at 2^30, as BUTTER's do.

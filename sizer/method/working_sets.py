@@ -79,21 +79,18 @@ def working_sets(full: IntArray, num_free_parameters: IntArray, training: Traini
     """
     P, B, element = num_free_parameters, training.batch_size, training.element
     activations = element.activation_bytes * B
-    none = np.zeros_like(P)
     t = activations * np.where(has_layer(full), full[:-1] + full[1:], 0)
+    observations = training.observations
     return WorkingSets(
-        f=WorkingSet(element.forward_parameter_bytes * P, none),
-        t=WorkingSet(np.zeros_like(t), t),
+        f=WorkingSet(element.forward_parameter_bytes * P, np.zeros_like(P)),
+        t=_distributed(t),
         b=WorkingSet(element.backward_parameter_bytes * P, activations * full.sum(axis=0) - t.max(axis=0)),
-        o=WorkingSet(none, (2 + training.moments) * element.master_bytes * P),
-        d=_data_set(full, training),
+        o=_distributed((2 + training.moments) * element.master_bytes * P),
+        d=None if observations is None else _distributed(observations * bytes_per_datum(full, training)),
     )
 
 
-def _data_set(full: IntArray, training: Training) -> WorkingSet | None:
-    if training.observations is None:
-        return None
-    size = training.observations * bytes_per_datum(full, training)
+def _distributed(size: IntArray) -> WorkingSet:
     return WorkingSet(np.zeros_like(size), size)
 
 
