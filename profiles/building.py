@@ -88,7 +88,7 @@ def _device(record: Mapping[str, Any], facts: Mapping[str, Mapping[str, Fact]]) 
 def _level(level: Mapping[str, Any], profile: str) -> Level:
     whole = {field: int(level[field]) for field in _WHOLE if level.get(field) is not None}  # 36.0 is a whole number
     source = _cite(profile, level["source"], level["verified"])
-    fields = {**dict.fromkeys(_WHOLE), **whole, "source": source, "core_kind": level.get("core_kind")}
+    fields: dict[str, Any] = {**dict.fromkeys(_WHOLE), **whole, "source": source, "core_kind": level.get("core_kind")}
     return Level(level["name"], **fields)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ def rebuild(kind: type[T], value: Mapping[str, Any]) -> T:
     return kind(**{name: _rebuilt(hints[name], item) for name, item in value.items() if name in hints})
 
 
-_hints = lru_cache(maxsize=None)(get_type_hints)  # evaluates the annotations, which takes longer than the rest
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind)  # evaluates the annotations, which takes longer than all the rest
 
 
 def _rebuilt(kind: Any, value: Any) -> Any:

@@ -42,7 +42,7 @@ def compare_named(first: str, second: str, asked: Asked, quantity: str | None = 
         quantity = next((each for each in QUANTITIES if all(each in by_quantity for by_quantity in known)), None)
     if quantity is not None:
         machines = [_in_quantity(quantity, *pair) for pair in zip(machines, known, strict=True)]
-    return compare(*machines, asked)
+    return compare(machines[0], machines[1], asked)
 
 
 def _by_quantity(name: str, machine: Chosen) -> dict[str, Coefficients]:
