@@ -1,4 +1,7 @@
-"""The two reads before a recommendation: which device is meant, and which cost coefficients there are for it."""
+"""The two reads before a recommendation: which device is meant, and which cost coefficients there are for it.
+
+A library call in a training loop asks again and again: `chosen_for` answers from memory while nothing has changed.
+"""
 
 from __future__ import annotations
 
@@ -111,9 +114,10 @@ def _as_estimate(coefficients: Coefficients) -> Coefficients:
     return replace(coefficients, source="shipped", label="estimated")
 
 
+# The same from memory.
+
 #: Beginnings of environment variables that say what this process may use, or where profiles lie.
 _VARIABLES = ("SIZER", "XDG_", "CUDA", "NVIDIA", "HIP", "ROCR", "OMP_", "HOME")
-
 _known: dict[tuple[object, ...], Chosen] = {}
 
 

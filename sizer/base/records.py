@@ -35,9 +35,8 @@ def rebuild(kind: type[T], value: Mapping[str, Any]) -> T:
     return kind(**{name: _rebuilt(hints[name], item) for name, item in value.items() if name in hints})
 
 
-@cache
-def _hints(kind: Any) -> dict[str, Any]:
-    return get_type_hints(kind)  # evaluates the annotations, which takes longer than all the rest
+#: Evaluating the annotations takes longer than all the rest.
+_hints: Callable[[Any], dict[str, Any]] = cache(get_type_hints)
 
 
 def _rebuilt(kind: Any, value: Any) -> Any:
