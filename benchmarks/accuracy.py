@@ -106,7 +106,7 @@ def compare(settings: Settings, networks: int) -> Profile:
     validation = validate(settings, networks, progress=_progress)
     measurements = read_measurements(measurement_path(settings))
     measured = measurements.measured()
-    hierarchy = Hierarchy.of(device_from_dict(measurements.settings["device"]).sizing_levels())
+    hierarchy = Hierarchy.of(device_from_dict(measurements.settings["device"]))
     training = Training(dtype=settings.dtype, optimizer=settings.optimizer)
     train = counts([measurements.plan[case] for case in measured], training, hierarchy)
     quiet = np.array([min(timing.step_s for timing in timings) for timings in measured.values()])

@@ -1,4 +1,7 @@
-"""Files that only grow, one JSON object a line, each written whole and synced: a crash loses at most the last line."""
+"""Files: the user's folders, files that are written whole, locks, and files that only grow.
+
+Those that grow hold one JSON object a line, each written whole and synced: a crash loses at most the last line.
+"""
 
 from __future__ import annotations
 
@@ -84,16 +87,11 @@ def read_objects(path: Path) -> list[dict[str, Any]]:
 
     Raises OSError.
     """
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    return [found for found in map(_parsed, lines) if found is not None]
-
-
-def _parsed(line: str) -> dict[str, Any] | None:
-    try:
-        found = json.loads(line)
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
+    found = []
+    for text in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+        with suppress(ValueError):
+            found.append(json.loads(text))
+    return [each for each in found if isinstance(each, dict)]
 
 
 def line(entry: Mapping[str, Any]) -> bytes:

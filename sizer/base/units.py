@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
@@ -39,14 +40,8 @@ def format_count(count: int) -> str:
 
 def format_widths(widths: Sequence[int]) -> str:
     """Widths in short: 512x5-10, or 805-390-188-91-44-21-10-5."""
-    parts: list[str] = []
-    start = 0
-    for position in range(1, len(widths) + 1):
-        if position == len(widths) or widths[position] != widths[start]:
-            run = position - start
-            parts.append(f"{widths[start]}x{run}" if run > 1 else f"{widths[start]}")
-            start = position
-    return "-".join(parts)
+    runs = [(width, len(list(run))) for width, run in itertools.groupby(widths)]
+    return "-".join(f"{width}x{count}" if count > 1 else f"{width}" for width, count in runs)
 
 
 def format_network(widths: Sequence[int], num_free_parameters: int) -> str:

@@ -85,7 +85,7 @@ def _fitted(measurements: Measurements, power: PowerModel | None) -> Calibration
     device = device_from_dict(settings["device"])
     training = Training(dtype=settings["dtype"], optimizer=settings["optimizer"])
     measured = measurements.measured()
-    row = design([measurements.plan[case] for case in measured], training, Hierarchy.of(device.sizing_levels()))
+    row = design([measurements.plan[case] for case in measured], training, Hierarchy.of(device))
     timings = list(measured.values())
     fits = {"time": fit(row, np.array([min(t.step_s for t in of_case) for of_case in timings]))}
     energies = step_energies(timings)

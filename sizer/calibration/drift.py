@@ -31,7 +31,7 @@ def drifted(profile: Profile) -> float | None:
     calibration = profile.calibration or {}
     training = Training(dtype=calibration.get("dtype", "float32"), optimizer=calibration.get("optimizer", "adam"))
     device = calibration.get("identity", {}).get("device", "cpu")
-    row = design(CHECKED, training, Hierarchy.of(profile.device.sizing_levels()))
+    row = design(CHECKED, training, Hierarchy.of(profile.device))
     predicted = predict(row, coefficients)
     ratios = [_step_s(case, training, device) / float(step) for case, step in zip(CHECKED, predicted, strict=True)]
     ratio = statistics.median(ratios)

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from sizer._version import __version__
 from sizer.base.errors import MachineError, UsageError
+from sizer.base.records import rebuild
 from sizer.base.storage import cache_folder, write_whole
 from sizer.detection.captured_tree import Tree
 from sizer.detection.procfs import current_process, read_cpuinfo
-from sizer.method.hardware import MACHINE_FORMAT, RAM, Device, Level, Machine, machine_from_dict, machine_to_dict
+from sizer.method.hardware import MACHINE_FORMAT, RAM, Device, Level, Machine
 
 # The first processor's block; a full read of /proc/cpuinfo takes milliseconds on a large machine.
 _CPUINFO_LIMIT_BYTES = 4096
@@ -75,7 +76,7 @@ def load(fingerprint: str) -> Machine | None:
             record = json.loads(stream.read(_MAX_BYTES))
         if record["format"] != MACHINE_FORMAT or record["fingerprint"] != fingerprint:
             return None
-        machine = machine_from_dict(record)
+        machine = rebuild(Machine, record)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return machine if _is_sound(machine) else None
@@ -87,7 +88,7 @@ def store(machine: Machine) -> None:
         return
     path = _path(machine.fingerprint)
     try:
-        write_whole(path, json.dumps(machine_to_dict(machine)))
+        write_whole(path, json.dumps(machine.to_dict()))
         files = sorted(path.parent.glob("machine-*.json"), key=lambda file: file.stat().st_mtime)
         for file in files[:-_MAX_FILES]:
             file.unlink(missing_ok=True)

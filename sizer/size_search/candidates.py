@@ -22,8 +22,7 @@ from sizer.method.cost import (
 )
 from sizer.method.epochs_to_loss import relative_epochs
 from sizer.method.hardware import Device
-from sizer.method.placement import FloatArray
-from sizer.method.pricing import hierarchy_of
+from sizer.method.placement import FloatArray, Hierarchy
 from sizer.method.recommendation import Candidate, CurvePoint, Recommendation
 from sizer.method.request import Request
 from sizer.method.working_sets import count_parameters, stack
@@ -120,7 +119,7 @@ def price_sizes(
     full = stack([topology.full for topology in topologies])
     parameters = count_parameters(full)
     additions = residual_additions(settings.shape, settings.depth)
-    networks = analyse(full, parameters, settings.training, hierarchy_of(device), additions)
+    networks = analyse(full, parameters, settings.training, Hierarchy.of(device, anchored=True), additions)
     if coefficients.source == "none":
         costs = operations_per_epoch(networks, batches, tests)
     else:

@@ -55,7 +55,7 @@ def node_profile(hardware: str) -> Profile:
 @lru_cache(maxsize=1)
 def hierarchies() -> dict[str, Hierarchy]:
     """Levels of the study's two node types, ``cpu`` and ``gpu``."""
-    return {name: Hierarchy.of(node_profile(name).device.sizing_levels()) for name in _PROFILES}
+    return {name: Hierarchy.of(node_profile(name).device) for name in _PROFILES}
 
 
 def batches(n_observations: Any, share: float, batch_size: Any = BATCH_SIZE) -> Any:

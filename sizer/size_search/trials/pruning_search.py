@@ -14,7 +14,7 @@ from sizer.method.coefficients import Coefficients
 from sizer.method.cost import predict
 from sizer.method.hardware import Device
 from sizer.method.placement import NOWHERE, Hierarchy
-from sizer.method.pricing import hierarchy_of, row_of
+from sizer.method.pricing import row_of
 from sizer.method.sweep import Family, Sweep, at_widths
 from sizer.method.training_step import Training
 from sizer.models.topology import Topology
@@ -44,7 +44,7 @@ def level_down(topology: Topology, batch_size: int, hierarchy: Hierarchy) -> Lev
     """The network to prune to, or in words why there is none."""
     widths = np.arange(1, topology.widths[0] + 1)
     swept = at_widths(inference_family(topology, batch_size), hierarchy, widths)
-    levels = swept.placement("f").level
+    levels = swept.networks.placement("f").level
     now = len(hierarchy.names) if levels[-1] == NOWHERE else int(levels[-1])
     if now == 0:
         return f"its parameters live in {hierarchy.names[0]} already, and nothing is nearer"
@@ -65,7 +65,7 @@ def forward_sweep(topology: Topology, batch_size: int, hierarchy: Hierarchy) -> 
 
 def forward_level(swept: Sweep) -> str | None:
     """Name of the level on which f lives."""
-    return swept.networks.hierarchy.name(int(swept.placement("f").level[0]))
+    return swept.networks.hierarchy.name(int(swept.networks.placement("f").level[0]))
 
 
 def forward_cost(swept: Sweep, coefficients: Coefficients) -> float | None:
@@ -118,7 +118,7 @@ def prune_winner(winner: Winner, engine: Engine, device: Device, coefficients: C
     """Prune a winner; or say in words why it stays as it is."""
     if isinstance(winner.task, CustomTask):
         return "not pruned: its weights are known to its own training function only"
-    hierarchy = hierarchy_of(device)
+    hierarchy = Hierarchy.of(device, anchored=True)
     down = level_down(winner.spec.topology, winner.spec.batch_size, hierarchy)
     if isinstance(down, str):
         return f"not pruned: {down}"

@@ -32,7 +32,7 @@ class OwnStudy(NamedTuple):
     def levels(self) -> dict[str, Hierarchy]:
         """The memory hierarchy of the machine that the study ran on, by hardware."""
         device = device_from_dict(self.header["device"])
-        return {"cpu" if device.kind == "cpu" else "gpu": Hierarchy.of(device.sizing_levels())}
+        return {"cpu" if device.kind == "cpu" else "gpu": Hierarchy.of(device)}
 
     @property
     def remarks(self) -> tuple[str, ...]:
