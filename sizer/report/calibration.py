@@ -10,8 +10,7 @@ from rich.text import Text
 
 from sizer.base.units import format_count, format_quantity, format_widths
 from sizer.calibration.cluster import ClusterCalibration
-from sizer.calibration.record import Calibration
-from sizer.calibration.validation_record import Errors, SizeErrors, ValidatedNetwork, Validation
+from sizer.calibration.record import Calibration, Errors, SizeErrors, ValidatedNetwork, Validation
 from sizer.method.coefficients import LEVEL_TERMS, PLAIN_TERMS, term_unit
 from sizer.report.layout import hanging, levels_line, plain_table
 
