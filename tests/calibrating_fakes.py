@@ -10,6 +10,7 @@ from sizer.calibration import plan as planning
 from sizer.calibration.measurements import Timing
 from sizer.calibration.timed_step import charged
 from sizer.method.hardware import Device
+from sizer.models.topology import num_free_parameters
 
 #: Budget that plans are made for, whatever is given: larger ones only take longer.
 _PLANNED_S = 15.0
@@ -17,7 +18,7 @@ _PLANNED_S = 15.0
 
 def step_s(case) -> float:
     """Overhead of a layer and time of the products, as `planning.Speed` assumes them too."""
-    return 1e-4 * case.topology.depth + 1e-10 * case.topology.num_free_parameters * case.batch_size
+    return 1e-4 * len(case.widths) + 1e-10 * num_free_parameters(case.input_dim, case.widths) * case.batch_size
 
 
 def make_quick(monkeypatch: pytest.MonkeyPatch, device: Device, factor: Callable[[], float] = lambda: 1.0) -> list:

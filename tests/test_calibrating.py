@@ -14,6 +14,7 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
+from calibrating_fakes import step_s
 from hypothesis import given
 from hypothesis import strategies as st
 from study import KIB, MIB
@@ -308,8 +309,7 @@ def test_rounds_repeat_the_networks_and_retake_disturbed_runs(small_cpu, monkeyp
     def fake_run(case, training, seconds, device="cpu", meter=None):
         first = case not in disturbed
         disturbed.add(case)
-        step_s = 1e-4 * case.topology.depth + 1e-10 * case.topology.num_free_parameters * case.batch_size
-        return Timing(0, 0, step_s, 5, 0.5 if first else 0.0)
+        return Timing(0, 0, step_s(case), 5, 0.5 if first else 0.0)
 
     monkeypatch.setattr(calibration, "time_run", fake_run)
     monkeypatch.setattr(rounds, "time_run", fake_run)

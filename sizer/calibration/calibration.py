@@ -155,20 +155,20 @@ def _measure(session: Session, path: Path, fresh: bool) -> None:
 def _same(session: Session) -> dict[str, Any]:
     """What must be the same for an interrupted calibration to go on."""
     settings = session.settings
-    wanted = {"budget_s": settings.budget_s, "seed": settings.seed, "sizer": __version__, "dtype": settings.dtype}
-    meter = None if session.meter is None else session.meter.name
-    return (
-        session.identity
-        | wanted
-        | {"optimizer": settings.optimizer, "meter": meter, "power_model": power_dict(session.power)}
-    )
+    return {
+        **session.identity,
+        **{name: getattr(settings, name) for name in ("budget_s", "seed", "dtype", "optimizer")},
+        "sizer": __version__,
+        "meter": None if session.meter is None else session.meter.name,
+        "power_model": power_dict(session.power),
+    }
 
 
 def _begun(session: Session, same: Mapping[str, Any]) -> Measurements:
     """A new file's first line: the machine, its last cache as it really is, and the plan."""
     device = session.device
     if device.kind == "cpu":  # a GPU's caches are its own and need no probe
-        session.progress("probing the caches", 0.0)
+        session.begin("probing the caches")
         device = with_effective_capacity(device, sweep_accesses())
     settings = session.header(same, device) | {
         "identity": session.identity,
@@ -182,7 +182,7 @@ def _begun(session: Session, same: Mapping[str, Any]) -> Measurements:
 
 def _plan(session: Session) -> tuple[Case, ...]:
     """The networks that the budget pays for. Raises UsageError, with what is needed, when they are too few."""
-    session.progress("first timings", 0.0)
+    session.begin("first timings")
     small, large = (
         (case, time_run(case, session.training, _FIRST_S, session.device.id).step_s)
         for case in (planning.CORNERS[1], planning.CORNERS[-1])

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 from sizer.base.errors import MeasurementError
 from sizer.base.storage import JsonLines, line, read_objects, write_whole
-from sizer.models.topology import Topology
 
 MEASUREMENTS_FORMAT = "sizer.measurements/1"
 #: The last line of a plan that is done: the next calibration starts anew.
@@ -34,11 +33,6 @@ class Case(NamedTuple):
     def full(self) -> tuple[int, ...]:
         """The input width followed by every layer's width."""
         return (self.input_dim, *self.widths)
-
-    @property
-    def topology(self) -> Topology:
-        """The network without its batch size."""
-        return Topology(self.shape, self.input_dim, self.widths)
 
 
 class Timing(NamedTuple):
@@ -120,8 +114,8 @@ def interrupted_or_new(
 ) -> tuple[JsonLines, Measurements]:
     """The file to append to: the one that was interrupted with the ``same`` settings (None: never), else a new one."""
     with suppress(MeasurementError):
-        found = read_measurements(path)
-        if same is not None and found.settings.get("same") == same and not found.finished:
+        found = None if same is None else read_measurements(path)
+        if found is not None and found.settings.get("same") == same and not found.finished:
             return appended(path), found
     new = begin()
     return create(path, new.settings, new.plan), new

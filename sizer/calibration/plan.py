@@ -30,6 +30,8 @@ CORNERS = (
     Case("rectangle_residual", 64, (*[256] * 7, 10), 256),
 )
 
+#: Three rounds often see only one of the two states that a core switches between every few seconds, four to eight both
+#: (docs/calibration.md, machine B of docs/benchmarks.md).
 FEWEST_ROUNDS = 4
 MOST_ROUNDS = 8
 

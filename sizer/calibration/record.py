@@ -19,7 +19,8 @@ from sizer.method.hardware import Device, device_to_dict
 
 CALIBRATION_FORMAT = "sizer.calibration/1"
 VALIDATION_FORMAT = "sizer.validation/1"
-#: Median excess of a network's second quietest run over its quietest from which a machine is called noisy.
+#: Median excess of a network's second quietest run over its quietest from which a machine is called noisy: three times
+#: the 1.2 to 1.7 % of the quiet ones of docs/benchmarks.md.
 NOISY = 0.05
 #: Mean error from which a fit is no better than counting operations (FLOPs alone: 37 %).
 POOR = 0.35

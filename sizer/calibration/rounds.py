@@ -20,11 +20,11 @@ from sizer.calibration.measurements import Case, Measurements, Timing
 from sizer.calibration.session import METER_SHARE, Session
 from sizer.calibration.timed_step import time_run
 from sizer.meters.intervals import Windows
-from sizer.method.training_step import Training
 
 #: Number of the round that runs under a meter.
 METERED = planning.MOST_ROUNDS
-#: A run during which others used more of the machine than this is taken again, while the round's time lasts.
+#: A run during which others used more of the machine than this is taken again, while the round's time lasts: beside it
+#: a quiet machine's second quietest run is 1.2 to 1.7 % off its quietest (docs/benchmarks.md, noise).
 _DISTURBED = 0.10
 
 #: (position in the plan, round) of the timings that are there.
@@ -73,24 +73,24 @@ def _take_round(session: Session, log: JsonLines, plan: Sequence[Case], turn: _T
     """Time networks once each in the order given until the deadline; disturbed ones again while time lasts."""
     queue = [case for case in turn.order if (case, turn.number) not in done]
     what = "timing networks" if turn.meter is None else f"metering networks ({turn.meter.name})"
-    training = session.training
     taken: Done = set()
     while queue and (
         time.perf_counter() < turn.deadline or (turn.number == 0 and len(taken) + len(done) < pace.fewest)
     ):
         case = queue.pop(0)
-        timing = _timed(session, plan[case], training, turn.meter)._replace(case=case, round=turn.number)
+        timing = _timed(session, plan[case], turn.meter)._replace(case=case, round=turn.number)
         log.append(timing._asdict())
-        session.progress(what, _share_done(pace, turn, len(taken) / (len(taken) + len(queue) + 1)))
+        if session.progress is not None:
+            session.progress(what, _share_done(pace, turn, len(taken) / (len(taken) + len(queue) + 1)))
         if (timing.disturbed or 0.0) > _DISTURBED and (case, turn.number) not in taken:
             queue.append(case)
         taken.add((case, turn.number))
     return taken
 
 
-def _timed(session: Session, case: Case, training: Training, meter: Windows | None) -> Timing:
+def _timed(session: Session, case: Case, meter: Windows | None) -> Timing:
     try:
-        return time_run(case, training, planning.RUN_S, session.device.id, meter)
+        return time_run(case, session.training, planning.RUN_S, session.device.id, meter)
     except (RuntimeError, MemoryError) as error:  # torch's errors: out of memory, a GPU that is gone
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         remedy = (

@@ -13,7 +13,7 @@ from typing import IO, Any, NamedTuple
 import torch
 
 from sizer.base.errors import MeasurementError, UsageError
-from sizer.base.progress import Progress, silent
+from sizer.base.progress import Progress
 from sizer.base.storage import data_folder, hold_lock
 from sizer.calibration.validity import identity
 from sizer.detection.detect import detected
@@ -68,21 +68,27 @@ class Settings(NamedTuple):
 class Session:
     """Measuring under way.
 
-    ``meter`` measures joules, None where none does; ``power`` is power that was stated, from which joules are
+    ``training`` are the settings of a step, the batch size left at its default; ``progress`` is None when nobody
+    watches. ``meter`` measures joules, None where none does; ``power`` is power that was stated, from which joules are
     estimated; ``note`` says why joules are not measured although a meter was there.
     """
 
     settings: Settings
     device: Device
-    progress: Progress = silent
+    training: Training
+    progress: Progress | None = None
     meter: Windows | None = None
     power: PowerModel | None = None
     note: str | None = None
 
-    @property
-    def training(self) -> Training:
-        """The settings of a step, the batch size left at its default."""
-        return Training(dtype=self.settings.dtype, optimizer=self.settings.optimizer)
+    def of(self, settings: Settings) -> Session:
+        """The same session of other settings."""
+        return replace(self, settings=settings, training=_training(settings))
+
+    def begin(self, what: str) -> None:
+        """Tell what comes before the first timing."""
+        if self.progress is not None:
+            self.progress(what, 0.0)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -113,9 +119,14 @@ def open_session(settings: Settings, progress: Progress | None, smallest_budget_
     with only_one(), using_threads(settings.threads):
         options = _about_gpu(settings.meter_options, device)
         with closing(choose_meter(settings.meter, device.id, options)) as meter:
-            session = _with_meter(Session(settings, device, progress or silent), meter)
+            session = _with_meter(Session(settings, device, _training(settings), progress), meter)
             with nullcontext() if session.meter is None else closing(session.meter):
                 yield session
+
+
+def _training(settings: Settings) -> Training:
+    """The settings of a step, the batch size left at its default."""
+    return Training(dtype=settings.dtype, optimizer=settings.optimizer)
 
 
 def _about_gpu(options: MeterOptions, device: Device) -> MeterOptions:

@@ -25,6 +25,7 @@ from sizer.calibration.measurements import Case, Timing
 from sizer.calibration.plan import MIN_STEPS, WARM_UP
 from sizer.meters.protocol import Meter, Snapshot
 from sizer.method.training_step import Training
+from sizer.models.topology import Topology
 
 #: A run's quiet value: interruptions only ever slow a step down, and the fastest steps of a run are its luckiest.
 QUIET_QUANTILE = 0.2
@@ -132,7 +133,7 @@ def _others_share(before: float | None, lasted_s: float) -> float | None:
 def make_step(case: Case, training: Training, device: str = "cpu") -> _Step:
     """A function that trains the case's network for one step each time it is called."""
     dtype = torch.float32 if training.dtype == "mixed" else getattr(torch, training.dtype)
-    model = case.topology.build().to(device=device, dtype=dtype)
+    model = Topology(case.shape, case.input_dim, case.widths).build().to(device=device, dtype=dtype)
     optimizer = make_optimizer(model, training.optimizer)
     batches = _batches(case, device, dtype)
     loss_function = nn.MSELoss()

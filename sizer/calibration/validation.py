@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from sizer.calibration.validity import calibration_of, profile_name, with_effect
 from sizer.method.coefficients import Coefficients
 from sizer.method.cost import predict_step
 from sizer.method.hardware import Device
-from sizer.models.topology import check_whole
+from sizer.models.topology import Topology, check_whole
 from sizer.profiles import Profile
 
 MIN_BUDGET_S = 5.0
@@ -54,7 +53,7 @@ def validate(settings: Settings, networks: int | None = None, progress: Progress
         profile = _calibration(session)
         conditions = profile.by_quantity["time"].conditions
         same_work = {name: conditions[name] for name in ("dtype", "optimizer") if name in conditions}
-        session = replace(session, settings=session.settings._replace(**same_work))
+        session = session.of(session.settings._replace(**same_work))
         path = validation_path(session.settings)
         _measure(session, profile, path, networks)
         return _compared(session, profile, read_measurements(path), path)
@@ -96,7 +95,7 @@ def _measure(session: Session, profile: Profile, path: Path, networks: int | Non
 
 
 def _begun(session: Session, same: Mapping[str, Any], networks: int | None) -> Measurements:
-    session.progress("drawing networks", 0.0)
+    session.begin("drawing networks")
     plan = itertools.islice(fresh_networks(session.settings, networks), networks or MAX_NETWORKS // 2)
     return Measurements(session.header(same, session.device), tuple(plan))
 
@@ -132,7 +131,7 @@ def _compared(session: Session, profile: Profile, found: Measurements, path: Pat
 def _network(
     session: Session, device: Device, coefficients: Coefficients, case: Case, measured_s: float
 ) -> ValidatedNetwork:
-    topology = case.topology
+    topology = Topology(case.shape, case.input_dim, case.widths)
     training = session.training._replace(batch_size=case.batch_size)
     predicted_s, interval = predict_step(topology, training, device, coefficients)
     return ValidatedNetwork(
