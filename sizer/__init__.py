@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from sizer.calibration.record import Calibration
-    from sizer.calibration.validation_record import Validation
+    from sizer.calibration.record import Calibration, Validation
     from sizer.fleet.fleet import Fleet
     from sizer.hook.watching import Watch
     from sizer.inspection.module_record import ModuleInspection

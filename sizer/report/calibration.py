@@ -11,8 +11,7 @@ from sizer.report.layout import BLANK, Block, Column, Line, Paragraph, Table, de
 
 if TYPE_CHECKING:  # (another command's record is not loaded with this one's)
     from sizer.calibration.cluster import ClusterCalibration
-    from sizer.calibration.record import Calibration
-    from sizer.calibration.validation_record import Errors, SizeErrors, ValidatedNetwork, Validation
+    from sizer.calibration.record import Calibration, Errors, SizeErrors, ValidatedNetwork, Validation
 
 
 def calibration_report(record: Calibration) -> Iterator[Block]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sizer.base.errors import MeasurementError, UsageError
-from sizer.base.storage import JsonLines, lock, read_objects, write_whole
+from sizer.base.storage import JsonLines, hold_lock, read_objects, write_whole
 from sizer.size_search.data.task import CustomTask, Task
 from sizer.size_search.trials.slices import Epoch, SliceResult
 
@@ -57,17 +57,14 @@ class SearchFolder:
     def held(self) -> Iterator[None]:
         """Hold the folder's lock; the system lets go of it however the process ends. Raises UsageError."""
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            stream = (self.path / _LOCK).open("a")
+            lock = hold_lock(self.path / _LOCK)
+        except BlockingIOError:
+            raise MeasurementError(
+                f"another search is running in {self.path}; wait for it, or name another folder"
+            ) from None
         except OSError as error:
             raise _cannot_write(self.path, error) from None
-        with stream:
-            try:
-                lock(stream)
-            except OSError:
-                raise MeasurementError(
-                    f"another search is running in {self.path}; wait for it, or name another folder"
-                ) from None
+        with lock:
             yield
 
     def read(self) -> Log | None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from sizer.calibration.training_loop import QUIET_QUANTILE
+from sizer.calibration.timed_step import QUIET_QUANTILE
 from sizer.method.coefficients import Coefficients
 from sizer.method.cost import predict
 from sizer.method.hardware import Device

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (its name everywhere)
 
-from sizer.calibration.training_loop import QUIET_QUANTILE, make_optimizer
+from sizer.calibration.timed_step import QUIET_QUANTILE, make_optimizer
 from sizer.meters.protocol import Meter
 from sizer.models.topology import Topology
 from sizer.size_search.data.metrics import CLASSIFICATION, LOSS, reached

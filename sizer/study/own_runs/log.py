@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sizer.base.errors import MeasurementError
-from sizer.base.storage import JsonLines, lock, read_objects
+from sizer.base.storage import JsonLines, hold_lock, read_objects
 from sizer.meters.protocol import ESTIMATED, MEASURED
 from sizer.method.hardware import device_from_dict
 from sizer.method.placement import Hierarchy
@@ -75,16 +75,13 @@ class RunLog:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self.path.touch()
-            self._lock = (folder / "lock").open("a")
-        except OSError as error:
-            raise MeasurementError(f"{self.path} cannot be written ({error.strerror}); name another --folder") from None
-        try:
-            lock(self._lock)
-        except OSError:
-            self.close()
+            self._lock = hold_lock(folder / "lock")
+        except BlockingIOError:
             raise MeasurementError(
                 f"another study is running in {folder}; wait for it, or name another --folder"
             ) from None
+        except OSError as error:
+            raise MeasurementError(f"{self.path} cannot be written ({error.strerror}); name another --folder") from None
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Append a line. Raises MeasurementError when it cannot be written; what was written before stays."""
