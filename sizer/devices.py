@@ -64,7 +64,9 @@ def _of_detected(device: Device, dtype: str, threads: int | None) -> Chosen:
     if found.profile is not None:
         coefficients = _of_profile(found.profile, dtype)
         if coefficients is not None:
-            return Chosen(with_effective_levels(device, found.profile), _for_dtype(coefficients, dtype))
+            calibrated = with_effective_levels(device, found.profile)
+            told = calibrated if found.remark is None else calibrated.with_warning(found.remark)
+            return Chosen(told, _for_dtype(coefficients, dtype))
     if found.not_used is not None:
         device = device.with_warning(found.not_used)
     profile = profiles.matching(device.name, device.kind)

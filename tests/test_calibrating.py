@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import math
 import os
@@ -26,9 +27,11 @@ from sizer.calibration.cache_probe import AccessTime, effective_last_level_bytes
 from sizer.calibration.fit import conformal_interval, design, fit, solve
 from sizer.calibration.measurements import END, Case, Timing, appended, create, read_measurements
 from sizer.calibration.validity import calibration_of, default_threads, identity, profile_name
+from sizer.method.hardware import Device, Level
 from sizer.method.placement import Hierarchy
 from sizer.method.training_step import Training
 
+NOW = datetime.datetime.now(datetime.timezone.utc)
 MACHINE = Hierarchy(("L1", "L2", "L3", "RAM"), (32 * KIB, MIB, 16 * MIB, 16 * 2**30), (2, 2, 1, 1))
 TRUE_TERMS = {
     "pass": 1e-4,
@@ -286,19 +289,78 @@ def test_a_calibration_is_used_only_where_it_was_made(small_cpu):
     assert calibration_of(fewer).profile is None
 
 
-def test_an_old_calibration_is_trusted_only_while_its_networks_take_as_long(small_cpu, monkeypatch):
+def test_an_old_calibration_is_used_and_said_to_be_unchecked_and_nothing_trains(small_cpu, monkeypatch):
+    """The hook asks in a user's process: random numbers, and so the training, must stay what they were."""
+    import torch
 
-    asked = []
-    for ratio, used in ((None, True), (1.8, False)):
-        monkeypatch.setattr(validity, "drifted", lambda profile, ratio=ratio: asked.append(profile) or ratio)
-        profile_for(small_cpu, date="2020-01-01T00:00:00+00:00")
-        found = calibration_of(small_cpu)
-        assert (found.profile is not None) == used
-    assert "1.80 times the prediction" in found.not_used
-    assert len(asked) == 2
-    profile_for(small_cpu)
-    assert calibration_of(small_cpu).profile is not None
-    assert len(asked) == 2
+    from sizer.calibration import timed_step
+
+    def trained(*arguments):
+        raise AssertionError("a step was timed")
+
+    monkeypatch.setattr(timed_step, "make_step", trained)
+    profile_for(small_cpu, date=(NOW - datetime.timedelta(days=60)).isoformat())
+    before = torch.get_rng_state()
+    found = calibration_of(small_cpu)
+    assert found.profile is not None
+    assert "60 days old, unchecked" in found.remark
+    assert torch.equal(before, torch.get_rng_state())
+    profile_for(small_cpu, date=(NOW - datetime.timedelta(days=20)).isoformat())
+    assert calibration_of(small_cpu).remark is None
+    profile_for(small_cpu, date="2026-11-01 soon")
+    assert "does not say when" in calibration_of(small_cpu).not_used
+
+
+def gpu(**facts) -> Device:
+    sourced = {name: {"value": value, "source": "a test"} for name, value in facts.items()}
+    levels = (Level("L1", 128 << 10, 132), Level("L2", 50 << 20, 1), Level("RAM", 80 << 30, 1))
+    return Device("cuda:0", "cuda", "NVIDIA H100", 132, levels, facts=sourced)
+
+
+def test_a_gpu_s_calibration_is_found_with_any_number_of_threads(small_cpu, monkeypatch):
+    monkeypatch.setattr(validity, "detected", lambda name: small_cpu)
+    device = gpu(power_limit_w=700.0)
+    profile_for(device)
+    assert {"threads": 2}.keys().isdisjoint(identity(device, 2))
+    for threads in (None, 1, 2, 132):
+        assert calibration_of(device, threads).profile is not None
+    monkeypatch.setitem(sys.modules, "torch", None)  # not loaded: what it will start with counts
+    monkeypatch.delitem(sys.modules, "torch")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert calibration_of(device).profile is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"env": ("CUDA_LAUNCH_BLOCKING", "1")}, "CUDA_LAUNCH_BLOCKING None, and this is 1"),
+        ({"env": ("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "1")}, "matmul precision of highest, and this is high"),
+        ({"power": 350.0}, "a power limit in W of 700.0, and this is 350.0"),
+        ({"cpu": "Another CPU"}, "the CPU Test CPU, and this is Another CPU"),
+    ],
+)
+def test_a_gpu_s_calibration_holds_for_what_launches_depend_on(small_cpu, monkeypatch, change, said):
+    monkeypatch.setattr(validity, "detected", lambda name: replace(small_cpu, name="Test CPU"))
+    monkeypatch.delitem(sys.modules, "torch")
+    profile_for(gpu(power_limit_w=700.0))
+    if "env" in change:
+        monkeypatch.setenv(*change["env"])
+    monkeypatch.setattr(validity, "detected", lambda name: replace(small_cpu, name=change.get("cpu", "Test CPU")))
+    found = calibration_of(gpu(power_limit_w=change.get("power", 700.0)))
+    assert found.profile is None
+    assert said in found.not_used
+
+
+def test_the_driver_s_version_is_read_from_its_module(tmp_path):
+    from sizer.detection.captured_tree import Tree
+
+    folder = tmp_path / "proc" / "driver" / "nvidia"
+    folder.mkdir(parents=True)
+    (folder / "version").write_text(
+        "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19 01:15:15 UTC 2023\nGCC version: 12.2\n"
+    )
+    assert validity._driver_version(Tree(tmp_path)) == "535.104.05"
+    assert validity._driver_version(Tree(tmp_path / "none")) is None
 
 
 def test_rounds_repeat_the_networks_and_retake_disturbed_runs(small_cpu, monkeypatch):

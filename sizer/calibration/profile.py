@@ -62,11 +62,12 @@ def _level(level: dict[str, Any]) -> dict[str, Any]:
 
 def _coefficients(quantity: str, found: Fit, settings: Any) -> dict[str, Any]:
     identity = settings["identity"]
+    threads = f"{identity['threads']} threads, " if "threads" in identity else ""
     return {
         "source": "calibrated",
         "basis": (
-            f"calibrated on this machine {settings['date'][:10]} ({identity['threads']} threads, torch "
-            f"{identity['torch']}); cross-validated error {found.mean_error:.1%} mean, "
+            f"calibrated on this machine {settings['date'][:10]} ({threads}torch {identity['torch']}); "
+            f"cross-validated error {found.mean_error:.1%} mean, "
             f"{found.error_quantile(0.95):.1%} at the 95th percentile"
         ),
         "terms": {name: {"value": value, "unit": term_unit(name, quantity)} for name, value in found.terms.items()},
