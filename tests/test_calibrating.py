@@ -15,7 +15,6 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
-from calibrating_fakes import step_s
 from hypothesis import given
 from hypothesis import strategies as st
 from study import KIB, MIB
@@ -363,32 +362,6 @@ def test_the_driver_s_version_is_read_from_its_module(tmp_path):
     assert validity._driver_version(Tree(tmp_path / "none")) is None
 
 
-def test_rounds_repeat_the_networks_and_retake_disturbed_runs(small_cpu, monkeypatch):
-    from sizer.calibration import calibration, rounds, session
-
-    disturbed = set()
-
-    def fake_run(case, training, seconds, device="cpu", meter=None):
-        first = case not in disturbed
-        disturbed.add(case)
-        return Timing(0, 0, step_s(case), 5, 0.5 if first else 0.0)
-
-    monkeypatch.setattr(calibration, "time_run", fake_run)
-    monkeypatch.setattr(rounds, "time_run", fake_run)
-    monkeypatch.setattr(session, "detected", lambda name: small_cpu)
-    monkeypatch.setattr(calibration, "sweep_accesses", list)
-    monkeypatch.setattr(calibration, "with_effective_capacity", lambda device, times: device)
-    record = calibration.calibrate(calibration.Settings(budget_s=15.0, meter="none"))
-    found = read_measurements(calibration.measurement_path(calibration.Settings()))
-    taken = [sum(timing.round == number for timing in found.timings) for number in range(3)]
-    assert found.finished
-    assert record.networks == len(found.measured()) == len(found.plan)
-    assert taken[1:] == [len(found.plan)] * 2
-    # Each network is disturbed the first time: two of them in the speed test, all others in round 0.
-    assert taken[0] == 2 * len(found.plan) - 2
-    assert record.fits["time"].mean_error < 0.2
-
-
 def test_a_profile_keeps_effective_capacities(small_cpu):
     from sizer.calibration.validity import with_effective_levels
 
@@ -433,4 +406,5 @@ def test_a_real_run_times_a_real_step():
     assert small.disturbed is None or math.isfinite(small.disturbed)
     assert (small.energy_j, small.window_unix_s, small.problem) == (None, None, None)
     assert os.path.exists("/proc/stat") == (small.disturbed is not None)  # noqa: PTH110
+    assert (small.kernel is None) == (small.disturbed is None)
     assert json.dumps(Case("rectangle", 4, (4, 1), 32)._asdict())

@@ -15,14 +15,16 @@ import functools
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
 from torch import nn
 
+from sizer.calibration.kernel_counters import Counters, read_counters
 from sizer.calibration.measurements import Case, Timing
 from sizer.calibration.plan import MIN_STEPS, WARM_UP
+from sizer.detection.captured_tree import Tree
 from sizer.meters.protocol import Meter, Snapshot
 from sizer.method.training_step import Training
 from sizer.models.topology import Topology
@@ -44,6 +46,7 @@ _WARM_UP_S = 0.02
 _MOST_STEPS = 1000
 
 _Step = Callable[[], None]
+_TREE = Tree("/")
 
 
 def time_run(case: Case, training: Training, seconds: float, device: str = "cpu", meter: Meter | None = None) -> Timing:
@@ -55,14 +58,15 @@ def time_run(case: Case, training: Training, seconds: float, device: str = "cpu"
     on_gpu = torch.device(device).type == "cuda"
     timed, steps = _batch(step, device) if on_gpu else _warmed_up(step)
     seconds = seconds if meter is None else max(seconds, meter.minimum_window_s)
-    others_before = None if on_gpu else others_busy_s()  # (who else used a GPU meanwhile is not known)
+    counted = Counters() if on_gpu else read_counters(_TREE)  # (who else used a GPU meanwhile is not known)
     start = None if meter is None else meter.snapshot()
     began = time.perf_counter()
     times = _times(timed, began + seconds)
     lasted = time.perf_counter() - began
     end = None if meter is None else meter.snapshot()
     quiet_s = float(np.quantile(times, QUIET_QUANTILE)) / steps
-    timing = Timing(0, 0, quiet_s, len(times) * steps, _others_share(others_before, lasted))
+    meanwhile = {} if on_gpu else read_counters(_TREE).since(counted)
+    timing = Timing(0, 0, quiet_s, len(times) * steps, _others_share(meanwhile, lasted), kernel=meanwhile or None)
     return timing if meter is None or start is None or end is None else charged(timing, meter, start, end)
 
 
@@ -112,22 +116,14 @@ def charged(timing: Timing, meter: Meter, start: Snapshot, end: Snapshot) -> Tim
 
 def others_busy_s() -> float | None:
     """Processor time in s that everything but this process has used since boot, stolen time included; Linux only."""
-    try:
-        with open("/proc/stat", encoding="ascii") as stream:  # noqa: PTH123 (read before and after each run)
-            ticks = [int(field) for field in stream.readline().split()[1:9]]
-    except (OSError, ValueError):
-        return None
-    idle, waiting = ticks[3], ticks[4]
-    own = os.times()
-    return (sum(ticks) - idle - waiting) / os.sysconf("SC_CLK_TCK") - own.user - own.system
+    return read_counters(_TREE).used_s
 
 
-def _others_share(before: float | None, lasted_s: float) -> float | None:
-    """Share of the machine's processor time that others used, None where it was not known before or is not now."""
-    after = None if before is None else others_busy_s()
-    if before is None or after is None:
+def _others_share(meanwhile: Mapping[str, float], lasted_s: float) -> float | None:
+    """Share of the machine's processor time that others used, None where that was not counted."""
+    if "used_s" not in meanwhile:
         return None
-    return max(0.0, (after - before) / (lasted_s * (os.cpu_count() or 1)))
+    return meanwhile["used_s"] / (lasted_s * (os.cpu_count() or 1))
 
 
 def make_step(case: Case, training: Training, device: str = "cpu") -> _Step:

@@ -1,0 +1,77 @@
+"""Which timings were disturbed, by the reference steps around them, and what that does to the values. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sizer.calibration.measurements import Timing
+
+#: Share of a step's samples below its quiet level. Low, so that a machine that is busy most of the time shows its quiet
+#: level too; beside 2 % of the samples of a machine with a load of 11 on 2 CPUs the next 18 % lie within 2 %.
+_LEVEL_QUANTILE = 0.02
+#: Slowdown of a reference step from which what was timed beside it is disturbed.
+TOLERANCE = 1.10
+#: Undisturbed timings of a network that settle its value.
+ENOUGH = 3
+#: Values that may be higher than this share are not called quiet.
+_QUIET_HIGH_BY = 0.05
+
+
+@dataclass(frozen=True)
+class Quietness:
+    """How quiet a machine was while it was measured, by its reference steps.
+
+    ``levels_s`` is the quiet time of each in s; ``disturbed_share`` the share of the timings beside which one took
+    `TOLERANCE` times as long or more; ``high_by`` by how much the kept values may be too high: the mean slowdown of the
+    reference steps beside the quietest timing of each network, less 1.
+    """
+
+    levels_s: Mapping[str, float]
+    disturbed_share: float
+    high_by: float
+
+    @property
+    def quiet(self) -> bool:
+        """Whether each network's quietest timing was taken while the machine was quiet."""
+        return self.high_by <= _QUIET_HIGH_BY
+
+
+def quiet_levels(timings: Iterable[Timing]) -> dict[str, float]:
+    """Quiet time of each reference step in s; empty where none was timed."""
+    samples: dict[str, list[float]] = {}
+    for timing in timings:
+        for name, around in (timing.reference_s or {}).items():
+            samples.setdefault(name, []).extend(around)
+    return {name: float(np.quantile(times, _LEVEL_QUANTILE)) for name, times in samples.items()}
+
+
+def slowdown(timing: Timing, levels_s: Mapping[str, float]) -> float:
+    """How many times its quiet time the slowest reference step took around a timing; 1 where none was timed."""
+    reference = timing.reference_s or {}
+    around = [float(np.mean(reference[name])) / level for name, level in levels_s.items() if name in reference]
+    return max(around, default=1.0)
+
+
+def disturbed(timing: Timing, levels_s: Mapping[str, float]) -> bool:
+    """Whether the machine was slower than when it is quiet."""
+    return slowdown(timing, levels_s) > TOLERANCE
+
+
+def unsettled(measured: Mapping[int, Sequence[Timing]], levels_s: Mapping[str, float]) -> list[int]:
+    """The cases with fewer than `ENOUGH` undisturbed timings, those with the fewest first."""
+    calm = {case: sum(not disturbed(timing, levels_s) for timing in timings) for case, timings in measured.items()}
+    return sorted((case for case, count in calm.items() if count < ENOUGH), key=calm.__getitem__)
+
+
+def quietness(measured: Mapping[int, Sequence[Timing]]) -> Quietness | None:
+    """How quiet the machine was; None where no reference step was timed."""
+    timings = [timing for of_case in measured.values() for timing in of_case if timing.reference_s]
+    levels = quiet_levels(timings)
+    if not levels:
+        return None
+    slow = [slowdown(timing, levels) for timing in timings]
+    kept = [slowdown(min(of_case, key=lambda timing: timing.step_s), levels) for of_case in measured.values()]
+    return Quietness(levels, float(np.mean(np.array(slow) > TOLERANCE)), max(float(np.mean(kept)) - 1, 0.0))
