@@ -9,13 +9,16 @@ import numpy as np
 
 from sizer.calibration.measurements import Timing
 
-#: Share of a step's samples below its quiet level. Low, so that a machine that is busy most of the time shows its quiet
-#: level too; beside 2 % of the samples of a machine with a load of 11 on 2 CPUs the next 18 % lie within 2 %.
-_LEVEL_QUANTILE = 0.02
+#: Share of a step's samples below its quiet level. Low, so that a machine that is busy nearly all the time shows its
+#: quiet level too: with a load of 11 on 2 CPUs the least of 400 samples of each step is 0.5 to 3 % below their second
+#: percentile, and that of the product on all threads 1.9 % below its 20th.
+_LEVEL_QUANTILE = 0.005
 #: Slowdown of a reference step from which what was timed beside it is disturbed.
 TOLERANCE = 1.10
 #: Undisturbed timings of a network that settle its value.
 ENOUGH = 3
+#: Share of the processors that others used from which that explains a disturbance.
+_EXPLAINS = 0.05
 #: Values that may be higher than this share are not called quiet.
 _QUIET_HIGH_BY = 0.05
 
@@ -75,3 +78,17 @@ def quietness(measured: Mapping[int, Sequence[Timing]]) -> Quietness | None:
     slow = [slowdown(timing, levels) for timing in timings]
     kept = [slowdown(min(of_case, key=lambda timing: timing.step_s), levels) for of_case in measured.values()]
     return Quietness(levels, float(np.mean(np.array(slow) > TOLERANCE)), max(float(np.mean(kept)) - 1, 0.0))
+
+
+def explanation(timings: Sequence[Timing]) -> str | None:
+    """What the kernel counted beside the disturbed timings, in words; None where nothing was disturbed or counted.
+
+    That it counted little is no sign of a quiet machine: it sees no other virtual machine on a shared core.
+    """
+    levels = quiet_levels(timings)
+    used = [timing.disturbed for timing in timings if timing.disturbed is not None and disturbed(timing, levels)]
+    stolen = [(timing.kernel or {}).get("stolen_s", 0.0) for timing in timings if disturbed(timing, levels)]
+    if not used or np.mean(used) < _EXPLAINS:
+        return None
+    host = " (part of it kept by the host)" if sum(stolen) > 0 else ""
+    return f"meanwhile others used {np.mean(used):.0%} of the processors{host}"

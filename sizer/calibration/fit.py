@@ -6,7 +6,7 @@ interval is conformal: quantiles of the cross-validated residuals, so it holds w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -85,6 +85,11 @@ def fit(row: Row, measured: FloatArray, seed: int = 0) -> Fit:
     coefficients = solve(_matrix(row, names), measured)
     terms = {name: float(value) for name, value in zip(names, coefficients, strict=True) if value > 0}
     return Fit(terms, ratios, conformal_interval(ratios))
+
+
+def predict_terms(row: Row, terms: Mapping[str, float]) -> FloatArray:
+    """What fitted terms say of each network, shape (N,)."""
+    return np.asarray(sum(value * row[name] for name, value in terms.items() if name in row), dtype=np.float64)
 
 
 def _named(row: Row, groups: Sequence[str]) -> list[str]:
