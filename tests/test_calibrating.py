@@ -258,15 +258,19 @@ def profile_for(device, **changes):
     from sizer.calibration.record import Calibration
     from sizer.profiles import save
 
+    """Keep a calibration; changes are to its identity, but those of its date, kernel and reference steps."""
+    reference_s = changes.pop("reference_s", None)
+    kernel = changes.pop("kernel", None)
     now = identity(device, default_threads(device)) | changes
     settings = {
         "identity": now,
+        "kernel": kernel,
         "date": changes.pop("date", "2126-01-01T00:00:00+00:00"),
         "dtype": "float32",
         "optimizer": "adam",
     }
     found = Fit({"pass": 1e-4, "operation": 1e-11}, np.array([1.0, 1.1, 0.9]), (0.9, 1.1))
-    record = Calibration(profile_name(device), device, {"time": found}, 0.01, 3, None)
+    record = Calibration(profile_name(device), device, {"time": found}, 0.01, 3, None, reference_s=reference_s)
     save(profile_record(Measurements(settings, (), ()), record))
 
 

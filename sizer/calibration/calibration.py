@@ -140,6 +140,7 @@ def _fitted(sessions: Sequence[Measurements], power: PowerModel | None) -> Calib
         speeds=combined.speeds,
         sessions=combined.sessions,
         explanation=explanation(sessions[-1].timings),
+        reference_s=None if combined.quietness is None else combined.quietness.levels_s,
     )
 
 

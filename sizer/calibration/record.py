@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -39,7 +39,8 @@ class Calibration(Record):
     ``meter`` is what measured the energy of ``metered`` networks, ``meter_problem`` why energy was not fitted although
     a meter was there, ``power`` the power stated from which joules are estimated. ``sessions`` are those it goes by and
     those it does not, the one just measured last; ``speeds`` those of the machine where it has several;
-    ``explanation`` what the kernel counted while the last session was disturbed.
+    ``explanation`` what the kernel counted while the last session was disturbed; ``reference_s`` the quiet time of each
+    reference step at the speed that is predicted, in s.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Calibration(Record):
     speeds: tuple[Speed, ...] = ()
     sessions: tuple[SessionSummary, ...] = ()
     explanation: str | None = None
+    reference_s: Mapping[str, float] | None = None
 
     def kept(self, path: Path) -> Calibration:
         """The same calibration, kept in a file."""
