@@ -65,6 +65,6 @@ def make_quick(monkeypatch: pytest.MonkeyPatch, device: Device, factor: Callable
     plan = planning.plan
     monkeypatch.setattr(planning, "plan", lambda budget_s, *more: plan(min(budget_s, _PLANNED_S), *more))
     monkeypatch.setattr(session, "detected", lambda name: device)
-    monkeypatch.setattr(calibration, "sweep_accesses", list)
+    monkeypatch.setattr(calibration, "sweep_accesses", lambda **probe: [])
     monkeypatch.setattr(calibration, "with_effective_capacity", lambda device, times: device)
     return timed

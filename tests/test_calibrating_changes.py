@@ -57,20 +57,16 @@ def test_speed_kernel_and_governor_are_said(calibrated, small_cpu, monkeypatch, 
     governor = tmp_path / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
     governor.parent.mkdir(parents=True)
     governor.write_text("powersave\n")
-    assert list(changes._other_system({"governor": "performance"}, Tree(tmp_path)))[0].startswith(
-        "the governor is power"
-    )
+    (said,) = changes._other_system({"governor": "performance"}, Tree(tmp_path))
+    assert said.startswith("the governor is powersave, and was performance")
     assert list(changes._other_system({}, Tree(tmp_path))) == []
 
 
 def test_asking_leaves_random_numbers_threads_and_memory(small_cpu, monkeypatch):
     monkeypatch.setattr(changes, "detected", lambda name: small_cpu)
     profile_for(small_cpu, reference_s=dict.fromkeys(LEVELS, 1.0))
-    torch_state, numpy_state, threads = (
-        torch.get_rng_state(),
-        np.random.get_state()[1].tolist(),
-        torch.get_num_threads(),
-    )
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].tolist()
+    threads = torch.get_num_threads()
     (said,) = changes_since_calibration("cpu")
     assert "faster now" in said
     assert torch.equal(torch_state, torch.get_rng_state())
@@ -89,7 +85,7 @@ def test_the_commands_ask_before_they_train(command, monkeypatch, capsys):
     monkeypatch.setattr(changes, "changes_since_calibration", ask)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         raise SystemExit(run([*command, "--threads", "1"]))
-    assert asked == [("cpu", 1)]
+    assert asked in ([("cpu", 1)], [(None, 1)])  # (a search trains on a GPU if there is one)
 
 
 def test_reading_a_calibration_does_not_ask(monkeypatch, small_cpu):

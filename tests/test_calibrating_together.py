@@ -226,3 +226,26 @@ def test_the_four_shared_files_fitted_together_predict_the_quiet_truth(shared):
     assert against_truth(quiet, cases, truth_s)[1] == pytest.approx(mean, abs=0.005)
     assert quiet.speeds == ()
     assert read_measurements(paths["slow"]).timings[0].reference_s is None
+
+
+def test_a_quick_calibration_keeps_to_its_few_seconds_and_predicts(machine):
+    record = calibrate(Settings(budget_s=6.0, meter="none", quick=True))
+    assert machine.now_s <= 6.0
+    assert 30 <= record.networks < 120
+    assert error(record) < 0.12
+    settings = read_measurements(measurement_path(SETTINGS)).settings
+    assert settings["quick"] is True
+
+
+def test_the_command_gives_a_quick_calibration_what_its_imports_leave(machine, monkeypatch, capsys):
+    from sizer.calibration import calibration
+
+    budgets = []
+    take = calibration.take_rounds
+    monkeypatch.setattr(
+        calibration,
+        "take_rounds",
+        lambda session, *more: budgets.append(session.settings.budget_s) or take(session, *more),
+    )
+    assert run(["calibrate", "--quick", "--quiet"]) == 0
+    assert 3.0 <= budgets[0] < 8.0

@@ -35,7 +35,7 @@ def changes_since_calibration(name: str | None = None, threads: int | None = Non
     if profile is None or profile.calibration is None:
         return ()
     calibrated = profile.calibration
-    return tuple([*_other_system(calibrated, Tree("/")), *_other_speed(device, calibrated, threads)])
+    return (*_other_system(calibrated, Tree("/")), *_other_speed(device, calibrated, threads))
 
 
 def _other_system(calibrated: Mapping[str, Any], tree: Tree) -> Iterator[str]:
@@ -91,6 +91,6 @@ def speed_now(taken: Sequence[Mapping[str, float]], levels_s: Mapping[str, float
     if 1 / ANOTHER_SPEED <= ratio <= ANOTHER_SPEED:
         return None
     return (
-        f"this machine is {'slower' if ratio > 1 else 'faster'} now than when it was calibrated: {MEANINGS[name]} takes "
-        f"{ratio:.2f} times as long; predictions are for the speed then"
+        f"this machine is {'slower' if ratio > 1 else 'faster'} now than when it was calibrated: {MEANINGS[name]} "
+        f"takes {ratio:.2f} times as long; predictions are for the speed then"
     )

@@ -53,8 +53,8 @@ class Settings(NamedTuple):
     """What is measured.
 
     ``budget_s`` is the most it takes in s; with ``until_quiet_s`` it goes on until its values have settled, so long at
-    most. ``meter`` the name of an energy meter or ``auto``, ``meter_options`` what the meter
-    must be told: a wattmeter's log, stated power.
+    most. ``quick`` times fewer networks twice, for a first idea. ``meter`` is the name of an energy meter or ``auto``,
+    ``meter_options`` what the meter must be told: a wattmeter's log, stated power.
     """
 
     device: str = "cpu"
@@ -66,6 +66,7 @@ class Settings(NamedTuple):
     seed: int = 0
     meter_options: MeterOptions = MeterOptions()
     until_quiet_s: float | None = None
+    quick: bool = False
 
 
 @dataclass(frozen=True)

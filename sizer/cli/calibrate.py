@@ -54,6 +54,10 @@ def read_meter_options(given: dict[str, Any]) -> MeterOptions:
     return MeterOptions(log_path=given.pop("wattmeter_log"), log_format=layout, **watts)
 
 
+#: What the interpreter and this command take until it runs, and writing takes after it, in s (benchmarks/startup.py).
+_STARTED_S = 0.4
+
+
 @click.command()
 @HERE
 @option("--budget", type=DURATION, default="60s", metavar="TIME", help="How long to measure.")
@@ -65,6 +69,7 @@ def read_meter_options(given: dict[str, Any]) -> MeterOptions:
     metavar="TIME",
     help="In place of --budget: until the values have settled, so long at most.",
 )
+@option("--quick", is_flag=True, help="In 8 seconds, a first idea: errors are about three times as large.")
 @option("--fresh", is_flag=True, help="Start this session anew, not where an interrupted one stopped.")
 @option("--forget", is_flag=True, help="Remove the earlier sessions, after naming them.")
 @option("--show", "show_kept", is_flag=True, help="List the sessions that are kept; measures nothing.")
@@ -85,6 +90,7 @@ def calibrate(
     keep: bool,
     budget: float,
     until_quiet: float | None,
+    quick: bool,
     fresh: bool,
     forget: bool,
     show_kept: bool,
@@ -101,11 +107,15 @@ def calibrate(
     \b
     sizer calibrate
     sizer calibrate --budget 5m --threads 4
+    sizer calibrate --quick
     sizer calibrate --until-quiet 10m
     sizer calibrate --budget 10m --wattmeter-log power.csv --log-time-zone Europe/Berlin
     sizer calibrate --busy-watts 65 --idle-watts 20
     sizer calibrate --replay ~/.local/share/sizer/measurements/cpu.jsonl --wattmeter-log power.csv --keep
     """
+    import time
+
+    began = time.perf_counter()
     from sizer.base.errors import UsageError
     from sizer.calibration import calibration
     from sizer.calibration.kept_sessions import show_sessions
@@ -119,7 +129,11 @@ def calibrate(
         raise UsageError(f"{more_files[0]} is no option; files are for --replay")
     if keep:
         raise UsageError("--keep is for --replay; a calibration is always kept")
-    chosen = calibration.Settings(budget_s=budget, meter_options=options, until_quiet_s=until_quiet, **settings)
+    if quick:
+        imports_s = time.perf_counter() - began + _STARTED_S
+        budget, settings["meter"] = max(calibration.QUICK_S - imports_s, calibration.MIN_QUICK_S), "none"
+    settings |= {"budget_s": budget, "until_quiet_s": until_quiet, "quick": quick}
+    chosen = calibration.Settings(meter_options=options, **settings)
     if show_kept:
         show(show_sessions(*_of_device(chosen)), as_json)
         return
