@@ -1,4 +1,4 @@
-"""What networks really take, timed by code of its own, and how far a calibration is from it: for the other benchmarks."""
+"""What networks really take, timed by code of its own, and how far calibrations are from it: for other benchmarks."""
 
 from __future__ import annotations
 

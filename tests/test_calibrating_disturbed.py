@@ -32,7 +32,7 @@ def test_a_timing_is_disturbed_when_the_steps_around_it_are_slow_and_not_when_th
     timings = [timing(), timing(slow=1.05), timing(slow=1.3), timing()._replace(disturbed=0.9, kernel={"stolen_s": 1})]
     levels = quiet_levels(timings)
     assert [disturbed(one, levels) for one in timings] == [False, False, True, False]
-    assert slowdown(timings[2], levels) == pytest.approx(1.3, rel=0.01)
+    assert slowdown(timings[2], levels) == pytest.approx(1.3, rel=0.03)
 
 
 def test_one_slow_sample_of_two_disturbs_only_when_the_mean_is_slow():

@@ -62,6 +62,8 @@ _QUICK_FIT_S = 1.2
 _QUICK_PROBE = {"largest_bytes": 64 * 2**20, "rounds": 2}
 #: Time of each of the two timings that tell how fast a machine is, in s.
 _FIRST_S = 0.2
+#: Runs that it is cut into: the least of them is less of a neighbour's doing, who would leave too few networks to plan.
+_FIRST_RUNS = 6
 #: The plan holds more networks than the budget should pay for: the first round shows how far it really goes.
 _GENEROUS = 1.5
 
@@ -250,9 +252,9 @@ def _begun(session: Session, same: Mapping[str, Any]) -> Measurements:
 def _plan(session: Session) -> tuple[Case, ...]:
     """The networks that the budget pays for. Raises UsageError, with what is needed, when they are too few."""
     session.begin("first timings")
-    first_s = _FIRST_S / 4 if session.settings.quick else _FIRST_S
+    first_s = _FIRST_S / _FIRST_RUNS / (4 if session.settings.quick else 1)
     small, large = (
-        (case, time_run(case, session.training, first_s, session.device.id).step_s)
+        (case, min(time_run(case, session.training, first_s, session.device.id).step_s for _ in range(_FIRST_RUNS)))
         for case in (planning.CORNERS[1], planning.CORNERS[-1])
     )
     budget_s = session.settings.budget_s
