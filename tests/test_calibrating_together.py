@@ -104,11 +104,11 @@ def test_a_disturbed_session_alone_says_so_and_its_interval_reaches_down(machine
 
 
 def test_until_quiet_goes_on_until_the_values_have_settled(machine):
-    machine.factor = lambda now: 1.0 if now > 200 or now % 30 < 1.5 else 1.5
+    machine.factor = lambda now: 1.0 if now > 200 or 5 < now < 8 else 1.5
     record = calibrate(SETTINGS._replace(until_quiet_s=600.0))
     assert 200 < machine.now_s < 300
     assert record.sessions[-1].quiet
-    machine.now_s, machine.factor = 0.0, lambda now: 1.0 if now % 30 < 1.5 else 1.5
+    machine.now_s, machine.factor = 0.0, lambda now: 1.0 if 5 < now < 7 else 1.5
     record = calibrate(SETTINGS._replace(until_quiet_s=90.0), fresh=True)
     assert machine.now_s == pytest.approx(90, abs=6)
 
