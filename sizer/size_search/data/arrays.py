@@ -1,7 +1,12 @@
-"""Reading Parquet and NPZ. What they need of memory stands in their own headers, and is asked for first."""
+"""Reading files that say themselves what their columns are: Parquet, NPZ, ARFF and LIBSVM.
+
+What Parquet and NPZ need of memory stands in their own headers, and is asked for first.
+"""
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 import zipfile
 from collections.abc import Mapping
@@ -12,6 +17,7 @@ import numpy as np
 
 from sizer.base.errors import DataError
 from sizer.size_search.data.memory import require_memory
+from sizer.size_search.data.reading.rules import Reading, ReadingRules
 from sizer.size_search.data.table import Table
 
 if TYPE_CHECKING:
@@ -114,3 +120,91 @@ def columns_of(array: Array, name: str) -> pd.DataFrame:
     names = [name] if width == 1 else [f"{name}_{index}" for index in range(width)]
     frame: pd.DataFrame = pd.DataFrame(array.reshape(len(array), width), columns=names)
     return frame
+
+
+def read_arff(path: Path) -> Table:
+    """Read an ARFF file with scipy, which knows numbers, nominal values and dates.
+
+    Raises DataError, with the command that converts, for texts, sparse rows and relations, and for rows of another
+    number of cells than there are attributes.
+    """
+    import pandas as pd
+    from scipy.io import arff
+
+    text = path.read_bytes().decode("utf-8-sig", "replace")
+    require_memory(path.name, 8 * len(text))
+    try:
+        values, meta = arff.loadarff(io.StringIO(text))
+    except (NotImplementedError, ValueError, IndexError, KeyError, StopIteration, arff.ArffError) as error:
+        raise _no_arff(path.name, " ".join(str(error).split())[:120] or type(error).__name__) from None
+    _check_arff_rows(path.name, text, len(meta.names()))
+    columns = {name: _arff_column(values[name]) for name in meta.names()}
+    return Table(path.name, pd.DataFrame(columns))
+
+
+def _no_arff(name: str, reason: str) -> DataError:
+    stem = Path(name).stem
+    return DataError(
+        f"{name} is ARFF that is not read ({reason}); convert it: java weka.core.converters.CSVSaver -i {name} -o {stem}.csv"
+    )
+
+
+def _arff_column(values: Array) -> Any:
+    """Nominal values as text, None where they are missing; numbers and dates as they are."""
+    if values.dtype.kind != "S":
+        return values
+    texts = [value.decode("utf-8", "replace") for value in values.tolist()]
+    return np.array([None if text == "?" else text for text in texts], dtype=object)
+
+
+def _check_arff_rows(name: str, text: str, count: int) -> None:
+    """Raise for a row that has not one cell for each attribute: scipy cuts longer ones."""
+    is_data = False
+    for number, line in enumerate(text.splitlines(), start=1):
+        row = line.strip()
+        if not row or row.startswith("%"):
+            continue
+        if not is_data:
+            is_data = row.lower().startswith("@data")
+            continue
+        if row.startswith("{"):
+            raise _no_arff(name, f"line {number} is a sparse row")
+        quote = "'" if "'" in row else '"'
+        cells = next(csv.reader([row], quotechar=quote, escapechar="\\", skipinitialspace=True))
+        if len(cells) != count:
+            raise DataError(f"{name} is no table: line {number} has {len(cells)} cells and there are {count} attributes")
+
+
+def read_libsvm(path: Path, reading: Reading) -> Table:
+    """Read a LIBSVM (svmlight) file with scikit-learn: a label, then position:value of what is not zero.
+
+    New data has the columns that the first had: those that it does not name are zero. Raises DataError without the
+    package, and for a damaged file.
+    """
+    import pandas as pd
+
+    try:
+        from sklearn.datasets import load_svmlight_file
+    except ImportError:
+        raise DataError(
+            f"{path.name} is LIBSVM, which scikit-learn reads: install cache-sizer[data], or convert the file to CSV"
+        ) from None
+    known = {} if reading.rules is None else reading.rules.notation
+    try:
+        is_from_zero: bool = known.get("is_from_zero", _counts_from_zero(path))
+        matrix, labels = load_svmlight_file(str(path), n_features=known.get("n_features"), zero_based=is_from_zero)
+    except ValueError as error:
+        raise DataError(f"{path.name} is LIBSVM that cannot be read ({' '.join(str(error).split())[:120]})") from None
+    rows, width = matrix.shape
+    require_memory(f"{path.name}, sparse, as a full matrix", 8 * rows * width)
+    first = 0 if is_from_zero else 1
+    frame = pd.DataFrame(matrix.toarray(), columns=[f"x_{number}" for number in range(first, first + width)])
+    frame["target"] = labels
+    notation = {"n_features": width, "is_from_zero": is_from_zero}
+    return Table(path.name, frame, ("target",), rules=reading.rules or ReadingRules((), notation))
+
+
+def _counts_from_zero(path: Path) -> bool:
+    """Whether positions in a LIBSVM file begin with 0."""
+    with path.open("rb") as stream:
+        return any(b" 0:" in line.replace(b"\t", b" ") for line in stream)

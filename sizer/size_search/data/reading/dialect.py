@@ -1,0 +1,391 @@
+"""How a file writes its table: delimiter, quotes, preamble, comments, line of names, row of units. From its content.
+
+`find_dialect` looks at the first lines; `records` then reads all of them, and refuses what does not fit.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from sizer.base.errors import DataError
+from sizer.size_search.data.reading.dates import read_clock, read_date
+from sizer.size_search.data.reading.numbers import take_apart, unit_kind
+
+#: What people write for a missing value, beside an empty cell. Words may also be classes of their own.
+MARKS = frozenset(
+    "? - -- --- . .. * … nan NaN NAN -nan -NaN <NA> <na> NaT #N/A #NA #NV #N/A! #DIV/0! #VALUE! #REF! #NUM! #NAME? "
+    "#NULL! #WERT! \\N 1.#IND -1.#IND 1.#QNAN -1.#QNAN 0000-00-00 (null) [null] <null>".split()
+) | {"#N/A N/A", "0000-00-00 00:00:00"}
+WORDS = frozenset("NA N/A n/a na N.A. n.a. NULL Null null None NONE none nil Nil NIL k.A. missing Missing".split())
+
+_DELIMITERS = (",", "\t", ";", "|", "")
+DELIMITER_NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars", "": "white space"}
+_SEP = re.compile(r'"?sep=(.)"?[;,\t]*\s*', re.IGNORECASE)
+_RULE = re.compile(r"[-=+:| \t]*[-=]{2}[-=+:| \t]*")
+_COMMENTS = ("#", "%", "//")
+_SAMPLE_ROWS = 500
+_LOOKED_AT = 60
+
+
+class Record(NamedTuple):
+    """A row of cells, and the number of the line that it begins in."""
+
+    line: int
+    cells: list[str]
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a file writes its table.
+
+    A ``delimiter`` of "" is white space. ``names`` are the columns' (after `row_names`, which are not a column), found in
+    ``header_line``, None where the file has none. ``first_line`` is that of the first row. Lines that begin with
+    ``comment`` are no rows. ``dropped`` are positions of columns without a name and a value.
+    """
+
+    delimiter: str
+    quote: str
+    names: tuple[str, ...]
+    header_line: int | None
+    first_line: int
+    comment: str = ""
+    row_names: bool = False
+    trailing: bool = False
+    units: tuple[str, ...] | None = None
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """Cells of a row."""
+        return len(self.names) + self.row_names + self.trailing
+
+    def notation(self) -> dict[str, Any]:
+        """How the file is written, for people: plain JSON."""
+        return {
+            "delimiter": DELIMITER_NAMES.get(self.delimiter, self.delimiter),
+            "header_line": self.header_line,
+            "first_line": self.first_line,
+            "comment": self.comment,
+            "row_names": self.row_names,
+            "units": None if self.units is None else list(self.units),
+        }
+
+
+class _Lines:
+    """The lines that may belong to the table, without blank ones and comments; ``number`` is that of the last one."""
+
+    def __init__(self, lines: Iterable[str], delimiter: str, quote: str, comment: str, first_line: int = 1) -> None:
+        self._lines, self._delimiter, self._quote, self._comment = lines, delimiter, quote, comment
+        self._first_line = first_line
+        self.number = 0
+        self.began = 0
+        self.text: list[str] = []
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._lines:
+            self.number += 1
+            is_inside = bool(self.text)
+            if not is_inside and (self.number < self._first_line or self._is_left_out(line)):
+                continue
+            if not is_inside:
+                self.began = self.number
+            self.text.append(line)
+            yield line if self._delimiter else line.strip().replace("\t", " ")
+
+    def _is_left_out(self, line: str) -> bool:
+        return not line.strip() or bool(self._comment) and line.lstrip().startswith(self._comment)
+
+
+def records(lines: Iterable[str], delimiter: str, quote: str, comment: str = "", first_line: int = 1) -> Iterator[Record]:
+    """The rows of cells, stripped of white space. Raises DataError for a quote that swallows lines."""
+    source = _Lines(lines, delimiter, quote, comment, first_line)
+    reader = csv.reader(source, delimiter=delimiter or " ", quotechar=quote, skipinitialspace=True)
+    try:
+        for cells in reader:
+            if len(source.text) > 1:
+                _check_quotes(source, cells, delimiter, quote)
+            source.text.clear()
+            yield Record(source.began, [cell.strip() for cell in cells])
+    except csv.Error as error:
+        raise DataError(f"line {source.began}: {error}; is a quote never closed?") from None
+
+
+def _check_quotes(source: _Lines, cells: Sequence[str], delimiter: str, quote: str) -> None:
+    """Raise where a cell of several lines holds rows, or is never closed."""
+    is_open = "".join(source.text).count(quote) % 2 == 1
+    holds_rows = any(
+        delimiter and part.count(delimiter) >= max(1, len(cells) - 1) for cell in cells for part in cell.split("\n")[1:]
+    )
+    if is_open or holds_rows:
+        raise DataError(f"line {source.began}: a quote ({quote}) is opened there and takes in the next lines; close it")
+
+
+def is_marker(cell: str) -> bool:
+    """Whether a cell says that there is no value."""
+    return not cell or cell in MARKS or cell in WORDS
+
+
+def kind_of_cell(cell: str) -> str | None:
+    """What a cell holds by its look: number, date or clock; "" for no value, None for text."""
+    if is_marker(cell):
+        return ""
+    if take_apart(cell) is not None:
+        return "number"
+    if read_date(cell) is not None:
+        return "date"
+    return None if read_clock(cell) is None else "clock"
+
+
+def find_dialect(lines: Sequence[str], name: str, expected: Sequence[str] = ()) -> Dialect:
+    """How a table is written, from its first lines. ``expected`` are column names that the header should hold.
+
+    Raises DataError where rows and header do not fit.
+    """
+    first, delimiters, remarks = 1, _DELIMITERS, []
+    if lines and (said := _SEP.fullmatch(lines[0].strip("\r\n"))):
+        first, delimiters = 2, (said[1] if said[1] != " " else "",)
+        remarks.append(f"line 1 of {name} says that cells are separated by {said[1]!r}")
+    layouts = [layout for delimiter in delimiters if (layout := _layout(lines, delimiter, first, expected))]
+    if not layouts:
+        return _one_column(lines, first, name)
+    best = max(layouts, key=lambda layout: layout.score)
+    return _described(best, name, remarks)
+
+
+class _Layout(NamedTuple):
+    """A way to cut the lines into cells: rows from the header on, the lines above it, and how well that fits."""
+
+    delimiter: str
+    quote: str
+    comment: str
+    above: list[Record]
+    header: Record | None
+    body: list[Record]
+    score: tuple[float, ...]
+    commented: bool
+
+
+def _layout(lines: Sequence[str], delimiter: str, first: int, expected: Sequence[str]) -> _Layout | None:
+    quote = _quote(lines, delimiter)
+    comment = _comment(lines, delimiter, quote, first)
+    try:
+        rows = list(records(lines, delimiter, quote, comment, first))
+    except DataError:
+        return None
+    rows = [row for row in rows if not _RULE.fullmatch("".join(row.cells)) or len(row.cells) == 1][:_SAMPLE_ROWS]
+    if not rows:
+        return None
+    counts = Counter(len(row.cells) for row in rows[1:] or rows)
+    width = max(counts, key=lambda count: (counts[count], count))
+    if width < 2:
+        return None
+    start = _start(rows, width, expected)
+    header, body, above = rows[start], rows[start + 1 :], rows[:start]
+    commented = _commented_names(lines, comment, delimiter, quote, header, width)
+    if commented is not None and not _is_header(header.cells, body):
+        header, body = commented, rows[start:]
+    elif len(header.cells) == width and not _is_header(header.cells, body) and not set(expected) & set(header.cells):
+        header, body = None, rows[start:]
+    fitting = sum(len(row.cells) == width for row in body) / max(1, len(body))
+    named = header is None or len(header.cells) in (width, width - 1)
+    knows = bool(expected) and header is not None and set(expected) <= set(header.cells)
+    is_whole = header is not None or not above
+    clean = _cleanness(body, delimiter)
+    score = (knows, named and fitting == 1.0, named * fitting, is_whole, clean, delimiter != "", width)
+    return _Layout(delimiter, quote, comment, above, header, body, score, header is commented and header is not None)
+
+
+def _quote(lines: Sequence[str], delimiter: str) -> str:
+    """The double quote, or the single one where whole cells stand in it and no cell in a double one."""
+    text = "\n".join(lines[:_LOOKED_AT])
+    mark = re.escape(delimiter) if delimiter else " "
+    single = re.findall(rf"(?:^|{mark}) *'[^'\n]*' *(?={mark}|$)", text, re.MULTILINE)
+    return "'" if '"' not in text and len(single) >= max(2, len(lines[:_LOOKED_AT]) - 1) else '"'
+
+
+def _comment(lines: Sequence[str], delimiter: str, quote: str, first: int) -> str:
+    """What comment lines begin with, "" where there are none.
+
+    A line in the body with as many cells as a row is one only if the first cells of the other rows are numbers or dates.
+    """
+    for comment in _COMMENTS:
+        marked = [line for line in lines[first - 1 :] if line.lstrip().startswith(comment)]
+        if not marked or len(marked) == sum(bool(line.strip()) for line in lines[first - 1 :]):
+            continue
+        try:
+            others = list(records(lines, delimiter, quote, comment, first))
+            like_rows = list(records(marked, delimiter, quote))
+        except DataError:
+            continue
+        width = len(others[-1].cells)
+        firsts = [kind_of_cell(row.cells[0]) for row in others[1:] if row.cells]
+        is_first = lines[first - 1].lstrip().startswith(comment)
+        if is_first or all(firsts) or all(len(row.cells) != width for row in like_rows):
+            return comment
+    return ""
+
+
+def _commented_names(
+    lines: Sequence[str], comment: str, delimiter: str, quote: str, header: Record, width: int
+) -> Record | None:
+    """The names in the last comment line above the table (numpy's savetxt writes them so), None where there are none."""
+    if not comment:
+        return None
+    above = [(number, line) for number, line in enumerate(lines[: header.line - 1], 1) if line.lstrip().startswith(comment)]
+    if not above:
+        return None
+    number, line = above[-1]
+    cells = next(iter(records([line.lstrip().lstrip("#%/ ")], delimiter, quote)), Record(0, [])).cells
+    is_names = len(cells) == width and all(cells) and all(kind_of_cell(cell) is None for cell in cells)
+    return Record(number, cells) if is_names else None
+
+
+def _start(rows: Sequence[Record], width: int, expected: Sequence[str]) -> int:
+    """Where the table begins: lines above it have fewer cells, and a line of names, or one cell, comes between."""
+    for position, row in enumerate(rows):
+        if expected and set(expected) <= set(row.cells):
+            return position
+    full = next(position for position, row in enumerate(rows) if len(row.cells) == width)
+    if full == 0:
+        return 0
+    is_titled = all(len(row.cells) == 1 or not any(row.cells[1:]) for row in rows[:full])
+    has_names = _is_header(rows[full].cells, rows[full + 1 :]) and full + 1 < len(rows)
+    if len(rows[full - 1].cells) == width - 1 and not (has_names and not _is_header(rows[full - 1].cells, rows[full:])):
+        short = _is_header(rows[full - 1].cells, [Record(row.line, row.cells[1:]) for row in rows[full:]])
+        if short:
+            return full - 1
+    return full if has_names or (is_titled and width > 2) else 0
+
+
+def _is_header(cells: Sequence[str], body: Sequence[Record]) -> bool:
+    """Whether a row has names: texts over numbers, or texts that their own columns do not hold again."""
+    if list(cells) == [str(number) for number in range(len(cells))]:
+        return True
+    told, against, again, texts = 0, 0, 0, 0
+    for position, cell in enumerate(cells):
+        below = [row.cells[position] for row in body[:_SAMPLE_ROWS] if len(row.cells) > position]
+        kinds = Counter(kind for kind in map(kind_of_cell, below[:_LOOKED_AT]) if kind != "")
+        usual = kinds.most_common(1)[0][0] if kinds else ""
+        kind = kind_of_cell(cell)
+        told += bool(cell and usual and kind in (None, "date") and kind != usual)
+        against += kind not in (None, "") and kind == usual
+        if kind is None:
+            texts += 1
+            again += cell in below
+    if told and not again and _counts_up(cells):
+        return True
+    if told or against:
+        return told > against or (told == against and told > 0 and not again)
+    return texts > 0 and again <= texts / 2
+
+
+def _counts_up(cells: Sequence[str]) -> bool:
+    """Whether the numbers among names are whole and ascending, as years are."""
+    numbers = [cell for cell in cells if kind_of_cell(cell) == "number"]
+    if not all(cell.isdecimal() for cell in numbers):
+        return False
+    values = [int(cell) for cell in numbers]
+    return len({after - before for before, after in zip(values, values[1:], strict=False)} | {1}) <= 2 and sorted(set(values)) == values
+
+
+def _cleanness(body: Sequence[Record], delimiter: str) -> float:
+    """Share of cells that are one value, or text without another delimiter."""
+    cells = [cell for row in body[:_LOOKED_AT] for cell in row.cells]
+    others = [mark for mark in ",;\t|" if mark != delimiter]
+    clean = sum(kind_of_cell(cell) is not None or not any(mark in cell for mark in others) for cell in cells)
+    return round(clean / max(1, len(cells)), 6)
+
+
+def _one_column(lines: Sequence[str], first: int, name: str) -> Dialect:
+    """A file of one column, or none."""
+    rows = list(records(lines, "\x1f", '"', "", first))
+    if not rows:
+        raise DataError(f"{name} has no lines; expected a table in text")
+    if any(len(row.cells) != 1 for row in rows):
+        raise DataError(f"{name} is no table: its lines have no common delimiter")
+    is_headed = _is_header(rows[0].cells, rows[1:])
+    names = (rows[0].cells[0],) if is_headed else ("column_1",)
+    return Dialect("\x1f", '"', names, rows[0].line if is_headed else None, rows[0].line + is_headed)
+
+
+def _described(layout: _Layout, name: str, remarks: list[str]) -> Dialect:
+    """The dialect with its remarks."""
+    header, body = layout.header, layout.body
+    width = max(Counter(len(row.cells) for row in body).items(), key=lambda item: (item[1], item[0]), default=(0, 0))[0] if body else 0
+    if header is None:
+        names: tuple[str, ...] = tuple(f"column_{number}" for number in range(1, width + 1))
+        remarks.append(f"{name} has no line of column names: they are {names[0]} to {names[-1]}")
+    else:
+        names = tuple(header.cells)
+    dialect = Dialect(layout.delimiter, layout.quote, names, None if header is None else header.line, 0, layout.comment)
+    if layout.above:
+        last = (header or body[0]).line - 1
+        remarks.append(f"{name}: the lines above the table are left out (up to line {last}: {_short(layout.above[0].cells)})")
+    if layout.comment:
+        told = ", and the last of them has the column names" if layout.commented else ""
+        remarks.append(f"{name}: lines that begin with {layout.comment} are comments{told}")
+    if header is not None and body and len(names) == width - 1:
+        dialect = _short_header(dialect, body, name, remarks)
+    if header is not None and body:
+        dialect, body = _without_units(dialect, body, name, remarks)
+    first_line = body[0].line if body else (header.line + 1 if header else 1)
+    return replace(dialect, first_line=first_line, remarks=tuple(remarks))
+
+
+def _short(cells: Sequence[str], most: int = 40) -> str:
+    text = " ".join(cell for cell in cells if cell)
+    return repr(text if len(text) <= most else text[: most - 1] + "…")
+
+
+def _short_header(dialect: Dialect, body: Sequence[Record], name: str, remarks: list[str]) -> Dialect:
+    """A header one name short: a delimiter at the end of every row, or R's row names, which are all different."""
+    rows = [row for row in body if len(row.cells) == len(dialect.names) + 1]
+    if len(rows) < len(body):
+        return dialect
+    if not any(row.cells[-1] for row in rows):
+        return replace(dialect, trailing=True)
+    firsts = [row.cells[0] for row in rows]
+    is_text = all(kind_of_cell(first) is None for first in firsts)
+    counts = firsts == [str(number) for number in range(1, len(firsts) + 1)]
+    halves = all(cell.lstrip("+-").isdecimal() for row in rows for cell in row.cells)
+    if len(set(firsts)) < len(firsts) or (halves and dialect.delimiter == "," and not is_text and not counts):
+        return dialect  # (rows and header differ: refused when they are read)
+    remarks.append(
+        f"{name}: the header is one name short, as R writes it: the first cell of a row is its name "
+        f"({firsts[0][:20]!r} in line {rows[0].line}) and not used"
+    )
+    return replace(dialect, row_names=True)
+
+
+def _without_units(
+    dialect: Dialect, body: list[Record], name: str, remarks: list[str]
+) -> tuple[Dialect, list[Record]]:
+    """The row of units under the header, if there is one, taken out."""
+    first, rest = body[0], body[1:]
+    if not rest or len(first.cells) != dialect.width or any(kind_of_cell(cell) not in (None, "") for cell in first.cells):
+        return dialect, body
+    columns = list(zip(*(row.cells for row in rest if len(row.cells) == dialect.width), strict=False))
+    over = [
+        cell
+        for cell, column in zip(first.cells, columns, strict=False)
+        if cell and all(kind_of_cell(below) in ("number", "") for below in column) and any(map(kind_of_cell, column))
+    ]
+    told = [cell for cell in first.cells if cell]
+    if not over or sum(map(_is_unit, told)) < max(1, len(told) / 2) or any(is_marker(cell) for cell in over if not _is_unit(cell)):
+        return dialect, body
+    units = tuple(first.cells[dialect.row_names :])
+    listed = ", ".join(f"{column} {unit}" for column, unit in zip(dialect.names, units, strict=False) if unit)
+    remarks.append(f"{name}: line {first.line} has the units ({listed[:120]})")
+    return replace(dialect, units=units), rest
+
+
+def _is_unit(cell: str) -> bool:
+    bare = cell.strip("[](){} ")
+    is_bracketed = cell[:1] + cell[-1:] in ("[]", "()", "{}")
+    parts = re.split(r"[/*·^\d\s-]+", bare)
+    return is_bracketed or unit_kind(bare) is not None or (len(bare) <= 12 and all(not part or unit_kind(part) for part in parts))
