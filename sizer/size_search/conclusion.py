@@ -25,7 +25,7 @@ from sizer.size_search.result import (
     Spent,
     TaskFacts,
 )
-from sizer.size_search.saved_network import SavedNetwork
+from sizer.size_search.saved_network import SavedNetwork, facts_of_reading
 from sizer.size_search.settings import SearchSettings
 from sizer.size_search.trials.engine import Engine
 from sizer.size_search.trials.slices import TrialSpec, read_checkpoint
@@ -237,6 +237,7 @@ def _trained(context: Context, last: _Network | None) -> SavedNetwork | None:
     if last is None or last.checkpoint is None or context.prepared is None:
         return None
     facts = {
+        **facts_of_reading(context.prepared),
         "source": context.task.name,
         "metric": context.task.metric,
         "target": context.settings.target,

@@ -172,7 +172,9 @@ def _check_arff_rows(name: str, text: str, count: int) -> None:
         quote = "'" if "'" in row else '"'
         cells = next(csv.reader([row], quotechar=quote, escapechar="\\", skipinitialspace=True))
         if len(cells) != count:
-            raise DataError(f"{name} is no table: line {number} has {len(cells)} cells and there are {count} attributes")
+            raise DataError(
+                f"{name} is no table: line {number} has {len(cells)} cells and there are {count} attributes"
+            )
 
 
 def read_libsvm(path: Path, reading: Reading) -> Table:

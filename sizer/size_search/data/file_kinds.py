@@ -165,9 +165,8 @@ def read_file(path: Path, reading: Reading) -> Table:
         if content == PARQUET:
             return with_text_read(arrays.read_parquet(path), reading)
         if content == LIBSVM:
-            return arrays.read_libsvm(path, reading)
-        table = arrays.read_npz(path) if content == NPZ else arrays.read_arff(path)
-        return table if content == NPZ else with_text_read(table, reading)
+            return with_text_read(arrays.read_libsvm(path, reading), reading)
+        return with_text_read(arrays.read_npz(path) if content == NPZ else arrays.read_arff(path), reading)
     except MemoryError:
         raise DataError(f"{path.name} does not fit into the memory that is free; use a sample of its rows") from None
     except (OSError, EOFError, zipfile.BadZipFile) as error:
@@ -178,8 +177,7 @@ def read_file(path: Path, reading: Reading) -> Table:
 def _read_text(path: Path, is_gzipped: bool, reading: Reading) -> Table:
     from sizer.size_search.data.reading.cells import read_cells
 
-    expected = () if reading.rules is None else reading.expected
-    cells = read_cells(path, is_gzipped, expected)
+    cells = read_cells(path, is_gzipped, reading.expected)
     notation: dict[str, Any] = {} if cells.dialect is None else cells.dialect.notation()
     frame, rules, remarks = read_by(cells, reading, notation)
     return Table(path.name, frame, remarks=(*cells.remarks, *remarks), rules=rules)

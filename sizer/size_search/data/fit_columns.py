@@ -1,17 +1,18 @@
 """What the training rows say of each column: how a number is filled and scaled, which categories a text has.
 
-Nothing here sees a validation row.
+And what a column looked like, so that new data that looks otherwise can be told. Nothing here sees a validation row.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from sizer.size_search.data.preparation import CategoryColumn, NumberColumn
-from sizer.size_search.data.table import CATEGORY, UNUSABLE, as_categories, as_numbers, role_of
+from sizer.size_search.data.preparation import MISSING, CategoryColumn, Matrix, NumberColumn, Preparation
+from sizer.size_search.data.table import CATEGORY, NUMBER, UNUSABLE, as_categories, as_numbers, role_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,3 +123,126 @@ def _fit_categories(name: str, values: pd.Series[Any]) -> _Fitted:
         return _Fitted(LeftOut(name, reason))
     remark = f"{name!r} has {len(counts):,} categories: the {len(kept)} most frequent ({covered:.0%} of rows) are kept"
     return _Fitted(CategoryColumn(name, tuple(sorted(kept.index)), True, missing > 0), missing, remark)
+
+
+#: A likely code for a missing value: so many rows share it, at least this share of them, ...
+_CODE_ROWS, _CODE_SHARE = 3, 0.01
+#: ... it is farther from all other values than they spread, or half of that where it looks like one (999, -200), ...
+_GAP, _GAP_OF_CODE = 1.0, 0.5
+#: ... and those are of so many kinds at least.
+_CODE_OTHERS = 8
+
+
+def likely_codes(values: pd.Series[Any]) -> str | None:
+    """A sentence on a value far outside the rest that many rows share, which may stand for missing; else None."""
+    numbers = as_numbers(values, role_of(values)) if role_of(values) == NUMBER else np.empty(0)
+    known = numbers[np.isfinite(numbers)]
+    distinct, counts = np.unique(known, return_counts=True)
+    if len(distinct) <= _CODE_OTHERS:
+        return None
+    low, high = float(distinct[1]), float(distinct[-1])
+    candidates = [
+        (0, low - distinct[0], high - low),
+        (-1, distinct[-1] - distinct[-2], float(distinct[-2] - distinct[0])),
+    ]
+    for position, gap, spread in candidates:
+        value, count = float(distinct[position]), int(counts[position])
+        is_shared = count >= max(_CODE_ROWS, _CODE_SHARE * len(known))
+        if is_shared and gap >= (_GAP_OF_CODE if _is_code(value) else _GAP) * spread:
+            rest = np.delete(distinct, position)
+            return (
+                f"{values.name!r} is {value:.15g} in {count:,} of {len(known):,} rows, far outside the rest ({rest[0]:.6g} to "
+                f"{rest[-1]:.6g}): likely a code for missing; --missing {value:.15g} says so"
+            )
+    return None
+
+
+def _is_code(value: float) -> bool:
+    """Whether a number is one of those that people use for missing: all nines, or a whole negative one."""
+    digits = f"{abs(value):.15g}"
+    return value.is_integer() and (set(digits) == {"9"} or value < 0)
+
+
+class Look(NamedTuple):
+    """What a column was like in ``n`` training rows: shares of missing values and of unlisted categories.
+
+    ``low``, ``middle`` and ``high`` are the least, the median and the largest number, and ``spread`` their standard
+    deviation; None for a category.
+    """
+
+    name: str
+    n: int
+    missing: float
+    unlisted: float
+    low: float | None = None
+    middle: float | None = None
+    high: float | None = None
+    spread: float | None = None
+
+
+def looks_of(preparation: Preparation, encoded: Matrix) -> tuple[Look, ...]:
+    """What each encoded column (n, columns) looks like."""
+    return tuple(_look(preparation, position, encoded[:, position]) for position in range(encoded.shape[1]))
+
+
+def _look(preparation: Preparation, position: int, values: Matrix) -> Look:
+    name, n = preparation.column_names[position], len(values)
+    if position >= len(preparation.numbers):
+        categories = preparation.categories[position - len(preparation.numbers)].categories
+        unlisted = np.isnan(values) | (values >= len(categories))
+        return Look(name, n, float(np.mean(values == MISSING)), float(np.mean(unlisted)))
+    known = values[np.isfinite(values)]
+    missing = 1.0 - len(known) / n
+    if not len(known):
+        return Look(name, n, missing, 0.0)
+    largest = float(np.abs(known).max()) or 1.0
+    spread = float((known / largest).std()) * largest
+    return Look(name, n, missing, 0.0, float(known.min()), float(np.median(known)), float(known.max()), spread)
+
+
+#: New data looks otherwise when its share of missing or unlisted cells is so much larger, and that by chance in so few
+#: samples; when numbers are off by such a factor and most lie outside what was trained on; when they hardly spread.
+_SHARE_ABOVE, _BY_CHANCE, _FACTOR, _NARROW, _NARROW_ROWS = 0.1, 0.01, 5.0, 0.02, 20
+
+
+def unlike(preparation: Preparation, looks: Sequence[Look], encoded: Matrix) -> list[str]:
+    """Sentences on the columns of new data that look otherwise than those that the network was trained on."""
+    now = looks_of(preparation, encoded) if len(encoded) else ()
+    by_name = {look.name: look for look in looks}
+    return [said for new in now if new.name in by_name for said in _differences(by_name[new.name], new)]
+
+
+def _differences(old: Look, new: Look) -> Iterator[str]:
+    if _is_more(old.missing, old.n, new.missing, new.n):
+        yield f"{new.name!r} is missing in {new.missing:.0%} of the rows, and was in {old.missing:.0%} of those trained on"
+    if _is_more(old.unlisted, old.n, new.unlisted, new.n):
+        yield f"{new.name!r} has categories in {new.unlisted:.0%} of the rows that training did not see"
+    if old.low is None or old.high is None or new.low is None or new.high is None:
+        return
+    assert old.middle is not None and new.middle is not None and old.spread is not None and new.spread is not None
+    is_outside = not old.low <= new.middle <= old.high
+    factor = _factor(old, new)
+    if is_outside and (factor is None or factor >= _FACTOR or factor <= 1 / _FACTOR):
+        by = "" if factor is None else f", about {factor:.3g} times"
+        yield (
+            f"{new.name!r} is {new.middle:.6g} in the middle, outside the {old.low:.6g} to {old.high:.6g} trained on{by}; are "
+            f"its units and marks the same?"
+        )
+    elif new.n >= _NARROW_ROWS and 0 < new.spread < _NARROW * old.spread:
+        yield f"{new.name!r} spreads {new.spread / old.spread:.2g} times as far as in the rows trained on; are its units the same?"
+
+
+def _factor(old: Look, new: Look) -> float | None:
+    """How many times as large numbers are; None where their signs differ or one is 0."""
+    assert old.middle is not None and new.middle is not None
+    return new.middle / old.middle if old.middle * new.middle > 0 else None
+
+
+def _is_more(old: float, n_old: int, new: float, n_new: int) -> bool:
+    """Whether a share is larger than it was, beyond chance: the binomial tail at the old share, none counting as one."""
+    from scipy.special import betainc
+
+    count = round(new * n_new)
+    if new <= old + _SHARE_ABOVE or not count:
+        return False
+    return float(betainc(count, n_new - count + 1, max(old, 1.0 / (n_old + 1)))) < _BY_CHANCE

@@ -10,7 +10,7 @@ import gzip
 import io
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -54,6 +54,10 @@ class Cells:
     remarks: tuple[str, ...] = ()
     dialect: Dialect | None = None
 
+    def only(self, names: Sequence[str]) -> Cells:
+        """The columns of these names."""
+        return replace(self, names=tuple(names), columns=tuple(self.columns[self.names.index(name)] for name in names))
+
     def where(self, column: int, cell: str) -> str:
         """The place of the first such cell in a column: "line 7"."""
         import pyarrow.compute as pc
@@ -87,7 +91,7 @@ def read_cells(path: Path, is_gzipped: bool, expected: Sequence[str] = ()) -> Ce
         encoding, said = _without_utf8(path, is_gzipped)
         found = _read(path, is_gzipped, head, encoding, expected)
         remark = f"{path.name} is not UTF-8: read as {said}; check names with accents"
-        return Cells(**{**vars(found), "remarks": (remark, *found.remarks)})
+        return replace(found, remarks=(remark, *found.remarks))
 
 
 def _read(path: Path, is_gzipped: bool, head: bytes, encoding: str, expected: Sequence[str]) -> Cells:
@@ -164,7 +168,9 @@ def _collect(name: str, text: IO[str], dialect: Dialect) -> Cells:
         kept = [row for row in chunk if any(row.cells)]
         empty += len(chunk) - len(kept)
         lines += [row.line for row in kept]
-        chunks.append([pa.array(column, pa.large_string()) for column in zip(*(row.cells for row in kept), strict=True)])
+        chunks.append(
+            [pa.array(column, pa.large_string()) for column in zip(*(row.cells for row in kept), strict=True)]
+        )
     pieces = [chunk for chunk in chunks if chunk]
     first = int(dialect.row_names)
     columns = [
@@ -180,10 +186,17 @@ def _uneven(name: str, row: Record, dialect: Dialect) -> str:
     names = ", ".join(dialect.names[:6]) + (" …" if len(dialect.names) > 6 else "")
     where = f"the header {len(dialect.names)}" if dialect.header_line else f"the other rows {len(dialect.names)}"
     guess = ""
-    if dialect.delimiter == "," and len(row.cells) > dialect.width and all(re.fullmatch(r"[+-]?\d+|", c) for c in row.cells):
+    if (
+        dialect.delimiter == ","
+        and len(row.cells) > dialect.width
+        and all(re.fullmatch(r"[+-]?\d+|", c) for c in row.cells)
+    ):
         guess = "decimal commas between commas? write semicolons between cells, or decimal points"
     between = DELIMITER_NAMES.get(dialect.delimiter, repr(dialect.delimiter))
-    remedy = guess or f"cells are taken to be separated by {between}: correct or remove that line, or put such cells in quotes"
+    remedy = (
+        guess
+        or f"cells are taken to be separated by {between}: correct or remove that line, or put such cells in quotes"
+    )
     return f"{name} is no table: line {row.line} has {len(row.cells)} cells and {where} ({names}); {remedy}"
 
 

@@ -16,7 +16,15 @@ from sizer.base.errors import DataError
 from sizer.size_search.data.reading.cells import Cells
 from sizer.size_search.data.reading.dates import ORDER_NAMES, ORDERS, read_clock, read_date
 from sizer.size_search.data.reading.dialect import WORDS, is_marker
-from sizer.size_search.data.reading.numbers import MARKS, NumberForm, TakenApart, as_value, normalise, take_apart, unit_kind
+from sizer.size_search.data.reading.numbers import (
+    MARKS,
+    NumberForm,
+    TakenApart,
+    as_value,
+    normalise,
+    take_apart,
+    unit_kind,
+)
 from sizer.size_search.data.reading.rules import (
     BOOLEAN,
     BOOLEANS,
@@ -98,7 +106,9 @@ class _Column:
 
 def decide(cells: Cells, options: ReadingOptions, targets: Collection[str] = ()) -> Decided:
     """How every column is read. Raises DataError for a column that mixes readings, and for an ambiguous target."""
-    columns = [_examined(cells, position, options, cells.names[position] in targets) for position in range(len(cells.names))]
+    columns = [
+        _examined(cells, position, options, cells.names[position] in targets) for position in range(len(cells.names))
+    ]
     remarks: list[str] = []
     marks = {column.evidence for column in columns if column.kind == NUMBER and column.evidence}
     orders = {column.evidence for column in columns if column.kind == DATE and column.evidence}
@@ -142,7 +152,9 @@ def _is_plain(column: _Column, options: ReadingOptions) -> bool:
     def some(pattern: str) -> bool:
         return bool(pc.any(pc.match_substring_regex(array, pattern)).as_py())
 
-    is_plain = pc.all(pc.or_(pc.equal(array, ""), pc.match_substring_regex(array, r"^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$")))
+    is_plain = pc.all(
+        pc.or_(pc.equal(array, ""), pc.match_substring_regex(array, r"^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$"))
+    )
     if options.missing or options.decimal == "," or not is_plain.as_py() or not some("[0-9]"):
         return False
     if not some(r"\."):
@@ -166,7 +178,9 @@ def _examine_numbers(column: _Column, known: Sequence[str], options: ReadingOpti
     affix = _one_affix(column, taken)
     if affix is None or _are_classes(column, taken, known):
         return False
-    fitting = tuple(form for form in range(len(MARKS)) if all(number.values[form] is not None for number in taken.values()))
+    fitting = tuple(
+        form for form in range(len(MARKS)) if all(number.values[form] is not None for number in taken.values())
+    )
     if options.decimal is not None:
         fitting = tuple(form for form in fitting if MARKS[form][0] == options.decimal)
     if not fitting:
@@ -190,7 +204,9 @@ def _one_affix(column: _Column, taken: dict[str, TakenApart]) -> str | None:
     if not others:
         return usual
     kinds = {unit_kind(affix) for affix in counts if affix}
-    first, other = (next(cell for cell, number in taken.items() if number.affix == affix) for affix in (usual, others[0][0]))
+    first, other = (
+        next(cell for cell, number in taken.items() if number.affix == affix) for affix in (usual, others[0][0])
+    )
     if (None not in kinds and len(kinds) == 1) or most / counts.total() >= MOSTLY:
         column.refuse(first, other, f"{usual or 'no unit'} and {others[0][0] or 'no unit'} in one column")
     return None
@@ -243,7 +259,8 @@ def _read_differently(taken: dict[str, TakenApart], fitting: tuple[int, ...]) ->
     if len(fitting) == 1:
         return None
     return next(
-        (cell for cell, number in taken.items() if len({as_value(number.values[form] or "") for form in fitting}) > 1), None
+        (cell for cell, number in taken.items() if len({as_value(number.values[form] or "") for form in fitting}) > 1),
+        None,
     )
 
 
@@ -268,12 +285,18 @@ def _examine_dates(column: _Column, known: Sequence[str], options: ReadingOption
     stamps = {cell: stamp.seconds for cell in known if (stamp := read_date(cell)) is not None}
     if not stamps or _share(column, stamps, known) < MOSTLY:
         return False
-    fits = {order: [cell for cell, seconds in stamps.items() if seconds[order] is not None] for order in range(len(ORDERS))}
+    fits = {
+        order: [cell for cell, seconds in stamps.items() if seconds[order] is not None] for order in range(len(ORDERS))
+    }
     column.fitting = tuple(order for order, cells in fits.items() if len(cells) == len(stamps))
     if not column.fitting:
         best = max(fits, key=lambda order: sum(column.counts[cell] for cell in fits[order]))
         other = next(cell for cell in stamps if cell not in set(fits[best]))
-        column.refuse(fits[best][0], other, f"no one order of day, month and year fits both (most are {ORDER_NAMES[ORDERS[best]]})")
+        column.refuse(
+            fits[best][0],
+            other,
+            f"no one order of day, month and year fits both (most are {ORDER_NAMES[ORDERS[best]]})",
+        )
     column.kind = DATE
     column.example = next((c for c, s in stamps.items() if len({s[order] for order in column.fitting}) > 1), None)
     is_told = len(column.fitting) == 1
@@ -303,7 +326,9 @@ def _check_one_kind(column: _Column, known: Sequence[str]) -> None:
         column.refuse(first[0], second[0], "numbers and dates in one column")
 
 
-def _rule(column: _Column, options: ReadingOptions, mark: str | None, order: str | None, remarks: list[str]) -> ColumnRule:
+def _rule(
+    column: _Column, options: ReadingOptions, mark: str | None, order: str | None, remarks: list[str]
+) -> ColumnRule:
     """A column's rule, with what is to be said of it."""
     missing = tuple(dict.fromkeys((*options.missing, *column.words)))
     rule = ColumnRule(column.name, column.kind, None, None, missing)
@@ -326,12 +351,16 @@ def _rule(column: _Column, options: ReadingOptions, mark: str | None, order: str
 def _say_without_target(column: _Column, remarks: list[str]) -> None:
     marked = {cell: count for cell, count in column.counts.items() if cell and is_marker(cell)}
     for cell, count in marked.items():
-        remarks.append(f"target {column.name!r} is {cell!r} in {count:,} rows (first in {column.where(cell)}): left out")
+        remarks.append(
+            f"target {column.name!r} is {cell!r} in {count:,} rows (first in {column.where(cell)}): left out"
+        )
 
 
 def _missing_words(column: _Column, options: ReadingOptions, remarks: list[str]) -> list[str]:
     """The cells of a text that mean that it is missing; a word that many rows have is a category, which is said."""
-    marked = {cell: count for cell, count in column.counts.items() if cell and is_marker(cell) and cell not in options.missing}
+    marked = {
+        cell: count for cell, count in column.counts.items() if cell and is_marker(cell) and cell not in options.missing
+    }
     others = [count for cell, count in column.counts.items() if not is_marker(cell)]
     rows = sum(column.counts.values())
     missing = []
@@ -391,7 +420,9 @@ def _order(column: _Column, order: str | None, remarks: list[str]) -> str:
     fitting = [ORDERS[position] for position in column.fitting]
     if column.example is None:
         if fitting[0] != "ymd":
-            remarks.append(f"{column.title}: {column.shown!r} is read as {_day_of(column.shown, fitting[0])}: {ORDER_NAMES[fitting[0]]}")
+            remarks.append(
+                f"{column.title}: {column.shown!r} is read as {_day_of(column.shown, fitting[0])}: {ORDER_NAMES[fitting[0]]}"
+            )
         return fitting[0]
     sorted_ones = [candidate for candidate in fitting if _ascends(column, ORDERS.index(candidate))]
     if order in fitting:
@@ -415,7 +446,11 @@ def _day_of(cell: str, order: str) -> str:
 
     stamp = read_date(cell)
     seconds = None if stamp is None else stamp.seconds[ORDERS.index(order)]
-    return "none" if seconds is None else f"{datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=seconds):%Y-%m-%d}"
+    return (
+        "none"
+        if seconds is None
+        else f"{datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=seconds):%Y-%m-%d}"
+    )
 
 
 def _ascends(column: _Column, order: int) -> bool:
@@ -446,7 +481,9 @@ def _said_of_alike(form: NumberForm, members: Sequence[_Column]) -> str:
         return said
     own = _read_as(first, first.chosen[0])
     other = next(form for form in first.fitting if _read_as(first, form) != own)
-    why = f"the likelier; --decimal {MARKS[other][0]} says the other" if first.is_guessed else "as other columns have it"
+    why = (
+        f"the likelier; --decimal {MARKS[other][0]} says the other" if first.is_guessed else "as other columns have it"
+    )
     return f"{said}, {why} ({_read_as(first, other)} would fit as well)"
 
 
@@ -471,13 +508,16 @@ def _said_of_clocks(columns: Sequence[_Column]) -> list[str]:
     return [f"{column.title}: {column.shown!r} is read as a time of day, in s since midnight" for column in clocks]
 
 
-
-
 def read_by(cells: Cells, reading: Reading, notation: dict[str, Any]) -> tuple[pd.DataFrame, ReadingRules, list[str]]:
     """The table of the cells: by the rules of another one, or by its own, which are decided first."""
+    if reading.wanted is not None:
+        cells = cells.only([name for name in cells.names if name in reading.wanted])
     if reading.rules is not None:
-        columns = reading.rules.columns
-        return apply_rules(cells, columns), reading.rules, strange_words(cells, columns)
+        known = reading.rules.columns
+        named = {rule.name for rule in known}
+        decided = decide(cells.only([name for name in cells.names if name not in named]), reading.options)
+        frame = apply_rules(cells, (*known, *decided.rules))
+        return frame, reading.rules, [*decided.remarks, *strange_words(cells, known)]
     decided = decide(cells, reading.options, _targets(cells, reading.targets))
     rules = ReadingRules(decided.rules, notation)
     return apply_rules(cells, decided.rules), rules, list(decided.remarks)
@@ -493,43 +533,63 @@ def _targets(cells: Cells, asked: Collection[str]) -> set[str]:
 def with_text_read(table: Table, reading: Reading) -> Table:
     """A table with its columns of text read as those of a file are; columns of other types stay as they are."""
     import numpy as np
-    import pyarrow as pa
 
-    frame = _without_missing(table.frame, reading)
-    texts = [name for name in frame.columns if _is_text(frame[name])]
-    if not texts or not len(frame):
+    frame, typed = _without_missing(table.frame, reading)
+    wanted = frame.columns if reading.wanted is None else reading.wanted
+    texts = [name for name in frame.columns if name in wanted and _is_text(frame[name])]
+    if (not texts and not typed) or not len(frame):
         return replace(table, frame=frame)
-    arrays = [frame[name].astype(object).where(frame[name].notna(), "").str.strip() for name in texts]
-    columns = tuple(pa.chunked_array([pa.array(array.tolist(), pa.large_string())]) for array in arrays)
-    cells = Cells(table.name, tuple(texts), columns, np.arange(1, len(frame) + 1), place="row")
+    lines = np.arange(1, len(frame) + 1)
+    cells = Cells(table.name, tuple(texts), tuple(_as_cells(frame[name]) for name in texts), lines, place="row")
     read, rules, remarks = read_by(cells, reading, {})
     for name in texts:
-        frame[name] = read[name].to_numpy() if read[name].dtype != "Int64" else read[name].array
-    if table.rules is not None:
-        rules = replace(table.rules, columns=rules.columns)
-    return replace(table, frame=frame, rules=rules, remarks=(*table.remarks, *remarks))
+        frame[name] = read[name].array
+    kept = rules if table.rules is None else replace(table.rules, columns=rules.columns)
+    if reading.rules is None:
+        kept = replace(kept, columns=(*kept.columns, *typed))
+    aside = (
+        None if table.validation is None else with_text_read(Table(table.name, table.validation), Reading(rules=kept))
+    )
+    validation = None if aside is None else aside.frame
+    return replace(table, frame=frame, rules=kept, validation=validation, remarks=(*table.remarks, *remarks))
+
+
+def _as_cells(values: pd.Series[Any]) -> Any:
+    import pyarrow as pa
+
+    texts = ["" if is_missing else str(value).strip() for value, is_missing in zip(values, values.isna(), strict=True)]
+    return pa.chunked_array([pa.array(texts, pa.large_string())])
 
 
 def _is_text(values: pd.Series[Any]) -> bool:
     import pandas as pd
 
-    if isinstance(values.dtype, pd.CategoricalDtype) or not (values.dtype == object or isinstance(values.dtype, pd.StringDtype)):
+    is_categorical = isinstance(values.dtype, pd.CategoricalDtype)
+    if is_categorical or not (values.dtype == object or isinstance(values.dtype, pd.StringDtype)):
         return False
     known = values.dropna()
     return len(known) > 0 and bool(known.map(lambda value: isinstance(value, str)).all())
 
 
-def _without_missing(frame: pd.DataFrame, reading: Reading) -> pd.DataFrame:
-    """A copy of a frame in which the numbers that the user names are missing."""
+def _without_missing(frame: pd.DataFrame, reading: Reading) -> tuple[pd.DataFrame, list[ColumnRule]]:
+    """A copy of a frame in which the numbers that stand for missing are, and rules that say so."""
     import pandas as pd
 
     copy: pd.DataFrame = frame.copy(deep=False)
-    words = reading.options.missing if reading.rules is None else ()
+    rules = []
     for name in copy.columns:
-        values = copy[name]
-        if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
-            for number in (as_number(word) for word in words):
-                if number is not None and (values == number).any():
-                    values = (values.astype("Int64") if pd.api.types.is_integer_dtype(values) else values).mask(values == number)
-            copy[name] = values
-    return copy
+        words = _missing_in(name, reading)
+        if not words or not pd.api.types.is_numeric_dtype(copy[name]) or pd.api.types.is_bool_dtype(copy[name]):
+            continue
+        values = copy[name].astype("Int64") if pd.api.types.is_integer_dtype(copy[name]) else copy[name]
+        numbers = [number for number in map(as_number, words) if number is not None]
+        copy[name] = values.mask(values.isin(numbers)) if values.isin(numbers).any() else copy[name]
+        rules.append(ColumnRule(name, NUMBER, NumberForm(".", ""), None, words))
+    return copy, rules
+
+
+def _missing_in(name: str, reading: Reading) -> tuple[str, ...]:
+    if reading.rules is None:
+        return reading.options.missing
+    rule = reading.rules.of(name)
+    return () if rule is None else rule.missing

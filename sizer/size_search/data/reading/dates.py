@@ -114,7 +114,11 @@ def read_clock(cell: str) -> float | None:
 def _time_s(found: re.Match[str]) -> float | None:
     """Seconds since midnight, less the zone's offset; None for an hour or minute that no clock shows."""
     packed = found["packed_time"] or found["packed_time6"] or ""
-    hour, minute, second = int(found["hour"]), int(found["minute"] or packed[:2] or 0), int(found["second"] or packed[2:] or 0)
+    hour, minute, second = (
+        int(found["hour"]),
+        int(found["minute"] or packed[:2] or 0),
+        int(found["second"] or packed[2:] or 0),
+    )
     if found["half"]:
         if not 1 <= hour <= 12:
             return None

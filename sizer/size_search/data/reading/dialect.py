@@ -101,7 +101,9 @@ class _Lines:
         return not line.strip() or bool(self._comment) and line.lstrip().startswith(self._comment)
 
 
-def records(lines: Iterable[str], delimiter: str, quote: str, comment: str = "", first_line: int = 1) -> Iterator[Record]:
+def records(
+    lines: Iterable[str], delimiter: str, quote: str, comment: str = "", first_line: int = 1
+) -> Iterator[Record]:
     """The rows of cells, stripped of white space. Raises DataError for a quote that swallows lines."""
     source = _Lines(lines, delimiter, quote, comment, first_line)
     reader = csv.reader(source, delimiter=delimiter or " ", quotechar=quote, skipinitialspace=True)
@@ -236,7 +238,9 @@ def _commented_names(
     """The names in the last comment line above the table (numpy's savetxt writes them so), None where there are none."""
     if not comment:
         return None
-    above = [(number, line) for number, line in enumerate(lines[: header.line - 1], 1) if line.lstrip().startswith(comment)]
+    above = [
+        (number, line) for number, line in enumerate(lines[: header.line - 1], 1) if line.lstrip().startswith(comment)
+    ]
     if not above:
         return None
     number, line = above[-1]
@@ -290,7 +294,10 @@ def _counts_up(cells: Sequence[str]) -> bool:
     if not all(cell.isdecimal() for cell in numbers):
         return False
     values = [int(cell) for cell in numbers]
-    return len({after - before for before, after in zip(values, values[1:], strict=False)} | {1}) <= 2 and sorted(set(values)) == values
+    return (
+        len({after - before for before, after in zip(values, values[1:], strict=False)} | {1}) <= 2
+        and sorted(set(values)) == values
+    )
 
 
 def _cleanness(body: Sequence[Record], delimiter: str) -> float:
@@ -316,7 +323,11 @@ def _one_column(lines: Sequence[str], first: int, name: str) -> Dialect:
 def _described(layout: _Layout, name: str, remarks: list[str]) -> Dialect:
     """The dialect with its remarks."""
     header, body = layout.header, layout.body
-    width = max(Counter(len(row.cells) for row in body).items(), key=lambda item: (item[1], item[0]), default=(0, 0))[0] if body else 0
+    width = (
+        max(Counter(len(row.cells) for row in body).items(), key=lambda item: (item[1], item[0]), default=(0, 0))[0]
+        if body
+        else 0
+    )
     if header is None:
         names: tuple[str, ...] = tuple(f"column_{number}" for number in range(1, width + 1))
         remarks.append(f"{name} has no line of column names: they are {names[0]} to {names[-1]}")
@@ -325,7 +336,9 @@ def _described(layout: _Layout, name: str, remarks: list[str]) -> Dialect:
     dialect = Dialect(layout.delimiter, layout.quote, names, None if header is None else header.line, 0, layout.comment)
     if layout.above:
         last = (header or body[0]).line - 1
-        remarks.append(f"{name}: the lines above the table are left out (up to line {last}: {_short(layout.above[0].cells)})")
+        remarks.append(
+            f"{name}: the lines above the table are left out (up to line {last}: {_short(layout.above[0].cells)})"
+        )
     if layout.comment:
         told = ", and the last of them has the column names" if layout.commented else ""
         remarks.append(f"{name}: lines that begin with {layout.comment} are comments{told}")
@@ -362,12 +375,14 @@ def _short_header(dialect: Dialect, body: Sequence[Record], name: str, remarks: 
     return replace(dialect, row_names=True)
 
 
-def _without_units(
-    dialect: Dialect, body: list[Record], name: str, remarks: list[str]
-) -> tuple[Dialect, list[Record]]:
+def _without_units(dialect: Dialect, body: list[Record], name: str, remarks: list[str]) -> tuple[Dialect, list[Record]]:
     """The row of units under the header, if there is one, taken out."""
     first, rest = body[0], body[1:]
-    if not rest or len(first.cells) != dialect.width or any(kind_of_cell(cell) not in (None, "") for cell in first.cells):
+    if (
+        not rest
+        or len(first.cells) != dialect.width
+        or any(kind_of_cell(cell) not in (None, "") for cell in first.cells)
+    ):
         return dialect, body
     columns = list(zip(*(row.cells for row in rest if len(row.cells) == dialect.width), strict=False))
     over = [
@@ -376,7 +391,11 @@ def _without_units(
         if cell and all(kind_of_cell(below) in ("number", "") for below in column) and any(map(kind_of_cell, column))
     ]
     told = [cell for cell in first.cells if cell]
-    if not over or sum(map(_is_unit, told)) < max(1, len(told) / 2) or any(is_marker(cell) for cell in over if not _is_unit(cell)):
+    if (
+        not over
+        or sum(map(_is_unit, told)) < max(1, len(told) / 2)
+        or any(is_marker(cell) for cell in over if not _is_unit(cell))
+    ):
         return dialect, body
     units = tuple(first.cells[dialect.row_names :])
     listed = ", ".join(f"{column} {unit}" for column, unit in zip(dialect.names, units, strict=False) if unit)
@@ -388,4 +407,8 @@ def _is_unit(cell: str) -> bool:
     bare = cell.strip("[](){} ")
     is_bracketed = cell[:1] + cell[-1:] in ("[]", "()", "{}")
     parts = re.split(r"[/*·^\d\s-]+", bare)
-    return is_bracketed or unit_kind(bare) is not None or (len(bare) <= 12 and all(not part or unit_kind(part) for part in parts))
+    return (
+        is_bracketed
+        or unit_kind(bare) is not None
+        or (len(bare) <= 12 and all(not part or unit_kind(part) for part in parts))
+    )

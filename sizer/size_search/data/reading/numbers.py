@@ -86,7 +86,9 @@ def normalise(cell: str) -> str:
     """A cell with one kind of space, minus and apostrophe, and European digits."""
     if cell.isascii():
         return cell.strip()
-    cell = "".join(str(unicodedata.digit(c)) if c.isdigit() and unicodedata.decimal(c, None) is not None else c for c in cell)
+    cell = "".join(
+        str(unicodedata.digit(c)) if c.isdigit() and unicodedata.decimal(c, None) is not None else c for c in cell
+    )
     return cell.translate(_SAME).strip()
 
 
@@ -163,8 +165,11 @@ def read_number(cell: str, form: NumberForm) -> str | None:
     taken = take_apart(cell)
     if taken is None or taken.affix != form.affix:
         return None
-    fitting = [value for (decimal, grouping), value in zip(MARKS, taken.values, strict=True)
-               if decimal == form.decimal and grouping == (form.grouping or grouping)]
+    fitting = [
+        value
+        for (decimal, grouping), value in zip(MARKS, taken.values, strict=True)
+        if decimal == form.decimal and grouping == (form.grouping or grouping)
+    ]
     return next((value for value in fitting if value is not None), None)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -63,6 +63,10 @@ class ReadingRules:
         """The rule of a column, None for one that has none."""
         return next((rule for rule in self.columns if rule.name == name), None)
 
+    def used(self, names: Collection[str]) -> ReadingRules:
+        """The rules, with those columns marked that a network predicts from."""
+        return replace(self, columns=tuple(rule._replace(is_used=rule.name in names) for rule in self.columns))
+
     def to_dict(self) -> dict[str, Any]:
         """The rules as the JSON data ``sizer.reading/1``."""
         return {"format": READING_FORMAT, **plain(self)}
@@ -87,16 +91,22 @@ class ReadingRules:
 
 
 class Reading(NamedTuple):
-    """How a table is to be read: what the user says, which columns are targets, or the rules of another table."""
+    """How a table is to be read: what the user says, which columns are targets, or the rules of another table.
+
+    ``wanted`` are the only columns that matter, None for all.
+    """
 
     options: ReadingOptions = ReadingOptions()
     targets: tuple[str, ...] = ()
     rules: ReadingRules | None = None
+    wanted: tuple[str, ...] | None = None
 
     @property
     def expected(self) -> tuple[str, ...]:
-        """Columns that new data has to have, beside the targets."""
-        return () if self.rules is None else tuple(rule.name for rule in self.rules.columns if rule.is_used)
+        """Columns that the table has to have as far as is known."""
+        if self.wanted is not None:
+            return self.wanted
+        return () if self.rules is None else tuple(rule.name for rule in self.rules.columns)
 
 
 def read_column(cells: Cells, position: int, rule: ColumnRule) -> pd.Series[Any]:
@@ -263,8 +273,6 @@ def apply_rules(cells: Cells, rules: Sequence[ColumnRule]) -> pd.DataFrame:
     return frame
 
 
-
-
 def strange_words(cells: Cells, rules: Sequence[ColumnRule]) -> list[str]:
     """Sentences on words that a column of numbers or dates did not have when its rule was made: they count as missing."""
     said = []
@@ -273,7 +281,13 @@ def strange_words(cells: Cells, rules: Sequence[ColumnRule]) -> list[str]:
             continue
         position = cells.names.index(rule.name)
         words = [cell for cell in _distinct(cells.columns[position])[0] if cell and not _has_digits(cell)]
-        new = [word for word in words if not is_marker(word) and word not in rule.missing and _READERS[rule.kind](word, rule) is None]
+        new = [
+            word
+            for word in words
+            if not is_marker(word) and word not in rule.missing and _READERS[rule.kind](word, rule) is None
+        ]
         if new:
-            said.append(f"{rule.name!r} holds {new[0][:40]!r} ({cells.where(position, new[0])}), which is taken as missing")
+            said.append(
+                f"{rule.name!r} holds {new[0][:40]!r} ({cells.where(position, new[0])}), which is taken as missing"
+            )
     return said
