@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from sizer.models.topology import Topology
 from sizer.size_search.trials.slices import Epoch, TrialSpec
 
-#: How a search ended.
+#: How a search ended, by its log. Out of time or energy: the limit is spent, or leaves no room for another slice.
+#: Unreachable: given up before, since no size is predicted to meet the target within the limits.
 REACHED = "reached"
 UNREACHABLE = "unreachable"
 OUT_OF_TIME = "out of time"

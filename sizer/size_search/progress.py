@@ -10,7 +10,7 @@ from typing import Any
 from sizer.models.topology import Topology
 from sizer.size_search.data.metrics import higher_is_better, reached
 from sizer.size_search.log import Finished
-from sizer.size_search.outcome import REACHED, CostPoint, Outcome, SearchCandidate, TrialSummary, total_energy
+from sizer.size_search.outcome import REACHED, UNREACHABLE, CostPoint, Outcome, SearchCandidate, TrialSummary, total_energy
 from sizer.size_search.policy import Arm, Goal, forecast
 from sizer.size_search.settings import SearchSettings
 from sizer.size_search.trials.slices import Epoch, TrialSpec
@@ -149,8 +149,14 @@ class Tally:
         limit, spent = limits.get(self.quantity, (None, None))
         if limit is None or not spent:
             return Goal(self.target, settings.max_epochs)
+        return Goal(self.target, settings.max_epochs, (limit - spent) / self.measured_per_predicted)
+
+    @property
+    def measured_per_predicted(self) -> float:
+        """Measured over predicted cost of all epochs so far; 1 where nothing was measured in the costs' quantity."""
         predicted = sum(trial.candidate.epoch_cost * len(trial.epochs) for trial in self.trials.values())
-        return Goal(self.target, settings.max_epochs, (limit - spent) * predicted / spent)
+        spent = {"time": self.time_s, "energy": self.energy_j}.get(self.quantity)
+        return spent / predicted if spent and predicted else 1.0
 
     @property
     def time_s(self) -> float:
@@ -179,7 +185,7 @@ def sum_up(tally: Tally, status: str) -> Outcome:
         quantity=tally.quantity,
         curve=curve,
         flops_choice=_flops_choice(tally, curve),
-        estimate=None if status == REACHED or best is None else _estimate(tally, best, curve),
+        estimate=None if status == REACHED or best is None else _estimate(tally, status, best, curve),
     )
 
 
@@ -249,17 +255,27 @@ def _flops_choice(tally: Tally, curve: tuple[CostPoint, ...]) -> str | None:
     return min(flops, key=lambda name: flops[name]) if flops else None
 
 
-def _estimate(tally: Tally, best: str, curve: tuple[CostPoint, ...]) -> str:
-    """What reaching the target would take, in words."""
+def _estimate(tally: Tally, status: str, best: str, curve: tuple[CostPoint, ...]) -> str:
+    """What reaching the target would take, in words; of a search that gave up, that its limits leave no room for that."""
     known = [point for point in curve if point.cost is not None]
-    if known:
-        point = min(known, key=lambda point: point.cost or math.inf)
-        unit = {"time": "s", "energy": "J"}.get(tally.quantity, "operations")
-        return (
-            f"{point.num_free_parameters:,} parameters are predicted to meet the target after about {point.epochs:.0f} "
-            f"epochs, {point.cost:.3g} {unit} in all"
-        )
-    return _out_of_reach(tally, best)
+    if not known:
+        return _out_of_reach(tally, best)
+    point = min(known, key=lambda point: point.cost or math.inf)
+    unit = {"time": "s", "energy": "J"}.get(tally.quantity, "operations")
+    cost = (point.cost or 0.0) * tally.measured_per_predicted
+    return (
+        f"{point.num_free_parameters:,} parameters are predicted to meet the target after about {point.epochs:.0f} "
+        f"epochs, {cost:.3g} {unit} in all{_more_than_left(tally) if status == UNREACHABLE else ''}"
+    )
+
+
+def _more_than_left(tally: Tally) -> str:
+    """That a search was given up before its limit was spent, since what it needs is not left."""
+    limits = {"time": (tally.settings.max_time_s, tally.time_s, "s"), "energy": (tally.settings.max_energy_j, tally.energy_j, "J")}
+    limit, spent, unit = limits.get(tally.quantity, (None, None, ""))
+    if limit is None or spent is None:
+        return ""
+    return f", which is more than is left: given up after {spent:.3g} of {limit:.3g} {unit}"
 
 
 def _out_of_reach(tally: Tally, best: str) -> str:

@@ -112,7 +112,7 @@ class _Search:
     def run(self, engine: Engine) -> str:
         """Go on until the search has ended; how it did."""
         while True:
-            status = self._status()
+            status = self._spent_or_met()
             if status is not None:
                 return status
             if not self._open_round:
@@ -124,14 +124,24 @@ class _Search:
             self._run_round(engine)
 
     def _given_up(self) -> str:
-        """How a search ended in which no size is predicted to meet the target: within the limits, or at all."""
+        """How a search ended in which no size is predicted to meet the target within the limits.
+
+        A limit is spent when what is left of it does not pay for the next slice that there would be without it. Else the
+        target is out of reach, whether or not a size could meet it with more: how likely that is hangs on the clock.
+        """
         if self.tally.winner() is not None:
             return REACHED
-        if not self._decide(self.tally.goal()._replace(budget=math.inf)):
+        goal = self.tally.goal()
+        unlimited = self._decide(goal._replace(budget=math.inf))
+        cheapest = min((self._cost(decision) for decision in unlimited), default=0.0)
+        if cheapest <= goal.budget:
             return UNREACHABLE
         return OUT_OF_TIME if self.tally.quantity == "time" else OUT_OF_ENERGY
 
-    def _status(self) -> str | None:
+    def _cost(self, decision: Decision) -> float:
+        return decision.epochs * self.tally.trials[decision.name].candidate.epoch_cost
+
+    def _spent_or_met(self) -> str | None:
         """Why the search is over, None while it goes on. A round that was decided on is finished first."""
         limits = self._settings
         if self._open_round:

@@ -1,14 +1,15 @@
-"""Prune a search's winner to the next cache level down: take units out, fine-tune, keep the target, or cut less."""
+"""Prune a search's winner to the next cache level down: take units out, fine-tune, keep target and speed, or leave it."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
+from sizer.base.units import format_quantity
 from sizer.calibration.training_loop import QUIET_QUANTILE
 from sizer.method.coefficients import Coefficients
 from sizer.method.cost import predict
@@ -75,13 +76,9 @@ def forward_cost(swept: Sweep, coefficients: Coefficients) -> float | None:
     return float(predict(row_of(swept, coefficients), coefficients)[0])
 
 
-#: Fine-tuning of one attempt, as a share of the epochs that the winner was trained for, and at least so many.
+#: Fine-tuning after the cut, as a share of the epochs that the winner was trained for, and at least so many.
 _FINE_TUNING_SHARE = 0.25
 _MIN_EPOCHS = 3
-#: How many cuts are tried, and how near two of them may be: the first width is bisected between a cut that lost the
-#: target and one that kept it.
-_MAX_ATTEMPTS = 6
-_NEAR = 1.05
 
 _ROUNDS = 7
 _ROUND_S = 0.03
@@ -105,77 +102,77 @@ class PrunedWinner(NamedTuple):
     record: Pruned
 
 
-@dataclass
-class _Attempts:
-    """Cuts tried so far: first width and whether the target was kept; fine-tuning that they took."""
+class _Cut(NamedTuple):
+    """The network after the cut, the task's metric of it, and the fine-tuning that it took."""
 
-    tried: list[tuple[int, bool]] = field(default_factory=list)
-    epochs: list[Epoch] = field(default_factory=list)
-    best: tuple[TrialSpec, bytes, float] | None = None
+    spec: TrialSpec
+    checkpoint: bytes | None
+    value: float
+    epochs: tuple[Epoch, ...]
 
 
 def prune_winner(winner: Winner, engine: Engine, device: Device, coefficients: Coefficients) -> PrunedWinner | str:
-    """Prune a winner; or say in words why it stays as it is."""
+    """Prune a winner to the next level down; or say in words why it stays as it is.
+
+    There is one cut worth trying: any wider network has its parameters where they were.
+    """
     if isinstance(winner.task, CustomTask):
         return "not pruned: its weights are known to its own training function only"
     hierarchy = hierarchy_of(device)
     down = level_down(winner.spec.topology, winner.spec.batch_size, hierarchy)
     if isinstance(down, str):
         return f"not pruned: {down}"
-    attempts = _Attempts()
-    _bisect(winner, winner.task, engine, down.first_width, attempts)
-    if attempts.best is None:
-        widths = ", ".join(str(width) for width, _ in attempts.tried)
-        return f"not pruned: no cut kept the target (first widths tried: {widths} of {winner.spec.topology.widths[0]})"
-    spec, checkpoint, value = attempts.best
-    before, after = _forward_costs(winner, spec, checkpoint, hierarchy, coefficients)
-    record = Pruned(
+    cut = _cut(winner, winner.task, engine, down.first_width)
+    if cut.checkpoint is None or not reached(winner.task.metric, cut.value, winner.target):
+        return (
+            f"not pruned: the cut that brings its parameters to {down.level} (first width {down.first_width} of "
+            f"{winner.spec.topology.widths[0]}) loses the target, and a smaller one leaves them where they are"
+        )
+    before, after = _forward_costs(winner, cut.spec, cut.checkpoint, hierarchy, coefficients)
+    if before.measured_s is not None and after.measured_s is not None and after.measured_s >= before.measured_s:
+        return (
+            f"not pruned: the cut that brings its parameters to {down.level} makes a forward pass no faster (measured "
+            f"{format_quantity(before.measured_s, 's')} before, {format_quantity(after.measured_s, 's')} after)"
+        )
+    return PrunedWinner(cut.spec, cut.checkpoint, _record(winner, winner.task, cut, down, before, after, coefficients))
+
+
+def _record(
+    winner: Winner,
+    task: Task,
+    cut: _Cut,
+    down: LevelDown,
+    before: ForwardCost,
+    after: ForwardCost,
+    coefficients: Coefficients,
+) -> Pruned:
+    return Pruned(
         before=before,
         after=after,
         level_wanted=down.level,
-        reached_level=spec.topology.widths[0] <= down.first_width,
-        value_before=_value(winner.task, winner.spec, winner.checkpoint),
-        value_after=value,
-        attempts=tuple(attempts.tried),
-        fine_tuning_epochs=len(attempts.epochs),
-        fine_tuning_s=sum(epoch.time_s for epoch in attempts.epochs),
+        reached_level=True,
+        value_before=_value(task, winner.spec, winner.checkpoint),
+        value_after=cut.value,
+        attempts=((down.first_width, True),),
+        fine_tuning_epochs=len(cut.epochs),
+        fine_tuning_s=sum(epoch.time_s for epoch in cut.epochs),
         quantity=coefficients.quantity,
     )
-    return PrunedWinner(spec, checkpoint, record)
 
 
-def _bisect(winner: Winner, task: Task, engine: Engine, first_width: int, attempts: _Attempts) -> None:
-    """Try the whole cut; then bisect between the deepest that keeps the target and the shallowest that loses it."""
-    losing, keeping = first_width, winner.spec.topology.widths[0]
-    width = first_width
-    while len(attempts.tried) < _MAX_ATTEMPTS:
-        kept = _attempt(winner, task, engine, width, attempts)
-        if kept and width == first_width:
-            return
-        losing, keeping = (losing, width) if kept else (width, keeping)
-        width = round((losing * keeping) ** 0.5)
-        if keeping < losing * _NEAR or width in (losing, keeping):
-            return
-
-
-def _attempt(winner: Winner, task: Task, engine: Engine, first_width: int, attempts: _Attempts) -> bool:
-    """Prune to a first width and fine-tune where that is needed; whether the target was kept."""
+def _cut(winner: Winner, task: Task, engine: Engine, first_width: int) -> _Cut:
+    """Prune to a first width and fine-tune where that is needed."""
     old = winner.spec.topology
     smaller = Topology.of_first_width(old.shape or "rectangle", first_width, old.depth, old.input_dim, old.output_dim)
     spec = replace(winner.spec, name=f"{winner.spec.name}-pruned-{first_width}", topology=smaller, parent=None)
     checkpoint: bytes | None = _pruned_checkpoint(winner, task, smaller)
     value = _value(task, spec, checkpoint)
-    if not reached(task.metric, value, winner.target):
-        epochs = max(_MIN_EPOCHS, round(_FINE_TUNING_SHARE * winner.epochs))
-        engine.submit(Slice(spec, epochs, winner.target, checkpoint))
-        result = engine.collect()
-        attempts.epochs += result.epochs
-        checkpoint, value = result.checkpoint, result.epochs[-1].metric if result.epochs else value
-    kept = checkpoint is not None and reached(task.metric, value, winner.target)
-    attempts.tried.append((first_width, kept))
-    if kept and checkpoint is not None:
-        attempts.best = (spec, checkpoint, value)
-    return kept
+    if reached(task.metric, value, winner.target):
+        return _Cut(spec, checkpoint, value, ())
+    epochs = max(_MIN_EPOCHS, round(_FINE_TUNING_SHARE * winner.epochs))
+    engine.submit(Slice(spec, epochs, winner.target, checkpoint))
+    result = engine.collect()
+    return _Cut(spec, result.checkpoint, result.epochs[-1].metric if result.epochs else value, result.epochs)
 
 
 def _pruned_checkpoint(winner: Winner, task: Task, smaller: Topology) -> bytes:
