@@ -23,6 +23,7 @@ MARKS = frozenset(
 ) | {"#N/A N/A", "0000-00-00 00:00:00"}
 WORDS = frozenset("NA N/A n/a na N.A. n.a. NULL Null null None NONE none nil Nil NIL k.A. missing Missing".split())
 
+_ERRORS = tuple(sorted(mark for mark in MARKS if mark.startswith("#")))
 _DELIMITERS = (",", "\t", ";", "|", "")
 DELIMITER_NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars", "": "white space"}
 _SEP = re.compile(r'"?sep=(.)"?[;,\t]*\s*', re.IGNORECASE)
@@ -30,6 +31,8 @@ _RULE = re.compile(r"[-=+:| \t]*[-=]{2}[-=+:| \t]*")
 _COMMENTS = ("#", "%", "//")
 _SAMPLE_ROWS = 500
 _LOOKED_AT = 60
+#: Lines above a table that may have as many cells as it.
+_ABOVE = 30
 
 
 class Record(NamedTuple):
@@ -98,7 +101,13 @@ class _Lines:
             yield line if self._delimiter else line.strip().replace("\t", " ")
 
     def _is_left_out(self, line: str) -> bool:
-        return not line.strip() or bool(self._comment) and line.lstrip().startswith(self._comment)
+        return not line.strip() or (self._comment != "" and is_comment(line, self._comment))
+
+
+def is_comment(line: str, comment: str) -> bool:
+    """Whether a line begins as comments do, and not with an error of a spreadsheet."""
+    text = line.lstrip()
+    return text.startswith(comment) and not text.startswith(_ERRORS)
 
 
 def records(
@@ -179,7 +188,7 @@ def _layout(lines: Sequence[str], delimiter: str, first: int, expected: Sequence
         rows = list(records(lines, delimiter, quote, comment, first))
     except DataError:
         return None
-    rows = [row for row in rows if not _RULE.fullmatch("".join(row.cells)) or len(row.cells) == 1][:_SAMPLE_ROWS]
+    rows = [row for row in rows if not _RULE.fullmatch("".join(row.cells))][:_SAMPLE_ROWS]
     if not rows:
         return None
     counts = Counter(len(row.cells) for row in rows[1:] or rows)
@@ -196,7 +205,7 @@ def _layout(lines: Sequence[str], delimiter: str, first: int, expected: Sequence
     fitting = sum(len(row.cells) == width for row in body) / max(1, len(body))
     named = header is None or len(header.cells) in (width, width - 1)
     knows = bool(expected) and header is not None and set(expected) <= set(header.cells)
-    is_whole = header is not None or not above
+    is_whole = 2 * (not above) + (header is None or len(header.cells) == width)
     clean = _cleanness(body, delimiter)
     score = (knows, named and fitting == 1.0, named * fitting, is_whole, clean, delimiter != "", width)
     return _Layout(delimiter, quote, comment, above, header, body, score, header is commented and header is not None)
@@ -216,7 +225,7 @@ def _comment(lines: Sequence[str], delimiter: str, quote: str, first: int) -> st
     A line in the body with as many cells as a row is one only if the first cells of the other rows are numbers or dates.
     """
     for comment in _COMMENTS:
-        marked = [line for line in lines[first - 1 :] if line.lstrip().startswith(comment)]
+        marked = [line for line in lines[first - 1 :] if is_comment(line, comment)]
         if not marked or len(marked) == sum(bool(line.strip()) for line in lines[first - 1 :]):
             continue
         try:
@@ -226,7 +235,7 @@ def _comment(lines: Sequence[str], delimiter: str, quote: str, first: int) -> st
             continue
         width = len(others[-1].cells)
         firsts = [kind_of_cell(row.cells[0]) for row in others[1:] if row.cells]
-        is_first = lines[first - 1].lstrip().startswith(comment)
+        is_first = is_comment(lines[first - 1], comment)
         if is_first or all(firsts) or all(len(row.cells) != width for row in like_rows):
             return comment
     return ""
@@ -239,7 +248,7 @@ def _commented_names(
     if not comment:
         return None
     above = [
-        (number, line) for number, line in enumerate(lines[: header.line - 1], 1) if line.lstrip().startswith(comment)
+        (number, line) for number, line in enumerate(lines[: header.line - 1], 1) if is_comment(line, comment)
     ]
     if not above:
         return None
@@ -255,15 +264,31 @@ def _start(rows: Sequence[Record], width: int, expected: Sequence[str]) -> int:
         if expected and set(expected) <= set(row.cells):
             return position
     full = next(position for position, row in enumerate(rows) if len(row.cells) == width)
+    named = _first_names(rows, width, full)
+    if named is not None:
+        return named
     if full == 0:
         return 0
     is_titled = all(len(row.cells) == 1 or not any(row.cells[1:]) for row in rows[:full])
-    has_names = _is_header(rows[full].cells, rows[full + 1 :]) and full + 1 < len(rows)
-    if len(rows[full - 1].cells) == width - 1 and not (has_names and not _is_header(rows[full - 1].cells, rows[full:])):
-        short = _is_header(rows[full - 1].cells, [Record(row.line, row.cells[1:]) for row in rows[full:]])
-        if short:
+    if len(rows[full - 1].cells) == width - 1:
+        if _is_header(rows[full - 1].cells, [Record(row.line, row.cells[1:]) for row in rows[full:]]):
             return full - 1
-    return full if has_names or (is_titled and width > 2) else 0
+    elif _is_header(rows[full].cells, rows[full + 1 :]) and full + 1 < len(rows):
+        return full
+    return full if is_titled and width > 2 else 0
+
+
+def _first_names(rows: Sequence[Record], width: int, full: int) -> int | None:
+    """The first full row of texts, all different, over numbers or dates; None where a row above it may be data."""
+    for position in range(full, min(full + _ABOVE, len(rows) - 1)):
+        cells = rows[position].cells
+        kinds = [kind_of_cell(cell) for cell in cells]
+        if len(cells) == width and not any(kinds) and kinds.count("") <= 1 and len(set(cells)) == width:
+            below = [row for row in rows[position + 1 :] if len(row.cells) == width]
+            return position if _is_header(cells, below) else None
+        if len(cells) == width and None not in kinds:
+            return None
+    return None
 
 
 def _is_header(cells: Sequence[str], body: Sequence[Record]) -> bool:
@@ -281,23 +306,18 @@ def _is_header(cells: Sequence[str], body: Sequence[Record]) -> bool:
         if kind is None:
             texts += 1
             again += cell in below
-    if told and not again and _counts_up(cells):
+    if (told or texts) and not again and _are_years(cells):
         return True
     if told or against:
         return told > against or (told == against and told > 0 and not again)
     return texts > 0 and again <= texts / 2
 
 
-def _counts_up(cells: Sequence[str]) -> bool:
-    """Whether the numbers among names are whole and ascending, as years are."""
+def _are_years(cells: Sequence[str]) -> bool:
+    """Whether the numbers among names are years in order."""
     numbers = [cell for cell in cells if kind_of_cell(cell) == "number"]
-    if not all(cell.isdecimal() for cell in numbers):
-        return False
-    values = [int(cell) for cell in numbers]
-    return (
-        len({after - before for before, after in zip(values, values[1:], strict=False)} | {1}) <= 2
-        and sorted(set(values)) == values
-    )
+    are_years = all(len(cell) == 4 and cell.isdecimal() and 1500 <= int(cell) <= 2200 for cell in numbers)
+    return bool(numbers) and are_years and sorted(set(numbers)) == numbers
 
 
 def _cleanness(body: Sequence[Record], delimiter: str) -> float:

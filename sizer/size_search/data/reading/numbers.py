@@ -43,7 +43,7 @@ _PLACED = r"(?P<core>[0-9][0-9., '_]*|[.,][0-9]+)(?:[ ]?(?P<exponent>[eEdD][+-]?
 _CELL = re.compile(
     r"(?P<open>\()?(?P<sign>[+-])? ?(?P<prefix>[^0-9\s.,'()+\-][^0-9()+\-]{0,7}?)? ?(?P<inner>[+-])?"
     + _PLACED
-    + r"(?P<dash>[.,]-{1,2})? ?(?P<after>-)? ?(?P<suffix>[^0-9\s.,'()+\-_][^()]{0,15})?(?P<close>\))?"
+    + r"(?P<dash>[.,]-{1,2})? ?(?P<after>-)? ?(?P<suffix>(?:[^\W\d_]|[%‰°\u20a0-\u20bf$£¥¢])[^():;|,=<>\t\x22]{0,15})?(?P<close>\))?"
 )
 _INFINITE = re.compile(r"(?P<sign>[+-])?(?:inf|infinity)", re.IGNORECASE)
 #: Currencies that stand before the number; others are found by their symbol.

@@ -136,6 +136,7 @@ def _distinct(column: Any) -> tuple[list[str], Any]:
 #: Numbers that Arrow reads as this module does: no marks but a decimal point.
 _PLAIN = r"^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
 _WHOLE = r"^-?[0-9]{1,18}$"
+_LONG = r"^-?[0-9]{19,}$"
 
 
 def _plain_numbers(column: Any, rule: ColumnRule) -> Any:
@@ -150,7 +151,8 @@ def _plain_numbers(column: Any, rule: ColumnRule) -> Any:
         return None
     known = pc.if_else(is_empty, pa.scalar(None, pa.large_string()), column)
     is_whole = pc.all(pc.match_substring_regex(known, _WHOLE)).as_py()
-    if not is_whole and rule.form.decimal != ".":
+    is_long = not is_whole and pc.any(pc.match_substring_regex(known, _LONG)).as_py()
+    if is_long or (not is_whole and rule.form.decimal != "."):
         return None
     has_gaps = known.null_count > 0
     read = known.cast(pa.int64() if is_whole else pa.float64())
