@@ -5,9 +5,9 @@ What Parquet and NPZ need of memory stands in their own headers, and is asked fo
 
 from __future__ import annotations
 
-import csv
 import io
 import math
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +17,11 @@ import numpy as np
 
 from sizer.base.errors import DataError
 from sizer.size_search.data.memory import require_memory
-from sizer.size_search.data.reading.rules import Reading, ReadingRules
+from sizer.size_search.data.reading.cells import collect
+from sizer.size_search.data.reading.columns import read_by
+from sizer.size_search.data.reading.dialect import Dialect
+from sizer.size_search.data.reading.numbers import NumberForm
+from sizer.size_search.data.reading.rules import NUMBER, TEXT, ColumnRule, Reading, ReadingRules
 from sizer.size_search.data.table import Table
 
 if TYPE_CHECKING:
@@ -122,59 +126,50 @@ def columns_of(array: Array, name: str) -> pd.DataFrame:
     return frame
 
 
-def read_arff(path: Path) -> Table:
-    """Read an ARFF file with scipy, which knows numbers, nominal values and dates.
+_ATTRIBUTE = re.compile(
+    r"""@attribute\s+(?:'(?P<single>[^']*)'|"(?P<double>[^"]*)"|(?P<bare>\S+))\s+(?P<kind>\{|\w+)""", re.IGNORECASE
+)
 
-    Raises DataError, with the command that converts, for texts, sparse rows and relations, and for rows of another
-    number of cells than there are attributes.
+
+def read_arff(path: Path, reading: Reading) -> Table:
+    """Read an ARFF file: its attributes say which columns are numbers and which categories; rows are as in a CSV file.
+
+    (scipy's reader cuts rows that are too long, and knows no texts.) Raises DataError for sparse rows, with the command
+    that converts, and for rows of another number of cells than there are attributes.
     """
-    import pandas as pd
-    from scipy.io import arff
-
-    text = path.read_bytes().decode("utf-8-sig", "replace")
-    require_memory(path.name, 8 * len(text))
-    try:
-        values, meta = arff.loadarff(io.StringIO(text))
-    except (NotImplementedError, ValueError, IndexError, KeyError, StopIteration, arff.ArffError) as error:
-        raise _no_arff(path.name, " ".join(str(error).split())[:120] or type(error).__name__) from None
-    _check_arff_rows(path.name, text, len(meta.names()))
-    columns = {name: _arff_column(values[name]) for name in meta.names()}
-    return Table(path.name, pd.DataFrame(columns))
-
-
-def _no_arff(name: str, reason: str) -> DataError:
-    stem = Path(name).stem
-    return DataError(
-        f"{name} is ARFF that is not read ({reason}); convert it: java weka.core.converters.CSVSaver -i {name} -o {stem}.csv"
-    )
-
-
-def _arff_column(values: Array) -> Any:
-    """Nominal values as text, None where they are missing; numbers and dates as they are."""
-    if values.dtype.kind != "S":
-        return values
-    texts = [value.decode("utf-8", "replace") for value in values.tolist()]
-    return np.array([None if text == "?" else text for text in texts], dtype=object)
-
-
-def _check_arff_rows(name: str, text: str, count: int) -> None:
-    """Raise for a row that has not one cell for each attribute: scipy cuts longer ones."""
-    is_data = False
-    for number, line in enumerate(text.splitlines(), start=1):
+    content = path.read_bytes().decode("utf-8-sig", "replace")
+    require_memory(path.name, 8 * len(content))
+    kinds: dict[str, str] = {}
+    lines = iter(enumerate(io.StringIO(content, newline=""), start=1))
+    for number, line in lines:
         row = line.strip()
-        if not row or row.startswith("%"):
-            continue
-        if not is_data:
-            is_data = row.lower().startswith("@data")
-            continue
-        if row.startswith("{"):
-            raise _no_arff(name, f"line {number} is a sparse row")
-        quote = "'" if "'" in row else '"'
-        cells = next(csv.reader([row], quotechar=quote, escapechar="\\", skipinitialspace=True))
-        if len(cells) != count:
-            raise DataError(
-                f"{name} is no table: line {number} has {len(cells)} cells and there are {count} attributes"
-            )
+        if found := _ATTRIBUTE.match(row):
+            kinds[found["single"] or found["double"] or found["bare"]] = found["kind"].lower()
+        if row.lower().startswith("@data"):
+            first = next((line for line in content.splitlines()[number:] if line.strip() and line[:1] != "%"), "")
+            return _arff_rows(path.name, content, kinds, number, first, reading)
+    raise DataError(f"{path.name} is ARFF without @data; is it damaged or cut short?")
+
+
+def _arff_rows(
+    name: str, content: str, kinds: Mapping[str, str], data_line: int, first: str, reading: Reading
+) -> Table:
+    if first.startswith("{") or "relational" in kinds.values():
+        raise DataError(
+            f"{name} is ARFF with sparse rows or relations, which is not read; convert it: java "
+            f"weka.core.converters.CSVSaver -i {name} -o {Path(name).stem}.csv"
+        )
+    quote = '"' if '"' in content and "'" not in content else "'"
+    dialect = Dialect(",", quote, tuple(kinds), data_line, data_line + 1, "%")
+    cells = collect(name, io.StringIO(content, newline=""), dialect)
+    said = [
+        ColumnRule(column, TEXT, missing=("?",)) if kind == "{" else ColumnRule(column, NUMBER, NumberForm(".", ""))
+        for column, kind in kinds.items()
+        if kind in ("{", "numeric", "real", "integer")
+    ]
+    rules = reading.rules or ReadingRules(tuple(said), {"format": "ARFF"})
+    frame, rules, remarks = read_by(cells, reading._replace(rules=rules), {})
+    return Table(name, frame, remarks=(*cells.remarks, *remarks), rules=rules)
 
 
 def read_libsvm(path: Path, reading: Reading) -> Table:

@@ -166,7 +166,9 @@ def read_file(path: Path, reading: Reading) -> Table:
             return with_text_read(arrays.read_parquet(path), reading)
         if content == LIBSVM:
             return with_text_read(arrays.read_libsvm(path, reading), reading)
-        return with_text_read(arrays.read_npz(path) if content == NPZ else arrays.read_arff(path), reading)
+        if content == ARFF:
+            return arrays.read_arff(path, reading)
+        return with_text_read(arrays.read_npz(path), reading)
     except MemoryError:
         raise DataError(f"{path.name} does not fit into the memory that is free; use a sample of its rows") from None
     except (OSError, EOFError, zipfile.BadZipFile) as error:

@@ -76,7 +76,9 @@ def _fit_numbers(name: str, role: str, values: pd.Series[Any]) -> _Fitted:
     if not len(known):
         return _Fitted(LeftOut(name, "has no finite value"))
     if not missing and known.min() == known.max():
-        return _Fitted(LeftOut(name, f"is {values.iloc[0]} in every row"))
+        is_one = values.nunique() == 1
+        reason = f"is {values.iloc[0]} in every row" if is_one else "differs only in digits of whole numbers beyond 2^53"
+        return _Fitted(LeftOut(name, reason))
     fill = float(np.median(known))
     mean, scale = _mean_and_scale(np.where(np.isfinite(numbers), numbers, fill))
     column = NumberColumn(name, role, fill, mean, scale, missing > 0)
@@ -223,13 +225,18 @@ def _differences(old: Look, new: Look) -> Iterator[str]:
     is_outside = not old.low <= new.middle <= old.high
     factor = _factor(old, new)
     if is_outside and (factor is None or factor >= _FACTOR or factor <= 1 / _FACTOR):
-        by = "" if factor is None else f", about {factor:.3g} times"
+        by = "" if factor is None else f", about {_round(factor)} times"
         yield (
             f"{new.name!r} is {new.middle:.6g} in the middle, outside the {old.low:.6g} to {old.high:.6g} trained on{by}; are "
             f"its units and marks the same?"
         )
     elif new.n >= _NARROW_ROWS and 0 < new.spread < _NARROW * old.spread:
-        yield f"{new.name!r} spreads {new.spread / old.spread:.2g} times as far as in the rows trained on; are its units the same?"
+        yield f"{new.name!r} spreads {_round(new.spread / old.spread)} times as far as in the rows trained on; are its units the same?"
+
+
+def _round(factor: float) -> str:
+    """A factor to one or two digits."""
+    return f"{float(f'{factor:.2g}'):,.0f}" if factor >= 10 else f"{factor:.1g}"
 
 
 def _factor(old: Look, new: Look) -> float | None:

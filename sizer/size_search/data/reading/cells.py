@@ -104,7 +104,7 @@ def _read(path: Path, is_gzipped: bool, head: bytes, encoding: str, expected: Se
         with _open(path, is_gzipped) as stream:
             capped = io.BufferedReader(_Capped(stream, path.name, limit))
             text = io.TextIOWrapper(capped, encoding=encoding, newline="")
-            return _collect(path.name, text, dialect)
+            return collect(path.name, text, dialect)
     except DataError as error:
         said = str(error)
         raise DataError(said if path.name in said else f"{path.name} is no table: {said}") from None
@@ -153,7 +153,7 @@ def _memory_limit(path: Path, is_gzipped: bool, head: bytes, sample: Sequence[st
     return None if there is None else int(there / per_byte)
 
 
-def _collect(name: str, text: IO[str], dialect: Dialect) -> Cells:
+def collect(name: str, text: IO[str], dialect: Dialect) -> Cells:
     """All rows as columns. Raises DataError for one that does not have the header's number of cells."""
     import pyarrow as pa
 

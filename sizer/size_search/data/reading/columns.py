@@ -406,7 +406,7 @@ def _refuse_ambiguous(column: _Column) -> NoReturn:
 
 def _read_as(column: _Column, form: int) -> str:
     taken = take_apart(column.example or "")
-    return str(as_value((taken and taken.values[form]) or "nan"))
+    return _plainly((taken and taken.values[form]) or "nan")
 
 
 def _likelier(column: _Column) -> tuple[int, ...]:
@@ -500,7 +500,13 @@ def _value_of(cell: str, form: NumberForm) -> str:
         for (decimal, grouping), value in zip(MARKS, taken.values, strict=True)
         if value is not None and form.decimal in ("", decimal) and form.grouping in ("", grouping)
     ]
-    return str(as_value(values[0]))
+    return _plainly(values[0])
+
+
+def _plainly(value: str) -> str:
+    """A number without a fraction of nought."""
+    number = as_value(value)
+    return f"{number:.0f}" if isinstance(number, float) and number.is_integer() and abs(number) < 1e15 else str(number)
 
 
 def _said_of_clocks(columns: Sequence[_Column]) -> list[str]:
@@ -517,7 +523,8 @@ def read_by(cells: Cells, reading: Reading, notation: dict[str, Any]) -> tuple[p
         named = {rule.name for rule in known}
         decided = decide(cells.only([name for name in cells.names if name not in named]), reading.options)
         frame = apply_rules(cells, (*known, *decided.rules))
-        return frame, reading.rules, [*decided.remarks, *strange_words(cells, known)]
+        rules = replace(reading.rules, columns=(*known, *decided.rules))
+        return frame, rules, [*decided.remarks, *strange_words(cells, known)]
     decided = decide(cells, reading.options, _targets(cells, reading.targets))
     rules = ReadingRules(decided.rules, notation)
     return apply_rules(cells, decided.rules), rules, list(decided.remarks)

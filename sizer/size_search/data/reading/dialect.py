@@ -207,7 +207,7 @@ def _layout(lines: Sequence[str], delimiter: str, first: int, expected: Sequence
     knows = bool(expected) and header is not None and set(expected) <= set(header.cells)
     is_whole = 2 * (not above) + (header is None or len(header.cells) == width)
     clean = _cleanness(body, delimiter)
-    score = (knows, named and fitting == 1.0, named * fitting, is_whole, clean, delimiter != "", width)
+    score = (knows, named and fitting == 1.0, named * fitting, is_whole, clean, header is not None, delimiter != "", width)
     return _Layout(delimiter, quote, comment, above, header, body, score, header is commented and header is not None)
 
 
@@ -321,11 +321,18 @@ def _are_years(cells: Sequence[str]) -> bool:
 
 
 def _cleanness(body: Sequence[Record], delimiter: str) -> float:
-    """Share of cells that are one value, or text without another delimiter."""
+    """Share of cells that are one value, or text without another delimiter and without two numbers."""
     cells = [cell for row in body[:_LOOKED_AT] for cell in row.cells]
     others = [mark for mark in ",;\t|" if mark != delimiter]
-    clean = sum(kind_of_cell(cell) is not None or not any(mark in cell for mark in others) for cell in cells)
+    clean = 0
+    for cell in cells:
+        is_one = not any(mark in cell for mark in others) and sum(map(_is_number, cell.split())) < 2
+        clean += kind_of_cell(cell) is not None or is_one
     return round(clean / max(1, len(cells)), 6)
+
+
+def _is_number(cell: str) -> bool:
+    return kind_of_cell(cell) == "number"
 
 
 def _one_column(lines: Sequence[str], first: int, name: str) -> Dialect:
