@@ -29,7 +29,7 @@ from sizer.method.request import Request
 from sizer.method.working_sets import count_parameters, stack
 from sizer.models.shapes import residual_additions
 from sizer.models.topology import Topology
-from sizer.size_search.outcome import SearchCandidate
+from sizer.size_search.policy import SearchCandidate
 from sizer.size_search.settings import SearchSettings
 
 #: Sizes whose predicted cost to a loss is further above the optimum's are left out, but for large ones up to

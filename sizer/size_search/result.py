@@ -4,78 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sizer.base.records import Record, plain
 from sizer.method.hardware import Device, device_to_dict
 from sizer.size_search.data.metrics import higher_is_better
-from sizer.size_search.outcome import REACHED
 from sizer.size_search.settings import SearchSettings
 
 if TYPE_CHECKING:
     from sizer.size_search.data.prepare import PreparationReport
     from sizer.size_search.saved_network import SavedNetwork
 
-
-@dataclass(frozen=True)
-class ForwardCost:
-    """Cost of one forward pass of a network over a batch.
-
-    ``level`` is where the parameters, f, live; ``predicted`` is in s or J (`Pruned.quantity`), None where nothing is
-    known of the machine; ``measured_s`` is the quiet time of a pass, both networks timed in turn.
-    """
-
-    widths: tuple[int, ...]
-    num_free_parameters: int
-    level: str | None
-    predicted: float | None
-    measured_s: float | None
-
-
-@dataclass(frozen=True)
-class Pruned:
-    """A winner with units taken out until its parameters lived one cache level nearer, or as many as kept the target.
-
-    ``value_before`` and ``value_after`` are the task's metric before, and after fine-tuning. ``reached_level`` says
-    whether f came down to ``level_wanted``. ``fine_tuning_epochs`` are those of all ``attempts`` (first widths, and
-    whether the target was kept), and ``fine_tuning_s`` the time that they took.
-    """
-
-    before: ForwardCost
-    after: ForwardCost
-    level_wanted: str
-    reached_level: bool
-    value_before: float
-    value_after: float
-    attempts: tuple[tuple[int, bool], ...]
-    fine_tuning_epochs: int
-    fine_tuning_s: float
-    quantity: str
-
-    @property
-    def predicted_saving(self) -> float | None:
-        """What part of a forward pass is predicted to be saved, None where the cost is not known."""
-        return _saving(self.before.predicted, self.after.predicted)
-
-    @property
-    def measured_saving(self) -> float | None:
-        """What part of a forward pass' time was measured to be saved."""
-        return _saving(self.before.measured_s, self.after.measured_s)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The record as JSON data, with the savings."""
-        fields: dict[str, Any] = plain(self)
-        attempts = [{"first_width": width, "kept_target": kept} for width, kept in self.attempts]
-        savings = {"predicted_saving": self.predicted_saving, "measured_saving": self.measured_saving}
-        return fields | {"attempts": attempts} | savings
-
-
-def _saving(before: float | None, after: float | None) -> float | None:
-    return None if before is None or after is None or before <= 0 else 1.0 - after / before
-
-
 SEARCH_FORMAT = "sizer.search/1"
+
+
+class SearchStatus(str, Enum):
+    """How a search ended, and what is said then of a trial that still had a chance."""
+
+    REACHED = "reached", "another size was predicted to meet the target at less cost"
+    UNREACHABLE = "unreachable", "the search ended: unreachable"
+    OUT_OF_TIME = "out of time", "the search ended: out of time"
+    OUT_OF_ENERGY = "out of energy", "the search ended: out of energy"
+
+    sentence: str
+
+    def __new__(cls, word: str, sentence: str) -> SearchStatus:
+        """A word of the record, and its sentence."""
+        status = str.__new__(cls, word)
+        status._value_ = word
+        status.sentence = sentence
+        return status
+
+    __str__ = str.__str__
 
 
 class TaskFacts(NamedTuple):
@@ -105,9 +67,9 @@ class Fill(NamedTuple):
 
 
 class SearchTrial(NamedTuple):
-    """One size that was trained, and how far.
+    """What one size that was trained came to.
 
-    ``number`` counts trials in the order in which they began. ``best_value`` and ``best_loss`` are the best validation
+    ``number`` counts trials in order of size. ``best_value`` and ``best_loss`` are the best validation
     metric and loss so far, ``predicted_epochs`` the epochs in all that its learning curve asks for to reach the target
     (None: it does not get there). ``time_s`` and ``energy_j`` are what it cost, energy None where it was not metered.
     ``grown_from`` names the trial whose weights it began with.
@@ -175,19 +137,75 @@ class Spent(NamedTuple):
 
 
 @dataclass(frozen=True)
+class ForwardCost:
+    """Cost of one forward pass of a network over a batch.
+
+    ``level`` is where the parameters, f, live; ``predicted`` is in s or J (`Pruned.quantity`), None where nothing is
+    known of the machine; ``measured_s`` is the quiet time of a pass, both networks timed in turn.
+    """
+
+    widths: tuple[int, ...]
+    num_free_parameters: int
+    level: str | None
+    predicted: float | None
+    measured_s: float | None
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A winner with units taken out until its parameters lived one cache level nearer, or as many as kept the target.
+
+    ``value_before`` and ``value_after`` are the task's metric before, and after fine-tuning. ``reached_level`` says
+    whether f came down to ``level_wanted``. ``fine_tuning_epochs`` are those of all ``attempts`` (first widths, and
+    whether the target was kept), and ``fine_tuning_s`` the time that they took.
+    """
+
+    before: ForwardCost
+    after: ForwardCost
+    level_wanted: str
+    reached_level: bool
+    value_before: float
+    value_after: float
+    attempts: tuple[tuple[int, bool], ...]
+    fine_tuning_epochs: int
+    fine_tuning_s: float
+    quantity: str
+
+    @property
+    def predicted_saving(self) -> float | None:
+        """What part of a forward pass is predicted to be saved, None where the cost is not known."""
+        return _saving(self.before.predicted, self.after.predicted)
+
+    @property
+    def measured_saving(self) -> float | None:
+        """What part of a forward pass' time was measured to be saved."""
+        return _saving(self.before.measured_s, self.after.measured_s)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as JSON data, with the savings."""
+        fields: dict[str, Any] = plain(self)
+        attempts = [{"first_width": width, "kept_target": kept} for width, kept in self.attempts]
+        savings = {"predicted_saving": self.predicted_saving, "measured_saving": self.measured_saving}
+        return fields | {"attempts": attempts} | savings
+
+
+def _saving(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None or before <= 0 else 1.0 - after / before
+
+
+@dataclass(frozen=True)
 class SearchResult(Record):
     """What a search came to.
 
-    ``status`` is ``reached``, ``unreachable``, ``out of time`` or ``out of energy``. ``winner`` is the trial that met
-    the target, ``best`` the one with the best metric. Costs of ``curve`` and ``flops_choice`` are in ``quantity``: time
-    (s), energy (J), or operations on a machine of which nothing is known. ``estimate`` says what reaching the target
-    would take where it was not reached. ``network`` predicts, and is not part of the JSON; None after a search with the
-    user's own training.
+    ``winner`` is the trial that met the target, ``best`` the one with the best metric. Costs of ``curve`` and
+    ``flops_choice`` are in ``quantity``: time (s), energy (J), or operations on a machine of which nothing is known.
+    ``estimate`` says what reaching the target would take where it was not reached. ``network`` predicts, and is not
+    part of the JSON; None after a search with the user's own training.
     """
 
     task: TaskFacts
     settings: SearchSettings
-    status: str
+    status: SearchStatus
     device: Device
     label: str
     basis: str
@@ -210,7 +228,7 @@ class SearchResult(Record):
     @property
     def reached(self) -> bool:
         """Whether the target was met."""
-        return self.status == REACHED
+        return self.status == SearchStatus.REACHED
 
     def to_dict(self) -> dict[str, Any]:
         """The record as the JSON data ``sizer.search/1``."""
@@ -221,7 +239,7 @@ class SearchResult(Record):
             "preparation": plain(self.preparation),
             "device": device_to_dict(self.device),
             "coefficients": {"label": self.label, "basis": self.basis, "quantity": self.quantity},
-            "status": self.status,
+            "status": str(self.status),
             "reached": self.reached,
             "winner": plain(self.winner),
             "best": plain(self.best),

@@ -13,6 +13,9 @@ from sizer.models.shapes import MAX_DEPTH
 from sizer.models.topology import check_shape, check_whole
 
 MAX_EPOCHS = 1_000_000
+#: Settings that may change when a search is taken up again: how long it may go on, how it is run and metered, what it
+#: does in the end. Every other one tells one search from another, and so names its folder.
+MAY_CHANGE = frozenset(("max_time_s", "max_energy_j", "max_epochs", "parallel", "explore", "prune", "meter", "threads"))
 
 
 @dataclass(frozen=True)
@@ -70,3 +73,8 @@ class SearchSettings:
     def to_dict(self) -> dict[str, Any]:
         """Every setting by its name."""
         return {name: plain(getattr(self, name)) for name in self.__dataclass_fields__}
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The settings that tell one search from another."""
+        return {name: value for name, value in self.to_dict().items() if name not in MAY_CHANGE}
