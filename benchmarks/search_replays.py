@@ -56,16 +56,13 @@ class Sweep:
     @cached_property
     def candidates(self) -> tuple[SearchCandidate, ...]:
         """The sizes as the search sees them."""
-        chosen = choose(DEVICE)
-        return price_sizes(self.topologies, *self.rows, self.settings, chosen.device, chosen.coefficients)
+        return price_sizes(self.topologies, self.rows, self.settings, choose(DEVICE))
 
     @cached_property
     def first(self) -> int:
         """Position of the recorded size nearest to the one that a search on this machine begins with."""
-        chosen, topology = choose(DEVICE), self.topologies[0]
-        sizes = candidate_sizes(
-            topology.input_dim, topology.output_dim, *self.rows, self.settings, chosen.device, chosen.coefficients
-        )
+        topology = self.topologies[0]
+        sizes = candidate_sizes(topology.input_dim, topology.output_dim, self.rows, self.settings, choose(DEVICE))
         return self.nearest(first_size(sizes).num_free_parameters)
 
     @cached_property

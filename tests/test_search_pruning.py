@@ -18,7 +18,6 @@ from sizer.size_search.data.task import CustomTask, Task
 from sizer.size_search.result import ForwardCost, Pruned
 from sizer.size_search.trials.pruning import importances, prune, unit_outputs
 from sizer.size_search.trials.pruning_search import (
-    PrunedWinner,
     forward_level,
     forward_sweep,
     level_down,
@@ -142,15 +141,15 @@ def test_a_winner_comes_down_a_level_and_keeps_the_target():
     task, winner, epochs, engine = learned()
     coefficients = Coefficients("shipped", "estimated", "time", {"operation": 1e-9, "pass": 1e-6})
     found = prune_winner(task, winner, epochs, engine, device(12 * KIB), coefficients)
-    assert isinstance(found, PrunedWinner)
-    record = found.record
+    assert not isinstance(found, str)
+    spec, record = found
     assert (record.before.level, record.after.level, record.reached_level) == ("L2", "L1", True)
     assert record.value_after <= winner.target
-    assert record.after.num_free_parameters == found.spec.topology.num_free_parameters
+    assert record.after.num_free_parameters == spec.topology.num_free_parameters
     assert 0 < record.predicted_saving < 1
     assert record.before.measured_s > 0
     # What is kept goes on training as any trial does.
-    engine.submit(replace(found.spec, epochs=1, target=None))
+    engine.submit(replace(spec, epochs=1, target=None))
     assert engine.collect().epochs[0].validation_loss < 2 * winner.target
 
 
@@ -158,13 +157,14 @@ def test_a_cut_too_deep_backs_off_to_one_that_keeps_the_target():
     task, winner, epochs, engine = learned()
     # (this L1 has room for a few units a layer)
     found = prune_winner(task, winner, epochs, engine, device(2_000), Coefficients("none", "estimated", "time"))
-    assert isinstance(found, PrunedWinner)
-    assert not found.record.reached_level
-    assert found.record.attempts[0][1] is False
-    assert found.record.value_after <= winner.target
-    assert found.record.attempts[0][0] < found.spec.topology.widths[0] < 64
-    assert found.record.before.predicted is None
-    assert found.record.predicted_saving is None
+    assert not isinstance(found, str)
+    spec, record = found
+    assert not record.reached_level
+    assert record.attempts[0][1] is False
+    assert record.value_after <= winner.target
+    assert record.attempts[0][0] < spec.topology.widths[0] < 64
+    assert record.before.predicted is None
+    assert record.predicted_saving is None
 
 
 def test_what_cannot_be_pruned_says_why():

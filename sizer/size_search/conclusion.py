@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from sizer.devices import Chosen
 from sizer.method.advisor import recommend
-from sizer.method.request import Request
 from sizer.size_search.data.metrics import higher_is_better
 from sizer.size_search.data.prepare import Prepared
 from sizer.size_search.data.task import Task
@@ -15,7 +14,6 @@ from sizer.size_search.log import read_checkpoint
 from sizer.size_search.policy import Goal, SearchCandidate, forecast
 from sizer.size_search.result import (
     Edge,
-    Fill,
     FlopsChoice,
     Pruned,
     SearchPoint,
@@ -26,11 +24,12 @@ from sizer.size_search.result import (
     TaskFacts,
 )
 from sizer.size_search.saved_network import SavedNetwork
-from sizer.size_search.search import Search, shortfall, total_energy
+from sizer.size_search.search import Search, total_energy
 from sizer.size_search.trials.trial import Engine, SliceSpec
 
 #: The working sets whose edges are drawn below a curve.
 _DRAWN = ("b", "o", "f", "t_max")
+_HOPELESS = "it is not predicted to meet the target"
 
 
 def conclude(
@@ -45,10 +44,13 @@ def conclude(
     network = None if winner is None else search.spec(winner.name)
     pruned: Pruned | str | None = None
     if winner is not None and network is not None and search.settings.prune:
-        network, pruned = _pruned(search, winner, network, engine, chosen)
+        from sizer.size_search.trials.pruning_search import prune_winner
+
+        found = prune_winner(search.task, network, len(winner.epochs), engine, chosen.device, chosen.coefficients)
+        network, pruned = (network, found) if isinstance(found, str) else found
     record = pruned if isinstance(pruned, Pruned) else None
     curve = curve_of(search)
-    trials = tuple(_trials(search, {point.name: point for point in curve}))
+    trials = tuple(_trials(search, search.status.sentence, {point.name: point for point in curve}))
     by_name = {trial.name: trial for trial in trials}
     return SearchResult(
         task=_facts(search),
@@ -74,30 +76,14 @@ def conclude(
     )
 
 
-def _pruned(
-    search: Search, winner: SearchCandidate, network: SliceSpec, engine: Engine, chosen: Chosen
-) -> tuple[SliceSpec, Pruned | str]:
-    """The pruned network with its record; or the network as it was, with the reason."""
-    from sizer.size_search.trials.pruning_search import prune_winner
-
-    found = prune_winner(search.task, network, len(winner.epochs), engine, chosen.device, chosen.coefficients)
-    return (network, found) if isinstance(found, str) else found
-
-
 def best_of(search: Search) -> SearchCandidate | None:
-    """The size with the best value of the metric, None where none was trained."""
-
-    def short(size: SearchCandidate) -> float:
-        value = best_value(size, search.task.metric)
-        return math.inf if value is None else shortfall(search.task.metric, value)
-
-    return min(search.trained, key=short, default=None)
+    """The size that came nearest to the best value of the metric, None where none was trained."""
+    return min(search.trained, key=_nearest, default=None)
 
 
-def best_value(size: SearchCandidate, metric: str) -> float | None:
-    """A size's best value of the metric, None without a finite one."""
-    values = [epoch.metric for epoch in size.epochs if math.isfinite(epoch.metric)]
-    return (max if higher_is_better(metric) else min)(values, default=None)
+def _nearest(size: SearchCandidate) -> float:
+    """The least shortfall of a size, inf where it had none."""
+    return min(size.values, default=math.inf)
 
 
 def curve_of(search: Search) -> tuple[SearchPoint, ...]:
@@ -143,32 +129,25 @@ def estimate_of(search: Search, curve: tuple[SearchPoint, ...]) -> str | None:
             f"{point.num_free_parameters:,} parameters are predicted to meet the target after about {point.epochs:.0f} "
             f"epochs, {point.cost:.3g} {unit} in all"
         )
-    value = best_value(best, search.task.metric)
-    missing = 1.0 if value is None else 1.0 - search.target / shortfall(search.task.metric, value)
     return (
         f"no size up to {curve[-1].num_free_parameters:,} parameters is predicted to meet the target: the best is "
-        f"{missing:.0%} short of it; more data, another depth or a looser target would be needed"
+        f"{1.0 - search.target / _nearest(best):.0%} short of it; more data, another depth or a looser target would be "
+        f"needed"
     )
 
 
 def _facts(search: Search) -> TaskFacts:
-    task = search.task
+    task, target = search.task, search.settings.target
     kind, baseline = (task.kind, task.baseline_value) if isinstance(task, Task) else (None, None)
-    return TaskFacts(
-        source=task.name,
-        kind=kind,
-        metric=task.metric,
-        target=search.settings.target,
-        baseline=baseline,
-        input_dim=task.input_dim,
-        output_dim=task.output_dim,
-        n_observations=task.n_observations,
-    )
+    dimensions = task.input_dim, task.output_dim, task.n_observations
+    return TaskFacts(task.name, kind, task.metric, target, baseline, *dimensions)
 
 
-def _trials(search: Search, points: dict[str, SearchPoint]) -> Iterator[SearchTrial]:
-    """What each size that was trained came to, in order of size."""
+def _trials(search: Search, sentence: str, points: dict[str, SearchPoint]) -> Iterator[SearchTrial]:
+    """What each size that was trained came to, in order of size; ``sentence`` is said of those still promising."""
+    best_of_several = max if higher_is_better(search.task.metric) else min
     for number, size in enumerate(search.trained, start=1):
+        values = [epoch.metric for epoch in size.epochs if math.isfinite(epoch.metric)]
         losses = [epoch.validation_loss for epoch in size.epochs]
         predicted_epochs = points[size.name].epochs
         yield SearchTrial(
@@ -176,11 +155,11 @@ def _trials(search: Search, points: dict[str, SearchPoint]) -> Iterator[SearchTr
             name=size.name,
             widths=size.topology.widths,
             num_free_parameters=size.num_free_parameters,
-            anchor=None if size.anchor is None else Fill(*size.anchor),
+            anchor=size.anchor,
             epochs=len(size.epochs),
-            why_stopped=_why(search, size, predicted_epochs),
+            why_stopped=size.ended or (_HOPELESS if predicted_epochs is None else sentence),
             is_met=size.is_met,
-            best_value=best_value(size, search.task.metric),
+            best_value=best_of_several(values, default=None),
             best_loss=min((loss for loss in losses if not math.isnan(loss)), default=None),
             predicted_epochs=predicted_epochs,
             time_s=sum(epoch.time_s for epoch in size.epochs),
@@ -188,15 +167,6 @@ def _trials(search: Search, points: dict[str, SearchPoint]) -> Iterator[SearchTr
             grown_from=size.parent,
             where=size.where,
         )
-
-
-def _why(search: Search, size: SearchCandidate, predicted_epochs: float | None) -> str:
-    """Why a trial was left where it was."""
-    if size.ended is not None:
-        return size.ended
-    if predicted_epochs is None or search.status is None:
-        return "it is not predicted to meet the target"
-    return search.status.sentence
 
 
 def _spent(search: Search, winner: SearchCandidate | None, pruned: Pruned | None, energy_label: str) -> Spent:
@@ -213,17 +183,9 @@ def _spent(search: Search, winner: SearchCandidate | None, pruned: Pruned | None
 
 def _edges(search: Search, chosen: Chosen) -> tuple[Edge, ...]:
     """Where each working set moves from one level to the next, from the family's whole sweep."""
-    settings, task = search.settings, search.task
-    request = Request(
-        input_dim=task.input_dim,
-        depth=(settings.depth,),
-        output_dim=task.output_dim,
-        batch_size=(settings.batch_size,),
-        shape=(settings.shape,),
-        optimizer=settings.optimizer,
-    )
-    sizes = [size.num_free_parameters for size in search.sizes.values()]
+    request = search.settings.request(search.task.input_dim, search.task.output_dim)
     sweep = recommend(request, chosen.device, chosen.coefficients).curve
+    sizes = [size.num_free_parameters for size in search.sizes.values()]
     within = [point for point in sweep if point.num_free_parameters <= max(sizes)]
     edges: list[Edge] = []
     for name in _DRAWN:

@@ -27,6 +27,7 @@ from sizer.method.epochs_to_loss import relative_epochs
 from sizer.size_search.learning_curves import AHEAD, FloatArray, LearningCurve, hitting
 
 if TYPE_CHECKING:
+    from sizer.method.recommendation import Anchor
     from sizer.models.topology import Topology
     from sizer.size_search.log import Epoch
 
@@ -70,7 +71,7 @@ class SearchCandidate:
 
     ``epoch_cost`` is the cost of one epoch, training and validation, in s or J, or in operations where no coefficients
     are known; ``flops_per_epoch`` counts 2 for each multiply-accumulate of the training's matrix products. ``anchor``
-    is the (working set, cache, fill) that makes it cache-aware, None for a size in between; ``relative_cost`` is the
+    is what makes it cache-aware, None for a size in between; ``relative_cost`` is the
     predicted cost to a loss within reach, 1 for the cheapest size.
 
     ``values`` are its shortfalls, one an epoch, positive and better when smaller; ``ended`` says why it cannot go on,
@@ -82,7 +83,7 @@ class SearchCandidate:
     topology: Topology
     epoch_cost: float
     flops_per_epoch: float
-    anchor: tuple[str, str, float] | None = None
+    anchor: Anchor | None = None
     relative_cost: float = 1.0
     values: tuple[float, ...] = ()
     ended: str | None = None

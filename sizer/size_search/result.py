@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sizer.base.records import Record, plain
 from sizer.method.hardware import Device, device_to_dict
+from sizer.method.recommendation import Anchor
 from sizer.size_search.data.metrics import higher_is_better
 from sizer.size_search.settings import SearchSettings
 
@@ -58,14 +59,6 @@ class TaskFacts(NamedTuple):
         return higher_is_better(self.metric)
 
 
-class Fill(NamedTuple):
-    """The cache that a size was picked for: its working set there, and how often that fills it."""
-
-    working_set: str
-    level: str
-    fill: float
-
-
 class SearchTrial(NamedTuple):
     """What one size that was trained came to.
 
@@ -79,7 +72,7 @@ class SearchTrial(NamedTuple):
     name: str
     widths: tuple[int, ...]
     num_free_parameters: int
-    anchor: Fill | None
+    anchor: Anchor | None
     epochs: int
     why_stopped: str
     is_met: bool
@@ -269,4 +262,4 @@ def _row(trial: SearchTrial) -> dict[str, Any]:
     row: dict[str, Any] = trial._asdict()
     anchor: Mapping[str, Any] = {} if trial.anchor is None else trial.anchor._asdict()
     del row["anchor"]
-    return row | {f"anchor_{name}": anchor.get(name) for name in Fill._fields}
+    return row | {f"anchor_{name}": anchor.get(name) for name in Anchor._fields}

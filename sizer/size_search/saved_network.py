@@ -53,11 +53,7 @@ class SavedNetwork:
 
     @classmethod
     def of_weights(
-        cls,
-        preparation: Preparation,
-        topology: Topology,
-        weights: Mapping[str, torch.Tensor],
-        facts: Mapping[str, Any],
+        cls, preparation: Preparation, topology: Topology, weights: Mapping[str, torch.Tensor], facts: Mapping[str, Any]
     ) -> SavedNetwork:
         """A network as it was trained, in memory."""
         network = topology.build()

@@ -14,6 +14,7 @@ from typing import Any
 
 from sizer.base.progress import Progress, silent
 from sizer.devices import choose
+from sizer.method.recommendation import Anchor
 from sizer.models.topology import Topology
 from sizer.size_search.candidates import candidate_sizes, first_size
 from sizer.size_search.data.metrics import higher_is_better, reached
@@ -24,6 +25,8 @@ from sizer.size_search.result import SearchStatus
 from sizer.size_search.settings import SearchSettings
 from sizer.size_search.trials.trial import Engine, SliceSpec
 
+#: What the log's first line holds of a size beside its name and widths, by the names of `SearchCandidate`.
+_NOTED = ("epoch_cost", "flops_per_epoch", "anchor", "relative_cost")
 #: Metrics that are better when higher are at most 1; what is missing to 1 is what a search brings down.
 _PERFECT = 1.0
 #: Shortfalls below this count as this: their logarithm must exist.
@@ -93,16 +96,14 @@ class Search:
 
     def _next_round(self) -> list[tuple[str, int]]:
         """The slices that come next, noted in the log; none, and the status, at the end of the search."""
-        self.status = self._over()
-        if self.status is not None:
-            return []
-        decisions = self._decide(self._goal())
+        over = self._over_limit()
+        is_done = self.winner is not None and not self.settings.explore
+        decisions = [] if over or is_done else self._decide(self._goal())
         if not decisions:
-            self.status = self._given_up()
+            self.status = SearchStatus.REACHED if self.winner is not None else over or self._given_up()
             return []
-        planned = [(decision.name, decision.epochs) for decision in decisions]
-        self.folder.append({"event": "round", "slices": planned})
-        return planned
+        self.folder.append({"event": "round", "slices": decisions})
+        return [*decisions]
 
     def _decide(self, goal: Goal) -> list[Decision]:
         sizes = tuple(self.sizes.values())
@@ -110,22 +111,17 @@ class Search:
             return decide_exploring(sizes, goal, self.settings.parallel)
         return decide(sizes, goal, self._first, self.settings.parallel)
 
-    def _over(self) -> SearchStatus | None:
-        """How the search ended, None while it may go on."""
+    def _over_limit(self) -> SearchStatus | None:
+        """Which limit is used up, None while the search may go on."""
         limits, energy_j = self.settings, self.energy_j
-        if self.winner is not None and not limits.explore:
-            return SearchStatus.REACHED
-        out = None
-        if limits.max_time_s is not None and self.time_s >= limits.max_time_s:
-            out = SearchStatus.OUT_OF_TIME
         if limits.max_energy_j is not None and energy_j is not None and energy_j >= limits.max_energy_j:
-            out = SearchStatus.OUT_OF_ENERGY
-        return SearchStatus.REACHED if out is not None and self.winner is not None else out
+            return SearchStatus.OUT_OF_ENERGY
+        if limits.max_time_s is not None and self.time_s >= limits.max_time_s:
+            return SearchStatus.OUT_OF_TIME
+        return None
 
     def _given_up(self) -> SearchStatus:
         """How a search ended in which no size is predicted to meet the target: within the limits, or at all."""
-        if self.winner is not None:
-            return SearchStatus.REACHED
         if not self._decide(self._goal()._replace(budget=math.inf)):
             return SearchStatus.UNREACHABLE
         return SearchStatus.OUT_OF_TIME if self.quantity == "time" else SearchStatus.OUT_OF_ENERGY
@@ -241,7 +237,7 @@ def _header(task: Task | CustomTask, settings: SearchSettings) -> dict[str, Any]
     trains_on = choose(settings.device, threads=settings.threads)
     priced = trains_on if settings.priced_for is None else choose(settings.priced_for, threads=settings.threads)
     rows = task.n_observations, len(task.validation_targets) if isinstance(task, Task) else 0
-    sizes = candidate_sizes(task.input_dim, task.output_dim, *rows, settings, priced.device, priced.coefficients)
+    sizes = candidate_sizes(task.input_dim, task.output_dim, rows, settings, priced)
     return {
         "event": "start",
         "format": LOG_FORMAT,
@@ -260,14 +256,10 @@ def _header(task: Task | CustomTask, settings: SearchSettings) -> dict[str, Any]
     }
 
 
-#: What the log's first line holds of a size beside its name and widths, by the names of `SearchCandidate`.
-_NOTED = ("epoch_cost", "flops_per_epoch", "anchor", "relative_cost")
-
-
 def _candidates(header: Mapping[str, Any], shape: str, input_dim: int) -> Iterator[SearchCandidate]:
     """The sizes that the log's first line lists."""
     for noted in header["candidates"]:
-        anchor = None if noted["anchor"] is None else tuple(noted["anchor"])
+        anchor = None if noted["anchor"] is None else Anchor(*noted["anchor"])
         topology = Topology(shape, input_dim, tuple(noted["widths"]))
         yield SearchCandidate(
             noted["name"], topology, noted["epoch_cost"], noted["flops_per_epoch"], anchor, noted["relative_cost"]

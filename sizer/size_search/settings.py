@@ -7,7 +7,7 @@ from typing import Any
 
 from sizer.base.errors import UsageError
 from sizer.base.records import plain
-from sizer.method.request import MAX_BATCH, check_choice, check_limit
+from sizer.method.request import MAX_BATCH, Request, check_choice, check_limit
 from sizer.method.training_step import OPTIMIZER_MOMENTS, Training
 from sizer.models.shapes import MAX_DEPTH
 from sizer.models.topology import check_shape, check_whole
@@ -15,7 +15,7 @@ from sizer.models.topology import check_shape, check_whole
 MAX_EPOCHS = 1_000_000
 #: Settings that may change when a search is taken up again: how long it may go on, how it is run and metered, what it
 #: does in the end. Every other one tells one search from another, and so names its folder.
-MAY_CHANGE = frozenset(("max_time_s", "max_energy_j", "max_epochs", "parallel", "explore", "prune", "meter", "threads"))
+MAY_CHANGE = {"max_time_s", "max_energy_j", "max_epochs", "parallel", "explore", "prune", "meter", "threads"}
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,18 @@ class SearchSettings:
     def training(self) -> Training:
         """The settings of one training step, as working sets and cost need them."""
         return Training(self.batch_size, "float32", self.optimizer)
+
+    def request(self, input_dim: int, output_dim: int, top: int = 10) -> Request:
+        """The recommendation for the same family of networks."""
+        return Request(
+            input_dim=input_dim,
+            depth=(self.depth,),
+            output_dim=output_dim,
+            batch_size=(self.batch_size,),
+            shape=(self.shape,),
+            optimizer=self.optimizer,
+            top=top,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Every setting by its name."""

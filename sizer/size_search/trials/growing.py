@@ -46,11 +46,6 @@ class Copies(NamedTuple):
         """What part of its unit's effect each copy has, shape (w',)."""
         return 1.0 / self.counts[self.source]
 
-    @property
-    def width(self) -> int:
-        """Units before widening: those beyond are the copies."""
-        return len(self.counts)
-
 
 class Resized(NamedTuple):
     """The parameters of a network that was grown or pruned, and the optimizer's moments for them, by name."""
@@ -129,10 +124,11 @@ def _copied(values: torch.Tensor, before: Copies, after: Copies) -> torch.Tensor
 
 def _with_noise(weight: torch.Tensor, after: Copies, noise: float, generator: torch.Generator) -> torch.Tensor:
     """Noise on the incoming weights of the copies; the units that they copy keep theirs."""
-    added = weight[after.width :]
+    width = len(after.counts)  # (of what was widened: the units beyond are copies)
+    added = weight[width:]
     drawn = torch.randn(added.shape, generator=generator, dtype=added.dtype)
     scale = noise * weight.std(correction=0)
-    return torch.cat([weight[: after.width], added + scale * drawn])
+    return torch.cat([weight[:width], added + scale * drawn])
 
 
 def _grown_moments(moments: Tensors, before: Copies, after: Copies) -> dict[str, torch.Tensor]:

@@ -36,11 +36,7 @@ class UnitOutputs(NamedTuple):
 
 
 def prune(
-    parameters: Tensors,
-    moments: Mapping[str, Tensors],
-    topology: Topology,
-    smaller: Topology,
-    features: torch.Tensor,
+    parameters: Tensors, moments: Mapping[str, Tensors], topology: Topology, smaller: Topology, features: torch.Tensor
 ) -> Resized:
     """Take units out of a network built by `Topology.build` until it has the widths of ``smaller``.
 

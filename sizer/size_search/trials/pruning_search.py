@@ -8,7 +8,7 @@ lost the target and one that kept it. What is gained is predicted by the cost mo
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -42,22 +42,13 @@ _ROUNDS = 7
 _ROUND_S = 0.03
 
 
-class PrunedWinner(NamedTuple):
-    """A pruned network as a trial of its own, and what pruning came to."""
-
-    spec: SliceSpec
-    record: Pruned
-
-
 def prune_winner(
-    task: Task | CustomTask,
-    winner: SliceSpec,
-    epochs: int,
-    engine: Engine,
-    device: Device,
-    coefficients: Coefficients,
-) -> PrunedWinner | str:
-    """Prune a winner that was trained for so many epochs; or say in words why it stays as it is."""
+    task: Task | CustomTask, winner: SliceSpec, epochs: int, engine: Engine, device: Device, coefficients: Coefficients
+) -> tuple[SliceSpec, Pruned] | str:
+    """Prune a winner that was trained for so many epochs: the network as a trial of its own, and the record.
+
+    Or say in words why it stays as it is.
+    """
     if isinstance(task, CustomTask):
         return "not pruned: its weights are known to its own training function only"
     hierarchy = hierarchy_of(device)
@@ -83,7 +74,7 @@ def prune_winner(
         fine_tuning_s=sum(epoch.time_s for epoch in attempts.epochs),
         quantity=coefficients.quantity,
     )
-    return PrunedWinner(spec, record)
+    return spec, record
 
 
 class LevelDown(NamedTuple):
@@ -124,21 +115,21 @@ def forward_level(swept: Sweep) -> str | None:
     return swept.networks.hierarchy.name(int(swept.placement("f").level[0]))
 
 
+@dataclass
 class _Attempts:
     """Cuts tried so far: first width and whether the target was kept; the epochs of fine-tuning that they took."""
 
-    def __init__(self, task: Task, winner: SliceSpec, engine: Engine, epochs: int) -> None:
-        self._task = task
-        self._winner = winner
-        self._engine = engine
-        self._most_epochs = epochs
-        self.tried: list[tuple[int, bool]] = []
-        self.epochs: list[Epoch] = []
-        self.best: tuple[SliceSpec, float] | None = None
+    task: Task
+    winner: SliceSpec
+    engine: Engine
+    most_epochs: int
+    tried: list[tuple[int, bool]] = field(default_factory=list)
+    epochs: list[Epoch] = field(default_factory=list)
+    best: tuple[SliceSpec, float] | None = None
 
     def bisect(self, first_width: int) -> None:
         """Try the whole cut; then between the deepest that keeps the target and the shallowest that loses it."""
-        losing, keeping = first_width, self._winner.topology.widths[0]
+        losing, keeping = first_width, self.winner.topology.widths[0]
         width = first_width
         while len(self.tried) < _MAX_ATTEMPTS:
             kept = self._try(width)
@@ -151,13 +142,13 @@ class _Attempts:
 
     def _try(self, first_width: int) -> bool:
         """Prune to a first width and fine-tune where that is needed; whether the target was kept."""
-        task, target = self._task, self._winner.target
+        task, target = self.task, self.winner.target
         assert target is not None  # (a winner met it)
-        spec = _pruned(self._winner, task, first_width)
+        spec = _pruned(self.winner, task, first_width)
         value = _value(task, spec)
         if not reached(task.metric, value, target):
-            self._engine.submit(replace(spec, epochs=self._most_epochs))
-            tuned = self._engine.collect()
+            self.engine.submit(replace(spec, epochs=self.most_epochs))
+            tuned = self.engine.collect()
             self.epochs += tuned.epochs
             spec = replace(spec, checkpoint=tuned.state)
             value = tuned.epochs[-1].metric if tuned.epochs else value

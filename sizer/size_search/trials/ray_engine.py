@@ -31,11 +31,7 @@ class RayEngine:
     """
 
     def __init__(
-        self,
-        task: Task | CustomTask,
-        threads: int | None = None,
-        device: str | None = None,
-        address: str | None = None,
+        self, task: Task | CustomTask, threads: int | None = None, device: str | None = None, address: str | None = None
     ) -> None:
         self._ray = import_ray()
         self._queue: deque[tuple[str, Any]] = deque()

@@ -58,11 +58,9 @@ class SliceSpec:
 
 
 class Engine(Protocol):
-    """Runs slices of trials of one task."""
+    """Runs slices of trials of one task, so many at a time as it has ``workers``."""
 
-    @property
-    def workers(self) -> int:
-        """How many slices run at a time."""
+    workers: int
 
     def submit(self, spec: SliceSpec) -> None:
         """Queue a slice. Returns at once where slices run elsewhere."""
