@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sizer.base.errors import UsageError
-from sizer.base.progress import Progress, silent
+from sizer.base.progress import Progress
 from sizer.base.storage import data_folder
 from sizer.devices import choose
 from sizer.meters.choosing import MeterOptions, choose_meter
@@ -159,7 +159,7 @@ def _search(
             SearchFolder(folder).forget()
         if settings.parallel == 1 and engine.workers > 1:
             settings = replace(settings, parallel=engine.workers)
-        search = run_search(task, settings, folder, engine, progress or silent)
+        search = run_search(task, settings, folder, engine, progress)
         result = conclude(search, prepared, engine, chosen, meter.label)
     if isinstance(task, CustomTask) and request.folder is None:
         result = replace(result, folder=None)
