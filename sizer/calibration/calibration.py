@@ -12,6 +12,7 @@ import torch
 
 from sizer._version import __version__
 from sizer.base.errors import MeasurementError, UsageError
+from sizer.base.progress import Progress
 from sizer.base.storage import data_folder
 from sizer.calibration import plan as planning
 from sizer.calibration.cache_probe import sweep_accesses, with_effective_capacity
@@ -20,7 +21,7 @@ from sizer.calibration.measurements import MeasurementLog, Measurements, Planned
 from sizer.calibration.metered_energy import charged, check_metered, step_energies, why_not_metered
 from sizer.calibration.record import Calibration, power_dict, profile_record
 from sizer.calibration.rounds import Pace, take_rounds
-from sizer.calibration.session import METER_SHARE, MIN_METERED, Progress, Session, Settings, open_session
+from sizer.calibration.session import METER_SHARE, MIN_METERED, Session, Settings, open_session
 from sizer.calibration.timing import time_run
 from sizer.calibration.validity import identity, profile_name
 from sizer.meters.choosing import AUTO, MeterOptions

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sizer.base.errors import MeasurementError, SizerError
+from sizer.base.progress import Progress, silent
 from sizer.base.ray_cluster import Node, connected, nodes
 from sizer.base.records import Record
 from sizer.calibration.calibration import Settings, calibrate
 from sizer.calibration.record import Calibration
-from sizer.calibration.session import Progress, silent
 from sizer.profiles import save
 
 CLUSTER_CALIBRATION_FORMAT = "sizer.cluster_calibration/1"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 
 from sizer.base.errors import MeasurementError, UsageError
+from sizer.base.progress import Progress, silent
 from sizer.base.storage import data_folder, lock
 from sizer.calibration.measurements import PlannedCase
 from sizer.calibration.training_loop import Case
@@ -47,17 +48,10 @@ def only_one() -> Iterator[None]:
         yield
 
 
-#: Told what happens and which share of the time is used.
-Progress = Callable[[str, float], None]
-
 #: Networks with a known energy below which its coefficients are not fitted.
 MIN_METERED = 20
 #: Share of the time that a meter gets: its windows are longer than a timing needs to be.
 METER_SHARE = 0.5
-
-
-def silent(what: str, share: float) -> None:
-    """Progress that nobody watches."""
 
 
 class Settings(NamedTuple):

@@ -15,11 +15,12 @@ import torch
 
 from sizer._version import __version__
 from sizer.base.errors import MeasurementError, ProfileError, UsageError
+from sizer.base.progress import Progress
 from sizer.calibration import plan as planning
 from sizer.calibration.calibration import measurement_path
 from sizer.calibration.measurements import MeasurementLog, Measurements, PlannedCase, read_measurements
 from sizer.calibration.rounds import Pace, take_rounds
-from sizer.calibration.session import Progress, Session, Settings, open_session
+from sizer.calibration.session import Session, Settings, open_session
 from sizer.calibration.validation_record import ValidatedNetwork, Validation
 from sizer.calibration.validity import calibration_of, identity, profile_name, with_effective_levels
 from sizer.method.coefficients import Coefficients
