@@ -305,13 +305,8 @@ def search(
     from sizer.size_search import request as asking
 
     aim = asking.one_aim(target_loss, target_accuracy, target_r2, target_metric)
-    request = asking.make_request(aim, _several(target), kind, validation_share, folder, fresh, engine, save, settings)
+    request = asking.make_request(aim, target, kind, validation_share, folder, fresh, engine, save, settings)
     if callable(train) and not hasattr(train, "__getitem__"):
         task = asking.custom_task(train, aim, input_dim, output_dim, observations)
         return asking.search_custom(task, request, progress)
     return asking.search_data(train, validation, request, progress)
-
-
-def _several(value: Any) -> tuple[Any, ...]:
-    """One value or several, as a tuple."""
-    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,)

@@ -158,17 +158,17 @@ def request_of(
     """A request from arguments that are one value or several; ``width_multiple`` may be ``"auto"``."""
     return Request(
         input_dim=input_dim,
-        depth=parse_depths(_several(depth)),
-        batch_size=(256,) if batch_size is None else _several(batch_size),
-        shape=("rectangle",) if shape is None else parse_shapes(_several(shape)),
-        levels=None if levels is None else _several(levels),
+        depth=parse_depths(several(depth)),
+        batch_size=(256,) if batch_size is None else several(batch_size),
+        shape=("rectangle",) if shape is None else parse_shapes(several(shape)),
+        levels=None if levels is None else several(levels),
         width_multiple=None if width_multiple in (None, "auto") else width_multiple,  # type: ignore[arg-type]
         pilots=parse_pilots(pilots),
         **options,
     )
 
 
-def _several(value: Any) -> tuple[Any, ...]:
+def several(value: Any) -> tuple[Any, ...]:
     """One value or several, as a tuple."""
     return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
 

@@ -1,4 +1,4 @@
-"""A saved network, read back in any process: raw tables in, answers out.
+"""A trained network: raw tables in, answers out; saved with its preparation as one exported program, and read back.
 
 network = sizer.size_search.saved_network.load("model.pt2")
 network.predict(pandas.read_csv("new.csv"))
@@ -32,7 +32,10 @@ from sizer.size_search.data.preparation import Preparation
 if TYPE_CHECKING:
     import pandas as pd
 
-
+SAVED_FORMAT = "sizer.saved/1"
+#: Name of the JSON beside the program in the file.
+EXTRA = "sizer.json"
+#: Rows that are predicted at a time.
 _CHUNK = 8192
 
 
@@ -50,20 +53,38 @@ class SavedNetwork:
 
     @classmethod
     def of_weights(
-        cls,
-        preparation: Preparation,
-        topology: Topology,
-        weights: Mapping[str, torch.Tensor],
-        facts: Mapping[str, Any],
+        cls, preparation: Preparation, topology: Topology, weights: Mapping[str, torch.Tensor], facts: Mapping[str, Any]
     ) -> SavedNetwork:
         """A network as it was trained, in memory."""
-        return cls(preparation, topology, prepared_network(preparation, topology, weights), facts)
+        network = topology.build()
+        network.load_state_dict({name: value.detach().cpu() for name, value in weights.items()})
+        return cls(preparation, topology, PreparedNetwork(preparation, network).eval().requires_grad_(False), facts)
 
     def save(self, path: str | Path) -> None:
-        """Write the network as an exported program (``.pt2``). Raises UsageError or DataError where that fails."""
+        """Write the network as an exported program (``.pt2``), whole: temporary file, sync, rename.
+
+        Raises UsageError for a path that cannot be written, DataError when the disk is full.
+        """
         if not isinstance(self.module, PreparedNetwork):
             raise UsageError("this network was read from a file; copy that file")
-        save_network(Path(path), self.preparation, self.topology, self.module, self.facts)
+        path = check_path(Path(path))
+        topology = self.topology
+        described = {
+            "format": SAVED_FORMAT,
+            "preparation": self.preparation.to_dict(),
+            "topology": {"shape": topology.shape, "input_dim": topology.input_dim, "widths": list(topology.widths)},
+            **self.facts,
+        }
+        archive = io.BytesIO()
+        extra = {EXTRA: json.dumps(described, allow_nan=False)}
+        torch.export.save(_exported(self.module, len(self.preparation.column_names)), archive, extra_files=extra)
+        try:
+            write_whole(path, archive.getvalue())
+        except OSError as error:
+            raise DataError(
+                f"{path} could not be written ({error.strerror}); free some space and run the same command again: "
+                f"what was trained is kept"
+            ) from None
 
     @property
     def classes(self) -> tuple[Any, ...]:
@@ -94,6 +115,24 @@ class SavedNetwork:
         with torch.no_grad():
             parts = [self.module(part) for part in torch.split(encoded, _CHUNK)]
         return np.asarray(torch.cat(parts).numpy(), dtype=np.float64)
+
+
+def check_path(path: Path) -> Path:
+    """The path, before a search is begun for it. Raises UsageError where no network could be saved there."""
+    if path.suffix != ".pt2":
+        raise UsageError(f"{path} does not end in .pt2, as an exported program's name does; call it {path.stem}.pt2")
+    if path.is_dir() or not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+        raise UsageError(f"{path} cannot be written; name a file in a folder that is there and may be written")
+    return path
+
+
+def _exported(module: PreparedNetwork, columns: int) -> torch.export.ExportedProgram:
+    """The network with its preparation as an exported program that takes any number of rows from one on."""
+    example = torch.from_numpy(np.zeros((2, columns)))
+    rows = torch.export.Dim("observations", min=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's tracer warns of its own insides
+        return torch.export.export(module, (example,), dynamic_shapes={"encoded": {0: rows}})
 
 
 def load(path: str | Path) -> SavedNetwork:
@@ -148,11 +187,6 @@ def _has_pickle(archive: zipfile.ZipFile) -> bool:
     return False
 
 
-SAVED_FORMAT = "sizer.saved/1"
-#: Name of the JSON beside the program in the file.
-EXTRA = "sizer.json"
-
-
 class PreparedNetwork(nn.Module):
     """A network between its preparation and the meaning of its outputs: encoded (n, columns) in, predictions out."""
 
@@ -187,56 +221,3 @@ class PreparedNetwork(nn.Module):
         if "hot_codes" in self._has:
             parts.append(encoded[:, self.get_buffer("hot_positions")] == self.get_buffer("hot_codes"))
         return torch.cat([part.float() for part in parts], dim=1)
-
-
-def check_path(path: Path) -> Path:
-    """The path, before a search is begun for it. Raises UsageError where no network could be saved there."""
-    if path.suffix != ".pt2":
-        raise UsageError(f"{path} does not end in .pt2, as an exported program's name does; call it {path.stem}.pt2")
-    if path.is_dir() or not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
-        raise UsageError(f"{path} cannot be written; name a file in a folder that is there and may be written")
-    return path
-
-
-def prepared_network(
-    preparation: Preparation, topology: Topology, weights: Mapping[str, torch.Tensor]
-) -> PreparedNetwork:
-    """The network of a topology with its trained weights, on the CPU, between preparation and answers."""
-    network = topology.build()
-    network.load_state_dict({name: value.detach().cpu() for name, value in weights.items()})
-    return PreparedNetwork(preparation, network).eval().requires_grad_(False)
-
-
-def save_network(
-    path: Path, preparation: Preparation, topology: Topology, module: PreparedNetwork, facts: Mapping[str, Any]
-) -> None:
-    """Export a network and write it whole: temporary file, sync, rename. ``facts`` are kept in the JSON beside it.
-
-    Raises UsageError for a path that cannot be written, DataError when the disk is full.
-    """
-    check_path(path)
-    program = export_network(preparation, module)
-    described = {
-        "format": SAVED_FORMAT,
-        "preparation": preparation.to_dict(),
-        "topology": {"shape": topology.shape, "input_dim": topology.input_dim, "widths": list(topology.widths)},
-        **facts,
-    }
-    archive = io.BytesIO()
-    torch.export.save(program, archive, extra_files={EXTRA: json.dumps(described, allow_nan=False)})
-    try:
-        write_whole(path, archive.getvalue())
-    except OSError as error:
-        raise DataError(
-            f"{path} could not be written ({error.strerror}); free some space and run the same command again: what was "
-            f"trained is kept"
-        ) from None
-
-
-def export_network(preparation: Preparation, module: PreparedNetwork) -> torch.export.ExportedProgram:
-    """The network with its preparation as an exported program that takes any number of rows from one on."""
-    example = torch.from_numpy(np.zeros((2, len(preparation.column_names))))
-    rows = torch.export.Dim("observations", min=1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's tracer warns of its own insides
-        return torch.export.export(module, (example,), dynamic_shapes={"encoded": {0: rows}})
