@@ -23,7 +23,7 @@ import numpy as np
 
 from sizer.calibration.calibration import calibrate, measurement_path
 from sizer.calibration.fit import design, solve
-from sizer.calibration.measurements import PlannedCase, read_measurements
+from sizer.calibration.measurements import Case, read_measurements
 from sizer.calibration.plan import draw
 from sizer.calibration.session import Settings
 from sizer.calibration.validation import validate
@@ -81,7 +81,7 @@ MODELS: dict[str, Model] = {
 }
 
 
-def counts(cases: Sequence[PlannedCase], training: Training, hierarchy: Hierarchy) -> Row:
+def counts(cases: Sequence[Case], training: Training, hierarchy: Hierarchy) -> Row:
     """Every term's count of each network, with its parameters and the FLOPs of its products."""
     pairs = [list(zip(case.full[:-1], case.widths, strict=True)) for case in cases]
     products = np.array([sum(w_in * w_out for w_in, w_out in layers) for layers in pairs], dtype=np.float64)
@@ -106,12 +106,12 @@ def compare(settings: Settings, networks: int) -> Profile:
     validation = validate(settings, networks, progress=_progress)
     measurements = read_measurements(measurement_path(settings))
     measured = measurements.measured()
-    hierarchy = Hierarchy.of(device_from_dict(measurements.settings["device"]).sizing_levels())
+    hierarchy = Hierarchy.of(device_from_dict(measurements.settings["device"]))
     training = Training(dtype=settings.dtype, optimizer=settings.optimizer)
     train = counts([measurements.plan[case] for case in measured], training, hierarchy)
     quiet = np.array([min(timing.step_s for timing in timings) for timings in measured.values()])
     held_out = counts(
-        [PlannedCase(n.shape, n.input_dim, n.widths, n.batch_size) for n in validation.networks], training, hierarchy
+        [Case(n.shape, n.input_dim, n.widths, n.batch_size) for n in validation.networks], training, hierarchy
     )
     truth = np.array([network.measured_s for network in validation.networks])
     ours = np.array([network.predicted_s for network in validation.networks])

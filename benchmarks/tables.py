@@ -57,7 +57,9 @@ def truth(seed: int) -> list[list[Any]]:
         height = None if draw.random() < 0.1 else round(draw.uniform(0, 10), digits)
         count = draw.randrange(10**6)
         day = start + timedelta(days=draw.randrange(900), minutes=draw.randrange(1440))
-        rows.append([width, height, count, day, draw.choice(("Bern", "Köln", "New York")), round(draw.uniform(1, 1e6), digits)])
+        rows.append(
+            [width, height, count, day, draw.choice(("Bern", "Köln", "New York")), round(draw.uniform(1, 1e6), digits)]
+        )
     return rows
 
 
@@ -82,13 +84,18 @@ def written(combination: tuple[Any, ...], rows: list[list[Any]]) -> bytes:
     lines = []
     for index, (width, height, count, day, town, price) in enumerate(rows, start=1):
         cells = [
-            *(number(value, marks, places, missing) for value, places in ((width, digits), (height, digits), (count, None))),
+            *(
+                number(value, marks, places, missing)
+                for value, places in ((width, digits), (height, digits), (count, None))
+            ),
             day.strftime(date),
             town,
             number(price, marks, digits, missing),
         ]
         line = delimiter.join(map(quoted, cells))
-        lines.append(f'"{index}"{delimiter}{line}' if header == "row names" else line + delimiter * (header == "trailing"))
+        lines.append(
+            f'"{index}"{delimiter}{line}' if header == "row names" else line + delimiter * (header == "trailing")
+        )
     names = delimiter.join(map(quoted, NAMES))
     top = {
         "none": [],
@@ -113,7 +120,9 @@ def same(given: Any, expected: Any) -> bool:
         return bool(pd.Timestamp(given) == pd.Timestamp(expected))
     if isinstance(expected, str):
         return bool(given == expected)
-    return not isinstance(given, str) and not pd.isna(given) and math.isclose(float(given), expected, rel_tol=0, abs_tol=0)
+    return (
+        not isinstance(given, str) and not pd.isna(given) and math.isclose(float(given), expected, rel_tol=0, abs_tol=0)
+    )
 
 
 def verdict(path: Path, target: str, expected: list[list[Any]]) -> tuple[str, str]:
@@ -125,7 +134,9 @@ def verdict(path: Path, target: str, expected: list[list[Any]]) -> tuple[str, st
     if frame.shape != (len(expected), len(expected[0])):
         return "wrong", f"{frame.shape[0]} rows and {frame.shape[1]} columns"
     for position in range(frame.shape[1]):
-        for row, (given, wanted) in enumerate(zip(frame.iloc[:, position], (row[position] for row in expected), strict=True)):
+        for row, (given, wanted) in enumerate(
+            zip(frame.iloc[:, position], (row[position] for row in expected), strict=True)
+        ):
             if not same(given, wanted):
                 return "wrong", f"row {row}, column {position}: {given!r} for {wanted!r}"
     return "exact", ""
@@ -152,7 +163,9 @@ def main() -> int:
             reasons[" ".join(why.split("(")[0].split(":", 1)[-1].split()[:8])] += 1
             if folder.name != "x" and "--keep" in sys.argv:
                 print(f"{path.name} {combination}: refused, {why}")
-    print(f"{TABLES} tables: {counts['exact']} read exactly, {counts['refused']} refused, {counts['wrong']} read wrongly")
+    print(
+        f"{TABLES} tables: {counts['exact']} read exactly, {counts['refused']} refused, {counts['wrong']} read wrongly"
+    )
     for reason, count in reasons.most_common():
         print(f"  refused {count}: {reason} ...")
     return 1 if counts["wrong"] else 0

@@ -49,7 +49,7 @@ def main() -> None:
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     profile = profiles.load("butter-e-cpu")
     assert profile.coefficients is not None
-    hierarchy = Hierarchy.of(profile.device.sizing_levels())
+    hierarchy = Hierarchy.of(profile.device)
     full = make_networks(NETWORKS)
     made = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     best = float("inf")

@@ -14,19 +14,7 @@ from torch import nn
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 #: Where a module keeps its hooks. The user's are dropped from the copy: they may log or store what they are shown.
-_HOOKS = (
-    "_forward_hooks",
-    "_forward_pre_hooks",
-    "_backward_hooks",
-    "_backward_pre_hooks",
-    "_forward_hooks_with_kwargs",
-    "_forward_hooks_always_called",
-    "_forward_pre_hooks_with_kwargs",
-    "_state_dict_hooks",
-    "_state_dict_pre_hooks",
-    "_load_state_dict_pre_hooks",
-    "_load_state_dict_post_hooks",
-)
+_HOOKS = frozenset(name for name in vars(nn.Module()) if "_hooks" in name)
 
 
 class ModuleCopier:
@@ -50,7 +38,7 @@ class ModuleCopier:
     def value(self, original: Any) -> Any:
         """The copy of anything that a module may hold."""
         if isinstance(original, (str, int, float, type, types.FunctionType, type(None))):
-            return _uncompiled(original)
+            return getattr(original, "_torchdynamo_orig_callable", original)  # what torch.compile wrapped
         if id(original) in self._copies:
             return self._copies[id(original)]
         self._originals.append(original)
@@ -82,19 +70,12 @@ class ModuleCopier:
         copied: nn.Module = original.__class__.__new__(original.__class__)
         self._copies[id(original)] = copied  # first, since a module's attributes may refer back to it
         for name, value in original.__dict__.items():
-            if name == "_forward_pre_hooks":
-                copied.__dict__[name] = _own_hooks(value)
-            else:
-                copied.__dict__[name] = OrderedDict() if name in _HOOKS else self.value(value)
+            copied.__dict__[name] = _own_hooks(name, value) if name in _HOOKS else self.value(value)
         copied.__dict__["_compiled_call_impl"] = None
         return copied
 
 
-def _own_hooks(hooks: OrderedDict[int, Any]) -> OrderedDict[int, Any]:
+def _own_hooks(name: str, hooks: OrderedDict[int, Any]) -> OrderedDict[int, Any]:
     """Those that torch itself needs: the older weight_norm, spectral_norm and pruning compute the weight in one."""
-    return OrderedDict((key, hook) for key, hook in hooks.items() if type(hook).__module__.startswith("torch.nn.utils"))
-
-
-def _uncompiled(value: Any) -> Any:
-    """The function that torch.compile wrapped, or the value itself."""
-    return getattr(value, "_torchdynamo_orig_callable", value) if isinstance(value, types.FunctionType) else value
+    kept = hooks.items() if name == "_forward_pre_hooks" else ()
+    return OrderedDict((key, hook) for key, hook in kept if type(hook).__module__.startswith("torch.nn.utils"))

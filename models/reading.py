@@ -25,19 +25,12 @@ _ADDITIONS = frozenset({"add", "add_", "__add__", "__iadd__", "__radd__", "iadd"
 #: Functions that leave the value as it is.
 _QUERIES = frozenset(
     {
-        "__get__",
-        "size",
-        "dim",
-        "ndimension",
-        "numel",
-        "contiguous",
-        "to",
-        "float",
-        "__len__",
-        "is_floating_point",
-        "stride",
+        *("__get__", "__len__", "size", "dim", "ndimension", "numel", "stride", "is_floating_point"),
+        *("contiguous", "to", "float"),
     }
 )
+#: Activations whose module says all there is to know of them.
+_PLAIN_ACTIVATIONS = {nn.ReLU: "relu", nn.Tanh: "tanh", nn.Sigmoid: "sigmoid", nn.GELU: "gelu"}
 
 
 @dataclass(frozen=True)
@@ -69,8 +62,7 @@ def read_network(module: nn.Module, example: torch.Tensor | None = None) -> Read
     Raises UsageError with what it is that keeps the module from being one.
     """
     inner = unwrap(module)
-    if example is None:
-        example = _example_for(inner)
+    example = _example_for(inner) if example is None else example
     plain = read_sequential(inner, example)
     if plain is not None:
         return plain
@@ -106,7 +98,8 @@ def _sequential_layers(module: nn.Module, example: torch.Tensor) -> list[_Layer]
     for name, part in module._modules.items():
         if part is None or "forward" in vars(part) or part._forward_pre_hooks:
             return None
-        if type(part) is nn.Linear and _parameter_names(part) <= {"weight", "bias"} and part.weight is not None:
+        tensors = {key for key, tensor in part._parameters.items() if tensor is not None}
+        if type(part) is nn.Linear and tensors in ({"weight"}, {"weight", "bias"}):
             layers.append(_Layer(f"{name}.weight", part.weight.shape[1], part.weight.shape[0]))
         elif type(part) in _PLAIN_ACTIVATIONS and layers:
             layers[-1].activations.append(_PLAIN_ACTIVATIONS[type(part)])
@@ -116,18 +109,6 @@ def _sequential_layers(module: nn.Module, example: torch.Tensor) -> list[_Layer]
     widths = [example.shape[1], *(layer.w_out for layer in layers)]
     fits = [layer.w_in for layer in layers] == widths[:-1] and {weight.dtype for weight in weights} == {example.dtype}
     return layers if fits and len({*map(id, weights)}) == len(weights) <= MAX_DEPTH else None
-
-
-def _parameter_names(part: nn.Module) -> set[str]:
-    return {name for name, tensor in part._parameters.items() if tensor is not None}
-
-
-_PLAIN_ACTIVATIONS: dict[type[nn.Module], str] = {
-    nn.ReLU: "relu",
-    nn.Tanh: "tanh",
-    nn.Sigmoid: "sigmoid",
-    nn.GELU: "gelu",
-}
 
 
 def unwrap(module: nn.Module) -> nn.Module:

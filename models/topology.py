@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, SupportsIndex
 
-from sizer.base.errors import UnreachableError, UsageError
+from sizer.base.errors import UnreachableError, UsageError, check_choice
 from sizer.models.shapes import MAX_DEPTH, SHAPES, layer_widths
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ TOLERANCE = 0.20
 
 
 def num_free_parameters(input_dim: int, widths: Sequence[int]) -> int:
-    """Number of trainable parameters, weights and biases: the sum of (w_in + 1) w_out (DESIGN section 2)."""
+    """Number of trainable parameters, weights and biases: the sum of (w_in + 1) w_out."""
     full = [input_dim, *widths]
     return sum((w_in + 1) * w_out for w_in, w_out in itertools.pairwise(full))
 
@@ -39,9 +39,7 @@ def check_whole(name: str, value: object, low: int, high: int) -> int:
 
 def check_shape(shape: str) -> str:
     """The shape, or a UsageError that lists the known ones."""
-    if shape not in SHAPES:
-        raise UsageError(f"unknown shape {shape!r}; expected one of {', '.join(SHAPES)}")
-    return shape
+    return check_choice("shape", shape, SHAPES)
 
 
 @dataclass(frozen=True)
@@ -61,8 +59,7 @@ class Topology:
             check_shape(self.shape)
         check_whole("depth", len(self.widths), 1, MAX_DEPTH)
         object.__setattr__(self, "input_dim", check_whole("input_dim", self.input_dim, 1, MAX_WIDTH))
-        widths = tuple(check_whole("width", width, 1, MAX_WIDTH) for width in self.widths)
-        object.__setattr__(self, "widths", widths)
+        object.__setattr__(self, "widths", tuple(check_whole("width", width, 1, MAX_WIDTH) for width in self.widths))
         if self.num_free_parameters > MAX_PARAMETERS:
             raise UsageError(
                 f"a network with {self.num_free_parameters:,} trainable parameters is beyond the limit of "
@@ -92,10 +89,8 @@ class Topology:
     @classmethod
     def of_first_width(cls, shape: str, first_width: int, depth: int, input_dim: int, output_dim: int) -> Topology:
         """The network of a shape whose first layer has the given width."""
-        check_shape(shape)
-        check_whole("depth", depth, 1, MAX_DEPTH)
         check_whole("first width", first_width, 1, MAX_WIDTH)
-        check_whole("output_dim", output_dim, 1, MAX_WIDTH)
+        _check_family(shape, depth, input_dim, output_dim)
         return cls(shape, input_dim, tuple(layer_widths(shape, first_width, depth, output_dim).tolist()))
 
     @classmethod
@@ -105,11 +100,8 @@ class Topology:
         Raises UnreachableError, which names the nearest reachable count, when that is more than 20 % off the target,
         and UsageError for a target, depth or width out of range.
         """
-        check_shape(shape)
         target = check_whole("num_free_parameters", num_free_parameters, 1, MAX_PARAMETERS)
-        check_whole("depth", depth, 1, MAX_DEPTH)
-        check_whole("input_dim", input_dim, 1, MAX_WIDTH)
-        check_whole("output_dim", output_dim, 1, MAX_WIDTH)
+        _check_family(shape, depth, input_dim, output_dim)
         widths, reached = _nearest(shape, target, depth, input_dim, output_dim)
         if abs(reached - target) > TOLERANCE * target:
             raise UnreachableError(
@@ -136,6 +128,13 @@ class Topology:
 
         read = read_network(module)
         return cls(read.shape, read.input_dim, read.widths)
+
+
+def _check_family(shape: str, depth: int, input_dim: int, output_dim: int) -> None:
+    check_shape(shape)
+    check_whole("depth", depth, 1, MAX_DEPTH)
+    check_whole("input_dim", input_dim, 1, MAX_WIDTH)
+    check_whole("output_dim", output_dim, 1, MAX_WIDTH)
 
 
 def _nearest(shape: str, target: int, depth: int, input_dim: int, output_dim: int) -> tuple[tuple[int, ...], int]:

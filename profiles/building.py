@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sizer.method.coefficients import Coefficients
+from sizer.base.records import rebuild
+from sizer.method.coefficients import LABELS, Coefficients
 from sizer.method.hardware import Device, Level
 from sizer.profiles.records import Fact, Match, Profile, Source
-
-#: How numbers predicted with coefficients of each source are labelled.
-_LABELS = {"calibrated": "calibrated", "published": "published", "shipped": "estimated"}
+from sizer.profiles.rules import sourced_values
 
 #: Names in ``Device.facts``, which carry their unit.
 _FACT_NAMES = {
@@ -18,11 +17,7 @@ _FACT_NAMES = {
     "bandwidths_bytes_per_s": "bandwidth_{}_bytes_per_s",
     "power_w": "power_{}_w",
 }
-
-
-def build_match(record: Mapping[str, Any]) -> Match:
-    """The device names that a record describes."""
-    return Match(**{name: tuple(phrases) for name, phrases in record["match"].items()})
+_WHOLE = ("capacity_bytes", "instances", "cpus_per_instance", "line_bytes", "effective_bytes")
 
 
 def build_profile(record: Mapping[str, Any], origin: str) -> Profile:
@@ -43,10 +38,10 @@ def build_profile(record: Mapping[str, Any], origin: str) -> Profile:
         device=_device(record, facts),
         coefficients=_first_choice(coefficients),
         by_quantity=coefficients,
-        match=build_match(record),
+        match=rebuild(Match, record["match"]),
         sources={name: Source(**source) for name, source in record["sources"].items()},
         origin=origin,
-        unverified=tuple(_unverified(record)),
+        unverified=tuple(what for _, what, value in sourced_values(record) if not value["verified"]),
         notes=tuple(record.get("notes", ())),
         calibration=record.get("calibration"),
         **facts,
@@ -67,45 +62,34 @@ def _facts(values: Mapping[str, Any]) -> dict[str, Fact]:
 
 def _bandwidths(levels: list[dict[str, Any]]) -> dict[str, Fact]:
     """Bandwidth of each level; of a hybrid processor's kinds the first, which sizing uses."""
-    values: dict[str, Any] = {}
+    first: dict[str, Any] = {}
     for level in levels:
-        if level.get("bandwidth_bytes_per_s") is not None:
-            values.setdefault(level["name"], level["bandwidth_bytes_per_s"])
-    return _facts(values)
+        first.setdefault(level["name"], level.get("bandwidth_bytes_per_s"))
+    return _facts(first)
 
 
 def _device(record: Mapping[str, Any], facts: Mapping[str, Mapping[str, Fact]]) -> Device:
-    units = record["units"]
-    sources = {"name": f"profile {record['name']}"}
+    name, units = record["name"], record["units"]
+    sources = {"name": f"profile {name}"}
     if units is not None:
-        sources["units"] = _cite(record["name"], units["source"], units["verified"])
+        sources["units"] = _cite(name, units["source"], units["verified"])
     return Device(
-        id=record["name"],
+        id=name,
         kind=record["kind"],
         name=record["title"],
         units=None if units is None else int(units["value"]),
-        levels=tuple(_level(level, record["name"]) for level in record["levels"]),
+        levels=tuple(_level(level, name) for level in record["levels"]),
         warnings=tuple(record.get("warnings", ())),
         sources=sources,
-        facts=dict(_device_facts(facts, record["name"])),
+        facts=dict(_device_facts(facts, name)),
     )
 
 
 def _level(level: Mapping[str, Any], profile: str) -> Level:
-    return Level(
-        name=level["name"],
-        capacity_bytes=_whole(level["capacity_bytes"]),
-        instances=_whole(level["instances"]),
-        cpus_per_instance=_whole(level.get("cpus_per_instance")),
-        line_bytes=_whole(level.get("line_bytes")),
-        source=_cite(profile, level["source"], level["verified"]),
-        effective_bytes=_whole(level.get("effective_bytes")),
-        core_kind=level.get("core_kind"),
-    )
-
-
-def _whole(value: float | None) -> int | None:
-    return None if value is None else int(value)
+    whole = {field: int(level[field]) for field in _WHOLE if level.get(field) is not None}  # 36.0 is a whole number
+    source = _cite(profile, level["source"], level["verified"])
+    fields: dict[str, Any] = {**dict.fromkeys(_WHOLE), **whole, "source": source, "core_kind": level.get("core_kind")}
+    return Level(level["name"], **fields)
 
 
 def _cite(profile: str, source: str | None, verified: bool) -> str:
@@ -122,30 +106,14 @@ def _device_facts(facts: Mapping[str, Mapping[str, Fact]], profile: str) -> Iter
 
 
 def _coefficients(values: Mapping[str, Any], quantity: str, profile: str) -> Coefficients:
-    interval = values["interval_90"]
+    low_high = values["interval_90"]
     return Coefficients(
         source=values["source"],
-        label=_LABELS[values["source"]],
+        label=LABELS[values["source"]],
         quantity=quantity,
         terms={name: float(term["value"]) for name, term in values["terms"].items()},
-        interval=None if interval is None else (float(interval[0]), float(interval[1])),
+        interval=low_high and (float(low_high[0]), float(low_high[1])),
         profile=profile,
         basis=values["basis"],
         conditions=values.get("conditions", {}),
     )
-
-
-def _unverified(record: Mapping[str, Any]) -> Iterator[str]:
-    if record["units"] is not None and not record["units"]["verified"]:
-        yield "units"
-    for level in record["levels"]:
-        name = " ".join(part for part in (level["name"], level.get("core_kind")) if part)
-        if not level["verified"]:
-            yield f"{name} capacity"
-        bandwidth = level.get("bandwidth_bytes_per_s")
-        if bandwidth is not None and not bandwidth["verified"]:
-            yield f"{name} bandwidth"
-    for field, what in (("peaks_flop_per_s", "peak"), ("power_w", "power")):
-        for name, fact in record.get(field, {}).items():
-            if fact is not None and not fact["verified"]:
-                yield f"{name} {what}"

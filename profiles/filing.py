@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sizer.base.errors import ProfileError, UsageError
-from sizer.base.storage import config_folder, data_folder, write_whole
-from sizer.profiles.checks import InvalidError, profile_name
-from sizer.profiles.loader import file_of, load, save
-from sizer.profiles.reading import read_json, read_text, shown_path
-from sizer.profiles.rules import check_profile
+from sizer.profiles.loader import SHIPPED_FOLDER, file_of, load, own_folders, read_record, save, write_text
+from sizer.profiles.reading import read_text, shown_path
+from sizer.profiles.rules import InvalidError, profile_name
 
 TRANSFER_FORMAT = "sizer.transfer/1"
 
@@ -32,8 +29,7 @@ class Transfer(NamedTuple):
 
     def to_json(self) -> str:
         """The record ``sizer.transfer/1``."""
-        record = {"format": TRANSFER_FORMAT, **self._asdict(), "path": str(self.path)}
-        return json.dumps(record, indent=2)
+        return json.dumps({"format": TRANSFER_FORMAT, **self._asdict(), "path": str(self.path)}, indent=2)
 
 
 def exported_text(name: str) -> str:
@@ -45,12 +41,7 @@ def exported_text(name: str) -> str:
 def export_profile(name: str, path: Path) -> Transfer:
     """Write a profile into a file of the user's. Raises ProfileError."""
     text, replaced = exported_text(name), path.exists()
-    try:
-        write_whole(path, text)
-    except OSError as error:
-        raise ProfileError(
-            f"{shown_path(path)} cannot be written ({error.strerror or error}); name another file"
-        ) from None
+    write_text(path, text, "file")
     return Transfer("exported", name, path, replaced)
 
 
@@ -59,15 +50,18 @@ def import_profile(path: Path, name: str | None = None, force: bool = False) -> 
 
     Raises ProfileError for a file that is no sound profile, and, without ``force``, where there is one of its name.
     """
-    record = _checked(path, name)
+    record = read_record(path)
+    if name is not None:
+        _check_name(name)
+        record["name"] = name
     own = str(record["name"])
     there = _there(own)
     if there is not None and not force:
         raise ProfileError(
-            f"there is a profile {own} ({'shipped' if _is_shipped(there) else shown_path(there)}); take this one in as "
+            f"there is a profile {own} ({'shipped' if _shipped(there) else shown_path(there)}); take this one in as "
             f"another with --as NAME, or in its place with --force"
         )
-    target = _user_folder() / f"{own}.json"
+    target = own_folders()[-1] / f"{own}.json"
     replaced = target.exists()
     save(record)
     nearest = file_of(own)
@@ -85,27 +79,20 @@ def remove_profile(name: str) -> Transfer:
     left = _there(name)
     remark = None
     if left is not None:
-        remark = f"{name} now stands for the {'shipped profile' if _is_shipped(left) else f'one in {shown_path(left)}'}"
+        remark = f"{name} now stands for the {'shipped profile' if _shipped(left) else f'one in {shown_path(left)}'}"
     return Transfer("removed", name, path, False, remark)
 
 
 def removable(name: str) -> Path:
     """The file that removing a profile removes. Raises ProfileError where that is not sizer's to do."""
     _check_name(name)
-    for folder in (config_folder() / "profiles", _user_folder()):
+    for folder in own_folders():
         if (folder / f"{name}.json").is_file():
             return folder / f"{name}.json"
-    found = _there(name)
-    if found is not None and _is_shipped(found):
+    found = file_of(name)  # where there is none: says so, and which are close
+    if _shipped(found):
         raise ProfileError(f"{name} is shipped with sizer and stays; a profile of yours of that name replaces it")
-    if found is not None:
-        raise ProfileError(f"{shown_path(found)} is in a folder that SIZER_PROFILES names; remove the file there")
-    file_of(name)  # says that there is none, and which are close
-    raise AssertionError(name)
-
-
-def _user_folder() -> Path:
-    return data_folder() / "profiles"
+    raise ProfileError(f"{shown_path(found)} is in a folder that SIZER_PROFILES names; remove the file there")
 
 
 def _check_name(name: str) -> None:
@@ -116,19 +103,6 @@ def _check_name(name: str) -> None:
         raise UsageError(f"the name {error}") from None
 
 
-def _checked(path: Path, name: str | None) -> Mapping[str, Any]:
-    """The record in a file, renamed. Raises ProfileError."""
-    record = read_json(path)
-    try:
-        check_profile(record)
-    except InvalidError as error:
-        raise ProfileError(f"{shown_path(path)}: {error}") from None
-    if name is None:
-        return dict(record)
-    _check_name(name)
-    return {**record, "name": name}
-
-
 def _there(name: str) -> Path | None:
     """The file of the profile of a name, None where there is none."""
     try:
@@ -137,5 +111,5 @@ def _there(name: str) -> Path | None:
         return None
 
 
-def _is_shipped(path: Path) -> bool:
-    return path.parent == Path(__file__).parent
+def _shipped(path: Path) -> bool:
+    return path.parent == SHIPPED_FOLDER

@@ -9,24 +9,24 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sizer.base.errors import ProfileError
+from sizer.base.records import rebuild
 from sizer.base.storage import config_folder, data_folder, write_whole
-from sizer.profiles.building import build_match, build_profile
-from sizer.profiles.checks import InvalidError, shown
+from sizer.profiles.building import build_profile
 from sizer.profiles.reading import parse_json, read_json, read_text, shown_path
-from sizer.profiles.records import SHIPPED, Profile, words
-from sizer.profiles.rules import check_profile
+from sizer.profiles.records import SHIPPED, Match, Profile, words
+from sizer.profiles.rules import InvalidError, check_profile, shown
 
 VARIABLE = "SIZER_PROFILES"
 
 #: Where the shipped files lie. `importlib.resources.files` finds the same folder in an editable install and in a wheel,
 #: and costs more to import than all the profiles to load.
-_SHIPPED_FOLDER = Path(__file__).parent
+SHIPPED_FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def load(name_or_path: str | os.PathLike[str]) -> Profile:
     Raises ProfileError with one line: there is no such profile, or its file cannot be used and why.
     """
     text = os.fspath(name_or_path)
-    if not isinstance(name_or_path, str) or _is_path(text):
+    if not isinstance(name_or_path, str) or text.endswith(".json") or os.sep in text or (os.altsep or os.sep) in text:
         return _load_file(Path(text), str(Path(text)))
     return _load_named(text, file_of(text).parent)
 
@@ -64,7 +64,8 @@ def file_of(name: str) -> Path:
 def all_profiles() -> Catalogue:
     """Every profile, sorted by name. A file that cannot be used is left out and reported in ``warnings``."""
     profiles: list[Profile] = []
-    warnings = [f"{VARIABLE} names {shown_path(folder)}, which is no folder" for folder in _missing_folders()]
+    missing = [folder for folder in stated_folders() if not folder.is_dir()]
+    warnings = [f"{VARIABLE} names {shown_path(folder)}, which is no folder" for folder in missing]
     for name, folder in sorted(_files().items()):
         try:
             profiles.append(_load_named(name, folder))
@@ -97,35 +98,34 @@ def save(record: Mapping[str, Any], folder: Path | None = None) -> Path:
         check_profile(json.loads(text))
     except (InvalidError, TypeError, ValueError, RecursionError) as error:
         raise ProfileError(f"the profile is not written: {error}") from None
-    path = (data_folder() / "profiles" if folder is None else folder) / f"{record['name']}.json"
+    path = (own_folders()[-1] if folder is None else folder) / f"{record['name']}.json"
+    write_text(path, text, "folder")
+    return path
+
+
+def write_text(path: Path, text: str, another: str) -> None:
+    """Write a profile's file whole. Raises ProfileError, which says to name another file or folder."""
     try:
         write_whole(path, text)
     except OSError as error:
         reason = error.strerror or error
-        raise ProfileError(f"{shown_path(path)} cannot be written ({reason}); name another folder") from None
-    return path
+        raise ProfileError(f"{shown_path(path)} cannot be written ({reason}); name another {another}") from None
 
 
-def _folders() -> Iterator[Path]:
-    """Folders with profiles, nearest first."""
-    yield from _variable_folders()
-    yield config_folder() / "profiles"
-    yield data_folder() / "profiles"
-    yield _SHIPPED_FOLDER
+def own_folders() -> tuple[Path, Path]:
+    """The user's folders: of profiles written by hand, and of those that sizer measured or was given."""
+    return config_folder() / "profiles", data_folder() / "profiles"
 
 
-def _variable_folders() -> list[Path]:
+def stated_folders() -> list[Path]:
+    """The folders that the environment variable names."""
     return [Path(entry) for entry in os.environ.get(VARIABLE, "").split(os.pathsep) if entry]
-
-
-def _missing_folders() -> list[Path]:
-    return [folder for folder in _variable_folders() if not folder.is_dir()]
 
 
 def _files() -> dict[str, Path]:
     """The folder of each profile's file, the nearest that has the name, in the order of the search."""
     files: dict[str, Path] = {}
-    for folder in _folders():
+    for folder in (*stated_folders(), *own_folders(), SHIPPED_FOLDER):
         for name in _names_in(folder):
             files.setdefault(name, folder)
     return files
@@ -139,14 +139,9 @@ def _names_in(folder: Path) -> list[str]:
     return sorted(entry[: -len(".json")] for entry in entries if entry.endswith(".json") and not entry.startswith("."))
 
 
-def _is_path(text: str) -> bool:
-    separators = (os.sep, os.altsep) if os.altsep else (os.sep,)
-    return text.endswith(".json") or any(separator in text for separator in separators)
-
-
 def _load_named(name: str, folder: Path) -> Profile:
     path = folder / f"{name}.json"
-    profile = _load_file(path, SHIPPED if folder == _SHIPPED_FOLDER else str(path))
+    profile = _load_file(path, SHIPPED if folder == SHIPPED_FOLDER else str(path))
     if profile.name != name:
         raise ProfileError(
             f"{shown_path(path)}: the profile in it is named {profile.name!r}; expected {shown(name)}, as the file is "
@@ -156,12 +151,17 @@ def _load_named(name: str, folder: Path) -> Profile:
 
 
 def _load_file(path: Path, origin: str) -> Profile:
-    record = read_json(path)
+    return build_profile(read_record(path), origin)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """The record in a file, checked. Raises ProfileError."""
+    record: dict[str, Any] = read_json(path)
     try:
         check_profile(record)
     except InvalidError as error:
         raise ProfileError(f"{shown_path(path)}: {error}") from None
-    return build_profile(record, origin)
+    return record
 
 
 def _describes(path: Path, name: str, device_words: str, kind: str) -> bool:
@@ -171,7 +171,7 @@ def _describes(path: Path, name: str, device_words: str, kind: str) -> bool:
         if f'"{kind}"' not in text and "\\u" not in text:
             return False  # most files are of another kind, and not worth parsing
         record = parse_json(text, path)
-        return bool(record["kind"] == kind and record["name"] == name and build_match(record)(device_words))
+        return bool(record["kind"] == kind and record["name"] == name and rebuild(Match, record["match"])(device_words))
     except (ProfileError, KeyError, TypeError, AttributeError):
         return False
 

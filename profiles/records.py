@@ -64,14 +64,10 @@ class Match(NamedTuple):
 
     def __call__(self, device_words: str) -> bool:
         """Whether a device name, already in the form of `words`, is described."""
-        if device_words in self.exact:
-            return True
         padded = f" {device_words} "
-        return _any_inside(self.contains, padded) and not _any_inside(self.excludes, padded)
-
-
-def _any_inside(phrases: tuple[str, ...], padded: str) -> bool:
-    return any(f" {phrase} " in padded for phrase in phrases)
+        inside = any(f" {phrase} " in padded for phrase in self.contains)
+        excluded = any(f" {phrase} " in padded for phrase in self.excludes)
+        return device_words in self.exact or (inside and not excluded)
 
 
 @dataclass(frozen=True)

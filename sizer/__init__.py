@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from sizer.calibration.record import Calibration
-    from sizer.calibration.validation_record import Validation
+    from sizer.calibration.record import Calibration, Validation
     from sizer.fleet.fleet import Fleet
     from sizer.hook.watching import Watch
     from sizer.inspection.module_record import ModuleInspection
@@ -308,18 +307,14 @@ def search(
     """
     from dataclasses import replace
 
+    from sizer.method.request import several
     from sizer.size_search import request as asking
     from sizer.size_search.data.reading.rules import ReadingOptions
 
     aim = asking.one_aim(target_loss, target_accuracy, target_r2, target_metric)
-    request = asking.make_request(aim, _several(target), kind, validation_share, folder, fresh, engine, save, settings)
-    request = replace(request, reading=ReadingOptions(decimal, _several(missing)))
+    request = asking.make_request(aim, target, kind, validation_share, folder, fresh, engine, save, settings)
+    request = replace(request, reading=ReadingOptions(decimal, several(missing)))
     if callable(train) and not hasattr(train, "__getitem__"):
         task = asking.custom_task(train, aim, input_dim, output_dim, observations)
         return asking.search_custom(task, request, progress)
     return asking.search_data(train, validation, request, progress)
-
-
-def _several(value: Any) -> tuple[Any, ...]:
-    """One value or several, as a tuple."""
-    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,)

@@ -1,18 +1,22 @@
-"""The two reads before a recommendation: which device is meant, and which cost coefficients there are for it."""
+"""The two reads before a recommendation: which device is meant, and which cost coefficients there are for it.
+
+A library call in a training loop asks again and again: `chosen_for` answers from memory while nothing has changed.
+"""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from sizer import profiles
-from sizer.base.storage import config_folder, data_folder
 from sizer.calibration.validity import calibration_of, with_effective_levels
 from sizer.detection.detect import detected
 from sizer.method.coefficients import Coefficients, from_datasheet
 from sizer.method.hardware import Device
 from sizer.profiles import Profile
+from sizer.profiles.loader import own_folders, stated_folders
 
 NO_COEFFICIENTS = Coefficients("none", "estimated", "time", basis="no coefficients for this kind of device")
 
@@ -23,12 +27,11 @@ STAND_INS = {
     "cuda": ("nvidia-t4", "nvidia-l4", "nvidia-rtx-3090", "nvidia-rtx-4090", "nvidia-a100-40gb", "nvidia-h100-sxm"),
 }
 
-#: Factors of the 90 % interval when another machine's coefficients stand in: machines of a kind differ this much.
+#: Factors of the 90 % interval when another machine's coefficients stand in: assumed, four times either way.
 _BORROWED_INTERVAL = (0.25, 4.0)
 
 
-@dataclass(frozen=True)
-class Chosen:
+class Chosen(NamedTuple):
     """A device and the coefficients to price networks on it with."""
 
     device: Device
@@ -41,13 +44,14 @@ def choose(name: str | None, dtype: str = "float32", threads: int | None = None)
     ``threads`` are those that PyTorch will have, None its default: a calibration holds for one number of them. Raises
     UsageError for a device that this machine does not have, ProfileError for a profile that cannot be used.
     """
-    if name is None or _is_device_id(name):
+    if name is None or is_device_id(name):
         return _of_detected(detected(name), dtype, threads)
     profile = profiles.load(name)
     return Chosen(profile.device, _of_profile(profile, dtype) or _nearest(profile.device, dtype))
 
 
-def _is_device_id(name: str) -> bool:
+def is_device_id(name: str) -> bool:
+    """Whether a name is that of a device of this machine, and not a profile's."""
     return name in ("cpu", "cuda", "mps") or name.startswith("cuda:")
 
 
@@ -73,8 +77,7 @@ def _for_dtype(coefficients: Coefficients, dtype: str) -> Coefficients:
     calibrated = coefficients.conditions.get("dtype", dtype)
     if calibrated == dtype:
         return coefficients
-    basis = f"{coefficients.basis}, in {calibrated}; {dtype} was not measured"
-    return replace(_as_estimate(coefficients), interval=_BORROWED_INTERVAL, basis=basis)
+    return _borrowed(coefficients, f"{coefficients.basis}, in {calibrated}; {dtype} was not measured")
 
 
 def _of_profile(profile: Profile, dtype: str) -> Coefficients | None:
@@ -91,14 +94,11 @@ def _of_profile(profile: Profile, dtype: str) -> Coefficients | None:
 def _nearest(device: Device, dtype: str) -> Coefficients:
     """Coefficients of the shipped machine nearest in kind and then in units."""
     stand_ins = [profiles.load(name) for name in STAND_INS.get(device.kind, ())]
-    if not stand_ins:
+    nearest = min(stand_ins, key=lambda profile: _distance(profile, device), default=None)
+    found = None if nearest is None else _of_profile(nearest, dtype)
+    if nearest is None or found is None:
         return NO_COEFFICIENTS
-    nearest = min(stand_ins, key=lambda profile: _distance(profile, device))
-    found = _of_profile(nearest, dtype)
-    if found is None:
-        return NO_COEFFICIENTS
-    basis = f"borrowed from profile {nearest.name} ({nearest.title})"
-    return replace(_as_estimate(found), interval=_BORROWED_INTERVAL, basis=basis)
+    return _borrowed(found, f"borrowed from profile {nearest.name} ({nearest.title})")
 
 
 def _distance(profile: Profile, device: Device) -> float:
@@ -106,13 +106,18 @@ def _distance(profile: Profile, device: Device) -> float:
     return max(units, wanted) / min(units, wanted)
 
 
+def _borrowed(coefficients: Coefficients, basis: str) -> Coefficients:
+    return replace(_as_estimate(coefficients), interval=_BORROWED_INTERVAL, basis=basis)
+
+
 def _as_estimate(coefficients: Coefficients) -> Coefficients:
     return replace(coefficients, source="shipped", label="estimated")
 
 
+# The same from memory.
+
 #: Beginnings of environment variables that say what this process may use, or where profiles lie.
 _VARIABLES = ("SIZER", "XDG_", "CUDA", "NVIDIA", "HIP", "ROCR", "OMP_", "HOME")
-
 _known: dict[tuple[object, ...], Chosen] = {}
 
 
@@ -121,7 +126,7 @@ def chosen_for(name: str | None, dtype: str) -> Chosen:
 
     A profile that is named is always read: its file may have been edited in place.
     """
-    if name is not None and name.partition(":")[0] not in ("cpu", "cuda", "mps"):
+    if name is not None and not is_device_id(name):
         return choose(name, dtype)
     key = (name, dtype, *_conditions())
     if key not in _known:
@@ -137,8 +142,7 @@ def _conditions() -> tuple[object, ...]:
 
     affinity = frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     variables = tuple(sorted((name, os.environ[name]) for name in os.environ if name.startswith(_VARIABLES)))
-    stated = [Path(entry) for entry in os.environ.get("SIZER_PROFILES", "").split(os.pathsep) if entry]
-    folders = [*stated, config_folder() / "profiles", data_folder() / "profiles"]
+    folders = [*stated_folders(), *own_folders()]
     return torch.get_num_threads(), affinity, variables, tuple(map(_changed_ns, folders))
 
 

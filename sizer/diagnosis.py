@@ -18,7 +18,7 @@ from sizer.detection.detect import detect
 from sizer.devices import choose
 from sizer.meters.choosing import Availability, available_meters
 from sizer.method.coefficients import Coefficients
-from sizer.method.hardware import Machine, machine_to_dict
+from sizer.method.hardware import Machine
 
 DIAGNOSIS_FORMAT = "sizer.diagnosis/1"
 
@@ -41,17 +41,7 @@ class Diagnosis(Record):
 
     def to_dict(self) -> dict[str, Any]:
         """The record as the JSON data ``sizer.diagnosis/1``."""
-        return {
-            "format": DIAGNOSIS_FORMAT,
-            "versions": self.versions,
-            "platform": self.platform,
-            "machine": machine_to_dict(self.machine),
-            "meters": plain(self.meters),
-            "coefficients": plain(self.coefficients),
-            "profile_warnings": list(self.profile_warnings),
-            "folders": self.folders,
-            "problems": list(self.problems),
-        }
+        return {"format": DIAGNOSIS_FORMAT, **plain(self), "machine": self.machine.to_dict()}
 
     def remarks(self) -> tuple[str, ...]:
         """Everything that was found wrong or doubtful."""
@@ -86,11 +76,7 @@ def _versions() -> Iterator[tuple[str, str | None]]:
     yield "sizer", __version__
     yield "python", sys.version.split()[0]
     for name in _PACKAGES:
-        yield name, _version(name)
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
+        try:
+            yield name, metadata.version(name)
+        except metadata.PackageNotFoundError:  # noqa: PERF203 (one that is missing must not hide the others)
+            yield name, None

@@ -7,8 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from sizer.calibration import plan as planning
-from sizer.calibration.training_loop import Run
+from sizer.calibration.measurements import Timing
+from sizer.calibration.timed_step import charged
 from sizer.method.hardware import Device
+from sizer.models.topology import num_free_parameters
 
 #: Budget that plans are made for, whatever is given: larger ones only take longer.
 _PLANNED_S = 15.0
@@ -16,7 +18,7 @@ _PLANNED_S = 15.0
 
 def step_s(case) -> float:
     """Overhead of a layer and time of the products, as `planning.Speed` assumes them too."""
-    return 1e-4 * case.topology.depth + 1e-10 * case.topology.num_free_parameters * case.training.batch_size
+    return 1e-4 * len(case.widths) + 1e-10 * num_free_parameters(case.input_dim, case.widths) * case.batch_size
 
 
 def make_quick(monkeypatch: pytest.MonkeyPatch, device: Device, factor: Callable[[], float] = lambda: 1.0) -> list:
@@ -28,15 +30,15 @@ def make_quick(monkeypatch: pytest.MonkeyPatch, device: Device, factor: Callable
 
     timed = []
 
-    def time_run(case, seconds, device="cpu", meter=None):
+    def time_run(case, training, seconds, device="cpu", meter=None):
         timed.append(case)
         step = step_s(case) * factor()
         if meter is None:
-            return Run(step, 5, None, 0.0)
+            return Timing(0, 0, step, 5, 0.0)
         window_s = 1.01 * meter.minimum_window_s
         start = meter.snapshot()
         end = meter.snapshot()._replace(time_s=start.time_s + window_s, unix_s=start.unix_s + window_s)
-        return Run(step, max(1, round(window_s / step)), meter.energy(start, end), 0.0)
+        return charged(Timing(0, 0, step, max(1, round(window_s / step)), 0.0), meter, start, end)
 
     for module in (calibration, rounds):
         monkeypatch.setattr(module, "time_run", time_run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,16 +13,35 @@ from sizer.method.coefficients import Coefficients
 from sizer.method.hardware import Device, Level
 
 DATA = Path(__file__).parent / "data"
+_OUTER_USER = pytest.StashKey[pytest.MonkeyPatch]()
+_OUTER_FOLDER = pytest.StashKey["tempfile.TemporaryDirectory[str]"]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests are collected, and read profiles, before any fixture runs: from here on nothing is the real user's."""
+    config.stash[_OUTER_USER] = pytest.MonkeyPatch()
+    config.stash[_OUTER_FOLDER] = tempfile.TemporaryDirectory(prefix="sizer-tests-")
+    _live_in(Path(config.stash[_OUTER_FOLDER].name), config.stash[_OUTER_USER])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    config.stash[_OUTER_USER].undo()
+    config.stash[_OUTER_FOLDER].cleanup()
+
+
+def _live_in(home: Path, patch: pytest.MonkeyPatch) -> None:
+    """Let this process and those that it starts take ``home`` for the user's."""
+    patch.setenv("HOME", str(home))
+    for name in ("CACHE", "DATA", "CONFIG"):
+        patch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
+    patch.delenv("SIZER_PROFILES", raising=False)
 
 
 @pytest.fixture(autouse=True)
 def isolated_user(tmp_path_factory, monkeypatch):
-    """No test reads or writes the real user's folders."""
+    """Every test is a user of its own: it finds nothing and leaves nothing. A module's fixtures share the outer one."""
     home = tmp_path_factory.mktemp("home")
-    monkeypatch.setenv("HOME", str(home))
-    for name in ("CACHE", "DATA", "CONFIG"):
-        monkeypatch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
-    monkeypatch.delenv("SIZER_PROFILES", raising=False)
+    _live_in(home, monkeypatch)
     return home
 
 

@@ -24,7 +24,7 @@ TRAINING = Training(64)
 
 
 def advise(topology, device, coefficients=STEEP, training=TRAINING):
-    near = price_neighbours(topology, training, Hierarchy.of(device.sizing_levels()), coefficients)
+    near = price_neighbours(topology, training, Hierarchy.of(device), coefficients)
     return list(advise_dense(near, coefficients))
 
 

@@ -27,7 +27,7 @@ from sizer.models import SHAPES, Topology
 
 
 def fill_of(candidate, request, device) -> float:
-    """The candidate's fill worked out from its widths alone, by the formula of DESIGN section 2."""
+    """The candidate's fill worked out from its widths alone, by the formula of `docs/method.md`."""
     topology = Topology(candidate.shape, candidate.input_dim, candidate.widths)
     full = stack([topology.full])
     sets = working_sets(full, count_parameters(full), request.training(candidate.batch_size))
@@ -92,14 +92,14 @@ def _cost_to_loss(candidate, coefficients, device) -> float:
     from sizer.method.cost import step_costs
 
     full = stack([(candidate.input_dim, *candidate.widths)])
-    step = step_costs(full, Training(), Hierarchy.of(device.sizing_levels()), coefficients)
+    step = step_costs(full, Training(), Hierarchy.of(device), coefficients)
     return float(step[0] * relative_epochs(count_parameters(full))[0])
 
 
 def test_window_edges_are_exact(small_cpu):
     """Widths on either side of an edge are neighbours: no size between them was passed over."""
     family = Family("rectangle", 5, 100, 2, Training(), "training", 1)
-    swept = sweep(family, Hierarchy.of(small_cpu.sizing_levels()))
+    swept = sweep(family, Hierarchy.of(small_cpu))
     for name in ("f", "b", "o"):
         for level in range(3):
             inside = np.flatnonzero(swept.fill(name, level) >= 1)

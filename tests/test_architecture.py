@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Container, Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import sizer
+import sizer.method
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "sizer"
@@ -98,6 +100,14 @@ def test_the_method_is_pure(graph):
     for name in pure:
         for imported in graph[name]:
             assert imported in allowed or imported.partition(".")[0] in PURE_IMPORTS, f"{name} imports {imported}"
+
+
+def test_the_method_is_read_in_one_order_in_the_code_and_in_its_documentation():
+    modules = {path.stem for path in (PACKAGE / "method").glob("*.py")} - {"__init__"}
+    listed = re.findall(r"^\d+\. `(\w+)`", sizer.method.__doc__, re.MULTILINE)
+    headings = re.findall(r"^## (\w+)$", (ROOT / "docs" / "method.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert listed == headings
+    assert set(listed) == modules
 
 
 def test_there_are_few_enough_modules_to_know_them_all():

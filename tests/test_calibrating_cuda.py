@@ -12,15 +12,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from sizer.calibration import timing
+from sizer.calibration import timed_step
+from sizer.calibration.measurements import Case
 from sizer.calibration.plan import MIN_STEPS, WARM_UP
-from sizer.calibration.training_loop import Case
 from sizer.method.training_step import Training
-from sizer.models.topology import Topology
 from sizer.profiles import load
 
 ROOT = Path(__file__).parents[1]
-CASE = Case(Topology("rectangle", 4, (4, 1)), Training(32))
+CASE = Case("rectangle", 4, (4, 1), 32)
 
 
 class AsynchronousDevice:
@@ -31,9 +30,9 @@ class AsynchronousDevice:
     def __init__(self, monkeypatch) -> None:
         self.now = self.idle_from = 0.0
         self.waits = self.steps = 0
-        monkeypatch.setattr(timing.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(timed_step.time, "perf_counter", lambda: self.now)
         monkeypatch.setattr(torch.cuda, "synchronize", self.synchronize)
-        monkeypatch.setattr(timing, "make_step", lambda case, device: self.step)
+        monkeypatch.setattr(timed_step, "make_step", lambda case, training, device: self.step)
 
     def step(self) -> None:
         self.now += self.launch_s
@@ -48,8 +47,8 @@ class AsynchronousDevice:
 def test_the_wait_is_shared_by_many_steps(monkeypatch):
     """Waiting after each, a step would seem to take 2.25 ms; it takes the 0.2 ms of the device's work."""
     device = AsynchronousDevice(monkeypatch)
-    monkeypatch.setattr(timing, "_BATCH_S", 0.5)
-    run = timing.time_cuda_run(CASE, 2.0, "cuda:0")
+    monkeypatch.setattr(timed_step, "_BATCH_S", 0.5)
+    run = timed_step.time_run(CASE, Training(), 2.0, "cuda:0")
     assert run.step_s == pytest.approx(device.work_s, rel=0.1)
     assert run.steps > 100 * MIN_STEPS
     assert device.waits < device.steps / 20
@@ -58,7 +57,7 @@ def test_the_wait_is_shared_by_many_steps(monkeypatch):
 def test_long_steps_are_timed_one_by_one(monkeypatch):
     device = AsynchronousDevice(monkeypatch)
     device.work_s = 0.3
-    run = timing.time_cuda_run(CASE, 0.01, "cuda:0")
+    run = timed_step.time_run(CASE, Training(), 0.01, "cuda:0")
     assert run.steps == MIN_STEPS
     assert run.step_s == pytest.approx(0.3, rel=0.01)
     assert device.steps <= MIN_STEPS + 2 * WARM_UP
@@ -77,7 +76,7 @@ def test_the_meter_sees_a_device_that_has_nothing_left_to_do(monkeypatch):
             seen.append((device.now, device.idle_from))
             return super().snapshot()
 
-    timing.time_cuda_run(CASE, 0.01, "cuda:0", Meter())
+    timed_step.time_run(CASE, Training(), 0.01, "cuda:0", Meter())
     (start, idle_before), (end, idle_after) = seen
     assert start >= idle_before
     assert end >= idle_after

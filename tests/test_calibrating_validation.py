@@ -18,11 +18,12 @@ from sizer.base.errors import MeasurementError, ProfileError, UsageError
 from sizer.calibration import plan as planning
 from sizer.calibration.calibration import Settings, calibrate, measurement_path
 from sizer.calibration.measurements import read_measurements
+from sizer.calibration.record import Errors, ValidatedNetwork, Validation
 from sizer.calibration.validation import fresh_networks, validate, validation_path
-from sizer.calibration.validation_record import Errors, ValidatedNetwork, Validation
 from sizer.cli import run
 from sizer.inspection.networks import inspect_topologies
 from sizer.method.coefficients import Coefficients
+from sizer.method.training_step import Training
 from sizer.models.topology import Topology
 
 
@@ -43,7 +44,7 @@ def test_predicted_against_measured_is_what_inspect_says_against_the_clock(calib
     for network, case in zip(record.networks, calibrated[:30], strict=True):
         assert network.measured_s == step_s(case)
         topology = Topology(network.shape, network.input_dim, network.widths)
-        training = case.training._replace(batch_size=network.batch_size)
+        training = Training(batch_size=network.batch_size)
         (said,) = inspect_topologies([topology], training, small_cpu, record.coefficients).networks
         assert (network.predicted_s, network.interval) == (said.time_per_step_s, said.interval)
     assert record.errors.mean == pytest.approx(

@@ -11,16 +11,16 @@ from torch import nn
 
 import sizer
 from sizer.base.errors import MeterError
-from sizer.calibration.timing import time_cuda_run
-from sizer.calibration.training_loop import Case, make_step
+from sizer.calibration.measurements import Case
+from sizer.calibration.timed_step import make_step, time_run
 from sizer.meters.nvml import NvmlMeter
 from sizer.method.training_step import Training
-from sizer.models.topology import Topology
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 
-LARGE = Case(Topology("rectangle", 784, (2048, 2048, 2048, 10)), Training(1024))
-SMALL = Case(Topology("rectangle", 8, (*[8] * 7, 1)), Training(32))
+LARGE = Case("rectangle", 784, (2048, 2048, 2048, 10), 1024)
+SMALL = Case("rectangle", 8, (*[8] * 7, 1), 32)
+TRAINING = Training()
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +59,11 @@ def test_the_profile_of_this_gpu_is_found_by_its_name(device):
 def test_a_timed_step_is_what_a_long_training_takes_a_step():
     """Against torch's own events over two hundred steps, which wait once."""
     for case in (SMALL, LARGE):
-        step = make_step(case, "cuda")
+        step = make_step(case, TRAINING, "cuda")
         for _ in range(20):
             step()
         torch.cuda.synchronize()
-        timed = min(time_cuda_run(case, 0.2).step_s for _ in range(3))
+        timed = min(time_run(case, TRAINING, 0.2, "cuda").step_s for _ in range(3))
         assert timed == pytest.approx(_by_events(step, 200), rel=0.15)
 
 
@@ -83,7 +83,7 @@ def _by_events(step, steps):
 
 def test_waiting_after_every_step_would_count_the_wait():
     """Why steps are timed in batches: the same steps one by one take at least as long."""
-    step = make_step(SMALL, "cuda")
+    step = make_step(SMALL, TRAINING, "cuda")
     single = []
     for _ in range(300):
         torch.cuda.synchronize()
@@ -91,17 +91,17 @@ def test_waiting_after_every_step_would_count_the_wait():
         step()
         torch.cuda.synchronize()
         single.append(time.perf_counter() - began)
-    assert time_cuda_run(SMALL, 0.2).step_s <= 1.02 * statistics.median(single)
+    assert time_run(SMALL, TRAINING, 0.2, "cuda").step_s <= 1.02 * statistics.median(single)
 
 
 def test_more_work_takes_longer():
-    assert time_cuda_run(SMALL, 0.1).step_s < time_cuda_run(LARGE, 0.1).step_s
+    assert time_run(SMALL, TRAINING, 0.1, "cuda").step_s < time_run(LARGE, TRAINING, 0.1, "cuda").step_s
 
 
 def test_nvml_meters_work_and_rest(meter):
     """Work draws more than rest does, and less than any board can."""
     rest = _power(meter, lambda: time.sleep(0.05))
-    step = make_step(LARGE, "cuda")
+    step = make_step(LARGE, TRAINING, "cuda")
     busy = _power(meter, step)
     assert 5 < rest < busy < 3000
 
@@ -119,10 +119,11 @@ def _power(meter, action):
 
 
 def test_a_run_under_the_meter_has_its_joules(meter):
-    run = time_cuda_run(LARGE, 0.1, "cuda:0", meter)
-    assert run.energy.joules > 0
-    assert run.energy.seconds >= meter.minimum_window_s
-    assert run.steps * run.step_s == pytest.approx(run.energy.seconds, rel=0.25)
+    run = time_run(LARGE, TRAINING, 0.1, "cuda:0", meter)
+    start, end = run.window_unix_s
+    assert run.energy_j > 0
+    assert end - start >= 0.99 * meter.minimum_window_s  # (another clock)
+    assert run.steps * run.step_s == pytest.approx(end - start, rel=0.25)
 
 
 def _trained(watched):

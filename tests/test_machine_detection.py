@@ -17,6 +17,7 @@ from jsonschema import Draft202012Validator
 from machines import CPU, build, hybrid, server, write
 
 from sizer.base.errors import MachineError
+from sizer.base.records import rebuild
 from sizer.base.storage import cache_folder
 from sizer.cli import run
 from sizer.cli.detect import detect as detect_command
@@ -28,7 +29,7 @@ from sizer.detection.detect import detect, fingerprint
 from sizer.detection.gpu_device import build_device
 from sizer.detection.nvml import read_nvml
 from sizer.detection.procfs import current_process
-from sizer.method.hardware import RAM, Device, Level, Machine, machine_from_dict, machine_to_dict
+from sizer.method.hardware import RAM, Device, Level, Machine
 
 SCHEMA = json.loads(importlib.resources.files("sizer.schemas").joinpath("machine-1.json").read_text(encoding="utf-8"))
 MACHINE = Machine((Device("cpu", "cpu", "CPU", 2, (Level(RAM, 2**30, 1, source="test"),)),), (), "0123456789abcdef")
@@ -122,13 +123,13 @@ def _timed(call):
         "null",
         "[" * 100_000,
         '{"format": "sizer.machine/1"}',
-        json.dumps(machine_to_dict(MACHINE) | {"format": "sizer.machine/2"}),
-        json.dumps(machine_to_dict(MACHINE) | {"fingerprint": "another"}),
-        json.dumps(machine_to_dict(MACHINE) | {"devices": []}),
-        json.dumps(machine_to_dict(MACHINE) | {"devices": [{"id": "cpu"}]}),
-        json.dumps(machine_to_dict(MACHINE)).replace("1073741824", '"a lot"'),
-        json.dumps(machine_to_dict(MACHINE)).replace("1073741824", "0"),
-        json.dumps(machine_to_dict(MACHINE)).replace('"id": "cpu"', '"id": "gpu"'),
+        json.dumps(MACHINE.to_dict() | {"format": "sizer.machine/2"}),
+        json.dumps(MACHINE.to_dict() | {"fingerprint": "another"}),
+        json.dumps(MACHINE.to_dict() | {"devices": []}),
+        json.dumps(MACHINE.to_dict() | {"devices": [{"id": "cpu"}]}),
+        json.dumps(MACHINE.to_dict()).replace("1073741824", '"a lot"'),
+        json.dumps(MACHINE.to_dict()).replace("1073741824", "0"),
+        json.dumps(MACHINE.to_dict()).replace('"id": "cpu"', '"id": "gpu"'),
     ],
 )
 def test_a_damaged_cache_file_is_ignored(damage):
@@ -265,7 +266,7 @@ def test_json_is_the_record(root):
     assert result.exit_code == 0
     record = json.loads(result.stdout)
     assert result.stdout == json.dumps(record, indent=2) + "\n"
-    assert machine_from_dict(record) == detect(root)
+    assert rebuild(Machine, record) == detect(root)
     validate(record)
 
 

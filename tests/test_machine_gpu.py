@@ -19,9 +19,8 @@ from sizer.detection.cuda_driver import (
     load_driver,
     read_driver,
 )
-from sizer.detection.cuda_sources import read_driver_in_child, read_torch
 from sizer.detection.gpu_device import l1_bytes, uuid_digits
-from sizer.detection.gpus import read_gpus
+from sizer.detection.gpus import read_driver_in_child, read_gpus, read_torch
 from sizer.detection.nvml import NvmlUnavailableError, read_nvml
 from sizer.method.hardware import RAM, device_from_dict, device_to_dict
 

@@ -17,13 +17,13 @@ from sizer.detection.linux import read_cpu
 from sizer.detection.nvml import read_nvml
 from sizer.detection.procfs import Process
 from sizer.method.hardware import RAM, Device, Level, Machine
-from sizer.report.terminal import remark_renderables, renderables
+from sizer.report.terminal import drawn, remarks, report
 
 
-def rendered(machine, width, parts=renderables):
+def rendered(machine, width, parts=report):
     stream = io.StringIO()
     console = Console(file=stream, width=width, color_system=None, highlight=False)
-    for renderable in parts(machine, console):
+    for renderable in drawn(parts(machine), console):
         console.print(renderable)
     return stream.getvalue()
 
@@ -107,7 +107,7 @@ def test_a_gpu_shows_its_facts(tmp_path):
 
 def test_warnings_are_paragraphs_with_their_device(tmp_path):
     machine = Machine(detect(build(tmp_path, [0, 1])).devices, ("of no device",))
-    text = rendered(machine, 60, remark_renderables)
+    text = rendered(machine, 60, remarks)
     assert lines(text)[0].startswith(" !  cpu: sysfs describes no caches")
     assert lines(text)[1].startswith("    ")
     assert lines(text)[-1] == " !  of no device"

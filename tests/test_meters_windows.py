@@ -52,7 +52,6 @@ def test_a_window_longer_than_the_longest_is_added_up_from_parts(windows):
     assert energy.seconds == pytest.approx(end.time_s - start.time_s)
     assert energy.label == MEASURED
     assert windows.maximum_window_s is None
-    assert windows.last_unix_s == (start.unix_s, end.unix_s)
 
 
 def test_no_part_is_shorter_than_the_meter_allows():
@@ -98,4 +97,3 @@ def test_noted_windows_are_charged_later():
     energy = windows.energy(at(1.0, 0), at(2.0, 5))
     windows.close()
     assert (energy.joules, energy.label) == (None, MEASURED)
-    assert windows.last_unix_s == (1.0, 2.0)

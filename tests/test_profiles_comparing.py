@@ -14,7 +14,8 @@ from profile_records import sound, write
 from sizer.base.errors import UnreachableError, UsageError
 from sizer.base.storage import data_folder
 from sizer.cli import run
-from sizer.fleet.comparison import Asked, Compared, compare
+from sizer.devices import Chosen
+from sizer.fleet.comparison import Asked, compare
 from sizer.fleet.nodes import compare_named
 from sizer.method.coefficients import Coefficients
 from sizer.method.cost import step_costs
@@ -27,7 +28,7 @@ ASKED = Asked(16, 3, 1, 64)
 
 def machine(device, terms, interval=(0.9, 1.1), name="cpu", quantity="time"):
     found = Coefficients("calibrated", "calibrated", quantity, terms, interval, name, "made up")
-    return Compared(replace(device, id=name), found)
+    return Chosen(replace(device, id=name), found)
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def test_the_crossing_is_where_both_cost_the_same(pair):
 
     def costs(width):
         full = stack([(16, width, width, 1)])
-        hierarchy = Hierarchy.of(pair[0].device.sizing_levels())
+        hierarchy = Hierarchy.of(pair[0].device)
         return [step_costs(full, Training(64), hierarchy, one.coefficients)[0] for one in pair]
 
     quick, strong = costs(crossing.first_width)

@@ -291,7 +291,7 @@ def test_the_study_nodes_have_the_levels_of_the_study(name, hierarchy):
     ],
 )
 def test_the_published_coefficients_are_those_of_table_4(name, terms):
-    """Table 4 brought to J per experiment, pass, operation, layer, access and MiB (DESIGN section 2)."""
+    """Table 4 brought to J per experiment, pass, operation, layer, access and MiB (`docs/method.md`)."""
     coefficients = profiles.load(name).coefficients
     assert (coefficients.quantity, coefficients.source, coefficients.label) == ("energy", "published", "published")
     assert coefficients.terms == pytest.approx(terms, rel=1e-12)

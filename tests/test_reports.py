@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import importlib
 import io
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from sizer.base.errors import UsageError
-from sizer.base.units import format_bytes, format_count, format_quantity, format_widths
+from sizer.base.units import (
+    format_bytes,
+    format_cost,
+    format_count,
+    format_network,
+    format_quantity,
+    format_times,
+    format_widths,
+)
 from sizer.inspection.networks import inspect_topologies, parse_mlp
 from sizer.method.advisor import recommend
 from sizer.method.request import Request
 from sizer.method.training_step import Training
+from sizer.report.terminal import REPORTS
 from sizer.report.text_chart import HEIGHT, chart
 
 
@@ -66,6 +80,31 @@ def test_the_chart_marks_the_optimum_at_the_bottom_and_names_every_level(record)
     assert all(line.isascii() for line in ascii_lines)
     assert list(chart(family, {}, 20, unicode=True)) == []
     assert list(chart(family[:1], {}, 80, unicode=True)) == []
+
+
+def test_every_report_is_where_it_is_looked_for():
+    for target in REPORTS.values():
+        module, _, function = target.partition(":")
+        assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_only_the_terminal_knows_rich():
+    """Another medium draws the same blocks, so no report may be made of one medium's parts."""
+    folder = Path(importlib.import_module("sizer.report").__file__).parent
+    drawing = {
+        path.stem for path in folder.rglob("*.py") if re.search(r"^\s*(from|import) rich", path.read_text(), re.M)
+    }
+    assert drawing == {"terminal"}
+
+
+@pytest.mark.parametrize("width", [200, 30])
+def test_a_table_and_what_stands_in_for_it_hold_the_same_columns(record, width):
+    """Where there is no room, the cells stand before each reason."""
+    lines = " ".join(" ".join(shown(record, width)).split())
+    for candidate in record.candidates:
+        assert format_widths(candidate.widths) in lines
+        assert format_cost(candidate.energy_per_epoch_j, candidate.time_per_epoch_s) in lines
+        assert format_times(candidate.relative_cost_to_loss) in lines
 
 
 def test_a_frame_has_a_row_a_candidate(record):
@@ -125,3 +164,22 @@ def test_counts_and_widths():
     assert format_count(1234567) == "1,234,567"
     assert format_widths((512, 512, 512, 10)) == "512x3-10"
     assert format_widths((805, 390, 5)) == "805-390-5"
+    assert format_network((512, 512, 10), 1234567) == "512x2-10 (1,234,567 parameters)"
+
+
+def test_joules_where_they_are_known_and_multiples():
+    assert format_cost(0.002, 5.0) == "2 mJ"
+    assert format_cost(None, 5.0) == "5 s"
+    assert format_cost(None, None) == "unknown"
+    assert (format_times(1.0234), format_times(None)) == ("1.02x", "")
+
+
+def test_a_report_does_not_load_what_other_records_need():
+    """Reports that share a module must not make one command pay for another's record."""
+    script = (
+        "import sys; from sizer.cli import run; run(['detect']); run(['profiles', 'show', 'nvidia-t4']); "
+        "print([name for name in ('sizer.diagnosis', 'sizer.calibration.cluster') if name in sys.modules], "
+        "file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == "[]"

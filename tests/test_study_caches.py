@@ -11,7 +11,7 @@ from sizer.base.errors import MeasurementError
 from sizer.method.placement import Hierarchy
 from sizer.study import published
 from sizer.study.analysis.cache_edges import cache_edges, edge, windowed_quartiles
-from sizer.study.analysis.loss_minima import edges_of
+from sizer.study.analysis.iso_loss import edges_of
 from sizer.study.generated.design import Plan
 from sizer.study.runs.networks import with_networks
 

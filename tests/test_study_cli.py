@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from importlib.resources import files
+from pathlib import Path
 
 import jsonschema
 import pandas as pd
@@ -18,9 +19,8 @@ from sizer.cli.study import STEPS
 from sizer.method.epochs_to_loss import relative_epochs
 from sizer.study.files.tables import read_metadata, read_summaries
 from sizer.study.generated.design import Plan
-from sizer.study.generated.generate import generate
-from sizer.study.generated.runs import best_epoch, loss_curves
-from sizer.study.step import Rule, StudyStep
+from sizer.study.generated.generate import best_epoch, generate, loss_curves
+from sizer.study.step import Rule, Status, StudyStep
 
 
 def checked(text: str) -> dict:
@@ -154,3 +154,16 @@ def test_a_step_is_a_record():
     ]
     assert step.to_frame().to_dict("records") == [{"x": 1, "y": None}]
     assert step.remarks() == ("few",)
+
+
+def test_every_status_is_explained_in_the_docs():
+    text = (Path(__file__).parents[1] / "docs" / "study.md").read_text(encoding="utf-8")
+    for status in Status:
+        assert f"| {status} | {status.sentence} |" in text
+
+
+def test_a_status_is_its_word_in_json_and_csv():
+    step = StudyStep("fit", "a title", 1, 1, table=({"status": Status.NOT_IDENTIFIED},))
+    assert json.loads(step.to_json())["table"] == [{"status": "not identified"}]
+    assert step.to_frame().to_csv(index=False) == "status\nnot identified\n"
+    assert f"{Status.ZERO}" == str(Status.ZERO) == "zero"

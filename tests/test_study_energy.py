@@ -13,12 +13,11 @@ from study_files import SIX_SAMPLES, SIX_SAMPLES_J, log, write_folder, write_nod
 from sizer.base.errors import MeasurementError
 from sizer.study import published
 from sizer.study.files.power_logs import read_power
-from sizer.study.files.schema import STANDARDIZED, names
+from sizer.study.files.schema import STANDARDIZED
 from sizer.study.files.tables import read_metadata, read_nodes
 from sizer.study.generated.design import Plan, design
 from sizer.study.generated.generate import generate
-from sizer.study.runs.energy import energies, integrate, read_energies
-from sizer.study.runs.standardizing import filed, filtered, standardized, without_overhead
+from sizer.study.runs.energy import energies, filed, filtered, integrate, read_energies, standardized, without_overhead
 
 
 def counts(rules) -> dict[str, int]:
@@ -154,7 +153,7 @@ def test_idle_powers_are_medians_over_a_types_nodes(tmp_path):
     facts = {f"c1{index}": "36, 85248, 900000, (null)" for index in range(4)}
     write_nodes(tmp_path, facts, {"c10": 200, "c11": 210, "c12": 230, "c13": 500})
     assert dict(published.published()["node_types"])["36 900000 85248 (null)"] == "cpu1"
-    from sizer.study.runs.standardizing import idle_powers
+    from sizer.study.runs.energy import idle_powers
 
     assert idle_powers(read_nodes(tmp_path).frame).to_dict() == {"cpu1": 220.0}
 
@@ -223,7 +222,7 @@ def exact(tmp_path_factory):
 def test_generated_energies_come_back(exact):
     folder, runs = exact
     frame, step = read_energies(folder)
-    assert list(frame.columns) == names(STANDARDIZED)
+    assert list(frame.columns) == list(STANDARDIZED.columns)
     lost = {"removed batch", "no sample", "depth 2", "listed twice"}
     assert set(counts(step.rules)) <= lost
     assert len(frame) > 100

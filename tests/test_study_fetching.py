@@ -220,6 +220,6 @@ def test_the_command_shows_the_licence_and_needs_it_accepted(server, tmp_path, c
 
 
 def test_the_catalogue_names_what_the_reader_looks_for():
-    from sizer.study.files.locate import ALL
+    from sizer.study.files.schema import ALL
 
     assert {name for source in ALL for name in source.names} >= set(catalogue()["files"])

@@ -15,13 +15,20 @@ from sizer.study import published
 from sizer.study.analysis.cache_edges import cache_edges
 from sizer.study.analysis.cost_fit import fit_costs
 from sizer.study.analysis.iso_loss import iso_loss
-from sizer.study.analysis.loss_minima import fit_laws
+from sizer.study.analysis.loss_curves import fit_laws
 from sizer.study.analysis.trends import trends
 from sizer.study.figures.axes import new_figure, save_figure
-from sizer.study.figures.energy import draw_caches, draw_fit, draw_trends
-from sizer.study.figures.iso_loss import draw_curves, draw_flops, draw_law, draw_minima
+from sizer.study.figures.figures import (
+    draw_caches,
+    draw_curves,
+    draw_fit,
+    draw_flops,
+    draw_law,
+    draw_minima,
+    draw_trends,
+)
 from sizer.study.generated.design import Plan
-from sizer.study.generated.runs import loss_curves
+from sizer.study.generated.generate import loss_curves
 
 LEVELS = published.hierarchies()
 PLAN = Plan(

@@ -9,15 +9,8 @@ from study_frames import one_family
 
 from sizer.base.errors import MeasurementError
 from sizer.method.placement import Hierarchy
-from sizer.study.analysis.iso_loss import iso_loss
-from sizer.study.analysis.loss_minima import (
-    epoch_of_minimum,
-    epochs_to_loss,
-    epochs_to_minimum,
-    fit_laws,
-    histogram,
-    minimum,
-)
+from sizer.study.analysis.iso_loss import histogram, iso_loss, minimum
+from sizer.study.analysis.loss_curves import epoch_of_minimum, epochs_to_loss, epochs_to_minimum, fit_laws
 
 LEVELS = {"cpu": Hierarchy(("L1", "RAM"), (2**16, 2**30), (1, 1))}
 SIZES = 2 ** np.arange(8, 21)
@@ -124,7 +117,7 @@ def test_the_law_is_recovered_with_its_error():
 def test_the_error_of_c_is_what_scatter_makes_it():
     """Over many noisy repetitions c scatters as much as its standard error says."""
     random = np.random.default_rng(0)
-    from sizer.study.analysis.loss_minima import fit_c
+    from sizer.study.analysis.loss_curves import fit_c
 
     size = np.tile(np.arange(6.0, 21.0), 4)
     group = np.repeat(np.arange(4), 15)

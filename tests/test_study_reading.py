@@ -12,12 +12,10 @@ import pytest
 from study_files import NODES, SIX_SAMPLES, log, write_folder, write_metadata, write_nodes, write_power
 
 from sizer.base.errors import MeasurementError, UsageError
-from sizer.study.files.locate import is_safe
-from sizer.study.files.partitioned import Partitioned
+from sizer.study.files.partitioned import Partitioned, parse_where
 from sizer.study.files.power_logs import read_power, to_utc
-from sizer.study.files.schema import METADATA, SUMMARY, names
-from sizer.study.files.select import describe, parse_where, select
-from sizer.study.files.tables import read_metadata, read_nodes, read_standardized, read_summaries
+from sizer.study.files.schema import METADATA, SUMMARIES, is_safe
+from sizer.study.files.tables import describe, read_metadata, read_nodes, read_standardized, read_summaries, select
 from sizer.study.generated.design import Plan
 from sizer.study.generated.generate import generate
 from sizer.study.runs.runs import load_runs, write_runs
@@ -176,7 +174,7 @@ def test_metadata_keeps_its_text_and_reads_its_times(tmp_path):
         tmp_path, {"start_time": "2023-07-01 05:00:00.123456-07:00", "is_gpu": "t", "learning_rate": "1e-4"}
     )
     frame, rules = read_metadata(folder, with_run_data=True)
-    assert list(frame.columns) == names(METADATA)
+    assert list(frame.columns) == list(METADATA.columns)
     assert frame["start_time"][0] == pd.Timestamp("2023-07-01 12:00:00.123456", tz="UTC")
     assert (frame["learning_rate"][0], frame["batch_size"][0], frame["is_gpu"][0]) == ("1e-4", "256", True)
     assert counts(rules) == {}
@@ -235,7 +233,7 @@ def test_summaries_are_read_by_column_and_partition(generated):
     assert isinstance(frame["epoch"][0], np.ndarray)
     assert frame["learning_rate"].unique().tolist() == [0.0001]
     assert counts(rules) == {}
-    assert set(names(SUMMARY)) == set(Partitioned.open(generated / "summary_by_epoch").columns)
+    assert set(SUMMARIES.columns) == set(Partitioned.open(generated / "summary_by_epoch").columns)
 
 
 def test_partitions_that_cannot_match_are_not_opened(generated, tmp_path):

@@ -1,46 +1,67 @@
-"""What every record that sizer answers with can do: turn into JSON, into a table, and show itself."""
+"""What every record that sizer answers with can do: turn into JSON and back, into a table, and show itself."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console, ConsoleOptions, RenderableType
 
+T = TypeVar("T")
+
 
 def plain(value: Any) -> Any:
     """A value of a record as plain JSON data: records and named tuples become dictionaries, tuples lists."""
+    fields = getattr(value, "__dataclass_fields__", None) or getattr(value, "_fields", None)
+    if fields is not None:
+        return {name: plain(getattr(value, name)) for name in fields}
     if isinstance(value, tuple):
-        fields = getattr(value, "_fields", None)
-        return (
-            [plain(item) for item in value]
-            if fields is None
-            else {name: plain(getattr(value, name)) for name in fields}
-        )
-    if hasattr(value, "__dataclass_fields__"):
-        return {name: plain(getattr(value, name)) for name in value.__dataclass_fields__}
+        return [plain(item) for item in value]
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     return value
 
 
-class Shows(Protocol):
-    """What shows records: `sizer.report.terminal`, which this module must not know."""
+def rebuild(kind: type[T], value: Mapping[str, Any]) -> T:
+    """A record or named tuple from its `plain` form, by the annotations of its fields.
 
-    def show(self, record: Record, console: Console) -> Iterator[RenderableType]:
-        """The record and its remarks, for a terminal."""
-
-    def as_html(self, record: Record) -> str:
-        """The same as a fragment of HTML, for a notebook."""
-
-
-_shown_by: Callable[[], Shows]
+    Fields that it does not know are ignored: a later version may have added them. Raises TypeError for one that lacks a
+    field without a default, and AttributeError or TypeError for a value of another form.
+    """
+    hints = _hints(kind)
+    return kind(**{name: _rebuilt(hints[name], item) for name, item in value.items() if name in hints})
 
 
-def show_with(load: Callable[[], Shows]) -> None:
-    """Register what shows records; ``load`` is called when one is first shown."""
+#: Evaluating the annotations takes longer than all the rest.
+_hints: Callable[[Any], dict[str, Any]] = cache(get_type_hints)
+
+
+def _rebuilt(kind: Any, value: Any) -> Any:
+    arguments = get_args(kind)
+    if type(None) in arguments:  # X | None
+        return None if value is None else _rebuilt(arguments[0], value)
+    if get_origin(kind) is tuple:
+        return tuple(_rebuilt(arguments[0], item) for item in value)
+    if get_origin(kind) is Mapping:
+        return {key: _rebuilt(arguments[1], item) for key, item in value.items()}
+    if hasattr(kind, "__dataclass_fields__") or hasattr(kind, "_fields"):
+        return value if isinstance(value, kind) else rebuild(kind, value)
+    return value
+
+
+#: Gives what shows records, `sizer.report.terminal`, which this module must not know.
+_shown_by: Callable[[], Any]
+
+
+def show_with(load: Callable[[], Any]) -> None:
+    """Register what shows records; ``load`` is called when one is first shown.
+
+    It gives something with ``show(record, console)``, the record and its remarks for a terminal, and
+    ``as_html(record)``, the same for a notebook.
+    """
     global _shown_by
     _shown_by = load
 
@@ -74,7 +95,8 @@ class Record:
         return ()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        return _shown_by().show(self, console)
+        shown: Iterator[RenderableType] = _shown_by().show(self, console)
+        return shown
 
     def _repr_html_(self) -> str:
-        return _shown_by().as_html(self)
+        return str(_shown_by().as_html(self))

@@ -1,36 +1,51 @@
-"""Files that only grow, one JSON object a line, each written whole and synced: a crash loses at most the last line."""
+"""Files: the user's folders, files that are written whole, locks, and files that only grow.
+
+Those that grow hold one JSON object a line, each written whole and synced: a crash loses at most the last line.
+"""
 
 from __future__ import annotations
 
 import errno
 import json
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 
-def _user_folder(variable: str, default: str) -> Path:
-    """XDG base directory; a relative or empty value is ignored, as the specification asks."""
+def _user_folder(kind: str, variable: str, below_home: str) -> Path:
+    """XDG base directory; a relative or empty value is ignored, as the specification asks.
+
+    Without one, macOS and Windows have conventions of their own, unless a folder is in the place of earlier releases.
+    """
     value = os.environ.get(variable, "")
-    base = Path(value) if os.path.isabs(value) else Path(os.path.expanduser("~")) / default  # noqa: PTH111, PTH117 (cold start)
-    return base / "sizer"
+    if os.path.isabs(value):  # noqa: PTH117 (cold start)
+        return Path(value) / "sizer"
+    folder = Path(os.path.expanduser("~")) / below_home / "sizer"  # noqa: PTH111 (cold start)
+    if sys.platform not in ("darwin", "win32") or folder.is_dir():
+        return folder
+    import platformdirs  # only here: it costs 13 ms, and has nothing else to say elsewhere
+
+    folders = platformdirs.PlatformDirs("sizer", appauthor=False, roaming=kind == "config")
+    found: Path = getattr(folders, f"user_{kind}_path")
+    return found
 
 
 def cache_folder() -> Path:
     """Holds what can be detected again at any time."""
-    return _user_folder("XDG_CACHE_HOME", ".cache")
+    return _user_folder("cache", "XDG_CACHE_HOME", ".cache")
 
 
 def data_folder() -> Path:
     """Holds what took effort to make: calibrated profiles and measurements."""
-    return _user_folder("XDG_DATA_HOME", ".local/share")
+    return _user_folder("data", "XDG_DATA_HOME", ".local/share")
 
 
 def config_folder() -> Path:
     """Holds what the user wrote."""
-    return _user_folder("XDG_CONFIG_HOME", ".config")
+    return _user_folder("config", "XDG_CONFIG_HOME", ".config")
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -63,11 +78,24 @@ def _mode(path: Path) -> int:
     return 0o666 & ~umask
 
 
-def lock(stream: IO[Any]) -> None:
-    """Lock an open file for this process; the system lets go of it however the process ends.
+def hold_lock(path: Path) -> IO[str]:
+    """Lock a file that nobody writes, made with its folder if need be, until it is closed or this process ends.
 
-    Raises OSError when another process holds it. The file is one that nobody writes: Windows locks its first byte.
+    Raises BlockingIOError when another process holds it, another OSError when it cannot be made. By hand, since these
+    are two calls of the system and a lock file that outlives a killed process would refuse the run that goes on.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stream = path.open("a")
+    try:
+        _lock(stream)
+    except OSError:
+        stream.close()
+        raise BlockingIOError(errno.EWOULDBLOCK, f"{path} is held by another process") from None
+    return stream
+
+
+def _lock(stream: IO[str]) -> None:
+    """Windows locks the first byte. Raises OSError when another process has it."""
     try:
         import fcntl
     except ImportError:
@@ -84,16 +112,11 @@ def read_objects(path: Path) -> list[dict[str, Any]]:
 
     Raises OSError.
     """
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    return [found for found in map(_parsed, lines) if found is not None]
-
-
-def _parsed(line: str) -> dict[str, Any] | None:
-    try:
-        found = json.loads(line)
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
+    found = []
+    for text in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+        with suppress(ValueError):
+            found.append(json.loads(text))
+    return [each for each in found if isinstance(each, dict)]
 
 
 def line(entry: Mapping[str, Any]) -> bytes:
@@ -102,19 +125,28 @@ def line(entry: Mapping[str, Any]) -> bytes:
 
 
 class JsonLines:
-    """A file to append to. It is opened with the first line that is added; ``close`` lets go of it."""
+    """A file to append to. It is opened with the first line that is added; ``close`` lets go of it.
 
-    def __init__(self, path: Path) -> None:
+    ``failure`` makes of an OSError what is raised in its place, for people.
+    """
+
+    def __init__(self, path: Path, failure: Callable[[Path, OSError], Exception] | None = None) -> None:
         self.path = path
+        self._failure = failure
         self._stream: IO[bytes] | None = None
 
     def append(self, entry: Mapping[str, Any]) -> None:
         """Add a line and wait until it is on the disk. Raises OSError; of a line that does not fit nothing stays."""
-        if self._stream is None:
-            self._stream = self.path.open("ab", buffering=0)
-            if not _ends_with_a_line(self.path):  # cut short: ended, so that the next one starts on its own
-                self._write(b"\n")
-        self._write(line(entry))
+        try:
+            if self._stream is None:
+                self._stream = self.path.open("ab", buffering=0)
+                if not _ends_with_a_line(self.path):  # cut short: ended, so that the next one starts on its own
+                    self._write(b"\n")
+            self._write(line(entry))
+        except OSError as error:
+            if self._failure is None:
+                raise
+            raise self._failure(self.path, error) from None
 
     def close(self) -> None:
         """Let go of the file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
@@ -39,14 +40,23 @@ def format_count(count: int) -> str:
 
 def format_widths(widths: Sequence[int]) -> str:
     """Widths in short: 512x5-10, or 805-390-188-91-44-21-10-5."""
-    parts: list[str] = []
-    start = 0
-    for position in range(1, len(widths) + 1):
-        if position == len(widths) or widths[position] != widths[start]:
-            run = position - start
-            parts.append(f"{widths[start]}x{run}" if run > 1 else f"{widths[start]}")
-            start = position
-    return "-".join(parts)
+    runs = [(width, len(list(run))) for width, run in itertools.groupby(widths)]
+    return "-".join(f"{width}x{count}" if count > 1 else f"{width}" for width, count in runs)
+
+
+def format_network(widths: Sequence[int], num_free_parameters: int) -> str:
+    """A network in short: 512x5-10 (1,055,242 parameters)."""
+    return f"{format_widths(widths)} ({format_count(num_free_parameters)} parameters)"
+
+
+def format_cost(energy_j: float | None, time_s: float | None) -> str:
+    """A cost in J where that is known, else in s."""
+    return format_quantity(time_s, "s") if energy_j is None else format_quantity(energy_j, "J")
+
+
+def format_times(ratio: float | None) -> str:
+    """A multiple, three significant digits: 1.02x; empty for None."""
+    return "" if ratio is None else f"{ratio:.3g}x"
 
 
 def _digits(value: float) -> str:

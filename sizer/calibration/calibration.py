@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-import datetime
 import time
+from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from sizer._version import __version__
 from sizer.base.errors import MeasurementError, UsageError
+from sizer.base.progress import Progress
 from sizer.base.storage import data_folder
 from sizer.calibration import plan as planning
 from sizer.calibration.cache_probe import sweep_accesses, with_effective_capacity
 from sizer.calibration.fit import design, fit
-from sizer.calibration.measurements import MeasurementLog, Measurements, PlannedCase, Timing, read_measurements
+from sizer.calibration.measurements import (
+    END,
+    Case,
+    Measurements,
+    Timing,
+    appended,
+    interrupted_or_new,
+    read_measurements,
+)
 from sizer.calibration.metered_energy import charged, check_metered, step_energies, why_not_metered
-from sizer.calibration.record import Calibration, power_dict, profile_record
+from sizer.calibration.profile import profile_record
+from sizer.calibration.record import Calibration, power_dict
 from sizer.calibration.rounds import Pace, take_rounds
-from sizer.calibration.session import METER_SHARE, MIN_METERED, Progress, Session, Settings, open_session
-from sizer.calibration.timing import time_run
-from sizer.calibration.validity import identity, profile_name
+from sizer.calibration.session import METER_SHARE, MIN_METERED, Session, Settings, open_session
+from sizer.calibration.timed_step import time_run
+from sizer.calibration.validity import profile_name
 from sizer.meters.choosing import AUTO, MeterOptions
 from sizer.meters.stated_power import PowerModel
-from sizer.method.hardware import Device, device_from_dict, device_to_dict
+from sizer.method.hardware import device_from_dict
 from sizer.method.placement import Hierarchy
 from sizer.method.training_step import Training
 from sizer.profiles import save
@@ -37,6 +47,8 @@ MIN_BUDGET_S = 12.0
 MIN_NETWORKS = 40
 #: Time at the end that the fit takes, in s.
 _FIT_S = 3.0
+#: Time of each of the two timings that tell how fast a machine is, in s.
+_FIRST_S = 0.2
 #: The plan holds more networks than the budget should pay for: the first round shows how far it really goes.
 _GENEROUS = 1.5
 
@@ -52,7 +64,8 @@ def calibrate(settings: Settings, fresh: bool = False, progress: Progress | None
         path = measurement_path(session.settings)
         _measure(session, path, fresh)
         record = replay(path, options=settings.meter_options)
-        _finish(path)  # after the profile is kept: until then a rerun fits again what was measured
+        with closing(appended(path)) as log:
+            log.append(END)  # after the profile is kept: until then a rerun fits again what was measured
     if settings.meter != AUTO or settings.meter_options.log_path is not None:
         times = f"the times are kept as {record.name}, what was measured in {path}"
         check_metered(record.meter_problem, f"{times}: `sizer calibrate --replay` fits it again, with another log too")
@@ -85,7 +98,7 @@ def _fitted(measurements: Measurements, power: PowerModel | None) -> Calibration
     device = device_from_dict(settings["device"])
     training = Training(dtype=settings["dtype"], optimizer=settings["optimizer"])
     measured = measurements.measured()
-    row = design([measurements.plan[case] for case in measured], training, Hierarchy.of(device.sizing_levels()))
+    row = design([measurements.plan[case] for case in measured], training, Hierarchy.of(device))
     timings = list(measured.values())
     fits = {"time": fit(row, np.array([min(t.step_s for t in of_case) for of_case in timings]))}
     energies = step_energies(timings)
@@ -131,75 +144,53 @@ def measurement_path(settings: Settings) -> Path:
 def _measure(session: Session, path: Path, fresh: bool) -> None:
     """Take the timings of the plan, round by round, from where the file ends."""
     began = time.perf_counter()
-    log, measurements = _open(session, path, fresh)
-    try:
-        began_rounds = time.perf_counter()
-        until = max(began + session.settings.budget_s - _FIT_S, began_rounds)
-        rounds = planning.rounds_for(session.settings.budget_s)
-        take_rounds(session, log, measurements, Pace(rounds, began_rounds, until, MIN_NETWORKS))
-    finally:
-        log.close()
-
-
-def _finish(path: Path) -> None:
-    log = MeasurementLog(path)
-    try:
-        log.finish()
-    finally:
-        log.close()
-
-
-def _open(session: Session, path: Path, fresh: bool) -> tuple[MeasurementLog, Measurements]:
-    """The file to append to: the interrupted one of the same settings, else a new one with a new plan."""
     same = _same(session)
-    if not fresh and path.exists():
-        try:
-            found = read_measurements(path)
-        except MeasurementError:
-            found = None
-        if found is not None and found.settings.get("same") == same and not found.finished:
-            return MeasurementLog(path), found
-    device, plan = _probed(session), _plan(session)
-    settings = {
-        "same": same,
-        "identity": identity(session.device, torch.get_num_threads()),
-        "device": device_to_dict(device),
-        "dtype": session.settings.dtype,
-        "optimizer": session.settings.optimizer,
-        "meter": None if session.meter is None else session.meter.name,
-        "meter_source": None if session.meter is None else session.meter.source,
-        "meter_note": session.note,
-        "power_model": power_dict(session.power),
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-    }
-    return MeasurementLog.create(path, settings, plan), Measurements(settings, plan, ())
+    log, found = interrupted_or_new(path, None if fresh else same, lambda: _begun(session, same))
+    began_rounds = time.perf_counter()
+    until = max(began + session.settings.budget_s - _FIT_S, began_rounds)
+    rounds = planning.rounds_for(session.settings.budget_s)
+    take_rounds(session, log, found, Pace(rounds, began_rounds, until, MIN_NETWORKS))
 
 
 def _same(session: Session) -> dict[str, Any]:
     """What must be the same for an interrupted calibration to go on."""
     settings = session.settings
-    wanted = {"budget_s": settings.budget_s, "seed": settings.seed, "sizer": __version__, "dtype": settings.dtype}
-    meter = None if session.meter is None else session.meter.name
-    wanted |= {"optimizer": settings.optimizer, "meter": meter, "power_model": power_dict(session.power)}
-    return identity(session.device, torch.get_num_threads()) | wanted
+    return {
+        **session.identity,
+        **{name: getattr(settings, name) for name in ("budget_s", "seed", "dtype", "optimizer")},
+        "sizer": __version__,
+        "meter": None if session.meter is None else session.meter.name,
+        "power_model": power_dict(session.power),
+    }
 
 
-def _probed(session: Session) -> Device:
-    """The device with what its last cache really offers. A GPU's caches are its own and need no probe."""
-    if session.device.kind != "cpu":
-        return session.device
-    session.progress("probing the caches", 0.0)
-    return with_effective_capacity(session.device, sweep_accesses())
+def _begun(session: Session, same: Mapping[str, Any]) -> Measurements:
+    """A new file's first line: the machine, its last cache as it really is, and the plan."""
+    device = session.device
+    if device.kind == "cpu":  # a GPU's caches are its own and need no probe
+        session.begin("probing the caches")
+        device = with_effective_capacity(device, sweep_accesses())
+    settings = session.header(same, device) | {
+        "identity": session.identity,
+        "meter": None if session.meter is None else session.meter.name,
+        "meter_source": None if session.meter is None else session.meter.source,
+        "meter_note": session.note,
+        "power_model": power_dict(session.power),
+    }
+    return Measurements(settings, _plan(session))
 
 
-def _plan(session: Session) -> tuple[PlannedCase, ...]:
+def _plan(session: Session) -> tuple[Case, ...]:
     """The networks that the budget pays for. Raises UsageError, with what is needed, when they are too few."""
-    session.progress("first timings", 0.0)
-    small, large = planning.CORNERS[1], planning.CORNERS[-1]
-    speed = planning.Speed.of(*((case, _quick(session, case)) for case in (small, large)))
+    session.begin("first timings")
+    small, large = (
+        (case, time_run(case, session.training, _FIRST_S, session.device.id).step_s)
+        for case in (planning.CORNERS[1], planning.CORNERS[-1])
+    )
     budget_s = session.settings.budget_s
     timed_s = budget_s * (1 if session.meter is None else 1 - METER_SHARE)
-    plan = planning.plan(_GENEROUS * timed_s, planning.rounds_for(budget_s), speed, session.settings.seed)
+    rounds, speed = planning.rounds_for(budget_s), planning.Speed.of(small, large)
+    plan = planning.plan(_GENEROUS * timed_s, rounds, speed, session.settings.seed)
     if len(plan) < MIN_NETWORKS:
         needed = budget_s * MIN_NETWORKS / max(len(plan), 1)
         raise UsageError(
@@ -207,7 +198,3 @@ def _plan(session: Session) -> tuple[PlannedCase, ...]:
             f"give about {needed:.0f} s"
         )
     return tuple(plan)
-
-
-def _quick(session: Session, case: PlannedCase) -> float:
-    return time_run(session.case(case), 0.2, session.device.id).step_s

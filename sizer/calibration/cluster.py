@@ -11,16 +11,16 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sizer.base.errors import MeasurementError, SizerError
+from sizer.base.progress import Progress, silent
 from sizer.base.ray_cluster import Node, connected, nodes
 from sizer.base.records import Record
 from sizer.calibration.calibration import Settings, calibrate
 from sizer.calibration.record import Calibration
-from sizer.calibration.session import Progress, silent
 from sizer.profiles import save
 
 CLUSTER_CALIBRATION_FORMAT = "sizer.cluster_calibration/1"
@@ -70,7 +70,7 @@ def calibrate_cluster(settings: Settings, fresh: bool = False, progress: Progres
             tell(f"calibrating {members[0].address}, kind {index + 1} of {len(kinds)}", index / len(kinds))
             calibration, profile = _on_node(ray, members[0], _calibrate_here, settings, fresh)
             kept = save({**profile, "name": kind_name(calibration.device.name, identity)})
-            named = Calibration(**{**calibration.__dict__, "name": kept.stem, "path": kept})
+            named = replace(calibration, name=kept.stem, path=kept)
             found.append(NodeKind(tuple(node.address for node in members), named))
     return ClusterCalibration(tuple(found))
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sizer.calibration.measurements import PlannedCase
+from sizer.calibration.measurements import Case
 from sizer.method.cost import SMALL_WORK, Row, analyse, every_step_row
 from sizer.method.placement import FloatArray, Hierarchy
 from sizer.method.training_step import Training
@@ -48,13 +48,13 @@ class Fit(NamedTuple):
         return float(np.quantile(np.abs(self.ratios - 1), share))
 
 
-def design(cases: Sequence[PlannedCase], training: Training, hierarchy: Hierarchy) -> Row:
+def design(cases: Sequence[Case], training: Training, hierarchy: Hierarchy) -> Row:
     """Counts of every term for each network, shape (N,) each."""
     rows = list(_rows(cases, training, hierarchy))
     return {name: np.array([row[name][0] for row in rows]) for name in rows[0]}
 
 
-def _rows(cases: Sequence[PlannedCase], training: Training, hierarchy: Hierarchy) -> Iterator[Row]:
+def _rows(cases: Sequence[Case], training: Training, hierarchy: Hierarchy) -> Iterator[Row]:
     for case in cases:
         full = stack([case.full])
         additions = residual_additions(case.shape or "", len(case.widths))

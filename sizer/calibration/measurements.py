@@ -7,7 +7,8 @@ file replays on any machine, and a run that was interrupted resumes from it.
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,10 +17,11 @@ from sizer.base.errors import MeasurementError
 from sizer.base.storage import JsonLines, line, read_objects, write_whole
 
 MEASUREMENTS_FORMAT = "sizer.measurements/1"
-_END = {"end": True}
+#: The last line of a plan that is done: the next calibration starts anew.
+END = {"end": True}
 
 
-class PlannedCase(NamedTuple):
+class Case(NamedTuple):
     """A network to time: its shape, widths and batch size."""
 
     shape: str | None
@@ -34,11 +36,12 @@ class PlannedCase(NamedTuple):
 
 
 class Timing(NamedTuple):
-    """One timed run of one case.
+    """One timed run of a network, by its position in the plan, in one of the rounds.
 
-    ``step_s`` is the quiet time of a step, ``steps`` how many were timed; ``disturbed`` the share of the machine that
-    others used meanwhile, None where that is not known; ``energy_j`` the energy of one step, None without a meter or
-    where it could not be read, and then ``problem`` says why; ``window_unix_s`` when a metered run began and ended.
+    ``step_s`` is the quiet time of a step, ``steps`` how many were timed; ``disturbed`` the share of the machine's
+    processor time that others used meanwhile (other processes, other virtual machines on the host), None where that is
+    not known; ``energy_j`` the energy of one step, None without a meter or where it could not be read, and then
+    ``problem`` says why; ``window_unix_s`` when a metered run began and ended.
     """
 
     case: int
@@ -46,7 +49,7 @@ class Timing(NamedTuple):
     step_s: float
     steps: int
     disturbed: float | None
-    energy_j: float | None
+    energy_j: float | None = None
     window_unix_s: tuple[float, float] | None = None
     problem: str | None = None
 
@@ -56,8 +59,8 @@ class Measurements:
     """A measurement file read back: settings, plan and the timings taken so far."""
 
     settings: Mapping[str, Any]
-    plan: tuple[PlannedCase, ...]
-    timings: tuple[Timing, ...]
+    plan: tuple[Case, ...]
+    timings: tuple[Timing, ...] = ()
     finished: bool = False
 
     def measured(self) -> dict[int, list[Timing]]:
@@ -86,67 +89,56 @@ def read_measurements(path: Path) -> Measurements:
         )
     try:
         plan = tuple(_case(record) for record in header["plan"])
-        timings = tuple(_timing(record, len(plan)) for record in records if record != _END)
+        timings = tuple(_timing(record, len(plan)) for record in records if record != END)
         settings = dict(header["settings"])
     except (KeyError, IndexError, TypeError, ValueError):
         raise MeasurementError(f"{path} is damaged beyond its last line; calibrate again with --fresh") from None
-    return Measurements(settings, plan, timings, _END in records)
+    return Measurements(settings, plan, timings, END in records)
 
 
-def _case(record: Mapping[str, Any]) -> PlannedCase:
-    return PlannedCase(record["shape"], record["input_dim"], tuple(record["widths"]), record["batch_size"])
+def _case(record: Mapping[str, Any]) -> Case:
+    return Case(record["shape"], record["input_dim"], tuple(record["widths"]), record["batch_size"])
 
 
 def _timing(record: Mapping[str, Any], planned: int) -> Timing:
-    """A timing whose numbers can be such. Raises TypeError or ValueError for one that cannot."""
-    timing = Timing(**record)
+    """A timing whose numbers can be such, later fields left out. Raises TypeError or ValueError for one that cannot."""
+    timing = Timing(**{name: value for name, value in record.items() if name in Timing._fields})
     if not (0 <= timing.case < planned and 0 < timing.step_s < float("inf") and timing.steps > 0):
         raise ValueError(f"no timing: {record}")
     window = timing.window_unix_s
     return timing if window is None else timing._replace(window_unix_s=(float(window[0]), float(window[1])))
 
 
-class MeasurementLog:
-    """A measurement file to append to. Each line is written whole and synced before the next run starts."""
+def interrupted_or_new(
+    path: Path, same: Mapping[str, Any] | None, begin: Callable[[], Measurements]
+) -> tuple[JsonLines, Measurements]:
+    """The file to append to: the one that was interrupted with the ``same`` settings (None: never), else a new one."""
+    with suppress(MeasurementError):
+        found = None if same is None else read_measurements(path)
+        if found is not None and found.settings.get("same") == same and not found.finished:
+            return appended(path), found
+    new = begin()
+    return create(path, new.settings, new.plan), new
 
-    def __init__(self, path: Path) -> None:
-        """Continue a file, or begin it with the first line."""
-        self.path = path
-        self._lines = JsonLines(path)
 
-    @classmethod
-    def create(cls, path: Path, settings: Mapping[str, Any], plan: tuple[PlannedCase, ...]) -> MeasurementLog:
-        """Start a file with its settings and plan. A file that is in its place is kept beside it, as ``.previous``.
+def create(path: Path, settings: Mapping[str, Any], plan: tuple[Case, ...]) -> JsonLines:
+    """Start a file with its settings and plan. A file that is in its place is kept beside it, as ``.previous``.
 
-        Raises MeasurementError when it cannot be written.
-        """
-        header = {"format": MEASUREMENTS_FORMAT, "settings": settings, "plan": [case._asdict() for case in plan]}
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.exists():
-                path.replace(path.with_suffix(f".previous{path.suffix}"))
-            write_whole(path, line(header))
-        except OSError as error:
-            raise _not_written(path, error) from None
-        return cls(path)
+    Raises MeasurementError when it cannot be written.
+    """
+    header = {"format": MEASUREMENTS_FORMAT, "settings": settings, "plan": [case._asdict() for case in plan]}
+    try:
+        if path.exists():
+            path.replace(path.with_suffix(f".previous{path.suffix}"))
+        write_whole(path, line(header))
+    except OSError as error:
+        raise _not_written(path, error) from None
+    return appended(path)
 
-    def add(self, timing: Timing) -> None:
-        """Append a timing. Raises MeasurementError when it cannot be written; what was written before stays."""
-        self._append(timing._asdict())
 
-    def finish(self) -> None:
-        """Say that the plan is done, so that the next calibration starts anew."""
-        self._append(_END)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._lines.close()
-
-    def _append(self, entry: Mapping[str, Any]) -> None:
-        try:
-            self._lines.append(entry)
-        except OSError as error:
-            raise _not_written(self.path, error) from None
+def appended(path: Path) -> JsonLines:
+    """A file that goes on, for timings and `END`. Adding raises MeasurementError; what was written before stays."""
+    return JsonLines(path, _not_written)
 
 
 def _not_written(path: Path, error: OSError) -> MeasurementError:

@@ -12,36 +12,38 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from sizer.base.errors import UnreachableError
-from sizer.calibration.measurements import PlannedCase
+from sizer.calibration.measurements import Case
 from sizer.method.coefficients import BATCH_SIZES, DEPTHS, INPUT_DIMS, OUTPUT_DIMS, SIZES
 from sizer.models import SHAPES, Topology
 
 #: Networks at the corners of the range: deep and tiny, shallow and huge with a narrow or a wide end, small batches, and
 #: activations that no last-level cache holds.
 CORNERS = (
-    PlannedCase("rectangle", 2, (2, 1), 32),
-    PlannedCase("rectangle", 8, (*[4] * 19, 1), 32),
-    PlannedCase("rectangle_residual", 8, (*[8] * 19, 1), 32),
-    PlannedCase("rectangle", 784, (1024, 1), 64),
-    PlannedCase("rectangle", 2, (65536, 1), 32),
-    PlannedCase("rectangle", 16, (32768, 4), 240),
-    PlannedCase("rectangle", 4, (65536, 2), 144),
-    PlannedCase("rectangle", 784, (512, 512, 32), 32),
-    PlannedCase("rectangle_residual", 64, (*[256] * 7, 10), 256),
+    Case("rectangle", 2, (2, 1), 32),
+    Case("rectangle", 8, (*[4] * 19, 1), 32),
+    Case("rectangle_residual", 8, (*[8] * 19, 1), 32),
+    Case("rectangle", 784, (1024, 1), 64),
+    Case("rectangle", 2, (65536, 1), 32),
+    Case("rectangle", 16, (32768, 4), 240),
+    Case("rectangle", 4, (65536, 2), 144),
+    Case("rectangle", 784, (512, 512, 32), 32),
+    Case("rectangle_residual", 64, (*[256] * 7, 10), 256),
 )
 
+#: Three rounds often see only one of the two states that a core switches between every few seconds, four to eight both
+#: (docs/calibration.md, machine B of docs/benchmarks.md).
 FEWEST_ROUNDS = 4
 MOST_ROUNDS = 8
 
 
-def draw(count: int, seed: int) -> list[PlannedCase]:
+def draw(count: int, seed: int) -> list[Case]:
     """Random networks, stratified by number of parameters; the same for the same seed."""
     random = np.random.default_rng(seed)
     strata = (random.permutation(count) + random.random(count)) / max(count, 1)
     return [_draw_one(random, float(position)) for position in strata]
 
 
-def _draw_one(random: np.random.Generator, position: float) -> PlannedCase:
+def _draw_one(random: np.random.Generator, position: float) -> Case:
     """A network at a position from 0 to 1 of the sizes; settings are drawn until the shape can reach it."""
     while True:
         parameters = round(2 ** (SIZES[0] + position * (SIZES[1] - SIZES[0])))
@@ -53,7 +55,7 @@ def _draw_one(random: np.random.Generator, position: float) -> PlannedCase:
             topology = Topology.solve(shape, parameters, depth, input_dim, output_dim)
         except UnreachableError:
             continue
-        return PlannedCase(shape, input_dim, topology.widths, batch_size)
+        return Case(shape, input_dim, topology.widths, batch_size)
 
 
 def _log_uniform(random: np.random.Generator, limits: tuple[int, int]) -> int:
@@ -67,14 +69,14 @@ def rounds_for(budget_s: float) -> int:
     return int(min(max(budget_s / 7.5, FEWEST_ROUNDS), MOST_ROUNDS))
 
 
-def plan(budget_s: float, rounds: int, speed: Speed, seed: int = 0) -> list[PlannedCase]:
+def plan(budget_s: float, rounds: int, speed: Speed, seed: int = 0) -> list[Case]:
     """As many networks as the budget pays for in so many rounds, corners first.
 
     Networks whose run would take more than a fortieth of a round are left out: a few of them would eat the budget, and
     what decides their time, the products, is pinned by smaller ones.
     """
     round_s = budget_s / rounds
-    chosen: list[PlannedCase] = []
+    chosen: list[Case] = []
     spent_s = 0.0
     for case in _candidates(seed):
         cost_s = speed.run_s(case)
@@ -87,7 +89,7 @@ def plan(budget_s: float, rounds: int, speed: Speed, seed: int = 0) -> list[Plan
     return chosen
 
 
-def _candidates(seed: int) -> Iterator[PlannedCase]:
+def _candidates(seed: int) -> Iterator[Case]:
     yield from CORNERS
     for batch in range(40):  # small strata, one after the other: wherever the budget ends, all sizes are there
         yield from draw(25, seed + batch)
@@ -101,17 +103,17 @@ class Speed:
         self.operation_s = operation_s
 
     @classmethod
-    def of(cls, small: tuple[PlannedCase, float], large: tuple[PlannedCase, float]) -> Speed:
+    def of(cls, small: tuple[Case, float], large: tuple[Case, float]) -> Speed:
         """From the step times in s of a network that is all overhead and one that is all arithmetic."""
         layer_s = small[1] / (len(small[0].widths) + 1)
         rest = max(large[1] - layer_s * (len(large[0].widths) + 1), 0.2 * large[1])
         return cls(layer_s, rest / operations(large[0]))
 
-    def step_s(self, case: PlannedCase) -> float:
+    def step_s(self, case: Case) -> float:
         """Expected time of a step in s."""
         return self.layer_s * (len(case.widths) + 1) + self.operation_s * operations(case)
 
-    def run_s(self, case: PlannedCase) -> float:
+    def run_s(self, case: Case) -> float:
         """Expected time of a run in s: making the network, warming up, timing."""
         return _SETUP_S + WARM_UP * self.step_s(case) + max(RUN_S, MIN_STEPS * self.step_s(case))
 
@@ -124,7 +126,7 @@ MIN_STEPS = 2
 _SETUP_S = 0.015
 
 
-def operations(case: PlannedCase) -> int:
+def operations(case: Case) -> int:
     """Multiply-accumulates of a step, forward and backward."""
     pairs: Sequence[tuple[int, int]] = list(zip(case.full[:-1], case.widths, strict=True))
     return case.batch_size * (3 * sum(w_in * w_out for w_in, w_out in pairs) - pairs[0][0] * pairs[0][1])

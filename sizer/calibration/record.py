@@ -1,25 +1,32 @@
-"""What a calibration found, as a record and as a profile."""
+"""What a calibration found, and what a validation of it, as records. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from sizer.base.records import Record
+import numpy as np
+
+from sizer.base.records import Record, plain
 from sizer.calibration.fit import Fit
-from sizer.calibration.measurements import Measurements
 from sizer.meters.stated_power import PowerModel
-from sizer.method.coefficients import term_unit
+from sizer.method.coefficients import Coefficients, term_unit
 from sizer.method.hardware import Device, device_to_dict
-from sizer.profiles.records import PROFILE_FORMAT
 
 CALIBRATION_FORMAT = "sizer.calibration/1"
-#: Median excess of a network's second quietest run over its quietest from which a machine is called noisy.
+VALIDATION_FORMAT = "sizer.validation/1"
+#: Median excess of a network's second quietest run over its quietest from which a machine is called noisy: three times
+#: the 1.2 to 1.7 % of the quiet ones of docs/benchmarks.md.
 NOISY = 0.05
 #: Mean error from which a fit is no better than counting operations (FLOPs alone: 37 %).
 POOR = 0.35
+#: Limits of the classes of size, log2 of the number of parameters.
+_SIZE_LIMITS = (-math.inf, 10, 14, 18, math.inf)
+_WORST = 5
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,7 @@ class Calibration(Record):
             "device": device_to_dict(self.device),
             "networks": self.networks,
             "noise": self.noise,
-            "fits": {quantity: _fit_dict(found) for quantity, found in self.fits.items()},
+            "fits": {quantity: fit_dict(found) for quantity, found in self.fits.items()},
             "meter": self.meter,
             "metered": self.metered,
             "meter_problem": self.meter_problem,
@@ -96,7 +103,8 @@ def power_dict(power: PowerModel | None) -> dict[str, Any] | None:
     return None if power is None else {"busy_w": power.busy_w, "idle_w": power.idle_w, "basis": power.basis}
 
 
-def _fit_dict(found: Fit) -> dict[str, Any]:
+def fit_dict(found: Fit) -> dict[str, Any]:
+    """Coefficients and their errors as JSON data."""
     return {
         "terms": found.terms,
         "interval_90": list(found.interval),
@@ -106,63 +114,123 @@ def _fit_dict(found: Fit) -> dict[str, Any]:
     }
 
 
-def profile_record(measurements: Measurements, found: Calibration) -> dict[str, Any]:
-    """The calibration as the JSON record of a profile that `sizer.profiles` loads."""
-    settings, device = measurements.settings, found.device
-    coefficients = {quantity: _coefficients(quantity, fitted, settings) for quantity, fitted in found.fits.items()}
-    if found.power is not None:
-        coefficients.setdefault("energy", _estimated_energy(coefficients["time"], found.power))
-    return {
-        "format": PROFILE_FORMAT,
-        "name": found.name,
-        "title": f"{device.name or device.id}, calibrated {settings['date'][:10]}",
-        "kind": device.kind,
-        "match": {},
-        "sources": {
-            "calibration": {"title": "sizer calibrate, on this machine", "url": None, "read": settings["date"][:10]}
-        },
-        "units": None if device.units is None else {"value": device.units, "source": "calibration", "verified": True},
-        "levels": [_level(level) for level in device_to_dict(device)["levels"] if level["capacity_bytes"]],
-        "coefficients": coefficients,
-        "calibration": {
-            **settings,
-            "networks": found.networks,
-            "metered": found.metered,
-            "noise": found.noise,
-            "errors": {quantity: _fit_dict(fitted) for quantity, fitted in found.fits.items()},
-        },
-    }
+@dataclass(frozen=True)
+class ValidatedNetwork:
+    """A network with the predicted and the measured time of a step in s; ``interval`` is the 90 % interval in s."""
+
+    shape: str | None
+    input_dim: int
+    widths: tuple[int, ...]
+    num_free_parameters: int
+    batch_size: int
+    predicted_s: float
+    interval: tuple[float, float] | None
+    measured_s: float
+
+    @property
+    def ratio(self) -> float:
+        """Predicted / measured."""
+        return self.predicted_s / self.measured_s
+
+    @property
+    def inside(self) -> bool | None:
+        """Whether the measured time is inside the interval; None without one."""
+        return None if self.interval is None else self.interval[0] <= self.measured_s <= self.interval[1]
 
 
-def _estimated_energy(time: dict[str, Any], power: PowerModel) -> dict[str, Any]:
-    """Joules from stated power: the fitted time times the busy power, an estimate and labelled as one."""
-    terms = {
-        name: {"value": term["value"] * power.busy_w, "unit": term_unit(name, "energy")}
-        for name, term in time["terms"].items()
-    }
-    basis = f"calibrated time x {power.busy_w:g} W while training, {power.basis}; the interval is that of the time"
-    return {**time, "source": "shipped", "basis": basis, "terms": terms}
+class Errors(NamedTuple):
+    """|predicted / measured - 1| of some networks, and the share of them inside the 90 % interval."""
+
+    networks: int
+    mean: float
+    median: float
+    p95: float
+    coverage: float | None
+
+    @classmethod
+    def of(cls, networks: Sequence[ValidatedNetwork]) -> Errors:
+        """The errors of at least one network."""
+        errors = np.abs(np.array([network.ratio for network in networks]) - 1)
+        inside = [network.inside for network in networks if network.inside is not None]
+        return cls(
+            len(networks),
+            float(np.mean(errors)),
+            float(np.median(errors)),
+            float(np.quantile(errors, 0.95)),
+            sum(inside) / len(inside) if inside else None,
+        )
 
 
-def _level(level: dict[str, Any]) -> dict[str, Any]:
-    kept = ("name", "capacity_bytes", "instances", "cpus_per_instance", "line_bytes", "effective_bytes")
-    return {name: level[name] for name in kept} | {
-        "source": "calibration",
-        "verified": True,
-        "bandwidth_bytes_per_s": None,
-    }
+class SizeErrors(NamedTuple):
+    """The errors of the networks from ``low`` parameters to less than ``high``; None for no limit."""
+
+    low: int | None
+    high: int | None
+    errors: Errors
 
 
-def _coefficients(quantity: str, found: Fit, settings: Any) -> dict[str, Any]:
-    identity = settings["identity"]
-    return {
-        "source": "calibrated",
-        "basis": (
-            f"calibrated on this machine {settings['date'][:10]} ({identity['threads']} threads, torch "
-            f"{identity['torch']}); cross-validated error {found.mean_error:.1%} mean, "
-            f"{found.error_quantile(0.95):.1%} at the 95th percentile"
-        ),
-        "terms": {name: {"value": value, "unit": term_unit(name, quantity)} for name, value in found.terms.items()},
-        "interval_90": list(found.interval),
-        "conditions": {"dtype": settings["dtype"], "optimizer": settings["optimizer"]},
-    }
+@dataclass(frozen=True)
+class Validation(Record):
+    """A validation: the device and the calibration, every network, how often each was timed at least, the file."""
+
+    device: Device
+    profile: str
+    coefficients: Coefficients
+    networks: tuple[ValidatedNetwork, ...]
+    seed: int
+    repeats: int
+    measurements: Path | None
+
+    @property
+    def errors(self) -> Errors:
+        """The errors of all networks."""
+        return Errors.of(self.networks)
+
+    def by_size(self) -> tuple[SizeErrors, ...]:
+        """The errors by number of parameters, classes without a network left out."""
+        return tuple(self._by_size())
+
+    def _by_size(self) -> Iterator[SizeErrors]:
+        for low, high in pairwise(_SIZE_LIMITS):
+            found = [one for one in self.networks if low <= math.log2(one.num_free_parameters) < high]
+            if found:
+                yield SizeErrors(_power(low), _power(high), Errors.of(found))
+
+    def worst(self) -> tuple[ValidatedNetwork, ...]:
+        """The networks that are furthest off, the worst first."""
+        return tuple(sorted(self.networks, key=lambda network: -abs(math.log(network.ratio)))[:_WORST])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as the JSON data ``sizer.validation/1``."""
+        return {
+            "format": VALIDATION_FORMAT,
+            "device": device_to_dict(self.device),
+            "profile": self.profile,
+            "coefficients": plain(self.coefficients),
+            "seed": self.seed,
+            "repeats": self.repeats,
+            "errors": plain(self.errors),
+            "by_size": plain(self.by_size()),
+            "networks": self.rows(),
+            "measurements": None if self.measurements is None else str(self.measurements),
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a network."""
+        return [
+            plain(network) | {"ratio": network.ratio, "inside_interval": network.inside} for network in self.networks
+        ]
+
+    def remarks(self) -> tuple[str, ...]:
+        """What the numbers are worth."""
+        errors = self.errors
+        if errors.coverage is None or errors.networks < 20 or errors.coverage >= 0.8:
+            return ()
+        return (
+            f"only {errors.coverage:.0%} of the networks are inside the 90 % interval: the machine is not as it was "
+            f"when it was calibrated, or busier; run `sizer calibrate` again when it is idle",
+        )
+
+
+def _power(exponent: float) -> int | None:
+    return None if math.isinf(exponent) else 2 ** int(exponent)

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from typing import NamedTuple
 
 import numpy as np
 
 from sizer.base.errors import MeasurementError
+from sizer.base.storage import JsonLines
 from sizer.calibration import plan as planning
-from sizer.calibration.measurements import MeasurementLog, Measurements, PlannedCase, Timing
+from sizer.calibration.measurements import Case, Measurements, Timing
 from sizer.calibration.session import METER_SHARE, Session
-from sizer.calibration.timing import time_run
-from sizer.calibration.training_loop import Run
+from sizer.calibration.timed_step import time_run
 from sizer.meters.intervals import Windows
 
 #: Number of the round that runs under a meter.
 METERED = planning.MOST_ROUNDS
-#: A run during which others used more of the machine than this is taken again, while the round's time lasts.
+#: A run during which others used more of the machine than this is taken again, while the round's time lasts: beside it
+#: a quiet machine's second quietest run is 1.2 to 1.7 % off its quietest (docs/benchmarks.md, noise).
 _DISTURBED = 0.10
 
 #: (position in the plan, round) of the timings that are there.
@@ -47,72 +49,58 @@ class _Turn(NamedTuple):
     meter: Windows | None = None
 
 
-def take_rounds(session: Session, log: MeasurementLog, found: Measurements, pace: Pace) -> None:
+def take_rounds(session: Session, log: JsonLines, found: Measurements, pace: Pace) -> None:
     """Take the timings that are missing from a file. Raises MeasurementError when one cannot be kept or taken."""
     done = {(timing.case, timing.round) for timing in found.timings}
     cases = list(range(len(found.plan)))
-    lasts = pace.until - pace.began
-    timed = lasts * (1 if session.meter is None else 1 - METER_SHARE)
-    for number in range(pace.rounds):
-        order = cases if number == 0 else _shuffled(cases, number)
-        turn = _Turn(number, pace.began + timed * (number + 1) / pace.rounds, order)
-        done |= _take_round(session, log, found.plan, turn, done, pace)
-        cases = [case for case in cases if (case, 0) in done]
-    if session.meter is not None:
-        turn = _Turn(METERED, pace.until, _shuffled(cases, METERED), session.meter)
-        _take_round(session, log, found.plan, turn, done, pace)
+    timed = (pace.until - pace.began) * (1 if session.meter is None else 1 - METER_SHARE)
+    with closing(log):
+        for number in range(pace.rounds):
+            order = cases if number == 0 else _shuffled(cases, number)
+            turn = _Turn(number, pace.began + timed * (number + 1) / pace.rounds, order)
+            done |= _take_round(session, log, found.plan, turn, done, pace)
+            cases = [case for case in cases if (case, 0) in done]
+        if session.meter is not None:
+            turn = _Turn(METERED, pace.until, _shuffled(cases, METERED), session.meter)
+            _take_round(session, log, found.plan, turn, done, pace)
 
 
 def _shuffled(cases: list[int], seed: int) -> list[int]:
     return [int(case) for case in np.random.default_rng(seed).permutation(cases)]
 
 
-def _take_round(
-    session: Session, log: MeasurementLog, plan: Sequence[PlannedCase], turn: _Turn, done: Done, pace: Pace
-) -> Done:
+def _take_round(session: Session, log: JsonLines, plan: Sequence[Case], turn: _Turn, done: Done, pace: Pace) -> Done:
     """Time networks once each in the order given until the deadline; disturbed ones again while time lasts."""
     queue = [case for case in turn.order if (case, turn.number) not in done]
+    what = "timing networks" if turn.meter is None else f"metering networks ({turn.meter.name})"
     taken: Done = set()
     while queue and (
         time.perf_counter() < turn.deadline or (turn.number == 0 and len(taken) + len(done) < pace.fewest)
     ):
         case = queue.pop(0)
-        run = _timed(session, plan[case], turn.meter)
-        log.add(_kept(case, turn, run))
-        session.progress(_what(turn), _share_done(pace, turn, len(taken) / (len(taken) + len(queue) + 1)))
-        if (run.disturbed or 0.0) > _DISTURBED and (case, turn.number) not in taken:
+        timing = _timed(session, plan[case], turn.meter)._replace(case=case, round=turn.number)
+        log.append(timing._asdict())
+        if session.progress is not None:
+            session.progress(what, _share_done(pace, turn, len(taken) / (len(taken) + len(queue) + 1)))
+        if (timing.disturbed or 0.0) > _DISTURBED and (case, turn.number) not in taken:
             queue.append(case)
         taken.add((case, turn.number))
     return taken
 
 
-def _timed(session: Session, planned: PlannedCase, meter: Windows | None) -> Run:
+def _timed(session: Session, case: Case, meter: Windows | None) -> Timing:
     try:
-        return time_run(session.case(planned), planning.RUN_S, session.device.id, meter)
+        return time_run(case, session.training, planning.RUN_S, session.device.id, meter)
     except (RuntimeError, MemoryError) as error:  # torch's errors: out of memory, a GPU that is gone
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         remedy = (
             "see `nvidia-smi` and the kernel's log, then" if session.device.kind == "cuda" else "free some memory and"
         )
-        network = "-".join(map(str, planned.full))
+        network = "-".join(map(str, case.full))
         raise MeasurementError(
-            f"{session.device.id} failed while it trained {network} with batch {planned.batch_size} ({reason}); what "
+            f"{session.device.id} failed while it trained {network} with batch {case.batch_size} ({reason}); what "
             f"was measured is kept: {remedy} run the same command again"
         ) from None
-
-
-def _kept(case: int, turn: _Turn, run: Run) -> Timing:
-    timing = Timing(case, turn.number, run.step_s, run.steps, run.disturbed, None)
-    if turn.meter is None or run.energy is None:
-        return timing
-    if run.energy.joules is None:
-        problem = "; ".join(run.energy.warnings) or "the meter did not say why"
-        return timing._replace(window_unix_s=turn.meter.last_unix_s, problem=problem)
-    return timing._replace(energy_j=run.energy.joules / run.steps, window_unix_s=turn.meter.last_unix_s)
-
-
-def _what(turn: _Turn) -> str:
-    return "timing networks" if turn.meter is None else f"metering networks ({turn.meter.name})"
 
 
 def _share_done(pace: Pace, turn: _Turn, of_round: float) -> float:

@@ -2,62 +2,49 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import IO, Any, NamedTuple
 
 import torch
 
 from sizer.base.errors import MeasurementError, UsageError
-from sizer.base.storage import data_folder, lock
-from sizer.calibration.measurements import PlannedCase
-from sizer.calibration.training_loop import Case
+from sizer.base.progress import Progress
+from sizer.base.storage import data_folder, hold_lock
+from sizer.calibration.validity import identity
 from sizer.detection.detect import detected
 from sizer.meters.choosing import AUTO, MeterOptions, choose_meter
 from sizer.meters.intervals import NotedWindows, Windows
 from sizer.meters.protocol import MEASURED, Meter
 from sizer.meters.stated_power import PowerModel
-from sizer.method.hardware import Device
+from sizer.method.hardware import Device, device_to_dict
 from sizer.method.training_step import Training
-from sizer.models.topology import Topology
 
 
-@contextmanager
-def only_one() -> Iterator[None]:
-    """Hold the lock that every measuring command takes; the system lets go of it however the process ends.
+def only_one() -> IO[str]:
+    """The lock that every measuring command takes, held until it is closed or the process ends.
 
     Raises MeasurementError when another process holds it, or its folder cannot be written.
     """
-    folder = data_folder() / "measurements"
+    path = data_folder() / "measurements" / "lock"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        stream = (folder / "lock").open("a")
+        return hold_lock(path)
+    except BlockingIOError:
+        raise MeasurementError("another calibration is running on this machine; wait for it to end") from None
     except OSError as error:
         raise MeasurementError(
-            f"{folder} cannot be written ({error.strerror}); set XDG_DATA_HOME to a folder that can"
+            f"{path.parent} cannot be written ({error.strerror}); set XDG_DATA_HOME to a folder that can"
         ) from None
-    with stream:
-        try:
-            lock(stream)
-        except OSError:
-            raise MeasurementError("another calibration is running on this machine; wait for it to end") from None
-        yield
 
-
-#: Told what happens and which share of the time is used.
-Progress = Callable[[str, float], None]
 
 #: Networks with a known energy below which its coefficients are not fitted.
 MIN_METERED = 20
 #: Share of the time that a meter gets: its windows are longer than a timing needs to be.
 METER_SHARE = 0.5
-
-
-def silent(what: str, share: float) -> None:
-    """Progress that nobody watches."""
 
 
 class Settings(NamedTuple):
@@ -81,30 +68,42 @@ class Settings(NamedTuple):
 class Session:
     """Measuring under way.
 
-    ``meter`` measures joules, None where none does; ``power`` is power that was stated, from which joules are
+    ``training`` are the settings of a step, the batch size left at its default; ``progress`` is None when nobody
+    watches. ``meter`` measures joules, None where none does; ``power`` is power that was stated, from which joules are
     estimated; ``note`` says why joules are not measured although a meter was there.
     """
 
     settings: Settings
     device: Device
-    progress: Progress = silent
+    training: Training
+    progress: Progress | None = None
     meter: Windows | None = None
     power: PowerModel | None = None
     note: str | None = None
 
-    @property
-    def training(self) -> Training:
-        """The settings of a step, the batch size left at its default."""
-        return Training(dtype=self.settings.dtype, optimizer=self.settings.optimizer)
-
     def of(self, settings: Settings) -> Session:
         """The same session of other settings."""
-        return replace(self, settings=settings)
+        return replace(self, settings=settings, training=_training(settings))
 
-    def case(self, planned: PlannedCase) -> Case:
-        """A planned network with the session's settings, ready to be timed."""
-        topology = Topology(planned.shape, planned.input_dim, planned.widths)
-        return Case(topology, self.training._replace(batch_size=planned.batch_size))
+    def begin(self, what: str) -> None:
+        """Tell what comes before the first timing."""
+        if self.progress is not None:
+            self.progress(what, 0.0)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What must be the same for what is measured here to hold: hardware, threads, torch."""
+        return identity(self.device, torch.get_num_threads())
+
+    def header(self, same: Mapping[str, Any], device: Device) -> dict[str, Any]:
+        """What a measurement file says of its machine; one with the ``same`` settings goes on."""
+        return {
+            "same": same,
+            "device": device_to_dict(device),
+            "dtype": self.settings.dtype,
+            "optimizer": self.settings.optimizer,
+            "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        }
 
 
 @contextmanager
@@ -120,9 +119,14 @@ def open_session(settings: Settings, progress: Progress | None, smallest_budget_
     with only_one(), using_threads(settings.threads):
         options = _about_gpu(settings.meter_options, device)
         with closing(choose_meter(settings.meter, device.id, options)) as meter:
-            session = _with_meter(Session(settings, device, progress or silent), meter)
+            session = _with_meter(Session(settings, device, _training(settings), progress), meter)
             with nullcontext() if session.meter is None else closing(session.meter):
                 yield session
+
+
+def _training(settings: Settings) -> Training:
+    """The settings of a step, the batch size left at its default."""
+    return Training(dtype=settings.dtype, optimizer=settings.optimizer)
 
 
 def _about_gpu(options: MeterOptions, device: Device) -> MeterOptions:

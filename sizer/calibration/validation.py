@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
 import itertools
 import math
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,17 @@ import torch
 
 from sizer._version import __version__
 from sizer.base.errors import MeasurementError, ProfileError, UsageError
+from sizer.base.progress import Progress
 from sizer.calibration import plan as planning
 from sizer.calibration.calibration import measurement_path
-from sizer.calibration.measurements import MeasurementLog, Measurements, PlannedCase, read_measurements
+from sizer.calibration.measurements import END, Case, Measurements, interrupted_or_new, read_measurements
+from sizer.calibration.record import ValidatedNetwork, Validation
 from sizer.calibration.rounds import Pace, take_rounds
-from sizer.calibration.session import Progress, Session, Settings, open_session
-from sizer.calibration.validation_record import ValidatedNetwork, Validation
-from sizer.calibration.validity import calibration_of, identity, profile_name, with_effective_levels
+from sizer.calibration.session import Session, Settings, open_session
+from sizer.calibration.validity import calibration_of, profile_name, with_effective_levels
 from sizer.method.coefficients import Coefficients
 from sizer.method.cost import predict_step
-from sizer.method.hardware import Device, device_to_dict
+from sizer.method.hardware import Device
 from sizer.models.topology import Topology, check_whole
 from sizer.profiles import Profile
 
@@ -80,41 +80,27 @@ def _calibration(session: Session) -> Profile:
 
 def _measure(session: Session, profile: Profile, path: Path, networks: int | None) -> None:
     began = time.perf_counter()
-    log, found = _open(session, profile, path, networks)
-    until = math.inf if networks is not None else began + session.settings.budget_s
-    try:
-        take_rounds(session, log, found, Pace(planning.MOST_ROUNDS, began, until, min(MIN_NETWORKS, len(found.plan))))
-        log.finish()
-    finally:
-        log.close()
-
-
-def _open(session: Session, profile: Profile, path: Path, networks: int | None) -> tuple[MeasurementLog, Measurements]:
-    """The interrupted file of the same validation, else a new one."""
-    same = identity(session.device, torch.get_num_threads()) | {
+    same = session.identity | {
         "calibrated": (profile.calibration or {}).get("date"),
         "budget_s": session.settings.budget_s,
         "networks": networks,
         "seed": session.settings.seed,
         "sizer": __version__,
     }
-    with suppress(MeasurementError):
-        found = read_measurements(path)
-        if found.settings.get("same") == same and not found.finished:
-            return MeasurementLog(path), found
-    session.progress("drawing networks", 0.0)
-    plan = tuple(itertools.islice(fresh_networks(session.settings, networks), networks or MAX_NETWORKS // 2))
-    settings: dict[str, Any] = {
-        "same": same,
-        "device": device_to_dict(session.device),
-        "dtype": session.settings.dtype,
-        "optimizer": session.settings.optimizer,
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-    }
-    return MeasurementLog.create(path, settings, plan), Measurements(settings, plan, ())
+    log, found = interrupted_or_new(path, same, lambda: _begun(session, same, networks))
+    until = math.inf if networks is not None else began + session.settings.budget_s
+    take_rounds(session, log, found, Pace(planning.MOST_ROUNDS, began, until, min(MIN_NETWORKS, len(found.plan))))
+    with closing(log):
+        log.append(END)
 
 
-def fresh_networks(settings: Settings, count: int | None) -> Iterator[PlannedCase]:
+def _begun(session: Session, same: Mapping[str, Any], networks: int | None) -> Measurements:
+    session.begin("drawing networks")
+    plan = itertools.islice(fresh_networks(session.settings, networks), networks or MAX_NETWORKS // 2)
+    return Measurements(session.header(same, session.device), tuple(plan))
+
+
+def fresh_networks(settings: Settings, count: int | None) -> Iterator[Case]:
     """Random networks over the whole calibrated range, none of which the calibration timed."""
     seen = set(planning.CORNERS)
     with suppress(MeasurementError):
@@ -143,18 +129,12 @@ def _compared(session: Session, profile: Profile, found: Measurements, path: Pat
 
 
 def _network(
-    session: Session, device: Device, coefficients: Coefficients, case: PlannedCase, measured_s: float
+    session: Session, device: Device, coefficients: Coefficients, case: Case, measured_s: float
 ) -> ValidatedNetwork:
     topology = Topology(case.shape, case.input_dim, case.widths)
     training = session.training._replace(batch_size=case.batch_size)
     predicted_s, interval = predict_step(topology, training, device, coefficients)
     return ValidatedNetwork(
-        shape=case.shape,
-        input_dim=case.input_dim,
-        widths=case.widths,
-        num_free_parameters=topology.num_free_parameters,
-        batch_size=case.batch_size,
-        predicted_s=predicted_s,
-        interval=interval,
-        measured_s=measured_s,
+        *(case.shape, case.input_dim, case.widths, topology.num_free_parameters, case.batch_size),
+        *(predicted_s, interval, measured_s),
     )

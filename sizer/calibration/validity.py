@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import statistics
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,11 +12,19 @@ from typing import Any
 
 from sizer import profiles
 from sizer.base.errors import ProfileError
+from sizer.calibration.measurements import Case
 from sizer.method.hardware import Device
 from sizer.profiles import Profile
 
 #: From this age a profile is trusted only after three of its networks were timed again.
 OLD_DAYS = 30
+#: Those three: one that is all overhead, one in between, one that is all arithmetic.
+CHECKED = (
+    Case("rectangle", 8, (*[4] * 7, 1), 32),
+    Case("rectangle", 64, (64, 64, 64, 10), 256),
+    Case("rectangle", 256, (256, 256, 256, 10), 256),
+)
+_CHECK_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -104,10 +113,34 @@ def _drift(profile: Profile, calibration: Mapping[str, Any]) -> str | None:
         return "it does not say when it was made"
     if age.days < OLD_DAYS:
         return None
-    from sizer.calibration.drift import drifted
-
     ratio = drifted(profile)
     return None if ratio is None else f"it is {age.days} days old, and steps now take {ratio:.2f} times the prediction"
+
+
+def drifted(profile: Profile) -> float | None:
+    """Measured over predicted (median of three networks) where that is outside the 90 % interval, else None.
+
+    Takes two seconds.
+    """
+    from sizer.calibration.fit import design
+    from sizer.calibration.timed_step import time_run
+    from sizer.method.cost import predict
+    from sizer.method.placement import Hierarchy
+    from sizer.method.training_step import Training
+
+    coefficients = profile.by_quantity.get("time")
+    if coefficients is None or coefficients.interval is None:
+        return None
+    calibration = profile.calibration or {}
+    training = Training(dtype=calibration.get("dtype", "float32"), optimizer=calibration.get("optimizer", "adam"))
+    device = calibration.get("identity", {}).get("device", "cpu")
+    row = design(CHECKED, training, Hierarchy.of(profile.device))
+    measured = (min(time_run(case, training, _CHECK_S, device).step_s for _ in range(2)) for case in CHECKED)
+    ratio = statistics.median(
+        step_s / float(predicted) for step_s, predicted in zip(measured, predict(row, coefficients), strict=True)
+    )
+    low, high = coefficients.interval
+    return None if low <= ratio <= high else ratio
 
 
 def with_effective_levels(device: Device, profile: Profile) -> Device:

@@ -4,70 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from sizer.cli.options import JSON, WHOLE
+from sizer.cli.options import DURATION, HERE, JSON, PATH, QUIET, THREADS, option, together
 
 if TYPE_CHECKING:
     from sizer.base.records import Record
     from sizer.meters.choosing import MeterOptions
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
-
-
-class Duration(click.ParamType):
-    """A time such as 60, 60s or 2m, in s."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read the number and its unit."""
-        text = str(value).strip()
-        factor = _SECONDS.get(text[-1:])
-        try:
-            return float(text if factor is None else text[:-1]) * (factor or 1.0)
-        except ValueError:
-            self.fail(f"{text[:40]!r} is no time; expected one such as 60s or 2m", param, ctx)
-
-
-def meter_options(command: Command) -> Command:
-    """What meters must be told."""
-    options = (
-        click.option(
-            "--meter",
-            default="auto",
-            show_default=True,
-            metavar="NAME",
-            help="auto, rapl, nvml, zeus, wattmeter-log, power-model or none.",
-        ),
-        click.option(
-            "--wattmeter-log",
-            type=click.Path(path_type=Path),
-            metavar="FILE",
-            help="A wattmeter's log of time and watts, being written meanwhile.",
-        ),
-        click.option(
-            "--log-time-zone", metavar="NAME", help="Time zone of the log, such as US/Mountain. [default: as written]"
-        ),
-        click.option("--log-time-column", metavar="NAME", help="The log's column of times. [default: by its name]"),
-        click.option("--log-watts-column", metavar="NAME", help="The log's column of watts. [default: by its name]"),
-        click.option("--log-node", metavar="NAME", help="This machine, in a log of several."),
-        click.option("--log-period", type=Duration(), metavar="TIME", help="Step of the log. [default: its median]"),
-        click.option(
-            "--log-clock-offset", type=Duration(), default="0", metavar="TIME", help="Added to the log's times."
-        ),
-        click.option(
-            "--busy-watts", type=float, metavar="W", help="Power while training; joules from it are estimates."
-        ),
-        click.option("--idle-watts", type=float, metavar="W", help="Power at rest."),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
+#: What meters must be told.
+meter_options = together(
+    option(
+        "--meter", default="auto", metavar="NAME", help="auto, rapl, nvml, zeus, wattmeter-log, power-model or none."
+    ),
+    option(
+        "--wattmeter-log",
+        type=PATH,
+        metavar="FILE",
+        help="A wattmeter's log of time and watts, being written meanwhile.",
+    ),
+    option("--log-time-zone", metavar="NAME", help="Time zone of the log, such as US/Mountain. [default: as written]"),
+    option("--log-time-column", metavar="NAME", help="The log's column of times. [default: by its name]"),
+    option("--log-watts-column", metavar="NAME", help="The log's column of watts. [default: by its name]"),
+    option("--log-node", metavar="NAME", help="This machine, in a log of several."),
+    option("--log-period", type=DURATION, metavar="TIME", help="Step of the log. [default: its median]"),
+    click.option("--log-clock-offset", type=DURATION, default="0", metavar="TIME", help="Added to the log's times."),
+    option("--busy-watts", type=float, metavar="W", help="Power while training; joules from it are estimates."),
+    option("--idle-watts", type=float, metavar="W", help="Power at rest."),
+)
 
 
 def read_meter_options(given: dict[str, Any]) -> MeterOptions:
@@ -83,42 +49,34 @@ def read_meter_options(given: dict[str, Any]) -> MeterOptions:
         period_s=given.pop("log_period"),
         clock_offset_s=given.pop("log_clock_offset"),
     )
-    return MeterOptions(
-        busy_w=given.pop("busy_watts"),
-        idle_w=given.pop("idle_watts"),
-        log_path=given.pop("wattmeter_log"),
-        log_format=layout,
-    )
+    watts = {"busy_w": given.pop("busy_watts"), "idle_w": given.pop("idle_watts")}
+    return MeterOptions(log_path=given.pop("wattmeter_log"), log_format=layout, **watts)
 
 
 @click.command()
-@click.option("--device", default="cpu", show_default=True, metavar="NAME", help="cpu or cuda:0.")
-@click.option(
-    "--budget", type=Duration(), default="60s", show_default=True, metavar="TIME", help="How long to measure."
-)
-@click.option("--threads", type=WHOLE, metavar="N", help="Threads of PyTorch. [default: PyTorch's]")
+@HERE
+@option("--budget", type=DURATION, default="60s", metavar="TIME", help="How long to measure.")
+@THREADS
 @meter_options
-@click.option("--fresh", is_flag=True, help="Start anew, not where an interrupted calibration stopped.")
-@click.option(
+@option("--fresh", is_flag=True, help="Start anew, not where an interrupted calibration stopped.")
+@option(
     "--replay",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="Fit a measurement file again, with another log or power if they are given; measures nothing.",
 )
-@click.option("--keep", is_flag=True, help="With --replay: keep the profile.")
-@click.option(
-    "--engine", default="local", show_default=True, metavar="NAME", help="ray: each kind of node of a Ray cluster once."
-)
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@option("--keep", is_flag=True, help="With --replay: keep the profile.")
+@option("--engine", default="local", metavar="NAME", help="ray: each kind of node of a Ray cluster once.")
+@QUIET
 @JSON
 def calibrate(
     replay: Path | None,
     keep: bool,
+    budget: float,
     fresh: bool,
     engine: str,
     quiet: bool,
     as_json: bool,
-    budget: float,
     **settings: Any,
 ) -> None:
     """Time short trainings and fit what they cost on this machine. Takes about the budget.

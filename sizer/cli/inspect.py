@@ -7,15 +7,15 @@ from typing import Any
 
 import click
 
-from sizer.cli.options import DEVICE, JSON, WHOLE, training_options
+from sizer.cli.options import BATCH_SIZE, DEVICE, JSON, WHOLE, option, training_options
 
 
 @click.command()
 @click.argument("target", required=False)
-@click.option("--mlp", multiple=True, metavar="WIDTHS", help="784-512-512-10; repeatable; `-` reads one a line.")
-@click.option("--input", "inputs", multiple=True, metavar="SHAPE", help="256,784 or 8,128:int64; one for each input.")
-@click.option("--batch-size", type=WHOLE, default=256, show_default=True, metavar="N", help="Observations in a step.")
-@click.option("--threads", type=WHOLE, metavar="N", help="Threads that PyTorch will have. [default: PyTorch's]")
+@option("--mlp", multiple=True, metavar="WIDTHS", help="784-512-512-10; repeatable; `-` reads one a line.")
+@option("--input", "inputs", multiple=True, metavar="SHAPE", help="256,784 or 8,128:int64; one for each input.")
+@BATCH_SIZE
+@option("--threads", type=WHOLE, metavar="N", help="Threads that PyTorch will have. [default: PyTorch's]")
 @training_options
 @DEVICE
 @JSON
@@ -32,20 +32,15 @@ def inspect(target: str | None, mlp: tuple[str, ...], inputs: tuple[str, ...], a
     sizer inspect model.pt2
     """
     import sizer
+    from sizer.base.errors import UsageError
     from sizer.cli.output import show
 
-    if target is not None:
-        _check_alone(mlp)
-        show(_inspect_module(target, inputs, **options), as_json)
-        return
-    show(sizer.inspect(list(_networks(mlp)), **options), as_json)
-
-
-def _check_alone(mlp: tuple[str, ...]) -> None:
-    from sizer.base.errors import UsageError
-
-    if mlp:
+    if target is None:
+        show(sizer.inspect(list(_networks(mlp)), **options), as_json)
+    elif mlp:
         raise UsageError("give either a module to inspect or --mlp, not both")
+    else:
+        show(_inspect_module(target, inputs, **options), as_json)
 
 
 def _inspect_module(target: str, inputs: tuple[str, ...], **options: Any) -> Any:

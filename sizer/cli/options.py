@@ -1,8 +1,9 @@
-"""Options that several commands share."""
+"""How options are read, and those that several commands share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -10,44 +11,83 @@ import click
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class WholeNumber(click.ParamType):
-    """A whole number; the range is checked where the request is made, so that Python users get the same message."""
+class Read(click.ParamType):
+    """A value that a function reads from text; where it raises ValueError, one line says what is expected.
 
-    name = "integer"
+    Ranges are checked where the request is made, so that Python users get the same message.
+    """
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read ``784``, ``1_000`` or ``2^20``."""
-        text = str(value).strip()
-        base, caret, exponent = text.partition("^")
-        try:
-            return int(base) ** _small(exponent) if caret else int(text)
-        except ValueError:
-            self.fail(f"{text[:40]!r} is not a whole number; expected one such as 784 or 2^20", param, ctx)
+    def __init__(self, name: str, read: Callable[[str], Any], expected: str) -> None:
+        self.name = name
+        self._read = read
+        self._expected = expected
 
-
-def _small(exponent: str) -> int:
-    if not 0 <= int(exponent) <= 64:
-        raise ValueError(exponent)
-    return int(exponent)
-
-
-class Listed(click.ParamType):
-    """One value or several with commas between them, each read by another type."""
-
-    def __init__(self, of: click.ParamType) -> None:
-        self.of = of
-        self.name = f"{of.name}[,...]"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
-        """Split at commas and read each part."""
-        if isinstance(value, tuple):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read text; what is no text has been read before, or is a default."""
+        if not isinstance(value, str):
             return value
-        return tuple(self.of.convert(part, param, ctx) for part in str(value).split(",") if part.strip())
+        try:
+            return self._read(value.strip())
+        except ValueError:
+            self.fail(f"{value.strip()[:40]!r} is {self._expected}", param, ctx)
 
 
-WHOLE = WholeNumber()
-JSON = click.option("--json", "as_json", is_flag=True, help="Print the record as JSON.")
-DEVICE = click.option(
+def read_whole(text: str) -> int:
+    """Read ``784``, ``1_000`` or ``2^20``. Raises ValueError."""
+    base, caret, exponent = text.partition("^")
+    if caret and not 0 <= int(exponent) <= 64:  # (larger powers would only take memory)
+        raise ValueError(exponent)
+    return int(base) ** int(exponent) if caret else int(text)
+
+
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def _seconds(text: str) -> float:
+    factor = _SECONDS.get(text[-1:])
+    return float(text if factor is None else text[:-1]) * (factor or 1.0)
+
+
+WHOLE = Read("integer", read_whole, "not a whole number; expected one such as 784 or 2^20")
+#: ``60``, ``60s``, ``2m`` or ``1h``, in s.
+DURATION = Read("duration", _seconds, "no time; expected one such as 60s or 2m")
+PATH = click.Path(path_type=Path)
+
+
+def option(*names: str, **facts: Any) -> Callable[[Command], Command]:
+    """An option of click's whose default, where it is given one, stands in the help."""
+    return click.option(*names, show_default="default" in facts, **facts)
+
+
+def several(name: str, of: click.ParamType = click.STRING, **facts: Any) -> Callable[[Command], Command]:
+    """A repeatable option of values with commas between them; they arrive in one tuple, each once."""
+
+    def read(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[Any, ...]:
+        parts = (part for text in texts for part in text.split(",") if part.strip())
+        return tuple(dict.fromkeys(of.convert(part, param, ctx) for part in parts))
+
+    return click.option(name, multiple=True, callback=read, **facts)
+
+
+def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options as one decorator, in this order in the help."""
+
+    def decorate(command: Command) -> Command:
+        for one in reversed(options):
+            command = one(command)
+        return command
+
+    return decorate
+
+
+JSON = option("--json", "as_json", is_flag=True, help="Print the record as JSON.")
+QUIET = option("--quiet", is_flag=True, help="No progress bar.")
+BATCH_SIZE = option("--batch-size", type=WHOLE, default=256, metavar="N", help="Observations in a step.")
+THREADS = option("--threads", type=WHOLE, metavar="N", help="Threads of PyTorch. [default: PyTorch's]")
+#: A device of this machine, to measure on.
+HERE = option("--device", default="cpu", metavar="NAME", help="cpu or cuda:0.")
+#: Any device, to plan for.
+DEVICE = option(
     "--device",
     metavar="NAME",
     help="cpu, cuda:0, or the name or file of a profile, for a machine you do not have. [default: the GPU if any]",
@@ -58,20 +98,7 @@ def training_options(command: Command) -> Command:
     """The settings of a training step that working sets depend on."""
     from sizer.method.training_step import DTYPES, OPTIMIZER_MOMENTS
 
-    options = (
-        click.option("--dtype", default="float32", show_default=True, metavar="NAME", help=f"{', '.join(DTYPES)}."),
-        click.option(
-            "--optimizer", default="adam", show_default=True, metavar="NAME", help=f"{', '.join(OPTIMIZER_MOMENTS)}."
-        ),
-        click.option(
-            "--observations", type=WHOLE, metavar="N", help="Rows of the data set. [default: data set left out]"
-        ),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-def flatten(groups: tuple[tuple[Any, ...], ...]) -> tuple[Any, ...]:
-    """The values of a repeated, comma-separated option in one tuple, each once."""
-    return tuple(dict.fromkeys(value for group in groups for value in group))
+    dtype = option("--dtype", default="float32", metavar="NAME", help=f"{', '.join(DTYPES)}.")
+    optimizer = option("--optimizer", default="adam", metavar="NAME", help=f"{', '.join(OPTIMIZER_MOMENTS)}.")
+    rows = option("--observations", type=WHOLE, metavar="N", help="Rows of the data set. [default: data set left out]")
+    return together(dtype, optimizer, rows)(command)

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from sizer.base.records import Record
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console
+
+    from sizer.report.layout import Block
 
 
 def console(stderr: bool = False) -> Console:
@@ -19,10 +21,6 @@ def console(stderr: bool = False) -> Console:
     from rich.console import Console
 
     return Console(stderr=stderr, highlight=False, soft_wrap=False)
-
-
-def _draw_nothing(what: str, share: float | None) -> None:
-    """Progress that nobody sees."""
 
 
 @contextmanager
@@ -42,7 +40,7 @@ def progress_bar(quiet: bool) -> Iterator[Callable[[str, float | None], None]]:
     A share of None is not known: the bar only moves. Without a terminal, or when quiet, nothing is drawn.
     """
     if quiet or not sys.stderr.isatty():
-        yield _draw_nothing
+        yield lambda what, share: None  # noqa: ARG005
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -61,21 +59,21 @@ def show(record: Record, as_json: bool, extra: Mapping[str, Any] | None = None) 
 
         print_text(json.dumps(record.to_dict() | {"answers": extra}, indent=2) if extra else record.to_json())
     else:
-        from sizer.report.terminal import remark_renderables, renderables
+        from sizer.report.terminal import remarks, report
 
-        terminal = console()
-        _print_all(terminal, renderables(record, terminal))
+        show_blocks(report(record))
         sys.stdout.flush()
-        errors = console(stderr=True)
-        _print_all(errors, remark_renderables(record, errors))
+        show_blocks(remarks(record), stderr=True)
 
 
-def _print_all(terminal: Console, parts: Iterable[RenderableType]) -> None:
-    """Print parts in one go: each call of print costs half a millisecond, and a report has two dozen parts."""
+def show_blocks(blocks: Iterable[Block], stderr: bool = False) -> None:
+    """Print blocks in one go: each call of print costs half a millisecond, and a report has two dozen of them."""
     from rich.console import Group
 
-    found = list(parts)
-    if found:
+    from sizer.report.terminal import drawn
+
+    terminal = console(stderr)
+    if found := list(drawn(blocks, terminal)):
         terminal.print(Group(*found))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from sizer.cli.options import JSON, WHOLE
+from sizer.cli.options import BATCH_SIZE, JSON, PATH, WHOLE, option
 
 if TYPE_CHECKING:
     from sizer.profiles.filing import Transfer
@@ -23,12 +23,7 @@ class ProfileName(click.ParamType):
     def __init__(self, files: bool = False) -> None:
         self._files = files
 
-    def shell_complete(
-        self,
-        ctx: click.Context,  # noqa: ARG002
-        param: click.Parameter,  # noqa: ARG002
-        incomplete: str,
-    ) -> list[CompletionItem]:
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
         """The names that begin with what is typed."""
         from sizer.profiles import names
 
@@ -57,7 +52,7 @@ def list_profiles(as_json: bool) -> None:
     \b
     sizer profiles list
     """
-    from sizer.cli.output import console, print_text, remark
+    from sizer.cli.output import print_text, remark, show_blocks
     from sizer.profiles import all_profiles
     from sizer.report.profiles import profiles_json, profiles_table
 
@@ -65,7 +60,7 @@ def list_profiles(as_json: bool) -> None:
     if as_json:
         print_text(profiles_json(catalogue.profiles))
     else:
-        console().print(profiles_table(catalogue.profiles))
+        show_blocks([profiles_table(catalogue.profiles)])
     for warning in catalogue.warnings:
         remark(f"warning: {warning}")
 
@@ -80,29 +75,25 @@ def show_profile(name: str, as_json: bool) -> None:
     sizer profiles show nvidia-h200
     sizer profiles show ./my-node.json
     """
-    from sizer.cli.output import console, print_text
+    from sizer.cli.output import print_text, show_blocks
     from sizer.profiles import load
-    from sizer.report.profiles import profile_renderables, profiles_json
+    from sizer.report.profiles import profile_report, profiles_json
 
     profile = load(name)
     if as_json:
         print_text(profiles_json([profile]))
     else:
-        terminal = console()
-        for renderable in profile_renderables(profile, terminal):
-            terminal.print(renderable)
+        show_blocks(profile_report(profile))
 
 
 @profiles.command("compare")
 @click.argument("first", type=ProfileName(files=True))
 @click.argument("second", type=ProfileName(files=True))
-@click.option(
-    "--input-dim", type=WHOLE, default=784, show_default=True, metavar="N", help="Features of an observation."
-)
-@click.option("--depth", type=WHOLE, default=6, show_default=True, metavar="N", help="Layers, output layer included.")
-@click.option("--output-dim", type=WHOLE, default=10, show_default=True, metavar="N", help="Width of the last layer.")
-@click.option("--batch-size", type=WHOLE, default=256, show_default=True, metavar="N", help="Observations in a step.")
-@click.option("--quantity", type=click.Choice(["time", "energy"]), help="What to compare. [default: what both know]")
+@option("--input-dim", type=WHOLE, default=784, metavar="N", help="Features of an observation.")
+@option("--depth", type=WHOLE, default=6, metavar="N", help="Layers, output layer included.")
+@option("--output-dim", type=WHOLE, default=10, metavar="N", help="Width of the last layer.")
+@BATCH_SIZE
+@option("--quantity", type=click.Choice(["time", "energy"]), help="What to compare. [default: what both know]")
 @JSON
 def compare_profiles(first: str, second: str, quantity: str | None, as_json: bool, **asked: Any) -> None:
     """Compare two machines: levels, coefficients, and the sizes at which the cheaper one changes.
@@ -140,9 +131,9 @@ def export_profile(name: str, file: Path, as_json: bool) -> None:
 
 
 @profiles.command("import")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--as", "name", metavar="NAME", help="Under this name. [default: the name in the file]")
-@click.option("--force", is_flag=True, help="In place of one of the same name.")
+@click.argument("file", type=PATH)
+@option("--as", "name", metavar="NAME", help="Under this name. [default: the name in the file]")
+@option("--force", is_flag=True, help="In place of one of the same name.")
 @JSON
 def import_profile(file: Path, name: str | None, force: bool, as_json: bool) -> None:
     """Take the profile in FILE into yours, so that --device NAME plans for its machine.
@@ -157,7 +148,7 @@ def import_profile(file: Path, name: str | None, force: bool, as_json: bool) -> 
 
 @profiles.command("remove")
 @click.argument("name", type=ProfileName())
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@option("--yes", is_flag=True, help="Do not ask.")
 @JSON
 def remove_profile(name: str, yes: bool, as_json: bool) -> int:
     """Remove a profile of yours; shipped ones stay.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sizer.cli.options import DEVICE, WHOLE, Listed, flatten, training_options
+from sizer.cli.options import DEVICE, WHOLE, Read, option, read_whole, several, training_options
 
 if TYPE_CHECKING:
     from sizer.method.recommendation import Recommendation
@@ -18,100 +18,66 @@ _LONG = 40
 FORMATS = ("table", "json", "csv", "markdown")
 
 
-class WidthMultiple(click.ParamType):
-    """A whole number, or ``auto`` for the machine's vector width."""
+def _width_multiple(text: str) -> int | None:
+    return None if text == "auto" else read_whole(text)
 
-    name = "integer|auto"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
-        """None stands for auto."""
-        return None if value in (None, "auto") else WHOLE.convert(value, param, ctx)
+#: A whole number, or ``auto`` (None) for the machine's vector width.
+WIDTH_MULTIPLE = Read("integer|auto", _width_multiple, "not a whole number; expected one such as 784 or 2^20")
 
 
 @click.command()
-@click.option("--input-dim", type=WHOLE, required=True, metavar="N", help="Features of one observation.")
-@click.option("--output-dim", type=WHOLE, default=1, show_default=True, metavar="N", help="Width of the last layer.")
-@click.option(
+@option("--input-dim", type=WHOLE, required=True, metavar="N", help="Features of one observation.")
+@option("--output-dim", type=WHOLE, default=1, metavar="N", help="Width of the last layer.")
+@option(
     "--depth", multiple=True, required=True, metavar="N", help="Layers, the output layer included: 6, 2-8. Repeatable."
 )
-@click.option(
-    "--batch-size",
-    type=Listed(WHOLE),
-    multiple=True,
-    default=("256",),
-    metavar="N,...",
-    help="[default: 256] Repeatable.",
-)
-@click.option(
-    "--shape",
-    type=Listed(click.STRING),
-    multiple=True,
-    default=("rectangle",),
-    metavar="NAME,...",
-    help="[default: rectangle] Repeatable, or `all`.",
-)
+@several("--batch-size", WHOLE, default=("256",), metavar="N,...", help="[default: 256] Repeatable.")
+@several("--shape", default=("rectangle",), metavar="NAME,...", help="[default: rectangle] Repeatable, or `all`.")
 @training_options
 @DEVICE
-@click.option(
-    "--levels",
-    type=Listed(click.STRING),
-    multiple=True,
-    metavar="L1,...",
-    help="Caches that may be anchors. [default: all]",
-)
-@click.option(
+@several("--levels", metavar="L1,...", help="Caches that may be anchors. [default: all]")
+@option(
     "--width-multiple",
-    type=WidthMultiple(),
+    type=WIDTH_MULTIPLE,
     default="1",
-    show_default=True,
     help="Round widths to multiples of this; `auto`: the vector width.",
 )
-@click.option("--top", type=WHOLE, default=10, show_default=True, metavar="N", help="How many candidates to list.")
-@click.option(
-    "--for", "purpose", default="training", show_default=True, metavar="PURPOSE", help="training or inference."
+@option("--top", type=WHOLE, default=10, metavar="N", help="How many candidates to list.")
+@option("--for", "purpose", default="training", metavar="PURPOSE", help="training or inference.")
+@option("--max-bytes", type=WHOLE, metavar="B", help="Largest network whose step needs at most this memory.")
+@option("--max-time", type=float, metavar="S", help="Largest network whose step takes at most this time.")
+@option("--max-energy", type=float, metavar="J", help="Largest network whose step takes at most this energy.")
+@option(
+    "--difficulty", metavar="HOW", help="easy, medium or hard: also place one size for such a target, without training."
 )
-@click.option("--max-bytes", type=WHOLE, metavar="B", help="Largest network whose step needs at most this memory.")
-@click.option("--max-time", type=float, metavar="S", help="Largest network whose step takes at most this time.")
-@click.option("--max-energy", type=float, metavar="J", help="Largest network whose step takes at most this energy.")
-@click.option(
-    "--difficulty",
-    metavar="HOW",
-    help="easy, medium or hard: also place one size for such a target, without training.",
-)
-@click.option(
+@option(
     "--pilot",
     "pilots",
     multiple=True,
     metavar="SIZE=LOSS",
     help="Best validation loss of a network with SIZE parameters; of two sizes or more, instead of --difficulty.",
 )
-@click.option("--target-loss", type=float, metavar="LOSS", help="With --pilot: the validation loss to reach.")
-@click.option(
+@option("--target-loss", type=float, metavar="LOSS", help="With --pilot: the validation loss to reach.")
+@option(
     "--fleet",
     is_flag=False,
     flag_value="all",
     metavar="NAME,...",
     help="Compare kinds of node by their profiles, instead of --device. Without names: every calibrated one.",
 )
-@click.option("--explain", is_flag=True, help="Work out each set with the numbers put in.")
-@click.option("--why-not", type=WHOLE, metavar="WIDTH", help="Say why this first width is not on the list.")
-@click.option("--emit", type=click.Choice(["torch"]), help="Print the best network as code that runs.")
-@click.option(
+@option("--explain", is_flag=True, help="Work out each set with the numbers put in.")
+@option("--why-not", type=WHOLE, metavar="WIDTH", help="Say why this first width is not on the list.")
+@option("--emit", type=click.Choice(["torch"]), help="Print the best network as code that runs.")
+@option(
     "--plot",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="Draw the cost curve (.svg or .png).",
 )
-@click.option(
-    "--format",
-    "output",
-    type=click.Choice(FORMATS),
-    default="table",
-    show_default=True,
-    help="How to print the answer.",
-)
+@option("--format", "output", type=click.Choice(FORMATS), default="table", help="How to print the answer.")
 @click.option("--json", "output", flag_value="json", help="The same as --format json.")
-def recommend(depth: tuple[str, ...], width_multiple: int | None, output: str, **options: Any) -> None:
+def recommend(depth: tuple[str, ...], output: str, **options: Any) -> None:
     """Recommend network sizes: those whose working sets fill a cache once to twice.
 
     They are ordered by the predicted cost of reaching a loss. Beside the list stands the optimum of all sizes.
@@ -127,64 +93,55 @@ def recommend(depth: tuple[str, ...], width_multiple: int | None, output: str, *
     sizer recommend --input-dim 784 --depth 6 --fleet nvidia-h200,nvidia-t4
     """
     import sizer
-    from sizer.cli.output import busy
+    from sizer.cli.output import busy, show
     from sizer.method.request import parse_depths, parse_shapes
 
     reports = {name: options.pop(name) for name in ("explain", "why_not", "emit", "plot")}
     for name in ("batch_size", "shape", "levels"):
-        options[name] = flatten(options[name]) or None
-    depths = parse_depths(depth)
-    sweeps = len(depths) * len(parse_shapes(options["shape"] or ())) * len(options["batch_size"] or (256,))
-    if options["fleet"] is not None:
-        _compare_fleet(options, reports, output, depth=depths, width_multiple=width_multiple)
+        options[name] = options[name] or None
+    options["depth"] = parse_depths(depth)
+    if (fleet := options.pop("fleet")) is not None:
+        _check_fleet(options.pop("device"), reports, output)
+        names = [name.strip() for name in fleet.split(",") if name.strip()]
+        show(sizer.recommend_fleet(names, **options), output == "json")
         return
-    del options["fleet"]
+    shapes = parse_shapes(options["shape"] or ())
+    sweeps = len(options["depth"]) * len(shapes) * len(options["batch_size"] or (256,))
     with busy(f"sweeping {sweeps} combinations of depth, shape and batch size", sweeps > _LONG):
-        record = sizer.recommend(depth=depths, width_multiple=width_multiple, **options)
-    if reports["plot"] is not None:
-        _plot(record, reports["plot"])
+        record = sizer.recommend(**options)
     _print(record, output, reports)
 
 
-def _compare_fleet(options: dict[str, Any], reports: dict[str, Any], output: str, **given: Any) -> None:
-    """Print which kind of node, and which size on it, costs least."""
-    import sizer
+def _check_fleet(device: str | None, reports: dict[str, Any], output: str) -> None:
+    """Raise UsageError for what a fleet has no answer to."""
     from sizer.base.errors import UsageError
-    from sizer.cli.output import show
 
-    if options.pop("device") is not None:
+    if device is not None:
         raise UsageError("give either --device or --fleet; a fleet names its devices by their profiles")
     if output not in ("table", "json") or any(value not in (None, False) for value in reports.values()):
         raise UsageError("--fleet prints a table or JSON; leave out --explain, --why-not, --emit, --plot and --format")
-    names = [name.strip() for name in options.pop("fleet").split(",") if name.strip()]
-    show(sizer.recommend_fleet(names, **given, **options), output == "json")
-
-
-def _plot(record: Recommendation, path: Path) -> None:
-    from sizer.cli.output import remark
-    from sizer.report.plot import save_plot
-
-    save_plot(record, path)
-    remark(f"wrote {path}")
 
 
 def _print(record: Recommendation, output: str, reports: dict[str, Any]) -> None:
-    from sizer.cli.output import print_text, show
+    """The picture into its file, and the answer as code, for a program, or for people."""
+    from sizer.cli.output import print_text, remark, show
 
-    if reports["emit"] is not None:
-        from sizer.report.export import torch_code
+    if reports["plot"] is not None:
+        from sizer.report.plot import save_plot
 
-        print_text(torch_code(record))
-    elif output in ("csv", "markdown"):
-        from sizer.report.export import as_csv, as_markdown
+        save_plot(record, reports["plot"])
+        remark(f"wrote {reports['plot']}")
+    if reports["emit"] is not None or output in ("csv", "markdown"):
+        from sizer.report.export import as_csv, as_markdown, torch_code
 
-        print_text(as_csv(record) if output == "csv" else as_markdown(record))
-    else:
-        answers = dict(_answers(record, reports))
-        show(record, as_json=output == "json", extra=answers)
-        if output == "table":
-            for title, lines in answers.items():
-                print_text("\n".join(["", f"{title}:", *(f"  {line}" for line in lines)]))
+        written = torch_code if reports["emit"] is not None else as_csv if output == "csv" else as_markdown
+        print_text(written(record))
+        return
+    answers = dict(_answers(record, reports))
+    show(record, as_json=output == "json", extra=answers)
+    if output == "table":
+        for title, lines in answers.items():
+            print_text("\n".join(["", f"{title}:", *(f"  {line}" for line in lines)]))
 
 
 def _answers(record: Recommendation, reports: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
@@ -194,9 +151,7 @@ def _answers(record: Recommendation, reports: dict[str, Any]) -> Iterator[tuple[
 
     if reports["explain"]:
         for candidate in record.candidates or (record.optimum,):
-            yield (
-                f"explain {candidate.rank or 'optimum'} {format_widths(candidate.widths)}",
-                list(explain(record, candidate)),
-            )
+            title = f"explain {candidate.rank or 'optimum'} {format_widths(candidate.widths)}"
+            yield title, list(explain(record, candidate))
     if reports["why_not"] is not None:
         yield f"why not {reports['why_not']}", list(why_not(record, reports["why_not"]))

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sizer.cli.calibrate import Duration
-from sizer.cli.options import JSON, WHOLE
+from sizer.cli.options import DURATION, JSON, THREADS, WHOLE, Read
 
 if TYPE_CHECKING:
     from sizer.size_search.request import Request
@@ -17,33 +16,18 @@ if TYPE_CHECKING:
 _JOULES = {"kwh": 3.6e6, "wh": 3600.0, "mj": 1e6, "kj": 1e3, "j": 1.0}
 
 
-class Joules(click.ParamType):
-    """An energy such as 500, 500J, 2kJ or 5Wh, in J."""
-
-    name = "energy"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read the number and its unit."""
-        text = str(value).strip().lower()
-        unit = next((unit for unit in _JOULES if text.endswith(unit)), "")
-        try:
-            return float(text.removesuffix(unit)) * _JOULES.get(unit, 1.0)
-        except ValueError:
-            self.fail(f"{text[:40]!r} is no energy; expected one such as 500, 2kJ or 5Wh", param, ctx)
+def _joules(text: str) -> float:
+    unit = next((unit for unit in _JOULES if text.lower().endswith(unit)), "")
+    return float(text.lower().removesuffix(unit)) * _JOULES.get(unit, 1.0)
 
 
-class Share(click.ParamType):
-    """A share such as 0.95 or 95%."""
+def _share(text: str) -> float:
+    return float(text[:-1]) / 100 if text.endswith("%") else float(text)
 
-    name = "share"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read the number."""
-        text = str(value).strip()
-        try:
-            return float(text[:-1]) / 100 if text.endswith("%") else float(text)
-        except ValueError:
-            self.fail(f"{text[:40]!r} is no number; expected one such as 0.95 or 95%", param, ctx)
+#: An energy in J.
+JOULES = Read("energy", _joules, "no energy; expected one such as 500, 2kJ or 5Wh")
+SHARE = Read("share", _share, "no number; expected one such as 0.95 or 95%")
 
 
 class NamedValue(click.ParamType):
@@ -56,7 +40,7 @@ class NamedValue(click.ParamType):
         name, equals, number = str(value).partition("=")
         if not equals:
             self.fail(f"{str(value)[:40]!r} is no metric with a value; expected one such as f1=0.9", param, ctx)
-        return name.strip(), Share().convert(number, param, ctx)
+        return name.strip(), SHARE.convert(number, param, ctx)
 
 
 @click.command()
@@ -65,8 +49,8 @@ class NamedValue(click.ParamType):
     "--target", multiple=True, metavar="COLUMN", help="Column to predict, by name or from the end (-1). Repeatable."
 )
 @click.option("--loss", type=float, metavar="X", help="Reach this validation loss (mean squared error or nats).")
-@click.option("--accuracy", type=Share(), metavar="X", help="Reach this accuracy, such as 0.95 or 95%.")
-@click.option("--r2", type=Share(), metavar="X", help="Reach this coefficient of determination.")
+@click.option("--accuracy", type=SHARE, metavar="X", help="Reach this accuracy, such as 0.95 or 95%.")
+@click.option("--r2", type=SHARE, metavar="X", help="Reach this coefficient of determination.")
 @click.option(
     "--metric", type=NamedValue(), metavar="NAME=X", help="Reach mse, rmse, mae, error, f1, balanced_accuracy or auc."
 )
@@ -74,17 +58,17 @@ class NamedValue(click.ParamType):
 @click.option("--decimal", metavar="MARK", help="Decimal mark of numbers in text: . or , [default: from the cells]")
 @click.option("--missing", multiple=True, metavar="CELL", help="A cell that means missing, such as -200. Repeatable.")
 @click.option("--validation", metavar="DATA", help="Validation data. [default: a share of DATA]")
-@click.option("--validation-share", type=Share(), default="0.2", show_default=True, metavar="X", help="What share.")
+@click.option("--validation-share", type=SHARE, default="0.2", show_default=True, metavar="X", help="What share.")
 @click.option("--depth", type=WHOLE, default=4, show_default=True, metavar="N", help="Layers, the output included.")
 @click.option("--shape", default="rectangle", show_default=True, metavar="NAME", help="Shape of the networks.")
 @click.option("--batch-size", type=WHOLE, default=256, show_default=True, metavar="N", help="Observations a step.")
 @click.option("--optimizer", default="adam", show_default=True, metavar="NAME", help="adam, adamw, sgd, sgd-momentum.")
 @click.option("--learning-rate", type=float, default=1e-3, show_default=True, metavar="X", help="Its step size.")
 @click.option("--device", metavar="NAME", help="Where to train: cpu or cuda:0. [default: the GPU if any]")
-@click.option("--threads", type=WHOLE, metavar="N", help="Threads of PyTorch. [default: PyTorch's]")
+@THREADS
 @click.option("--seed", type=WHOLE, default=0, show_default=True, metavar="N", help="Of split, weights and order.")
-@click.option("--max-time", type=Duration(), metavar="TIME", help="Stop after training for so long: 90s, 10m, 2h.")
-@click.option("--max-energy", type=Joules(), metavar="ENERGY", help="Stop after so much energy: 500, 2kJ, 5Wh.")
+@click.option("--max-time", type=DURATION, metavar="TIME", help="Stop after training for so long: 90s, 10m, 2h.")
+@click.option("--max-energy", type=JOULES, metavar="ENERGY", help="Stop after so much energy: 500, 2kJ, 5Wh.")
 @click.option("--max-epochs", type=WHOLE, default=1000, show_default=True, metavar="N", help="Most epochs of one size.")
 @click.option(
     "--meter", default="auto", show_default=True, metavar="NAME", help="Energy meter: rapl, nvml, zeus, none."

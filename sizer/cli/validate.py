@@ -6,24 +6,21 @@ from typing import Any
 
 import click
 
-from sizer.cli.calibrate import Duration
-from sizer.cli.options import JSON, WHOLE
+from sizer.cli.options import DURATION, HERE, JSON, QUIET, THREADS, WHOLE, option
 
 
 @click.command()
-@click.option("--device", default="cpu", show_default=True, metavar="NAME", help="cpu or cuda:0.")
-@click.option(
-    "--budget", type=Duration(), default="30s", show_default=True, metavar="TIME", help="How long to measure."
-)
-@click.option(
+@HERE
+@option("--budget", type=DURATION, default="30s", metavar="TIME", help="How long to measure.")
+@option(
     "--networks",
     type=WHOLE,
     metavar="N",
     help="Time so many, however long it takes. [default: what the budget pays for]",
 )
-@click.option("--seed", type=WHOLE, default=0, show_default=True, metavar="N", help="Other networks for another seed.")
-@click.option("--threads", type=WHOLE, metavar="N", help="Threads of PyTorch. [default: PyTorch's]")
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@option("--seed", type=WHOLE, default=0, metavar="N", help="Other networks for another seed.")
+@THREADS
+@QUIET
 @JSON
 def validate(budget: float, networks: int | None, quiet: bool, as_json: bool, **settings: Any) -> None:
     """Time fresh random networks and compare with what the calibration predicts. Takes about the budget.

@@ -2,6 +2,8 @@
 
 A container sees every CPU and all the memory of its host in ``/proc`` and ``/sys``; only its control group says how
 much of them it gets. A limit of any ancestor binds too, so each is looked for from the group up to the mount's root.
+Below: sets of CPUs as the kernel writes them, each an integer whose bit N stands for CPU N.
+
 Source: Linux kernel documentation, admin-guide/cgroup-v2.rst, cgroup-v1/memory.rst, scheduler/sched-bwc.rst.
 """
 
@@ -21,6 +23,9 @@ _MAX_DEPTH = 64
 # Version 1 writes "no limit" as a huge number of pages; no machine has an exbibyte of memory.
 _NO_MEMORY_LIMIT_BYTES = 1 << 60
 _OCTAL = re.compile(r"\\([0-7]{3})")
+# Linux supports at most 8192 CPUs (CONFIG_NR_CPUS); the margin costs nothing and a larger number is damage.
+MAX_CPUS = 1 << 16
+_MAP = re.compile(r"(?:0x)?([0-9a-fA-F]{1,16384}(?:,[0-9a-fA-F]{1,8})*)")
 
 
 class Limits(NamedTuple):
@@ -118,11 +123,6 @@ def _memory(tree: Tree, groups: dict[str, tuple[str, ...]]) -> tuple[int | None,
     files += [f"{folder}/memory.max" for folder in groups.get("", ())]
     found = [(limit, file) for file in files if (limit := tree.integer(file)) and 0 < limit < _NO_MEMORY_LIMIT_BYTES]
     return min(found, default=(None, None))
-
-
-# Linux supports at most 8192 CPUs (CONFIG_NR_CPUS); the margin costs nothing and a larger number is damage.
-MAX_CPUS = 1 << 16
-_MAP = re.compile(r"(?:0x)?([0-9a-fA-F]{1,16384}(?:,[0-9a-fA-F]{1,8})*)")
 
 
 def parse_list(text: str | None) -> int | None:

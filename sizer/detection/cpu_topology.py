@@ -36,7 +36,7 @@ class Topology(NamedTuple):
     @property
     def threads_per_core(self) -> int:
         """CPUs of the core that has the most of them online."""
-        return max((bin(core).count("1") for core in self.cores), default=1)
+        return max((core.bit_count() for core in self.cores), default=1)
 
 
 def read_topology(tree: Tree, cpuinfo: CpuInfo) -> Topology:

@@ -1,4 +1,8 @@
-"""Detection: every probe's reading put together in one `Machine`, kept on disk between calls."""
+"""Detection: every probe's reading put together in one `Machine`, kept on disk between calls.
+
+First what is asked: the machine, or one device of it. Then the fingerprint, cheap facts that differ between machines
+and between the shares of one that processes are given, under which an answer is kept; last the kept answers.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,11 @@ from pathlib import Path
 
 from sizer._version import __version__
 from sizer.base.errors import MachineError, UsageError
+from sizer.base.records import rebuild
 from sizer.base.storage import cache_folder, write_whole
 from sizer.detection.captured_tree import Tree
 from sizer.detection.procfs import current_process, read_cpuinfo
-from sizer.method.hardware import MACHINE_FORMAT, RAM, Device, Level, Machine, machine_from_dict, machine_to_dict
+from sizer.method.hardware import MACHINE_FORMAT, RAM, Device, Level, Machine
 
 # The first processor's block; a full read of /proc/cpuinfo takes milliseconds on a large machine.
 _CPUINFO_LIMIT_BYTES = 4096
@@ -22,96 +27,9 @@ _ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "PROCESSOR_IDENTIFI
 _GPU_FOLDERS = ("/proc/driver/nvidia/gpus", "/proc/driver/nvidia/capabilities")
 _GPU_DEVICE_PREFIXES = ("nvidia", "nvhost-gpu", "dxg")
 _FNV_OFFSET, _FNV_PRIME = 0xCBF29CE484222325, 0x100000001B3
-
-
-def fingerprint(tree: Tree, environment: Mapping[str, str]) -> str:
-    """16 hexadecimal digits that differ between machines, and between the shares of one that processes are given."""
-    return _fnv1a("\n".join(f"{name}={value}" for name, value in _facts(tree, environment)))
-
-
-def _facts(tree: Tree, environment: Mapping[str, str]) -> Iterator[tuple[str, object]]:
-    yield "sizer", __version__
-    yield "platform", sys.platform
-    yield "cpus", os.cpu_count()
-    for name in _ENVIRONMENT:
-        yield name, environment.get(name)
-    if hasattr(os, "uname"):
-        yield "kernel", (os.uname().machine, os.uname().release)
-    if sys.platform == "linux":
-        yield from _linux_facts(tree)
-
-
-def _linux_facts(tree: Tree) -> Iterator[tuple[str, object]]:
-    cpuinfo = read_cpuinfo(tree, _CPUINFO_LIMIT_BYTES)
-    first = next(iter(cpuinfo.by_cpu.values()), {})
-    yield "cpu", [(name, first.get(name)) for name in _CPU_FIELDS]
-    yield "hypervisor", cpuinfo.has_flag("hypervisor")
-    yield "online", tree.word("/sys/devices/system/cpu/online")
-    yield "process", current_process(tree)
-    yield "memory", (tree.text("/proc/meminfo", 64) or "").partition("\n")[0]
-    yield "driver", tree.word("/proc/driver/nvidia/version")
-    yield "gpus", [tree.names(folder) for folder in _GPU_FOLDERS]
-    yield "mig", [tree.names(f"{_GPU_FOLDERS[1]}/{gpu}/mig") for gpu in tree.names(_GPU_FOLDERS[1])]
-    yield "gpu devices", [name for name in tree.names("/dev") if name.startswith(_GPU_DEVICE_PREFIXES)]
-
-
-def _fnv1a(text: str) -> str:
-    """The 64-bit FNV-1a hash: importing hashlib would cost more than the whole detection."""
-    value = _FNV_OFFSET
-    for byte in text.encode("utf-8", "surrogateescape"):
-        value = ((value ^ byte) * _FNV_PRIME) & 0xFFFFFFFFFFFFFFFF
-    return f"{value:016x}"
-
-
 # Containers of many sizes on one machine have a file each; the oldest go.
 _MAX_FILES = 16
 _MAX_BYTES = 1 << 22
-
-
-def load(fingerprint: str) -> Machine | None:
-    """The stored machine of this fingerprint, None where there is no sound one."""
-    try:
-        with _path(fingerprint).open("rb") as stream:
-            record = json.loads(stream.read(_MAX_BYTES))
-        if record["format"] != MACHINE_FORMAT or record["fingerprint"] != fingerprint:
-            return None
-        machine = machine_from_dict(record)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
-    return machine if _is_sound(machine) else None
-
-
-def store(machine: Machine) -> None:
-    """Keep a machine under its fingerprint; a cache folder that cannot be written is no error."""
-    if machine.fingerprint is None:
-        return
-    path = _path(machine.fingerprint)
-    try:
-        write_whole(path, json.dumps(machine_to_dict(machine)))
-        files = sorted(path.parent.glob("machine-*.json"), key=lambda file: file.stat().st_mtime)
-        for file in files[:-_MAX_FILES]:
-            file.unlink(missing_ok=True)
-    except OSError:
-        return
-
-
-def _path(fingerprint: str) -> Path:
-    return cache_folder() / f"machine-{fingerprint}.json"
-
-
-def _is_sound(machine: Machine) -> bool:
-    """Whether a record that parses also has values that every reader of it can rely on."""
-    return (
-        machine.devices[:1] != ()
-        and machine.devices[0].id == "cpu"
-        and all(device.levels and all(_is_sound_level(level) for level in device.levels) for device in machine.devices)
-        and all(isinstance(device.units, int | None) for device in machine.devices)
-    )
-
-
-def _is_sound_level(level: Level) -> bool:
-    numbers = (level.capacity_bytes, level.instances, level.cpus_per_instance, level.line_bytes, level.effective_bytes)
-    return isinstance(level.name, str) and all(one is None or (type(one) is int and one > 0) for one in numbers)
 
 
 def detect(sysroot: str | os.PathLike[str] | None = None, fresh: bool = False) -> Machine:
@@ -201,3 +119,88 @@ def _platform_cpu(tree: Tree) -> Device:
     from sizer.detection.fallbacks import read_other_cpu
 
     return read_other_cpu()
+
+
+def fingerprint(tree: Tree, environment: Mapping[str, str]) -> str:
+    """16 hexadecimal digits that differ between machines, and between the shares of one that processes are given."""
+    return _fnv1a("\n".join(f"{name}={value}" for name, value in _facts(tree, environment)))
+
+
+def _facts(tree: Tree, environment: Mapping[str, str]) -> Iterator[tuple[str, object]]:
+    yield "sizer", __version__
+    yield "platform", sys.platform
+    yield "cpus", os.cpu_count()
+    for name in _ENVIRONMENT:
+        yield name, environment.get(name)
+    if hasattr(os, "uname"):
+        yield "kernel", (os.uname().machine, os.uname().release)
+    if sys.platform == "linux":
+        yield from _linux_facts(tree)
+
+
+def _linux_facts(tree: Tree) -> Iterator[tuple[str, object]]:
+    cpuinfo = read_cpuinfo(tree, _CPUINFO_LIMIT_BYTES)
+    first = next(iter(cpuinfo.by_cpu.values()), {})
+    yield "cpu", [(name, first.get(name)) for name in _CPU_FIELDS]
+    yield "hypervisor", cpuinfo.has_flag("hypervisor")
+    yield "online", tree.word("/sys/devices/system/cpu/online")
+    yield "process", current_process(tree)
+    yield "memory", (tree.text("/proc/meminfo", 64) or "").partition("\n")[0]
+    yield "driver", tree.word("/proc/driver/nvidia/version")
+    yield "gpus", [tree.names(folder) for folder in _GPU_FOLDERS]
+    yield "mig", [tree.names(f"{_GPU_FOLDERS[1]}/{gpu}/mig") for gpu in tree.names(_GPU_FOLDERS[1])]
+    yield "gpu devices", [name for name in tree.names("/dev") if name.startswith(_GPU_DEVICE_PREFIXES)]
+
+
+def _fnv1a(text: str) -> str:
+    """The 64-bit FNV-1a hash: importing hashlib would cost more than the whole detection."""
+    value = _FNV_OFFSET
+    for byte in text.encode("utf-8", "surrogateescape"):
+        value = ((value ^ byte) * _FNV_PRIME) & 0xFFFFFFFFFFFFFFFF
+    return f"{value:016x}"
+
+
+def load(fingerprint: str) -> Machine | None:
+    """The stored machine of this fingerprint, None where there is no sound one."""
+    try:
+        with _path(fingerprint).open("rb") as stream:
+            record = json.loads(stream.read(_MAX_BYTES))
+        if record["format"] != MACHINE_FORMAT or record["fingerprint"] != fingerprint:
+            return None
+        machine = rebuild(Machine, record)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return machine if _is_sound(machine) else None
+
+
+def store(machine: Machine) -> None:
+    """Keep a machine under its fingerprint; a cache folder that cannot be written is no error."""
+    if machine.fingerprint is None:
+        return
+    path = _path(machine.fingerprint)
+    try:
+        write_whole(path, json.dumps(machine.to_dict()))
+        files = sorted(path.parent.glob("machine-*.json"), key=lambda file: file.stat().st_mtime)
+        for file in files[:-_MAX_FILES]:
+            file.unlink(missing_ok=True)
+    except OSError:
+        return
+
+
+def _path(fingerprint: str) -> Path:
+    return cache_folder() / f"machine-{fingerprint}.json"
+
+
+def _is_sound(machine: Machine) -> bool:
+    """Whether a record that parses also has values that every reader of it can rely on."""
+    return (
+        machine.devices[:1] != ()
+        and machine.devices[0].id == "cpu"
+        and all(device.levels and all(_is_sound_level(level) for level in device.levels) for device in machine.devices)
+        and all(isinstance(device.units, int | None) for device in machine.devices)
+    )
+
+
+def _is_sound_level(level: Level) -> bool:
+    numbers = (level.capacity_bytes, level.instances, level.cpus_per_instance, level.line_bytes, level.effective_bytes)
+    return isinstance(level.name, str) and all(one is None or (type(one) is int and one > 0) for one in numbers)

@@ -1,8 +1,8 @@
 """Caches from py-cpuinfo, for machines whose own interfaces describe none.
 
-py-cpuinfo sums L1 and L2 over the cores (it reads ``lscpu``), reports line sizes that are not (DESIGN section 3 met
-2048), and takes a second. So its sums are divided back to one instance, its line sizes are left out, and everything
-that comes from it is said to be an estimate.
+py-cpuinfo sums L1 and L2 over the cores (it reads ``lscpu``), reports line sizes that are not (2048 on a virtual
+machine with lines of 64), and takes a second. So its sums are divided back to one instance, its line sizes are left
+out, and everything that comes from it is said to be an estimate.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Readings of one GPU, put together to its device record."""
+"""One GPU as its sources read it, driver, PyTorch and NVML, and their readings put together to its device record."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
+from sizer.detection.levels import sourced
 from sizer.method.hardware import RAM, Device, Level
 
+_UNKNOWN = "unknown"
 _HEX = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
 
 
@@ -48,9 +50,6 @@ def positive(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
-_UNKNOWN = "unknown"
-
-
 def build_device(index: int, cuda: GpuReading | None, nvml: GpuReading | None, whole: GpuReading | None) -> Device:
     """The device ``cuda:index``.
 
@@ -59,13 +58,16 @@ def build_device(index: int, cuda: GpuReading | None, nvml: GpuReading | None, w
     """
     own = [reading for reading in (cuda, nvml) if reading is not None]
     named = [reading for reading in (nvml, cuda, whole) if reading is not None]
+    all_known = [*own, *([whole] if whole else [])]
     multiprocessors, units_source = _pick(own, "multiprocessors")
     name, name_source = _pick(named, "name")
-    capability, capability_source = _pick([*own, *([whole] if whole else [])], "compute_capability")
+    capability, capability_source = _pick(all_known, "compute_capability")
+    l1, l1_source = l1_bytes(capability) if capability else (None, _UNKNOWN)
+    (l2, l2_source), (memory, memory_source) = _pick(own, "l2_bytes"), _pick(own, "memory_bytes")
     levels = (
-        _l1(capability, multiprocessors),
-        _sized("L2", own, "l2_bytes"),
-        _sized(RAM, own, "memory_bytes"),
+        Level("L1", l1, multiprocessors, source=l1_source),
+        Level("L2", l2, 1, source=l2_source),
+        Level(RAM, memory, 1, source=memory_source),
     )
     facts = {
         "compute_capability": ("{}.{}".format(*capability) if capability else None, capability_source),
@@ -82,9 +84,9 @@ def build_device(index: int, cuda: GpuReading | None, nvml: GpuReading | None, w
         name=name,
         units=multiprocessors,
         levels=levels,
-        warnings=tuple(_warnings(levels, multiprocessors, capability, [*own, *([whole] if whole else [])])),
+        warnings=tuple(_warnings(levels, multiprocessors, capability, all_known)),
         sources={"name": name_source, "units": units_source},
-        facts={key: {"value": value, "source": source} for key, (value, source) in facts.items() if value is not None},
+        facts=sourced(facts),
     )
 
 
@@ -95,17 +97,6 @@ def _pick(readings: Sequence[GpuReading], attribute: str) -> tuple[Any, str]:
         if value is not None:
             return value, reading.source
     return None, _UNKNOWN
-
-
-def _sized(name: str, readings: Sequence[GpuReading], attribute: str) -> Level:
-    """A level that all SMs share."""
-    capacity, source = _pick(readings, attribute)
-    return Level(name, capacity, 1, source=source)
-
-
-def _l1(capability: tuple[int, int] | None, multiprocessors: int | None) -> Level:
-    capacity, source = l1_bytes(capability) if capability else (None, _UNKNOWN)
-    return Level("L1", capacity, multiprocessors, source=source)
 
 
 def l1_bytes(capability: tuple[int, int]) -> tuple[int | None, str]:

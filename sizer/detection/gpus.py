@@ -1,17 +1,24 @@
-"""The CUDA devices of this machine, numbered as PyTorch numbers them, from whichever sources answer."""
+"""The CUDA devices of this machine, numbered as PyTorch numbers them, from whichever sources answer.
+
+The order is CUDA's, from its driver, asked in a child process, or from a PyTorch that is loaded already; NVML adds what
+neither knows, and stands in for both.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from sizer.detection import cuda_driver
 from sizer.detection.captured_tree import Tree
 from sizer.detection.cuda_driver import CudaDriverError
-from sizer.detection.cuda_sources import read_driver_in_child, read_torch
-from sizer.detection.gpu_device import GpuReading, build_device, uuid_digits
+from sizer.detection.gpu_device import GpuReading, build_device, positive, uuid_digits
 from sizer.detection.nvml import NvmlUnavailableError, read_nvml
 from sizer.method.hardware import Device
 
@@ -23,6 +30,8 @@ _DRIVER_FILES = (
     "/usr/lib/wsl/lib/libnvidia-ml.so.1",
 )
 _Reader = Callable[[], tuple[GpuReading, ...]]
+# Initialising the driver of a server with eight GPUs and no persistence daemon takes several seconds.
+_TIMEOUT_S = 60
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,78 @@ class Gpus:
     devices: tuple[Device, ...] = ()
     warnings: tuple[str, ...] = ()
     failed: bool = False
+
+
+def read_driver_in_child(run: Callable[[list[str]], str] | None = None) -> tuple[GpuReading, ...]:
+    """What the CUDA driver says. Raises CudaDriverError when it cannot be asked or does not work."""
+    if not sys.executable:
+        raise CudaDriverError("there is no Python executable to ask it with")
+    # Isolated (-I), or the script's own folder would come first in the path and its neighbours shadow other modules.
+    command = [sys.executable, "-I", "-S", str(Path(cuda_driver.__file__))]
+    try:
+        answer = json.loads((run or _run)(command))
+        devices = answer.get("devices")
+    except (OSError, ValueError, AttributeError, subprocess.SubprocessError) as error:
+        raise CudaDriverError(f"asking the CUDA driver failed: {error}") from error
+    if devices is None:
+        raise CudaDriverError(str(answer.get("error", "the CUDA driver gave no answer")))
+    return tuple(_driver_reading(device) for device in devices)
+
+
+def read_torch(torch: Any) -> tuple[GpuReading, ...]:
+    """What PyTorch says of the GPUs that it can use. Raises CudaDriverError when it cannot use any."""
+    try:
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        return tuple(_torch_reading(torch.cuda.get_device_properties(index)) for index in range(count))
+    except Exception as error:  # torch raises RuntimeError, AssertionError and its own
+        raise CudaDriverError(f"PyTorch could not tell: {error}") from error
+
+
+def _run(command: list[str]) -> str:
+    result = subprocess.run(  # noqa: S603 (our own file, by our own interpreter)
+        command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True, env=dict(os.environ)
+    )
+    return result.stdout
+
+
+#: Sizes and counts of a reading, as the driver's answer calls them too -> as PyTorch does, of which older versions lack
+#: some, or write the L2 in lower case.
+_TORCH_SIZES = {
+    "multiprocessors": "multi_processor_count",
+    "l2_bytes": "L2_cache_size",
+    "memory_bytes": "total_memory",
+    "shared_memory_per_sm_bytes": "shared_memory_per_multiprocessor",
+    "shared_memory_per_block_bytes": "shared_memory_per_block_optin",
+}
+
+
+def _driver_reading(device: Mapping[str, Any]) -> GpuReading:
+    sizes: dict[str, Any] = {name: positive(device.get(name)) for name in _TORCH_SIZES}
+    bus = (device.get("pci_domain"), device.get("pci_bus"), device.get("pci_device"))
+    return GpuReading(
+        source="CUDA driver",
+        uuid=device.get("uuid"),
+        name=device.get("name"),
+        compute_capability=_capability(positive(device.get("capability_major")), device.get("capability_minor")),
+        pci_bus_id="{:08X}:{:02X}:{:02X}.0".format(*bus) if all(isinstance(part, int) for part in bus) else None,
+        **sizes,
+    )
+
+
+def _torch_reading(properties: Any) -> GpuReading:
+    sizes: dict[str, Any] = {name: positive(getattr(properties, theirs, None)) for name, theirs in _TORCH_SIZES.items()}
+    sizes["l2_bytes"] = sizes["l2_bytes"] or positive(getattr(properties, "l2_cache_size", None))
+    return GpuReading(
+        source="PyTorch",
+        uuid=str(properties.uuid) if hasattr(properties, "uuid") else None,
+        name=getattr(properties, "name", None),
+        compute_capability=_capability(getattr(properties, "major", None), getattr(properties, "minor", None)),
+        **sizes,
+    )
+
+
+def _capability(major: Any, minor: Any) -> tuple[int, int] | None:
+    return (major, minor) if isinstance(major, int) and isinstance(minor, int) else None
 
 
 def read_gpus(

@@ -7,9 +7,11 @@ real CPU sees, never the L1 of one core beside the L2 of another.
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sizer.detection import cgroups
 from sizer.method.hardware import Level
@@ -30,7 +32,12 @@ class Cache(NamedTuple):
     @property
     def shared_by(self) -> int | None:
         """The number of online CPUs that share it."""
-        return bin(self.cpus).count("1") if self.sharing_known else None
+        return self.cpus.bit_count() if self.sharing_known else None
+
+
+def sourced(values: Mapping[str, tuple[Any, str | None]]) -> dict[str, dict[str, Any]]:
+    """Facts of a device: each value with its source; what is not known (None) is left out."""
+    return {name: {"value": value, "source": source} for name, (value, source) in values.items() if value is not None}
 
 
 class Strength(NamedTuple):
@@ -56,11 +63,11 @@ class CpuClass(NamedTuple):
         """
         capacities = [capacity or 0 for _, capacity, _ in self.caches]
         return (
-            -(capacities[0] if capacities else 0),
+            -sum(capacities[:1]),
             -sum(capacities),
             -(self.strength.capacity or 0),
             -(self.strength.max_frequency_khz or 0),
-            -bin(self.cpus).count("1"),
+            -self.cpus.bit_count(),
             cgroups.first(self.cpus),
         )
 
@@ -131,7 +138,8 @@ def _position(group: Sequence[Cache], classes: Sequence[CpuClass]) -> tuple[int,
 
 def _kind_names(groups: Sequence[Sequence[Cache]], classes: Sequence[CpuClass]) -> tuple[str, ...]:
     """A name for each kind: the cores that it serves, or, where that does not tell them apart, its CPUs."""
-    names = [" + ".join(_core_kinds(_union(group), classes)) for group in groups]
+    served = ([one.kind for one in classes if one.kind and one.cpus & _union(group)] for group in groups)
+    names = [" + ".join(dict.fromkeys(kinds)) for kinds in served]
     counts = Counter(names)
     return tuple(
         name if name and counts[name] == 1 else f"{name} CPUs {cgroups.to_list(_union(group))}".strip()
@@ -139,13 +147,5 @@ def _kind_names(groups: Sequence[Sequence[Cache]], classes: Sequence[CpuClass]) 
     )
 
 
-def _core_kinds(cpus: int, classes: Sequence[CpuClass]) -> tuple[str, ...]:
-    kinds: Mapping[str, None] = {one.kind: None for one in classes if one.kind and one.cpus & cpus}
-    return tuple(kinds)
-
-
 def _union(caches: Iterable[Cache]) -> int:
-    cpus = 0
-    for cache in caches:
-        cpus |= cache.cpus
-    return cpus
+    return functools.reduce(operator.or_, (cache.cpus for cache in caches), 0)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from sizer.detection.levels import Cache, Strength, build_levels, rank_classes
+from sizer.detection.levels import Cache, Strength, build_levels, rank_classes, sourced
 from sizer.method.hardware import RAM, Device, Level
 
 _COMMAND = ("/usr/sbin/sysctl", "hw", "machdep.cpu")
@@ -37,7 +38,7 @@ def parse_sysctl(text: str) -> Device:
     """The CPU device that ``sysctl hw machdep.cpu`` describes; what it does not say is None, with a warning."""
     values = dict(_lines(text))
     kinds = tuple(_kinds(values))
-    caches = [cache for kind in kinds for cache in _caches(kind, _line_bytes(values))]
+    caches = [cache for kind in kinds for cache in _caches(kind, _integer(values.get("hw.cachelinesize")))]
     used = sum(((1 << kind.cpus) - 1) << kind.first_cpu for kind in kinds)
     by_cpu = {kind.first_cpu + cpu: rank for rank, kind in enumerate(kinds) for cpu in range(kind.cpus)}
     classes = rank_classes(
@@ -60,16 +61,18 @@ def parse_sysctl(text: str) -> Device:
     )
 
 
-def _facts(kinds: tuple[_Kind, ...], cores: int, values: Mapping[str, str]) -> dict[str, dict[str, object]]:
+def _facts(kinds: tuple[_Kind, ...], cores: int, values: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     cpus = sum(kind.cpus for kind in kinds)
-    facts: dict[str, tuple[object, str]] = {}
-    if cpus:
-        facts["logical_cpus"] = facts["logical_cpus_in_use"] = (cpus, "sysctl hw.*logicalcpu")
-        facts["threads_per_core"] = (max(1, cpus // max(1, cores)), "sysctl hw.*logicalcpu, hw.*physicalcpu")
-    sockets = _integer(values.get("hw.packages"))
-    if sockets:
-        facts["sockets"] = (sockets, "sysctl hw.packages")
-    return {name: {"value": value, "source": source} for name, (value, source) in facts.items()}
+    counted = (cpus or None, "sysctl hw.*logicalcpu")
+    threads = max(1, cpus // max(1, cores)) if cpus else None
+    return sourced(
+        {
+            "logical_cpus": counted,
+            "logical_cpus_in_use": counted,
+            "threads_per_core": (threads, "sysctl hw.*logicalcpu, hw.*physicalcpu"),
+            "sockets": (_integer(values.get("hw.packages")), "sysctl hw.packages"),
+        }
+    )
 
 
 def _lines(text: str) -> Iterator[tuple[str, str]]:
@@ -84,30 +87,30 @@ def _integer(text: str | None) -> int | None:
     return int(text) or None if text is not None and text.isascii() and text.isdecimal() and len(text) < 19 else None
 
 
-def _line_bytes(values: Mapping[str, str]) -> int | None:
-    return _integer(values.get("hw.cachelinesize"))
-
-
 def _kinds(values: Mapping[str, str]) -> Iterator[_Kind]:
     """One kind for each performance level; an older macOS has none, and its ``hw.*`` describe the only kind."""
     count = _integer(values.get("hw.nperflevels")) or 0
     prefixes = [f"hw.perflevel{index}." for index in range(count)] or ["hw."]
     first = 0
     for prefix in prefixes:
-        own = {name[len(prefix) :]: value for name, value in values.items() if name.startswith(prefix)}
-        numbers = {name: number for name, value in own.items() if (number := _integer(value)) is not None}
+        numbers = _numbers(values, prefix)
         if len(prefixes) == 1:
             numbers = {**_whole_machine(values), **numbers}
         cores = numbers.get("physicalcpu", 0)
         cpus = max(cores, numbers.get("logicalcpu", 0))
-        yield _Kind(prefix, own.get("name"), numbers, first, cores or cpus, cpus)
+        yield _Kind(prefix, values.get(f"{prefix}name"), numbers, first, cores or cpus, cpus)
         first += cpus
+
+
+def _numbers(values: Mapping[str, str], prefix: str) -> dict[str, int]:
+    """The numbers among the values whose names begin so, by the rest of their names."""
+    own = {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+    return {name: number for name, value in own.items() if (number := _integer(value)) is not None}
 
 
 def _whole_machine(values: Mapping[str, str]) -> dict[str, int]:
     """Values of ``hw.*``, which describe every core where there is one kind; ``hw.cacheconfig`` counts the sharers."""
-    own = {name[3:]: value for name, value in values.items() if name.startswith("hw.")}
-    numbers = {name: number for name, value in own.items() if (number := _integer(value)) is not None}
+    numbers = _numbers(values, "hw.")
     sharers = values.get("hw.cacheconfig", "").split()
     for level in (1, 2, 3):
         if len(sharers) > level and (count := _integer(sharers[level])):

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
 from sizer.detection.gpu_device import GpuReading, positive
 
-T = TypeVar("T")
+_Ask = Callable[[str, Callable[[], Any]], Any]
 _SOURCE = "NVML"
 
 
@@ -66,15 +66,22 @@ def _gpu(nvml: Any, handle: Any) -> GpuReading:
     mig = _asker({})("MIG mode", lambda: nvml.nvmlDeviceGetMigMode(handle)[0])
     return GpuReading(
         source=_SOURCE,
-        uuid=ask("UUID", lambda: _text(nvml.nvmlDeviceGetUUID(handle))),
-        name=ask("name", lambda: _text(nvml.nvmlDeviceGetName(handle))),
         compute_capability=capability if capability is not None and len(capability) == 2 else None,
-        memory_bytes=positive(ask("memory", lambda: int(nvml.nvmlDeviceGetMemoryInfo(handle).total))),
         power_limit_w=power_mw / 1000 if power_mw else None,
-        pci_bus_id=_asker({})("PCI bus", lambda: _text(nvml.nvmlDeviceGetPciInfo(handle).busId)),
-        missing=missing,
+        pci_bus_id=_asker({})("PCI bus", lambda: text(nvml.nvmlDeviceGetPciInfo(handle).busId)),
         parts=tuple(_mig_instances(nvml, handle)) if mig else (),
+        missing=missing,
+        **_named(nvml, handle, ask),
     )
+
+
+def _named(nvml: Any, handle: Any, ask: _Ask) -> dict[str, Any]:
+    """What NVML tells of GPUs and of MIG instances alike."""
+    return {
+        "uuid": ask("UUID", lambda: text(nvml.nvmlDeviceGetUUID(handle))),
+        "name": ask("name", lambda: text(nvml.nvmlDeviceGetName(handle))),
+        "memory_bytes": positive(ask("memory", lambda: int(nvml.nvmlDeviceGetMemoryInfo(handle).total))),
+    }
 
 
 def _mig_instances(nvml: Any, handle: Any) -> Iterator[GpuReading]:
@@ -93,18 +100,16 @@ def _mig_instance(nvml: Any, part: Any) -> GpuReading:
     attributes = ask("MIG attributes", lambda: nvml.nvmlDeviceGetAttributes(part))
     return GpuReading(
         source=f"{_SOURCE} (MIG instance)",
-        uuid=ask("UUID", lambda: _text(nvml.nvmlDeviceGetUUID(part))),
-        name=ask("name", lambda: _text(nvml.nvmlDeviceGetName(part))),
         multiprocessors=positive(getattr(attributes, "multiprocessorCount", None)),
-        memory_bytes=positive(ask("memory", lambda: int(nvml.nvmlDeviceGetMemoryInfo(part).total))),
         missing=missing,
+        **_named(nvml, part, ask),
     )
 
 
-def _asker(missing: dict[str, str]) -> Callable[[str, Callable[[], T]], T | None]:
+def _asker(missing: dict[str, str]) -> _Ask:
     """A function that asks for one value and notes the failure under the value's name."""
 
-    def ask(what: str, question: Callable[[], T]) -> T | None:
+    def ask(what: str, question: Callable[[], Any]) -> Any:
         try:
             return question()
         except Exception as error:
@@ -114,7 +119,7 @@ def _asker(missing: dict[str, str]) -> Callable[[str, Callable[[], T]], T | None
     return ask
 
 
-def _text(value: str | bytes) -> str:
+def text(value: str | bytes) -> str:
     """Older versions of pynvml answer in bytes."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 

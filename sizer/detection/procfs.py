@@ -1,4 +1,4 @@
-"""What ``/proc/cpuinfo`` and ``/proc/meminfo`` tell: the CPU's name, its parts, and the size of the memory."""
+"""What ``/proc`` tells: the CPU's name and parts, the size of the memory, and what this process may use of them."""
 
 from __future__ import annotations
 

@@ -23,8 +23,7 @@ class _Claim:
     """What one cache says of itself, and the CPUs that say so."""
 
     def __init__(self, cache: Cache, claimants: int) -> None:
-        self.cache = cache
-        self.claimants = claimants
+        self.cache, self.claimants = cache, claimants
 
 
 class _Reading:
@@ -149,7 +148,7 @@ def _layers(claims: list[_Claim]) -> list[list[_Claim]]:
 
 def _settle_layer(level: int, claims: list[_Claim]) -> tuple[list[Cache], list[str]]:
     taken, caches, losers = 0, [], []
-    for claim in sorted(claims, key=lambda claim: (-bin(claim.claimants).count("1"), cgroups.first(claim.cache.cpus))):
+    for claim in sorted(claims, key=lambda claim: (-claim.claimants.bit_count(), cgroups.first(claim.cache.cpus))):
         rest = claim.cache.cpus & ~taken
         if rest != claim.cache.cpus:
             losers.append(claim)
@@ -170,11 +169,8 @@ def _settle_layer(level: int, claims: list[_Claim]) -> tuple[list[Cache], list[s
 
 
 def _fault_warnings(reading: _Reading) -> list[str]:
-    warnings = []
-    for what, where in reading.faults.items():
-        others = f" (and {len(where) - 1} more like it)" if len(where) > 1 else ""
-        warnings.append(f"{where[0]}{others} {what}.")
-    return warnings
+    more = {what: f" (and {len(where) - 1} more like it)" for what, where in reading.faults.items() if len(where) > 1}
+    return [f"{where[0]}{more.get(what, '')} {what}." for what, where in reading.faults.items()]
 
 
 def _coverage_warnings(reading: _Reading, online: int, caches: tuple[Cache, ...]) -> list[str]:

@@ -6,12 +6,14 @@ PROCESSOR_RELATIONSHIP, GROUP_AFFINITY; sysinfoapi.h, MEMORYSTATUSEX. 64-bit Win
 
 from __future__ import annotations
 
+import functools
+import operator
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from sizer.detection.levels import Cache, Strength, build_levels, rank_classes
+from sizer.detection.levels import Cache, Strength, build_levels, rank_classes, sourced
 from sizer.method.hardware import RAM, Device, Level
 
 _RELATION_CORE, _RELATION_CACHE, _RELATION_PACKAGE, _RELATION_ALL = 0, 2, 3, 0xFFFF
@@ -57,9 +59,7 @@ def parse_records(buffer: bytes) -> Processors:
 
 def cpu_device(found: Processors, affinity: int | None, memory: int | None, name: str | None) -> Device:
     """The CPU device of these processors; ``affinity`` is the set of CPUs that the process may use, None for all."""
-    online = 0
-    for cpus, _ in found.cores:
-        online |= cpus
+    online = functools.reduce(operator.or_, (cpus for cpus, _ in found.cores), 0)
     used = online & affinity if affinity is not None and online & affinity else online
     classes_of_core = {efficiency for _, efficiency in found.cores}
 
@@ -86,12 +86,12 @@ def cpu_device(found: Processors, affinity: int | None, memory: int | None, name
 
 def _facts(found: Processors, online: int, used: int) -> dict[str, dict[str, Any]]:
     values = {
-        "logical_cpus": bin(online).count("1"),
-        "logical_cpus_in_use": bin(used).count("1"),
-        "threads_per_core": max((bin(cpus).count("1") for cpus, _ in found.cores), default=0),
+        "logical_cpus": online.bit_count(),
+        "logical_cpus_in_use": used.bit_count(),
+        "threads_per_core": max((cpus.bit_count() for cpus, _ in found.cores), default=0),
         "sockets": found.packages,
     }
-    return {name: {"value": value, "source": _SOURCE} for name, value in values.items() if value}
+    return sourced({name: (value or None, _SOURCE) for name, value in values.items()})
 
 
 def _records(buffer: bytes) -> Iterator[tuple[int, bytes]]:

@@ -1,4 +1,4 @@
-"""Two machines side by side: the cost of one family of networks on each, and where the cheaper one changes. Pure."""
+"""Two machines side by side: the cost of one family of networks on each, and where the cheaper one changes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import numpy as np
 
 from sizer.base.errors import UnreachableError, UsageError
 from sizer.base.records import Record, plain
-from sizer.method.coefficients import LEVEL_TERMS, PLAIN_TERMS, Coefficients, term_unit
-from sizer.method.cost import Networks, analyse, predict, priced_row
-from sizer.method.hardware import RAM, Device, device_to_dict
-from sizer.method.placement import NOWHERE, FloatArray, Hierarchy
+from sizer.devices import Chosen
+from sizer.method.coefficients import LEVEL_TERMS, PLAIN_TERMS, term_unit
+from sizer.method.cost import predict, priced_row
+from sizer.method.hardware import RAM, device_to_dict
+from sizer.method.placement import FloatArray, Hierarchy
+from sizer.method.sweep import Family, at_widths
 from sizer.method.training_step import Training
-from sizer.method.working_sets import BoolArray, IntArray, count_parameters
-from sizer.models.shapes import layer_widths
+from sizer.method.working_sets import IntArray
 from sizer.models.topology import check_whole
 
 COMPARISON_FORMAT = "sizer.comparison/1"
@@ -24,13 +25,6 @@ COMPARISON_FORMAT = "sizer.comparison/1"
 MAX_WIDTH = 8192
 #: Rows of the table an octave of parameters apart or more.
 _ROWS = 12
-
-
-class Compared(NamedTuple):
-    """A machine with the coefficients that its cost is predicted with."""
-
-    device: Device
-    coefficients: Coefficients
 
 
 class Asked(NamedTuple):
@@ -70,7 +64,7 @@ class Crossing(NamedTuple):
 class Comparison(Record):
     """The comparison of two machines over one family of networks."""
 
-    machines: tuple[Compared, Compared]
+    machines: tuple[Chosen, Chosen]
     asked: Asked
     points: tuple[Point, ...]
     crossings: tuple[Crossing, ...]
@@ -125,9 +119,8 @@ class Comparison(Record):
     def remarks(self) -> tuple[str, ...]:
         """What the numbers are, where they are not measured, and what joules do not share."""
         first, second = self.machines
-        labels = {machine.coefficients.label for machine in self.machines}
         remarks = []
-        if labels - {"calibrated"}:
+        if {first.coefficients.label, second.coefficients.label} != {"calibrated"}:
             said = (f"{one.device.id} is {one.coefficients.label}" for one in (first, second))
             remarks.append(f"{' and '.join(said)}: the ratio is no surer than that")
         if self.quantity == "energy":
@@ -135,9 +128,10 @@ class Comparison(Record):
                 "joules of different meters are not comparable: a CPU's counter, a GPU's board and a wattmeter at the "
                 "wall include different things"
             )
-        if not any(point.ratio_interval and not _certain(point.ratio_interval) for point in self.points):
-            return tuple(remarks)
-        return (*remarks, "where the ratio's range includes 1, either machine may be the cheaper one")
+        intervals = [point.ratio_interval for point in self.points if point.ratio_interval]
+        if any(low <= 1 <= high for low, high in intervals):
+            remarks.append("where the ratio's range includes 1, either machine may be the cheaper one")
+        return tuple(remarks)
 
 
 def _term_order(name: str) -> tuple[int, bool, str]:
@@ -146,40 +140,35 @@ def _term_order(name: str) -> tuple[int, bool, str]:
     return [*PLAIN_TERMS, *LEVEL_TERMS].index(kind), level == RAM, level
 
 
-def _certain(interval: tuple[float, float]) -> bool:
-    return interval[0] > 1 or interval[1] < 1
-
-
-def compare(first: Compared, second: Compared, asked: Asked) -> Comparison:
+def compare(first: Chosen, second: Chosen, asked: Asked) -> Comparison:
     """Sweep the sizes of a family on both machines.
 
     Raises UsageError for a value out of range, and for machines whose costs are of different quantities or not known.
     """
     _check(first, second, asked)
+    both = first, second
     training = Training(asked.batch_size, asked.dtype, asked.optimizer)
-    full = _sizes(asked)
-    networks = [_on(machine, full, training) for machine in (first, second)]
-    fits = np.logical_and.reduce([_fits(one) for one in networks])
+    family = Family("rectangle", asked.depth, asked.input_dim, asked.output_dim, training, "training", 1)
+    sweeps = [at_widths(family, Hierarchy.of(machine.device), np.arange(1, MAX_WIDTH + 1)) for machine in both]
+    fits = sweeps[0].fits() & sweeps[1].fits()
     if not fits[0]:
         raise UnreachableError(
             "not even the smallest of these networks fits both machines; ask for a smaller batch size"
         )
     end = len(fits) if fits.all() else int(np.argmin(fits))
     costs = [
-        predict(priced_row(one, machine.coefficients), machine.coefficients)[:end]
-        for one, machine in zip(networks, (first, second), strict=True)
+        predict(priced_row(swept.networks, machine.coefficients), machine.coefficients)[:end]
+        for swept, machine in zip(sweeps, both, strict=True)
     ]
-    parameters = networks[0].num_free_parameters[:end]
-    both = (first, second)
-    return Comparison(
-        both, asked, tuple(_points(both, parameters, costs)), tuple(_crossings(both, parameters, costs[0] / costs[1]))
-    )
+    parameters = sweeps[0].num_free_parameters[:end]
+    points, crossings = _points(both, parameters, costs), _crossings(both, parameters, costs[0] / costs[1])
+    return Comparison(both, asked, tuple(points), tuple(crossings))
 
 
-def _check(first: Compared, second: Compared, asked: Asked) -> None:
-    for name, low, high in (("input_dim", 1, 2**20), ("output_dim", 1, 2**20), ("depth", 2, 100)):
+def _check(first: Chosen, second: Chosen, asked: Asked) -> None:
+    limits = {"input_dim": (1, 2**20), "output_dim": (1, 2**20), "depth": (2, 100), "batch_size": (1, 2**20)}
+    for name, (low, high) in limits.items():
         check_whole(name, getattr(asked, name), low, high)
-    check_whole("batch_size", asked.batch_size, 1, 2**20)
     for machine in (first, second):
         if machine.coefficients.source == "none":
             raise UsageError(f"what networks cost on {machine.device.id} is not known; name another profile")
@@ -188,24 +177,7 @@ def _check(first: Compared, second: Compared, asked: Asked) -> None:
         raise UsageError(f"{' and '.join(said)}: the two cannot be compared; name two profiles that state the same")
 
 
-def _sizes(asked: Asked) -> IntArray:
-    """Widths of rectangles of every first width, input first, shape (layers + 1, N)."""
-    first_widths = np.arange(1, MAX_WIDTH + 1)
-    widths = layer_widths("rectangle", first_widths, asked.depth, asked.output_dim, 1)
-    return np.concatenate([np.full((1, len(first_widths)), asked.input_dim), widths])
-
-
-def _on(machine: Compared, full: IntArray, training: Training) -> Networks:
-    return analyse(full, count_parameters(full), training, Hierarchy.of(machine.device.sizing_levels()))
-
-
-def _fits(networks: Networks) -> BoolArray:
-    """Which networks have a level for every working set."""
-    placed = (getattr(networks.placements, name).level != NOWHERE for name in ("f", "b", "o", "t_max"))
-    return np.asarray(np.logical_and.reduce(list(placed)))
-
-
-def _points(machines: tuple[Compared, Compared], parameters: IntArray, costs: Sequence[FloatArray]) -> Iterator[Point]:
+def _points(machines: tuple[Chosen, Chosen], parameters: IntArray, costs: Sequence[FloatArray]) -> Iterator[Point]:
     """The networks of the table: about evenly spaced in log parameters, the smallest and the largest among them."""
     wanted = np.geomspace(parameters[0], parameters[-1], _ROWS)
     chosen = dict.fromkeys(int(np.argmin(np.abs(np.log(parameters / size)))) for size in wanted)
@@ -215,14 +187,14 @@ def _points(machines: tuple[Compared, Compared], parameters: IntArray, costs: Se
         yield Point(int(parameters[index]), index + 1, pair, ratio, _ratio_interval(machines, ratio))
 
 
-def _ratio_interval(machines: tuple[Compared, Compared], ratio: float) -> tuple[float, float] | None:
+def _ratio_interval(machines: tuple[Chosen, Chosen], ratio: float) -> tuple[float, float] | None:
     first, second = (machine.coefficients.interval for machine in machines)
     if first is None or second is None:
         return None
     return ratio * first[0] / second[1], ratio * first[1] / second[0]
 
 
-def _crossings(machines: tuple[Compared, Compared], parameters: IntArray, ratios: FloatArray) -> Iterator[Crossing]:
+def _crossings(machines: tuple[Chosen, Chosen], parameters: IntArray, ratios: FloatArray) -> Iterator[Crossing]:
     """Every size at which the cheaper machine changes."""
     names = machines[0].device.id, machines[1].device.id
     second_is_cheaper = ratios > 1

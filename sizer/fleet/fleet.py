@@ -1,10 +1,8 @@
-"""One request on several kinds of node: which of them, and which size on it, reaches a loss at the least cost.
-
-Pure: nodes come in as records, the comparison goes out as one.
-"""
+"""One request on several kinds of node: which of them, and which size on it, reaches a loss at the least cost."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -77,14 +75,11 @@ class Fleet(Record):
 
     def rows(self) -> list[dict[str, Any]]:
         """One row a kind of node: its name, its cost, and the candidate's columns."""
-        rows = []
-        for node in self.nodes:
-            row: dict[str, Any] = {"node": node.name, "relative_cost": node.relative_cost_to_loss}
-            row["refused"] = node.refused
-            if node.candidate is not None:
-                row |= flat_row(node.candidate)
-            rows.append(row)
-        return rows
+        return [
+            {"node": node.name, "relative_cost": node.relative_cost_to_loss, "refused": node.refused}
+            | ({} if node.candidate is None else flat_row(node.candidate))
+            for node in self.nodes
+        ]
 
     def remarks(self) -> tuple[str, ...]:
         """The notes."""
@@ -99,21 +94,15 @@ def recommend_fleet(request: Request, nodes: Sequence[Node]) -> Fleet:
     network fits any node.
     """
     quantity = _common_quantity(nodes)
-    choices = [_choice(request, node, quantity) for node in nodes]
-    costs = {choice.name: cost for choice, cost in choices if cost is not None}
-    if not costs:
-        reasons = "; ".join(f"{choice.name}: {choice.refused}" for choice, _ in choices)
+    choices = sorted((_choice(request, node, quantity) for node in nodes), key=lambda choice: choice[0])
+    best = choices[0][0]
+    if best == math.inf:
+        reasons = "; ".join(f"{choice.name}: {choice.refused}" for _, choice in choices)
         raise UnreachableError(f"no node of the fleet can train any network of this request ({reasons})")
-    best = min(costs.values())
-    ordered = sorted(choices, key=lambda found: (found[1] is None, found[1] or 0.0))
-    return Fleet(
-        replace(request, device=None),
-        quantity,
-        tuple(
-            choice if cost is None else replace(choice, relative_cost_to_loss=cost / best) for choice, cost in ordered
-        ),
-        tuple(_notes(quantity, [choice for choice, _ in ordered])),
-    )
+    relative = [
+        choice if cost == math.inf else replace(choice, relative_cost_to_loss=cost / best) for cost, choice in choices
+    ]
+    return Fleet(replace(request, device=None), quantity, tuple(relative), tuple(_notes(quantity, relative)))
 
 
 def _common_quantity(nodes: Sequence[Node]) -> str:
@@ -130,17 +119,16 @@ def _common_quantity(nodes: Sequence[Node]) -> str:
     )
 
 
-def _choice(request: Request, node: Node, quantity: str) -> tuple[NodeChoice, float | None]:
-    """A node's size with its cost to a loss, up to a factor that depends on the task alone."""
-    coefficients = node.by_quantity[quantity]
+def _choice(request: Request, node: Node, quantity: str) -> tuple[float, NodeChoice]:
+    """A node's cost to a loss, up to a factor of the task alone, infinite where no size fits; and its size."""
+    choice = NodeChoice(node.name, node.device, node.by_quantity[quantity], None, None, None)
     try:
-        candidate = _chosen_size(recommend(replace(request, device=node.name), node.device, coefficients))
+        size = _chosen_size(recommend(replace(request, device=node.name), node.device, node.by_quantity[quantity]))
     except UnreachableError as error:
-        return NodeChoice(node.name, node.device, coefficients, None, None, str(error)), None
-    per_datum = candidate.energy_per_datum_j if quantity == "energy" else candidate.time_per_datum_s
+        return math.inf, replace(choice, refused=str(error))
+    per_datum = size.energy_per_datum_j if quantity == "energy" else size.time_per_datum_s
     assert per_datum is not None  # (the coefficients are of this quantity)
-    cost = per_datum * float(relative_epochs(candidate.num_free_parameters))
-    return NodeChoice(node.name, node.device, coefficients, candidate, None, None), cost
+    return per_datum * float(relative_epochs(size.num_free_parameters)), replace(choice, candidate=size)
 
 
 def _chosen_size(found: Recommendation) -> Candidate:

@@ -1,23 +1,28 @@
-"""The two machines of a comparison, read by name: coefficients of the same quantity where both have some."""
+"""Machines read by name: the two of a comparison, and the kinds of node of a fleet.
+
+Coefficients are taken in a quantity that all of them know.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from sizer import profiles
 from sizer.base.errors import UsageError
 from sizer.calibration.validity import calibration_of
-from sizer.devices import choose
-from sizer.fleet.comparison import Asked, Compared, Comparison, compare
+from sizer.devices import Chosen, choose, is_device_id
+from sizer.fleet.comparison import Asked, Comparison, compare
 from sizer.fleet.fleet import Node
 from sizer.method.coefficients import Coefficients
 from sizer.method.hardware import is_detected
 from sizer.profiles import Profile
 from sizer.profiles.records import SHIPPED
 
+#: What two machines may be compared in, the first that both know.
 QUANTITIES = ("time", "energy")
+#: Stands for every calibrated profile.
+ALL = "all"
 
 
 def compare_named(first: str, second: str, asked: Asked, quantity: str | None = None) -> Comparison:
@@ -30,48 +35,27 @@ def compare_named(first: str, second: str, asked: Asked, quantity: str | None = 
         raise UsageError(f"{first} and {second} are the same machine; name two")
     if quantity not in (None, *QUANTITIES):
         raise UsageError(f"unknown quantity {quantity!r}; expected time or energy")
-    machines = [_known(name, asked.dtype) for name in (first, second)]
-    wanted = quantity or _in_common(machines)
-    return compare(_of_quantity(machines[0], wanted), _of_quantity(machines[1], wanted), asked)
+    machines = [choose(name, asked.dtype) for name in (first, second)]
+    known = [_by_quantity(name, machine) for name, machine in zip((first, second), machines, strict=True)]
+    preferred = {machine.coefficients.quantity for machine in machines}
+    if quantity is None and len(preferred) > 1:
+        quantity = next((each for each in QUANTITIES if all(each in by_quantity for by_quantity in known)), None)
+    if quantity is not None:
+        machines = [_in_quantity(quantity, *pair) for pair in zip(machines, known, strict=True)]
+    return compare(machines[0], machines[1], asked)
 
 
-class _Known(NamedTuple):
-    """A machine as it is used, and all its coefficients by quantity."""
-
-    used: Compared
-    by_quantity: Mapping[str, Coefficients]
-
-
-def _known(name: str, dtype: str) -> _Known:
-    chosen = choose(name, dtype)
-    used = Compared(chosen.device, chosen.coefficients)
-    if not is_detected(chosen.device):
-        profile: Profile | None = profiles.load(name)
-    else:
-        profile = calibration_of(chosen.device).profile
-    by_quantity = {} if profile is None else dict(profile.by_quantity)
-    return _Known(used, {**by_quantity, used.coefficients.quantity: used.coefficients})
+def _by_quantity(name: str, machine: Chosen) -> dict[str, Coefficients]:
+    """All coefficients of a machine: its profile's, or its calibration's, and those in use."""
+    profile = calibration_of(machine.device).profile if is_detected(machine.device) else profiles.load(name)
+    known = {} if profile is None else dict(profile.by_quantity)
+    return {**known, machine.coefficients.quantity: machine.coefficients}
 
 
-def _in_common(machines: Sequence[_Known]) -> str | None:
-    """The quantity of both; None where they have none in common, which comparing them refuses."""
-    first, second = (machine.used.coefficients.quantity for machine in machines)
-    if first == second:
-        return first
-    return next((q for q in QUANTITIES if all(q in machine.by_quantity for machine in machines)), None)
-
-
-def _of_quantity(machine: _Known, quantity: str | None) -> Compared:
-    if quantity is None:
-        return machine.used
-    if quantity not in machine.by_quantity:
-        known = " and ".join(machine.by_quantity)
-        raise UsageError(f"the {quantity} on {machine.used.device.id} is not known, only its {known}")
-    return machine.used._replace(coefficients=machine.by_quantity[quantity])
-
-
-#: Stands for every calibrated profile.
-ALL = "all"
+def _in_quantity(quantity: str, machine: Chosen, known: Mapping[str, Coefficients]) -> Chosen:
+    if quantity not in known:
+        raise UsageError(f"the {quantity} on {machine.device.id} is not known, only its {' and '.join(known)}")
+    return Chosen(machine.device, known[quantity])
 
 
 def fleet_nodes(names: Sequence[str], dtype: str = "float32") -> tuple[Node, ...]:
@@ -103,17 +87,18 @@ def calibrated_profiles() -> list[Profile]:
 
 
 def _named(name: str, dtype: str) -> Node:
-    if name in ("cpu", "cuda", "mps") or name.startswith("cuda:"):
-        chosen = choose(name, dtype)
-        return Node(name, chosen.device, _known_nodes(chosen.coefficients))
-    return _of_profile(profiles.load(name), dtype, name)
+    if not is_device_id(name):
+        return _of_profile(profiles.load(name), dtype, name)
+    chosen = choose(name, dtype)
+    return Node(name, chosen.device, _in_use(chosen))
 
 
 def _of_profile(profile: Profile, dtype: str, name: str | None = None) -> Node:
     """A profile's own coefficients of each quantity; where it has none, what `recommend` goes by."""
-    known = dict(profile.by_quantity) or _known_nodes(choose(name or profile.name, dtype).coefficients)
+    known = dict(profile.by_quantity) or _in_use(choose(name or profile.name, dtype))
     return Node(profile.name, profile.device, known)
 
 
-def _known_nodes(coefficients: Coefficients) -> dict[str, Coefficients]:
+def _in_use(chosen: Chosen) -> dict[str, Coefficients]:
+    coefficients = chosen.coefficients
     return {} if coefficients.source == "none" else {coefficients.quantity: coefficients}

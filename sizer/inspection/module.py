@@ -18,11 +18,12 @@ from sizer.inspection.losses import Loss, as_loss
 from sizer.inspection.module_record import ModuleInspection
 from sizer.inspection.module_sets import Memory, memory_of, module_sets, place_sets
 from sizer.inspection.neighbours import Neighbours, price_neighbours
-from sizer.inspection.networks import Passes, sizing_hierarchy
+from sizer.inspection.networks import Passes
 from sizer.inspection.optimizer_state import implementation, known_name
 from sizer.inspection.prediction import PricedStep, price_step, training_of
 from sizer.method.coefficients import Coefficients
 from sizer.method.hardware import Device
+from sizer.method.placement import Hierarchy
 from sizer.method.request import MAX_BATCH
 from sizer.method.training_step import DTYPES, Training
 from sizer.models.reading import unwrap
@@ -100,7 +101,7 @@ class _Step(NamedTuple):
         """A fully connected network priced with those near it."""
         if counts.topology is None:
             return None
-        return price_neighbours(counts.topology, training, sizing_hierarchy(self.device), self.coefficients)
+        return price_neighbours(counts.topology, training, Hierarchy.of(self.device), self.coefficients)
 
     def _named(self) -> dict[str, Any]:
         """What is inspected."""
@@ -114,7 +115,7 @@ class _Step(NamedTuple):
 
     def _as_any_module(self, counts: Counts, memory: Memory, training: Training) -> dict[str, Any]:
         """Where the sets live, and the advice that needs no prediction."""
-        hierarchy = sizing_hierarchy(self.device)
+        hierarchy = Hierarchy.of(self.device)
         sets = module_sets(counts, memory, self.settings, training)
         placed, refused = place_sets(sets, hierarchy)
         advice = advise_other(Subject(counts.layers, sets, hierarchy, self.settings.batch_size))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sizer.base.errors import UnreachableError, UsageError
+from sizer.base.errors import UsageError
 from sizer.base.records import Record, plain
 from sizer.base.units import format_bytes
 from sizer.method.coefficients import OUTSIDE, Coefficients, outside_interval, why_outside
@@ -26,7 +26,7 @@ from sizer.method.cost import (
 from sizer.method.hardware import Device, device_to_dict
 from sizer.method.placement import NOWHERE, FloatArray, Hierarchy, Placement
 from sizer.method.recommendation import PlacedSet
-from sizer.method.sweep import MAX_WORK, working_set
+from sizer.method.sweep import MAX_WORK
 from sizer.method.training_step import Training
 from sizer.method.working_sets import count_parameters, stack
 from sizer.models.shapes import residual_additions
@@ -139,16 +139,6 @@ def _short(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def sizing_hierarchy(device: Device) -> Hierarchy:
-    """The levels that sets are placed on. Raises UnreachableError for a device of which no level is known."""
-    levels = device.sizing_levels()
-    if not levels:
-        raise UnreachableError(
-            f"no memory level of {device.id!r} has a known capacity; name a machine with --device PROFILE"
-        )
-    return Hierarchy.of(levels)
-
-
 def check_countable(topology: Topology, training: Training) -> None:
     """Raises UsageError for a network whose operations cannot be counted in 64 bits."""
     if topology.num_free_parameters * training.batch_size > MAX_WORK:
@@ -162,7 +152,7 @@ def inspect_topologies(
     topologies: Sequence[Topology], training: Training, device: Device, coefficients: Coefficients
 ) -> Inspection:
     """Inspect networks, one or thousands. Raises UsageError for one whose operations cannot be counted in 64 bits."""
-    hierarchy = sizing_hierarchy(device)
+    hierarchy = Hierarchy.of(device)
     for topology in topologies:
         check_countable(topology, training)
     inspected: list[InspectedNetwork] = []
@@ -246,7 +236,7 @@ def _placed(networks: Networks, name: str, index: int) -> PlacedSet | None:
     if placement is None:
         return None
     level = networks.hierarchy.name(int(placement.level[index]))
-    return PlacedSet(int(working_set(networks, name).total[index]), level)
+    return PlacedSet(int(networks.working_set(name).total[index]), level)
 
 
 def _predicted(step: float, coefficients: Coefficients) -> dict[str, Any]:
@@ -264,7 +254,7 @@ def _refusal(networks: Networks, index: int) -> str | None:
     for name in ("t_max", "f", "b", "o", "d"):
         placement: Placement | None = getattr(networks.placements, name)
         if placement is not None and placement.level[index] == NOWHERE:
-            size = int(working_set(networks, name).total[index])
+            size = int(networks.working_set(name).total[index])
             last = networks.hierarchy.names[-1], networks.hierarchy.capacities[-1]
             return f"{name} needs {format_bytes(size)}; {last[0]} offers {format_bytes(last[1])}"
     return None

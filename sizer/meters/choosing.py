@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 
@@ -42,56 +41,9 @@ class Availability:
     remedy: str | None = None
 
 
-def _rapl(device: str, options: MeterOptions) -> Meter:
-    from sizer.meters.rapl import RaplMeter
-
-    _require_kind("rapl", device, "cpu")
-    return RaplMeter("/" if options.sysroot is None else options.sysroot)
-
-
-def _nvml(device: str, options: MeterOptions) -> Meter:
-    from sizer.meters.nvml import NvmlMeter
-
-    _require_kind("nvml", device, "cuda")
-    return NvmlMeter(device, options.gpu_uuid)
-
-
-def _zeus(device: str, options: MeterOptions) -> Meter:  # noqa: ARG001
-    from sizer.meters.zeus_adapter import ZeusMeter
-
-    return ZeusMeter(device)
-
-
-def _wattmeter_log(device: str, options: MeterOptions) -> Meter:  # noqa: ARG001
-    from sizer.meters.wattmeter_csv import WattmeterLog
-
-    if options.log_path is None:
-        raise UsageError("the meter wattmeter-log has no log; name its file")
-    return WattmeterLog(options.log_path, options.log_format)
-
-
-def _power_model(device: str, options: MeterOptions) -> Meter:  # noqa: ARG001
-    from sizer.meters.stated_power import PowerModel
-
-    if options.busy_w is None:
-        raise UsageError("the meter power-model has no power; state what the machine draws while it trains, in W")
-    return PowerModel(options.busy_w, options.idle_w, options.power_basis)
-
-
-def _none(device: str, options: MeterOptions) -> Meter:  # noqa: ARG001
-    return NullMeter()
-
-
-_Builder = Callable[[str, MeterOptions], Meter]
-#: Name -> what builds the meter, best first. A builder raises MeterError where the meter does not work.
-_METERS: dict[str, _Builder] = {
-    "rapl": _rapl,
-    "nvml": _nvml,
-    "zeus": _zeus,
-    "wattmeter-log": _wattmeter_log,
-    "power-model": _power_model,
-    "none": _none,
-}
+#: The kind of device that a meter is for, where it is for one alone.
+_KINDS = {"rapl": "cpu", "nvml": "cuda"}
+_METERS = ("rapl", "nvml", "zeus", "wattmeter-log", "power-model", "none")
 METER_NAMES = (AUTO, *_METERS)
 
 
@@ -110,34 +62,56 @@ def choose_meter(name: str = AUTO, device: str = "cpu", options: MeterOptions | 
         missing = "; ".join(f"{meter.name}: {meter.problem}" for meter in meters if not meter.available)
         known = ", ".join(METER_NAMES)
         raise UsageError(f"unknown meter {name!r}; expected one of {known} (not available here: {missing})")
-    return _METERS[name](device, options)
+    return _build(name, device, options)
+
+
+def _build(name: str, device: str, options: MeterOptions) -> Meter:
+    """The meter of a known name; each is imported only when it is wanted."""
+    kind = _KINDS.get(name)
+    if kind is not None and device.partition(":")[0] != kind:
+        raise MeterError(f"{name} meters {kind} devices, not {device}; use --meter auto")
+    if name == "rapl":
+        from sizer.meters.rapl import RaplMeter
+
+        return RaplMeter("/" if options.sysroot is None else options.sysroot)
+    if name == "nvml":
+        from sizer.meters.nvml import NvmlMeter
+
+        return NvmlMeter(device, options.gpu_uuid)
+    if name == "zeus":
+        from sizer.meters.zeus_adapter import ZeusMeter
+
+        return ZeusMeter(device)
+    if name == "wattmeter-log":
+        from sizer.meters.wattmeter_csv import WattmeterLog
+
+        if options.log_path is None:
+            raise UsageError("the meter wattmeter-log has no log; name its file")
+        return WattmeterLog(options.log_path, options.log_format)
+    if name == "power-model":
+        from sizer.meters.stated_power import PowerModel
+
+        if options.busy_w is None:
+            raise UsageError("the meter power-model has no power; state what the machine draws while it trains, in W")
+        return PowerModel(options.busy_w, options.idle_w, options.power_basis)
+    return NullMeter()
 
 
 def _best(device: str, options: MeterOptions) -> Meter:
     if options.log_path is not None:
-        return _wattmeter_log(device, options)
+        return _build("wattmeter-log", device, options)
+    own = [name for name, kind in _KINDS.items() if kind == device.partition(":")[0]]
+    if options.sysroot is None and find_spec("zeus") is not None:  # it takes seconds to import: only if installed
+        own.append("zeus")
     reasons = []
-    for build in _own_meters(device, options):
+    for name in own:
         try:
-            return build(device, options)
-        except MeterError as error:  # noqa: PERF203 (three meters at most)
+            return _build(name, device, options)
+        except MeterError as error:  # noqa: PERF203 (two meters at most)
             reasons.append(str(error))
     if options.busy_w is not None:
-        return _power_model(device, options)
+        return _build("power-model", device, options)
     return NullMeter("; ".join(reasons) or f"none is known for {device}")
-
-
-def _own_meters(device: str, options: MeterOptions) -> list[_Builder]:
-    """The meters that may measure a kind of device by themselves. Zeus takes seconds to import: only if installed."""
-    of_kind: dict[str, _Builder] = {"cpu": _rapl, "cuda": _nvml}
-    own = of_kind.get(device.partition(":")[0])
-    meters = [] if own is None else [own]
-    return [*meters, _zeus] if options.sysroot is None and find_spec("zeus") is not None else meters
-
-
-def _require_kind(name: str, device: str, kind: str) -> None:
-    if device.partition(":")[0] != kind:
-        raise MeterError(f"{name} meters {kind} devices, not {device}; use --meter auto")
 
 
 def available_meters(device: str | None = None, options: MeterOptions | None = None) -> tuple[Availability, ...]:
@@ -155,7 +129,7 @@ def _availability(name: str, device: str | None, options: MeterOptions) -> Avail
             return Availability(name, True, "installed (not tried)")
         return Availability(name, False, None, "zeus is not installed", "run `pip install 'cache-sizer[zeus]'`")
     try:
-        meter = _METERS[name](device or ("cuda:0" if name == "nvml" else "cpu"), options)
+        meter = _build(name, device or ("cuda:0" if name == "nvml" else "cpu"), options)
     except SizerError as error:
         # Every message of a meter is what is wrong, a semicolon, what to do.
         problem, _, remedy = str(error).partition("; ")

@@ -1,6 +1,6 @@
 """Windows of any length: metered in parts where a counter would wrap, or noted now and charged from a log later.
 
-Both are meters over another meter, and remember when their last window was.
+Both are meters over another meter.
 """
 
 from __future__ import annotations
@@ -12,48 +12,21 @@ from sizer.meters.protocol import Energy, Meter, Snapshot, add_up
 
 
 class Windows:
-    """A meter without a longest window: a thread takes snapshots in between, and the parts are added up.
-
-    ``last_unix_s`` are start and end of the last window that was asked about, on the wall clock.
-    """
+    """A meter without a longest window: a thread takes snapshots in between, and the parts are added up."""
 
     maximum_window_s: float | None = None
 
     def __init__(self, meter: Meter) -> None:
+        self.name, self.source, self.label = meter.name, meter.source, meter.label
+        self.quantities, self.minimum_window_s = meter.quantities, meter.minimum_window_s
         self._meter = meter
         self._between: list[Snapshot] = []
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
-        self.last_unix_s: tuple[float, float] | None = None
         if meter.maximum_window_s is not None:
             # Half of the longest: two neighbouring snapshots stay within it when one of them comes late.
             self._thread = threading.Thread(target=self._watch, args=(meter.maximum_window_s / 2,), daemon=True)
             self._thread.start()
-
-    @property
-    def name(self) -> str:
-        """The name of the meter that is read."""
-        return self._meter.name
-
-    @property
-    def source(self) -> str:
-        """What is read and what it covers."""
-        return self._meter.source
-
-    @property
-    def label(self) -> str:
-        """``measured``, ``estimated`` or ``none``."""
-        return self._meter.label
-
-    @property
-    def quantities(self) -> tuple[str, ...]:
-        """The domains whose energies the joules add up."""
-        return self._meter.quantities
-
-    @property
-    def minimum_window_s(self) -> float:
-        """Shortest window that is not rejected, in s."""
-        return self._meter.minimum_window_s
 
     def _watch(self, period_s: float) -> None:
         while not self._stopped.wait(period_s):
@@ -65,8 +38,7 @@ class Windows:
 
     def energy(self, start: Snapshot, end: Snapshot) -> Energy:
         """The energy between two snapshots, the parts added up. Not known where one of the parts is not."""
-        self.last_unix_s = start.unix_s, end.unix_s
-        shortest = self._meter.minimum_window_s
+        shortest = self.minimum_window_s
         inside = [
             one
             for one in self._between
@@ -86,5 +58,4 @@ class NotedWindows(Windows):
 
     def energy(self, start: Snapshot, end: Snapshot) -> Energy:
         """Not known yet."""
-        self.last_unix_s = start.unix_s, end.unix_s
         return Energy(None, end.time_s - start.time_s, self.label, {}, ("the log is read when the run is over",))

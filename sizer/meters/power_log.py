@@ -12,9 +12,14 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 from sizer.meters.protocol import MEASURED, Energy, rejected
 from sizer.meters.timestamps import utc_text
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 #: A sample is held this many periods at most: the study accepts one missing sample, a hold of two; plus jitter.
 MAX_HOLD_PERIODS = 2.5
@@ -74,6 +79,25 @@ def _median_step(times: Sequence[float]) -> float:
     return (steps[(len(steps) - 1) // 2] + steps[len(steps) // 2]) / 2 if steps else math.nan
 
 
+def held_energy(times: Any, watts: Any, starts: Any, ends: Any) -> npt.NDArray[np.float64]:
+    """Energy of each run from the samples of one log, sample and hold (paper section 4), in W x the unit of the times.
+
+    ``times`` (rising) and ``watts`` have shape (samples,), ``starts`` and ``ends`` shape (runs,). Each sample is held
+    until the next one, cut at the run's start and end; the first stands in for what lies before it. Whole watts over
+    whole times are summed exactly.
+    """
+    import numpy as np
+
+    time, power, start, end = map(np.asarray, (times, watts, starts, ends))
+    first = np.maximum(np.searchsorted(time, start, side="right") - 1, 0)
+    last = np.maximum(np.searchsorted(time, end, side="left") - 1, first)
+    whole = np.append(power[:-1] * np.diff(time), 0.0)
+    # reduceat sums whole[a:b] of each pair (a, b); where a == b it answers with one element, which does not count.
+    sums = np.add.reduceat(whole, np.stack([first, last], axis=1).ravel())[::2]
+    ends_held = power[last] * (end - time[last]) - power[first] * (start - time[first])
+    return np.asarray(np.where(last > first, sums, 0.0) + ends_held)
+
+
 def energy_between(log: PowerLog, start_s: float, end_s: float) -> Energy:
     """The energy from ``start_s`` to ``end_s`` (Unix seconds): the sum of P_i times the time that sample i is held.
 
@@ -85,10 +109,8 @@ def energy_between(log: PowerLog, start_s: float, end_s: float) -> Energy:
     if reason is not None:
         energy = rejected(seconds, MEASURED, (WALL,), reason)
         return replace(energy, warnings=(*energy.warnings, *log.warnings))
-    first, last = _span(log, start_s, end_s)
-    edges = [start_s, *log.times_s[first + 1 : last], end_s]
-    holds = zip(log.watts[first:last], pairwise(edges), strict=True)
-    joules = math.fsum(watts * (until - since) for watts, (since, until) in holds)
+    held = slice(*_span(log, start_s, end_s))
+    joules = float(held_energy(log.times_s[held], log.watts[held], [start_s], [end_s])[0])
     return Energy(joules, seconds, MEASURED, {WALL: joules}, (*log.warnings, *_late_start(log, start_s)))
 
 

@@ -1,14 +1,18 @@
-"""The method of the paper, in reading order; pure arithmetic on numpy arrays.
+"""The method of the paper, in reading order; pure arithmetic on numpy arrays: no file, clock, process, torch or print.
 
 1. `hardware`: a machine as memory levels, one instance of each.
 2. `training_step`: what a training step keeps for each parameter and activation.
 3. `working_sets`: the sets f, t_l, b, o and d of a network, in bytes.
 4. `placement`: the level on which each set lives.
 5. `coefficients`: what an operation, an access or a MiB costs, and where that number is from.
-6. `cost`: equations 2 to 9, the cost of a step and of a training.
-7. `epochs_to_loss`: equation 10, how many steps a size needs.
-8. `request`, `sweep`, `pricing`: what is asked, the sizes that are looked at, what each costs.
-9. `recommendation`, `advisor`, `explanation`: which sizes are worth training, and why.
+6. `cost`: operations, and equations 2 to 9, the cost of a step and of a training.
+7. `epochs_to_loss`: equation 10, how many epochs a size needs, and what it needs to reach a loss at all.
+8. `request`: what is asked, checked and with its defaults filled in.
+9. `sweep`: the sizes that are looked at, and the caches that each set of them fills.
+10. `pricing`: what a step of each costs, and which are within the limits.
+11. `recommendation`: the record of the answer.
+12. `advisor`: which sizes are worth training.
+13. `explanation`: why a size is listed, or is not.
 
 `docs/method.md` has the formulas under the same headings.
 """

@@ -1,10 +1,12 @@
 """From a request to a recommendation: sweep the sizes, keep those that fill a cache, order them by cost to a loss.
 
-Pure: the device and the coefficients come in as records, the recommendation goes out as one.
+The device and the coefficients come in as records, the recommendation goes out as one.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -16,14 +18,15 @@ from sizer.method.coefficients import Coefficients
 from sizer.method.epochs_to_loss import Reach, reach_of
 from sizer.method.explanation import pushed_up, why
 from sizer.method.hardware import Device
-from sizer.method.pricing import PricedSweep, apply_limits, families, hierarchy_of, large_enough, memory_bytes, price
+from sizer.method.placement import Hierarchy
+from sizer.method.pricing import PricedSweep, apply_limits, families, large_enough, memory_bytes, price
 from sizer.method.recommendation import Anchor, Candidate, CurvePoint, Neighbour, OneShot, PlacedSet, Recommendation
 from sizer.method.request import Request
-from sizer.method.sweep import ANCHOR_SETS, Family, Sweep, Window, sweep
-from sizer.method.training_step import DTYPES
+from sizer.method.sweep import ANCHOR_SETS, Sweep, sweep
+from sizer.method.training_step import DTYPES, Training
 from sizer.models.shapes import SHAPES
 
-#: Bytes of a vector or cache line where the device does not say.
+#: Bytes of a cache line where the device does not say: that of x86-64, and of most ARM cores.
 _LINE_BYTES = 64
 
 
@@ -34,33 +37,39 @@ class _Pick(NamedTuple):
     position: int
     anchor: Anchor | None
 
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Output width of each layer."""
+        return _widths(self.priced.sweep, self.position)
+
+    @property
+    def cost(self) -> float:
+        """Its cost to a loss."""
+        return float(self.priced.to_loss[self.position])
+
 
 def recommend(request: Request, device: Device, coefficients: Coefficients) -> Recommendation:
     """Recommend sizes for a device.
 
     Raises UnreachableError when no network fits, UsageError for a level that is no cache of the device.
     """
-    hierarchy = hierarchy_of(device)
+    hierarchy = Hierarchy.of(device, anchored=True)
     request = _fill_defaults(request, device)
     sweeps = [price(sweep(family, hierarchy), coefficients) for family in families(request)]
-    best_cost = _best_cost(sweeps)
+    context = _Context(request, coefficients, _best_cost(sweeps))
     within = [apply_limits(priced, request, coefficients.quantity) for priced in sweeps]
-    picks = sorted(_distinct(_picks(within, request)), key=lambda pick: float(pick.priced.to_loss[pick.position]))
-    context = _Context(request, coefficients, best_cost)
-    candidates = tuple(
-        replace(context.candidate(pick), rank=rank) for rank, pick in enumerate(picks[: request.top], start=1)
-    )
+    picks = sorted(_distinct(_picks(within, request)), key=lambda pick: pick.cost)
     reach = reach_of(request.difficulty, request.pilots, request.target_loss)
     one_shot = None if reach is None else _one_shot(within, reach, context)
     return Recommendation(
         request=request,
         device=device,
         coefficients=coefficients,
-        candidates=candidates,
+        candidates=tuple(context.candidate(pick, rank) for rank, pick in enumerate(picks[: request.top], start=1)),
         optimum=context.candidate(_optimum(within)),
         largest=context.candidate(_largest(within)) if request.largest_limit_given else None,
         curve=tuple(point for priced in sweeps for point in context.curve(priced)),
-        notes=tuple(_notes(request, picks, reach if one_shot is None else None)),
+        notes=tuple(_notes(request, bool(picks), reach if one_shot is None else None)),
         one_shot=one_shot,
     )
 
@@ -71,11 +80,11 @@ def _fill_defaults(request: Request, device: Device) -> Request:
     for name in levels:
         if name not in caches:
             raise UsageError(f"{name!r} is no cache of {device.id}; expected one of {', '.join(caches)}")
-    multiple = request.width_multiple
-    if multiple is None:
-        multiple = vector_width(device, request.dtype)
     return replace(
-        request, device=device.id if request.device is None else request.device, levels=levels, width_multiple=multiple
+        request,
+        device=device.id if request.device is None else request.device,
+        levels=levels,
+        width_multiple=request.width_multiple or vector_width(device, request.dtype),
     )
 
 
@@ -99,11 +108,12 @@ def _picks(sweeps: list[PricedSweep], request: Request) -> Iterator[_Pick]:
     """The cheapest network of every window, each network once with the first anchor that it fills."""
     for priced in sweeps:
         anchors: dict[int, Anchor] = {}
-        for name in ANCHOR_SETS[request.purpose]:
-            for level in request.levels or ():
-                index = _cheapest(priced, priced.windows[name, level])
-                if index is not None and index not in anchors:
-                    anchors[index] = Anchor(name, level, float(priced.windows[name, level].fill[index]))
+        for name, level in itertools.product(ANCHOR_SETS[request.purpose], request.levels or ()):
+            window = priced.windows[name, level]
+            costs = np.where(window.inside, priced.to_loss, np.inf)
+            cheapest = int(np.argmin(costs))
+            if np.isfinite(costs[cheapest]):
+                anchors.setdefault(cheapest, Anchor(name, level, float(window.fill[cheapest])))
         yield from (_Pick(priced, index, anchor) for index, anchor in anchors.items())
 
 
@@ -112,27 +122,10 @@ def _distinct(picks: Iterator[_Pick]) -> Iterator[_Pick]:
     seen = set()
     for pick in picks:
         swept = pick.priced.sweep
-        additions = int(swept.networks.additions[pick.position])
-        key = swept.family.training.batch_size, _widths(swept, pick.position), additions
+        key = swept.family.training.batch_size, pick.widths, int(swept.networks.additions[pick.position])
         if key not in seen:
             seen.add(key)
             yield pick
-
-
-def _cheapest(priced: PricedSweep, window: Window) -> int | None:
-    """Position of the cheapest network inside a window, None where it is empty."""
-    costs = np.where(window.inside, priced.to_loss, np.inf)
-    index = int(np.argmin(costs))
-    return index if np.isfinite(costs[index]) else None
-
-
-def _anchors_at(priced: PricedSweep, index: int) -> list[Anchor]:
-    """Every cache that the network at this position fills once to twice."""
-    return [
-        Anchor(name, level, float(window.fill[index]))
-        for (name, level), window in priced.windows.items()
-        if window.inside[index]
-    ]
 
 
 def _optimum(sweeps: list[PricedSweep]) -> _Pick:
@@ -151,8 +144,22 @@ def _largest(sweeps: list[PricedSweep]) -> _Pick:
 def _anchored(priced: PricedSweep, index: int) -> _Pick:
     if not np.isfinite(priced.to_loss[index]):
         raise UnreachableError("no network is within the limits given; even the smallest exceeds them: raise the limit")
-    anchors = _anchors_at(priced, index)
-    return _Pick(priced, index, anchors[0] if anchors else None)
+    return _Pick(priced, index, next(_anchors_at(priced, index), None))
+
+
+def _anchors_at(priced: PricedSweep, index: int) -> Iterator[Anchor]:
+    """Every cache that the network at this position fills once to twice."""
+    for (name, level), window in priced.windows.items():
+        if window.inside[index]:
+            yield Anchor(name, level, float(window.fill[index]))
+
+
+def _one_shot(sweeps: list[PricedSweep], reach: Reach, context: _Context) -> OneShot | None:
+    """The cheapest network of those that are large enough and within the limits, None where there is none."""
+    enough = [large_enough(priced, reach) for priced in sweeps]
+    if not any(np.isfinite(priced.to_loss).any() for priced in enough):
+        return None
+    return OneShot(context.candidate(_optimum(enough)), reach.hidden_width, reach.num_free_parameters, reach.why)
 
 
 @dataclass(frozen=True)
@@ -163,74 +170,69 @@ class _Context:
     coefficients: Coefficients
     best_cost: float
 
-    def candidate(self, pick: _Pick) -> Candidate:
-        """The record of one network, without a rank."""
+    def candidate(self, pick: _Pick, rank: int | None = None) -> Candidate:
+        """The record of one network."""
         swept, index = pick.priced.sweep, pick.position
-        family = swept.family
-        anchors = _anchors_at(pick.priced, index)
+        placed = _placed_sets(swept, index)
         neighbour = self._neighbour(pick)
-        per_datum = float(pick.priced.per_datum[index])
         return Candidate(
-            rank=None,
-            shape=family.shape,
-            depth=family.depth,
-            input_dim=family.input_dim,
-            widths=_widths(swept, index),
+            rank=rank,
+            shape=swept.family.shape,
+            depth=swept.family.depth,
+            input_dim=swept.family.input_dim,
+            widths=pick.widths,
             num_free_parameters=int(swept.num_free_parameters[index]),
-            batch_size=family.training.batch_size,
+            batch_size=swept.family.training.batch_size,
             anchor=pick.anchor,
-            also_fills=tuple(anchor for anchor in anchors if anchor != pick.anchor),
-            working_sets=_placed_sets(swept, index),
+            also_fills=tuple(anchor for anchor in _anchors_at(pick.priced, index) if anchor != pick.anchor),
+            working_sets=placed,
             memory_bytes=int(memory_bytes(swept)[index]),
-            **self._quantities(per_datum, family),
+            **self._quantities(float(pick.priced.per_datum[index]), swept.family.training),
             label=self.coefficients.label,
-            relative_cost_to_loss=self._relative(pick.priced, index),
+            relative_cost_to_loss=self._relative(pick.cost),
             fits_inside=neighbour,
             warnings=tuple(pushed_up(swept, index)),
-            why=why(swept, index, pick.anchor, neighbour),
+            why=why(swept, placed, pick.anchor, neighbour),
         )
 
     def curve(self, priced: PricedSweep) -> Iterator[CurvePoint]:
         """Every network of a sweep as a point of the curve."""
-        swept, family = priced.sweep, priced.sweep.family
-        key = family.shape, family.depth, family.training.batch_size
+        swept = priced.sweep
         per_datum = priced.per_datum.tolist()
         unknown = [None] * len(per_datum)
-        relative = [cost if cost < np.inf else None for cost in (priced.to_loss / self.best_cost).tolist()]
-        names, columns = zip(*_level_names(swept).items(), strict=True)
-        yield from (
-            CurvePoint(*key, tuple(widths), parameters, energy_j, time_s, cost, dict(zip(names, levels, strict=True)))
-            for widths, parameters, energy_j, time_s, cost, levels in zip(
-                swept.networks.full[1:].T.tolist(),
-                swept.num_free_parameters.tolist(),
-                per_datum if self._known("energy") else unknown,
-                per_datum if self._known("time") else unknown,
-                relative,
-                zip(*columns, strict=True),
-                strict=True,
-            )
-        )
+        levels = zip(*(swept.level_names(name) for name in swept.set_names), strict=True)
+        for widths, parameters, energy_j, time_s, cost, lives in zip(
+            swept.networks.full[1:].T.tolist(),
+            swept.num_free_parameters.tolist(),
+            per_datum if self._knows("energy") else unknown,
+            per_datum if self._knows("time") else unknown,
+            priced.to_loss.tolist(),
+            levels,
+            strict=True,
+        ):
+            level_of = dict(zip(swept.set_names, lives, strict=True))
+            relative = self._relative(cost)
+            yield CurvePoint(*swept.family.key, tuple(widths), parameters, energy_j, time_s, relative, level_of)
 
-    def _known(self, quantity: str) -> bool:
+    def _knows(self, quantity: str) -> bool:
         return self.coefficients.source != "none" and self.coefficients.quantity == quantity
 
-    def _quantities(self, per_datum: float, family: Family) -> dict[str, Any]:
+    def _quantities(self, per_datum: float, training: Training) -> dict[str, Any]:
         """Energy and time per datum and per epoch with the interval; None where they are not known."""
-        batch_size, observations = family.training.batch_size, family.training.observations
-        steps = None if observations is None else -(-observations // batch_size)
-        quantities: dict[str, Any] = {}
+        quantities: dict[str, Any] = {"interval": None}
         for quantity, unit in (("energy", "j"), ("time", "s")):
-            known = per_datum if self._known(quantity) else None
+            known = per_datum if self._knows(quantity) else None
             quantities[f"{quantity}_per_datum_{unit}"] = known
-            whole = None if known is None or steps is None else known * batch_size * steps
+            steps = None if training.observations is None else -(-training.observations // training.batch_size)
+            whole = None if known is None or steps is None else known * training.batch_size * steps
             quantities[f"{quantity}_per_epoch_{unit}"] = whole
-        factors = self.coefficients.interval if self.coefficients.source != "none" else None
-        quantities["interval"] = None if factors is None else (per_datum * factors[0], per_datum * factors[1])
+        if self.coefficients.source != "none" and self.coefficients.interval is not None:
+            low, high = self.coefficients.interval
+            quantities["interval"] = per_datum * low, per_datum * high
         return quantities
 
-    def _relative(self, priced: PricedSweep, index: int) -> float | None:
-        cost = float(priced.to_loss[index])
-        return cost / self.best_cost if np.isfinite(cost) else None
+    def _relative(self, cost: float) -> float | None:
+        return cost / self.best_cost if cost < math.inf else None
 
     def _neighbour(self, pick: _Pick) -> Neighbour | None:
         """The largest network of the sweep whose anchor set still fits the anchor's level."""
@@ -242,47 +244,27 @@ class _Context:
         if not len(fitting):
             return None
         index = int(fitting[-1])
-        relative = self._relative(pick.priced, index)
+        relative = self._relative(float(pick.priced.to_loss[index]))
         return Neighbour(_widths(swept, index), int(swept.num_free_parameters[index]), relative)
-
-
-def _one_shot(sweeps: list[PricedSweep], reach: Reach, context: _Context) -> OneShot | None:
-    """The cheapest network of those that are large enough and within the limits, None where there is none."""
-    enough = [large_enough(priced, reach) for priced in sweeps]
-    if not any(np.isfinite(priced.to_loss).any() for priced in enough):
-        return None
-    return OneShot(context.candidate(_optimum(enough)), reach.hidden_width, reach.num_free_parameters, reach.why)
 
 
 def _widths(swept: Sweep, index: int) -> tuple[int, ...]:
     return tuple(swept.networks.full[1:, index].tolist())
 
 
-def _level_names(swept: Sweep) -> dict[str, list[str | None]]:
-    """Level of each working set for every network of a sweep."""
-    by_index = [*swept.networks.hierarchy.names, None]  # NOWHERE, -1, is the last
-    names = [*ANCHOR_SETS[swept.family.purpose], *(["d"] if swept.networks.placements.d is not None else [])]
-    return {name: [by_index[level] for level in swept.placement(name).level.tolist()] for name in names}
-
-
 def _placed_sets(swept: Sweep, index: int) -> dict[str, PlacedSet | None]:
     """Each working set's size and level; None for the sets that the purpose or a missing data set leaves out."""
-    used = {*ANCHOR_SETS[swept.family.purpose], *(["d"] if swept.networks.sets.d is not None else [])}
-    return {
-        name: PlacedSet(
-            int(swept.working_set(name).total[index]),
-            swept.networks.hierarchy.name(int(swept.placement(name).level[index])),
-        )
-        if name in used
-        else None
-        for name in ("f", "b", "o", "t_max", "d")
-    }
+    placed: dict[str, PlacedSet | None] = dict.fromkeys(("f", "b", "o", "t_max", "d"))
+    for name in swept.set_names:
+        level = swept.networks.hierarchy.name(int(swept.networks.placement(name).level[index]))
+        placed[name] = PlacedSet(int(swept.networks.working_set(name).total[index]), level)
+    return placed
 
 
-def _notes(request: Request, picks: list[_Pick], not_reached: Reach | None) -> Iterator[str]:
+def _notes(request: Request, anchored: bool, not_reached: Reach | None) -> Iterator[str]:
     if not_reached is not None:
         yield f"no size within the device's memory and the limits is large enough for the target: {not_reached.why}"
-    if not picks:
+    if not anchored:
         yield (
             "no size of this request fills a cache once to twice; the optimum of the sweep is given instead. "
             "Try another depth, batch size or --levels"

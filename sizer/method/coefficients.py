@@ -1,8 +1,9 @@
 """Cost coefficients: what one pass, operation, layer, access or MiB costs on a machine, and where the number is from.
 
 The terms are those of the paper's equations 2 to 9 and, beside them, what the paper leaves out: the optimizer, and
-what small or awkward layers cost beyond their operations. Pure data; `sizer.method.cost` multiplies them with a
-network's counts.
+what small or awkward layers cost beyond their operations. `sizer.method.cost` multiplies them with a network's counts.
+Where no machine was timed they are estimated from datasheet peaks; where one was, they speak for networks of the range
+that calibration times, and beyond it a prediction is an estimate.
 """
 
 from __future__ import annotations
@@ -16,33 +17,39 @@ if TYPE_CHECKING:
 
 MIB = 2**20
 
-#: Terms without a level: name -> (symbol in the paper, unit it is counted in, meaning).
-PLAIN_TERMS: dict[str, tuple[str, str, str]] = {
+#: Terms of the paper without a level: name -> (symbol in the paper, unit it is counted in, meaning).
+_PAPER_TERMS: dict[str, tuple[str, str, str]] = {
     "experiment": ("k_e", "experiment", "starting and ending one training"),
     "pass": ("k_p", "pass", "one forward or backward pass over a batch"),
     "operation": ("k_o", "operation", "one multiply-accumulate"),
     "layer": ("k_d", "layer", "one layer in one pass"),
-    "step": ("k_s", "step", "one training step: its optimizer call and the loop around it (not in the paper)"),
-    "row": ("k_b", "row", "one observation in one layer and pass (not in the paper)"),
-    "unit": ("k_u", "unit", "one output unit of a layer in one pass (not in the paper)"),
-    "activation": ("k_a", "element", "one element through an activation function in one pass (not in the paper)"),
+}
+_OTHER_TERMS: dict[str, tuple[str, str, str]] = {
+    "step": ("k_s", "step", "one training step: its optimizer call and the loop around it"),
+    "row": ("k_b", "row", "one observation in one layer and pass"),
+    "unit": ("k_u", "unit", "one output unit of a layer in one pass"),
+    "activation": ("k_a", "element", "one element through an activation function in one pass"),
     "serial": (
         "k_1",
         "element",
-        "one element through an activation function on one thread, the first 32768 of a layer (not in the paper)",
+        "one element through an activation function on one thread, the first 32768 of a layer",
     ),
-    "addition": ("k_r", "addition", "one residual addition in one pass (not in the paper)"),
-    "added": ("k_ra", "element", "one element of a residual addition in one pass (not in the paper)"),
-    "operand": ("k_x", "element", "one element that a layer's matrix products read in one pass (not in the paper)"),
-    "matrix": ("k_m", "layer", "one layer of several inputs and outputs in one pass (not in the paper)"),
-    "column": ("k_c", "layer", "one layer of a single input in one pass over 256 or more rows (not in the paper)"),
-    "ramp": ("k_g", "weight", "one weight in one pass, the first 4096 of a layer (not in the paper)"),
+    "addition": ("k_r", "addition", "one residual addition in one pass"),
+    "added": ("k_ra", "element", "one element of a residual addition in one pass"),
+    "operand": ("k_x", "element", "one element that a layer's matrix products read in one pass"),
+    "matrix": ("k_m", "layer", "one layer of several inputs and outputs in one pass"),
+    "column": ("k_c", "layer", "one layer of a single input in one pass over 256 or more rows"),
+    "ramp": ("k_g", "weight", "one weight in one pass, the first 4096 of a layer"),
     "unaligned": (
         "k_n",
         "operation",
-        "one multiply-accumulate in a layer with a width that is not a multiple of 4, on top (not in the paper)",
+        "one multiply-accumulate in a layer with a width that is not a multiple of 4, on top",
     ),
-    "tensor": ("k_w", "tensor", "one parameter tensor updated by the optimizer (not in the paper)"),
+    "tensor": ("k_w", "tensor", "one parameter tensor updated by the optimizer"),
+}
+#: Terms without a level, those of the paper first; the others say so in their meaning.
+PLAIN_TERMS = _PAPER_TERMS | {
+    name: (symbol, unit, f"{meaning} (not in the paper)") for name, (symbol, unit, meaning) in _OTHER_TERMS.items()
 }
 
 #: Terms with one coefficient a memory level, named ``access.L2`` and so on.
@@ -54,6 +61,14 @@ LEVEL_TERMS: dict[str, tuple[str, str, str]] = {
         "MiB",
         "moving a MiB of parameters, gradients or moments in the optimizer step (not in the paper)",
     ),
+}
+
+#: How numbers predicted with coefficients of each source are labelled.
+LABELS = {
+    "calibrated": "calibrated",  # fitted to trainings timed on this machine
+    "published": "published",  # the paper's own fit, for the study's machines
+    "shipped": "estimated",  # of another machine, or from datasheet peaks
+    "none": "estimated",  # nothing is known: operations stand in
 }
 
 QUANTITY_UNIT = {"energy": "J", "time": "s"}
@@ -85,6 +100,8 @@ class Coefficients:
     basis: str = ""
     conditions: Mapping[str, Any] = field(default_factory=dict)
 
+
+# Estimates from a datasheet.
 
 #: Time outside the arithmetic, in s: of one step, and of one layer in one pass. CPU: rounded from the measured profile
 #: x86-vm-2cpu, two passes of 25 us and 17 us for reaching a layer's nearest set. Accelerators: assumed, eight kernel
@@ -120,7 +137,9 @@ def from_datasheet(
     )
 
 
-#: log2 of the number of parameters.
+# The range that a calibration times, and beyond.
+
+#: What `sizer calibrate` times: log2 of the number of parameters, and the other sizes, lowest and highest.
 SIZES = (6.0, 21.5)
 DEPTHS = (2, 20)
 BATCH_SIZES = (32, 1024)
@@ -130,13 +149,26 @@ OUTPUT_DIMS = (1, 32)
 #: Optimizers that do the same work in a step, and so have one calibration.
 _SAME_WORK = {"adamw": "adam"}
 
+OUTSIDE = "outside what was calibrated"
+#: Factors of the 90 % interval outside the range: an assumption, as wide as for another machine of the kind.
+_OUTSIDE_INTERVAL = (0.25, 4.0)
 
-def outside_range(topology: Topology, batch_size: int) -> Iterator[str]:
+
+def why_outside(topology: Topology, optimizer: str, batch_size: int, coefficients: Coefficients) -> str | None:
+    """Why a calibration does not speak for a network or for the conditions; None where it does, or is none."""
+    if coefficients.source != "calibrated":
+        return None
+    timed = coefficients.conditions.get("optimizer", optimizer)
+    others = [] if same_work(timed, optimizer) else [f"optimizer {optimizer} (timed: {timed})"]
+    found = [*others, *_outside_range(topology, batch_size)]
+    return f"{OUTSIDE}: {', '.join(found)}" if found else None
+
+
+def _outside_range(topology: Topology, batch_size: int) -> Iterator[str]:
     """What of a network was not among those timed, in words; nothing for a network within the range."""
-    parameters = round(2 ** SIZES[0]), round(2 ** SIZES[1])
     values = (
         ("depth", topology.depth, DEPTHS),
-        ("parameters", topology.num_free_parameters, parameters),
+        ("parameters", topology.num_free_parameters, (round(2 ** SIZES[0]), round(2 ** SIZES[1]))),
         ("batch", batch_size, BATCH_SIZES),
         ("input", topology.input_dim, INPUT_DIMS),
         ("output", topology.output_dim, OUTPUT_DIMS),
@@ -149,22 +181,6 @@ def outside_range(topology: Topology, batch_size: int) -> Iterator[str]:
 def same_work(optimizer: str, other: str) -> bool:
     """Whether a step of two optimizers does the same work."""
     return _SAME_WORK.get(optimizer, optimizer) == _SAME_WORK.get(other, other)
-
-
-OUTSIDE = "outside what was calibrated"
-
-#: Factors of the 90 % interval where a calibration is asked about networks or conditions that it did not time.
-_OUTSIDE_INTERVAL = (0.25, 4.0)
-
-
-def why_outside(topology: Topology, optimizer: str, batch_size: int, coefficients: Coefficients) -> str | None:
-    """Why a calibration does not speak for a network or for the conditions; None where it does, or is none."""
-    if coefficients.source != "calibrated":
-        return None
-    timed = coefficients.conditions.get("optimizer", optimizer)
-    others = [] if same_work(timed, optimizer) else [f"optimizer {optimizer} (timed: {timed})"]
-    found = [*others, *outside_range(topology, batch_size)]
-    return f"{OUTSIDE}: {', '.join(found)}" if found else None
 
 
 def outside_interval(coefficients: Coefficients) -> tuple[float, float]:

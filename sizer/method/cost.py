@@ -1,7 +1,8 @@
-"""From placed working sets to cost: the paper's equations 2 to 9 as a linear model (DESIGN section 2).
+"""From placed working sets to cost: operations, and the paper's equations 2 to 9 as a linear model.
 
 Everything is linear in the coefficients: E = (design row) . k. A design row holds the counts of one training step, a
-forward and a backward pass and the optimizer's update; the coefficients say what each count costs in J or s.
+forward and a backward pass and the optimizer's update; the coefficients say what each count costs in J or s. An
+operation is one multiply-accumulate, as in the paper; FLOPs count two for each, as PyTorch does.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from sizer.method.coefficients import MIB, Coefficients, outside_interval, why_outside
 from sizer.method.hardware import Device
@@ -17,6 +19,7 @@ from sizer.method.placement import FloatArray, Hierarchy, Placement, Placements,
 from sizer.method.training_step import Training
 from sizer.method.working_sets import (
     IntArray,
+    WorkingSet,
     WorkingSets,
     bytes_per_datum,
     count_parameters,
@@ -26,6 +29,25 @@ from sizer.method.working_sets import (
 )
 from sizer.models.shapes import residual_additions
 from sizer.models.topology import Topology
+
+#: Terms of `small_work_row`.
+SMALL_WORK = {
+    *("row", "unit", "activation", "serial", "addition", "added", "operand"),
+    *("matrix", "column", "ramp", "unaligned"),
+}
+#: Elements that PyTorch leaves to one thread (`at::internal::GRAIN_SIZE`); of more it makes chunks for several.
+GRAIN = 32_768
+#: Weights up to which each further one makes a layer's products more expensive than their operations say.
+RAMP = 4096
+#: Observations from which the product of a column with a row is shared out to all threads, which costs more than it is.
+COLUMN_BATCH = 256
+#: Widths that are a multiple of this keep rows of float32 aligned to 16 bytes.
+ALIGNED = 4
+
+Row = dict[str, FloatArray]
+
+
+# Operations.
 
 
 def forward_operations(full: IntArray, batch_size: int) -> IntArray:
@@ -53,19 +75,7 @@ def backward_flops(full: IntArray, batch_size: int) -> IntArray:
     return np.asarray(2 * batch_size * (2 * products.sum(axis=0) - products[0]))
 
 
-#: Terms of `small_work_row`.
-SMALL_WORK = {
-    *("row", "unit", "activation", "serial", "addition", "added", "operand"),
-    *("matrix", "column", "ramp", "unaligned"),
-}
-#: Elements that PyTorch leaves to one thread (`at::internal::GRAIN_SIZE`); of more it makes chunks for several.
-GRAIN = 32_768
-#: Weights up to which each further one makes a layer's products more expensive than their operations say.
-RAMP = 4096
-#: Observations from which the product of a column with a row is shared out to all threads, which costs more than it is.
-COLUMN_BATCH = 256
-#: Widths that are a multiple of this keep rows of float32 aligned to 16 bytes.
-ALIGNED = 4
+# Design rows.
 
 
 class Networks(NamedTuple):
@@ -79,8 +89,15 @@ class Networks(NamedTuple):
     placements: Placements
     additions: IntArray
 
+    def working_set(self, name: str) -> WorkingSet:
+        """A working set by name: f, b, o, t_max or d."""
+        found: WorkingSet = getattr(self.sets, name)
+        return found
 
-Row = dict[str, FloatArray]
+    def placement(self, name: str) -> Placement:
+        """Where a working set lives, by name."""
+        found: Placement = getattr(self.placements, name)
+        return found
 
 
 def analyse(
@@ -116,67 +133,6 @@ def step_row(networks: Networks) -> Row:
     return _sum(_forward_only(networks), _backward_only(networks), common, common, _optimizer(networks))
 
 
-def small_work_row(networks: Networks, backward: bool = False) -> Row:
-    """Counts of what a forward or a backward pass does beside its products, which the paper leaves out.
-
-    Matters where products are small: observations a layer, output units, elements activated (of them, those that one
-    thread handles), residual additions and their elements, elements that the products read; and what products cost
-    beside their operations: `_product_forms`.
-    """
-    batch_size = float(networks.training.batch_size)
-    layers = has_layer(networks.full)
-    hidden = batch_size * networks.full[1:-1] * layers[1:]
-    activated = np.add.reduce(hidden, axis=0, dtype=np.float64)
-    depth = np.add.reduce(layers, axis=0, dtype=np.float64)
-    additions = networks.additions.astype(np.float64)
-    return {
-        "row": batch_size * depth,
-        "unit": np.add.reduce(networks.full[1:], axis=0, dtype=np.float64),
-        "activation": activated,
-        "serial": np.add.reduce(np.minimum(hidden, GRAIN), axis=0),
-        "addition": additions,
-        "added": additions
-        * activated
-        / np.maximum(depth - 1, 1),  # hidden layers of residual networks are equally wide
-        "operand": _operands(networks, backward),
-        **_product_forms(networks, backward),
-    }
-
-
-def _product_forms(networks: Networks, backward: bool) -> Row:
-    """What the form of a pass's products adds to their operations, shape (N,) each.
-
-    Layers whose weights are a matrix and no vector; layers of one input in a large batch; weights of each layer up to
-    `RAMP`, since small products are not at full speed; operations of layers with a width that is not aligned.
-    """
-    w_in, w_out = networks.full[:-1], networks.full[1:]
-    weights = w_in * w_out
-    unaligned = networks.training.batch_size * weights * ((w_in % ALIGNED != 0) | (w_out % ALIGNED != 0))
-    operations = np.add.reduce(unaligned, axis=0)
-    return {
-        "matrix": np.add.reduce((w_in > 1) & (w_out > 1), axis=0, dtype=np.float64),
-        "column": np.add.reduce((w_in == 1) & (w_out > 0), axis=0, dtype=np.float64)
-        * (networks.training.batch_size >= COLUMN_BATCH),
-        "ramp": np.add.reduce(np.minimum(weights, RAMP), axis=0, dtype=np.float64),
-        "unaligned": np.asarray(2 * operations - unaligned[0] if backward else operations, dtype=np.float64),
-    }
-
-
-def _operands(networks: Networks, backward: bool) -> FloatArray:
-    """Elements that the matrix products of a pass read, shape (N,).
-
-    Forward B w_in + w_in w_out a layer; backward B w_in + B w_out for the weights' gradient and B w_out + w_in w_out
-    for that of the inputs, which the first layer does without.
-    """
-    batch_size = float(networks.training.batch_size)
-    w_in, w_out = networks.full[:-1].astype(np.float64), networks.full[1:].astype(np.float64)
-    inputs, weights, outputs = batch_size * w_in, w_in * w_out, batch_size * w_out
-    if not backward:
-        return np.asarray(np.add.reduce((inputs + weights) * has_layer(networks.full), axis=0))
-    read = (inputs + weights) * has_layer(networks.full) + 2 * outputs
-    return np.asarray(np.add.reduce(read, axis=0) - weights[0] - outputs[0])
-
-
 def every_step_row(networks: Networks) -> Row:
     """Design row of one training step with the small work of its two passes."""
     return _sum(step_row(networks), small_work_row(networks), small_work_row(networks, backward=True))
@@ -191,16 +147,19 @@ def priced_row(networks: Networks, coefficients: Coefficients, forward_only: boo
     return every_step_row(networks)
 
 
+# Their terms.
+
+
 def _both_passes(networks: Networks) -> Row:
     """What each pass has: k_p + k_d |L| + sum phi(t_l), each t_l at its own level."""
     layers = has_layer(networks.full)
-    depth = np.add.reduce(layers, axis=0, dtype=np.float64)
+    depth = _over_layers(layers)
     row = {"pass": np.ones_like(depth), "layer": depth}
     size = networks.sets.t.distributed / MIB
     for index, name in enumerate(networks.hierarchy.names):
         here = layers & (networks.placements.t_level == index)
-        row[f"access.{name}"] = np.add.reduce(here, axis=0, dtype=np.float64)
-        row[f"traffic.{name}"] = np.add.reduce(size * here, axis=0)
+        row[f"access.{name}"] = _over_layers(here)
+        row[f"traffic.{name}"] = _over_layers(size * here)
     return row
 
 
@@ -223,7 +182,7 @@ def _backward_only(networks: Networks) -> Row:
 
 def _optimizer(networks: Networks) -> Row:
     """The optimizer's update (not in the paper): one step, its two tensors a layer, the set o at the level of o."""
-    depth = np.add.reduce(has_layer(networks.full), axis=0, dtype=np.float64)
+    depth = _over_layers(has_layer(networks.full))
     row = {"step": np.ones_like(depth), "tensor": 2 * depth}
     o = _phi(networks.sets.o.total, networks.placements.o, networks.hierarchy)
     return row | {f"optimizer.{name}": o[f"traffic.{name}"] for name in networks.hierarchy.names}
@@ -239,6 +198,11 @@ def _phi(size: IntArray, placement: Placement, hierarchy: Hierarchy) -> Row:
     return row
 
 
+def _over_layers(values: npt.ArrayLike) -> FloatArray:
+    """The sum over the layers, shape (N,), of values of shape (layers, N)."""
+    return np.asarray(np.add.reduce(values, axis=0, dtype=np.float64))
+
+
 def _sum(*rows: Row) -> Row:
     """The rows added term by term."""
     total: Row = {}
@@ -246,6 +210,66 @@ def _sum(*rows: Row) -> Row:
         for name, count in row.items():
             total[name] = total[name] + count if name in total else count
     return total
+
+
+def small_work_row(networks: Networks, backward: bool = False) -> Row:
+    """Counts of what a forward or a backward pass does beside its products, which the paper leaves out.
+
+    Matters where products are small: observations a layer, output units, elements activated (of them, those that one
+    thread handles), residual additions and their elements, elements that the products read; and what products cost
+    beside their operations: `_product_forms`.
+    """
+    batch_size = float(networks.training.batch_size)
+    layers = has_layer(networks.full)
+    hidden = batch_size * networks.full[1:-1] * layers[1:]
+    activated, depth = _over_layers(hidden), _over_layers(layers)
+    additions = networks.additions.astype(np.float64)
+    return {
+        "row": batch_size * depth,
+        "unit": _over_layers(networks.full[1:]),
+        "activation": activated,
+        "serial": _over_layers(np.minimum(hidden, GRAIN)),
+        "addition": additions,
+        "added": additions * activated / np.maximum(depth - 1, 1),  # (residual networks' hidden layers are alike)
+        "operand": _operands(networks, backward),
+        **_product_forms(networks, backward),
+    }
+
+
+def _product_forms(networks: Networks, backward: bool) -> Row:
+    """What the form of a pass's products adds to their operations, shape (N,) each.
+
+    Layers whose weights are a matrix and no vector; layers of one input in a large batch; weights of each layer up to
+    `RAMP`, since small products are not at full speed; operations of layers with a width that is not aligned.
+    """
+    w_in, w_out, batch_size = networks.full[:-1], networks.full[1:], networks.training.batch_size
+    weights = w_in * w_out
+    unaligned = batch_size * weights * ((w_in % ALIGNED != 0) | (w_out % ALIGNED != 0))
+    operations = np.add.reduce(unaligned, axis=0)
+    return {
+        "matrix": _over_layers((w_in > 1) & (w_out > 1)),
+        "column": _over_layers((w_in == 1) & (w_out > 0)) * (batch_size >= COLUMN_BATCH),
+        "ramp": _over_layers(np.minimum(weights, RAMP)),
+        "unaligned": np.asarray(2 * operations - unaligned[0] if backward else operations, dtype=np.float64),
+    }
+
+
+def _operands(networks: Networks, backward: bool) -> FloatArray:
+    """Elements that the matrix products of a pass read, shape (N,).
+
+    Forward B w_in + w_in w_out a layer; backward B w_in + B w_out for the weights' gradient and B w_out + w_in w_out
+    for that of the inputs, which the first layer does without.
+    """
+    batch_size = float(networks.training.batch_size)
+    w_in, w_out = networks.full[:-1].astype(np.float64), networks.full[1:].astype(np.float64)
+    weights, outputs = w_in * w_out, batch_size * w_out
+    read = (batch_size * w_in + weights) * has_layer(networks.full)
+    if not backward:
+        return _over_layers(read)
+    return np.asarray(_over_layers(read + 2 * outputs) - weights[0] - outputs[0])
+
+
+# Prices.
 
 
 def predict(row: Mapping[str, FloatArray], coefficients: Coefficients) -> FloatArray:
@@ -257,17 +281,19 @@ def predict(row: Mapping[str, FloatArray], coefficients: Coefficients) -> FloatA
     return cost
 
 
-def predict_step(
-    topology: Topology, training: Training, device: Device, coefficients: Coefficients
-) -> tuple[float, tuple[float, float] | None]:
-    """Cost of one training step of a network, in J or s, with its 90 % interval, None where there is none."""
-    full = stack([topology.full])
-    additions = np.array([residual_additions(topology.shape or "", topology.depth)])
-    networks = analyse(full, count_parameters(full), training, Hierarchy.of(device.sizing_levels()), additions)
-    (step,) = predict(priced_row(networks, coefficients), coefficients).tolist()
-    outside = why_outside(topology, training.optimizer, training.batch_size, coefficients)
-    factors = outside_interval(coefficients) if outside else coefficients.interval
-    return step, None if factors is None else (step * factors[0], step * factors[1])
+def step_costs(
+    full: IntArray, training: Training, hierarchy: Hierarchy, coefficients: Coefficients, chunk: int = 8192
+) -> FloatArray:
+    """Cost of one training step of each of N networks, in J or s, shape (N,).
+
+    Works in chunks whose temporary arrays stay in a cache: a million networks at once would move gigabytes through RAM.
+    """
+    costs = np.empty(full.shape[1])
+    for start in range(0, full.shape[1], chunk):
+        part = full[:, start : start + chunk]
+        networks = analyse(part, count_parameters(part), training, hierarchy)
+        costs[start : start + chunk] = predict(priced_row(networks, coefficients), coefficients)
+    return costs
 
 
 def training_cost(
@@ -284,16 +310,14 @@ def training_cost(
     return np.asarray(start + epochs * (training_batches * step + test_batches * test))
 
 
-def step_costs(
-    full: IntArray, training: Training, hierarchy: Hierarchy, coefficients: Coefficients, chunk: int = 8192
-) -> FloatArray:
-    """Cost of one training step of each of N networks, in J or s, shape (N,).
-
-    Works in chunks whose temporary arrays stay in a cache: a million networks at once would move gigabytes through RAM.
-    """
-    costs = np.empty(full.shape[1])
-    for start in range(0, full.shape[1], chunk):
-        part = full[:, start : start + chunk]
-        networks = analyse(part, count_parameters(part), training, hierarchy)
-        costs[start : start + chunk] = predict(priced_row(networks, coefficients), coefficients)
-    return costs
+def predict_step(
+    topology: Topology, training: Training, device: Device, coefficients: Coefficients
+) -> tuple[float, tuple[float, float] | None]:
+    """Cost of one training step of a network, in J or s, with its 90 % interval, None where there is none."""
+    full = stack([topology.full])
+    additions = np.array([residual_additions(topology.shape or "", topology.depth)])
+    networks = analyse(full, count_parameters(full), training, Hierarchy.of(device), additions)
+    (step,) = predict(priced_row(networks, coefficients), coefficients).tolist()
+    outside = why_outside(topology, training.optimizer, training.batch_size, coefficients)
+    factors = outside_interval(coefficients) if outside else coefficients.interval
+    return step, None if factors is None else (step * factors[0], step * factors[1])

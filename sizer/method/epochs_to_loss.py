@@ -1,8 +1,8 @@
-"""Epochs to a loss, and one size placed without training: the law's cheapest among those that reach the target.
+"""Epochs to a loss (equation 10), and what a size needs to reach one.
 
-Pure. The law of epochs to a loss (equation 10) holds for losses within reach of a size, so two things place a size: the
-law's cost, and the smallest size that is trusted to reach the target. The second comes from how hard the target is, or
-from the losses that two small networks ended at.
+The law holds for losses within reach of a size, so two things place a size without training: the law's cost, and the
+smallest size that is trusted to reach the target. The second comes from how hard the target is, or from the losses that
+two small networks ended at.
 
 How hard a target is, is said in terms of the best loss that any size of a sweep reaches: hard is a target of at most
 1.1 times that loss, medium of at most 1.5 times, easy above. Hard targets need layers that are wide enough, whatever
@@ -20,15 +20,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sizer.base.errors import UnreachableError, UsageError
+from sizer.base.errors import UnreachableError
 from sizer.method.working_sets import BoolArray, IntArray
 from sizer.models.topology import MAX_PARAMETERS
 
-#: Fits seven real tasks; any value from -2 to +1 is as good (DESIGN section 2).
+# The law.
+
+#: Fits seven real tasks; any value from -2 to +1 is as good (`docs/method.md`).
 DEFAULT_C = -1.0
-
-
-#: The size whose epochs `saturation` is a share of.
+#: The size whose epochs `saturation` is a share of: the middle of the sizes that the tasks were trained at.
 _SATURATION_SIZE = 2.0**16
 
 
@@ -38,7 +38,7 @@ def relative_epochs(
     """Epochs to a loss, up to a factor that depends on the task: (log2 NTP + c)^-3.
 
     Source: paper equation 10, (epochs to the minimum loss)^(-1/3) is about affine in log NTP. Holds as long as the
-    loss is within reach of the size; the root mean square of the log residual is 0.40 (DESIGN section 2). Infinite
+    loss is within reach of the size; the root mean square of the log residual is 0.40 (`docs/method.md`). Infinite
     where log2 NTP + c is not positive. ``saturation`` adds epochs that no size saves, as a share of those that the law
     gives 2^16 parameters: a loss that is reached in a few epochs is hardly reached in fewer by a larger network.
     """
@@ -46,6 +46,9 @@ def relative_epochs(
     with np.errstate(divide="ignore"):
         epochs = np.where(base > 0, np.maximum(base, 0.0) ** -3.0, np.inf)
     return np.asarray(epochs + saturation * (np.log2(_SATURATION_SIZE) + c) ** -3.0)
+
+
+# What a target needs.
 
 
 class Difficulty(NamedTuple):
@@ -105,11 +108,11 @@ def reach_of(difficulty: str | None, pilots: Sequence[Pilot], target_loss: float
     """What reaching the target takes, from whatever is known; None where nothing is."""
     if pilots and target_loss is not None:
         return _of_pilots(pilots, target_loss)
-    if difficulty is not None:
-        _, width, saturation = DIFFICULTIES[difficulty]
-        which = "hidden layers of any width" if width == 1 else f"hidden layers of {width} units or more"
-        return Reach(width, None, saturation, f"{which} are trusted with {difficulty} targets")
-    return None
+    if difficulty is None:
+        return None
+    _, width, saturation = DIFFICULTIES[difficulty]
+    which = "hidden layers of any width" if width == 1 else f"hidden layers of {width} units or more"
+    return Reach(width, None, saturation, f"{which} are trusted with {difficulty} targets")
 
 
 def _of_pilots(pilots: Sequence[Pilot], target_loss: float) -> Reach:
@@ -138,14 +141,3 @@ def _of_pilots(pilots: Sequence[Pilot], target_loss: float) -> Reach:
     size = max(1, min([round(math.exp(log_size)), *reaching]))
     why = f"the pilots' losses fall as the size to the power {-alpha:.2f}, to the target at {size:,} parameters"
     return Reach(None, size, 0.0, why)
-
-
-def check_pilots(pilots: Sequence[Pilot], target_loss: float | None, difficulty: str | None) -> None:
-    """Raises UsageError for pilots that say nothing, or more than one way of saying what the target takes."""
-    if bool(pilots) != (target_loss is not None):
-        missing = "a target_loss" if pilots else "pilots (SIZE=LOSS, of two sizes or more)"
-        raise UsageError(f"pilot losses and a target loss go together; {missing} is missing")
-    if pilots and difficulty is not None:
-        raise UsageError("give either a difficulty or pilot losses; they say the same thing in two ways")
-    if pilots and len({pilot.size for pilot in pilots}) < 2:
-        raise UsageError("pilots of one size say nothing about others; give the losses of two sizes or more")

@@ -1,19 +1,18 @@
-"""The arithmetic behind a recommendation, with the numbers put in, and the answer to "why is this size not listed?"."""
+"""What speaks for a size, in words: why it is listed, the arithmetic with its numbers put in, and why it is not."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from sizer.base.units import format_bytes, format_count, format_widths
-from sizer.method.coefficients import Coefficients
-from sizer.method.hardware import RAM
-from sizer.method.placement import place
-from sizer.method.pricing import PricedSweep, apply_limits, families, hierarchy_of, price, row_of
-from sizer.method.recommendation import Anchor, Candidate, Neighbour, Recommendation
-from sizer.method.sweep import ANCHOR_SETS, WINDOW, Family, Sweep, at_width
+from sizer.method.coefficients import QUANTITY_UNIT, Coefficients
+from sizer.method.placement import Hierarchy, place
+from sizer.method.pricing import PricedSweep, apply_limits, families, price, row_of
+from sizer.method.recommendation import Anchor, Candidate, Neighbour, PlacedSet, Recommendation
+from sizer.method.sweep import ANCHOR_SETS, WINDOW, Family, Sweep, at_widths
 
 SET_CONTENTS = {
     "f": "parameters",
@@ -24,38 +23,27 @@ SET_CONTENTS = {
 }
 
 
-def why(swept: Sweep, index: int, anchor: Anchor | None, neighbour: Neighbour | None) -> str:
+def why(
+    swept: Sweep, placed: Mapping[str, PlacedSet | None], anchor: Anchor | None, neighbour: Neighbour | None
+) -> str:
     """Which set fills which cache, where every set lives, and the nearest size that fits inside."""
-    parts = [_anchor_part(swept, index, anchor), homes(_levels(swept, index))]
+    parts = ["no set fills a cache once to twice"]
+    if anchor is not None:
+        filling = placed[anchor.working_set]
+        contents = f"{SET_CONTENTS[anchor.working_set]}; {format_bytes(filling and filling.bytes)}"
+        parts = [f"{anchor.working_set} ({contents}) fills {anchor.level} {anchor.fill:.2f} times"]
+    lives = {name: found.level for name, found in placed.items() if found is not None and name != "d"}
+    parts.append(_homes(lives, swept.networks.hierarchy.names))
     if anchor is not None and neighbour is not None:
         parts.append(f"the largest that still fits {anchor.level} is {format_widths(neighbour.widths)}")
     return "; ".join(parts)
 
 
-def _anchor_part(swept: Sweep, index: int, anchor: Anchor | None) -> str:
-    if anchor is None:
-        return "no set fills a cache once to twice"
-    size = format_bytes(float(swept.working_set(anchor.working_set).total[index]))
-    contents = SET_CONTENTS[anchor.working_set]
-    return f"{anchor.working_set} ({contents}; {size}) fills {anchor.level} {anchor.fill:.2f} times"
-
-
-def _levels(swept: Sweep, index: int) -> dict[str, str | None]:
-    hierarchy = swept.networks.hierarchy
-    order = {name: position for position, name in enumerate(hierarchy.names)}
-    levels = {
-        name: hierarchy.name(int(swept.placement(name).level[index])) for name in ANCHOR_SETS[swept.family.purpose]
-    }
-    return dict(sorted(levels.items(), key=lambda item: order.get(item[1] or "", len(order))))
-
-
-def homes(levels: Mapping[str, str | None]) -> str:
-    """Where sets live, in short: ``f, t_max live in L2, b in L3``."""
-    by_level: dict[str | None, list[str]] = {}
-    for name, level in levels.items():
-        by_level.setdefault(level, []).append(name)
-    parts = [f"{', '.join(sorted(names))} in {level or 'no level'}" for level, names in by_level.items()]
-    return f"lives: {'; '.join(parts)}" if len(parts) > 1 else f"all live in {next(iter(by_level))}"
+def _homes(lives: Mapping[str, str | None], levels: Sequence[str]) -> str:
+    """Where sets live, in short: ``lives: f, t_max in L2; b in L3``."""
+    by_level = {level: sorted(name for name in lives if lives[name] == level) for level in (*levels, None)}
+    parts = [f"{', '.join(names)} in {level or 'no level'}" for level, names in by_level.items() if names]
+    return f"lives: {'; '.join(parts)}" if len(parts) > 1 else f"all live in {next(iter(lives.values()))}"
 
 
 def pushed_up(swept: Sweep, index: int) -> Iterator[str]:
@@ -66,14 +54,14 @@ def pushed_up(swept: Sweep, index: int) -> Iterator[str]:
     order = np.argsort(sizes)
     widest, second = int(order[-1]), int(sizes[order[-2]])
     hierarchy = swept.networks.hierarchy
-    one = swept.working_set("t_max")._replace(replicated=np.array([0]), distributed=np.array([second]))
+    one = swept.networks.working_set("t_max")._replace(replicated=np.array([0]), distributed=np.array([second]))
     below = np.floor(place(np.zeros(1), one, hierarchy).occupied)
     for name in ("f", "b") if swept.family.purpose == "training" else ("f",):
-        whole = swept.working_set(name)
+        whole = swept.networks.working_set(name)
         alone = whole._replace(
             replicated=whole.replicated[index : index + 1], distributed=whole.distributed[index : index + 1]
         )
-        lives = int(swept.placement(name).level[index])
+        lives = int(swept.networks.placement(name).level[index])
         without = int(place(below, alone, hierarchy).level[0])
         if 0 <= without < lives:
             yield (
@@ -83,65 +71,56 @@ def pushed_up(swept: Sweep, index: int) -> Iterator[str]:
 
 
 def explain(record: Recommendation, candidate: Candidate) -> Iterator[str]:
-    """Lines that work out each set of a candidate from its widths (DESIGN section 2)."""
-    training = record.request.training(candidate.batch_size)
-    element, B, P = training.element, candidate.batch_size, candidate.num_free_parameters
-    full = (candidate.input_dim, *candidate.widths)
+    """Lines that work out each set of a candidate from its widths (`docs/method.md`)."""
+    training, sets = record.request.training(candidate.batch_size), candidate.working_sets
+    element, P = training.element, format_count(candidate.num_free_parameters)
+    full = candidate.topology.full
     pairs = list(itertools.pairwise(full))
     widest = max(range(len(pairs)), key=lambda index: sum(pairs[index]))
     w_in, w_out = pairs[widest]
-    activations = element.activation_bytes * B
-    t_max, distributed = activations * (w_in + w_out), activations * (sum(full) - w_in - w_out)
-    master = (2 + training.moments) * element.master_bytes
-    yield f"P = {_parameters(pairs)} = {format_count(P)} trainable parameters"
-    one = f"{element.activation_bytes} B x {B}"  # an activation of every observation of the batch
-    yield f"t_max = {one} x ({w_in} + {w_out}) = {_size(t_max)}, layer {widest + 1}, distributed"
-    forward = element.forward_parameter_bytes
-    yield f"f = {forward} B x {format_count(P)} = {_size(forward * P)}, replicated"
+    unit = f"{element.activation_bytes} B x {candidate.batch_size}"  # an activation of every observation of the batch
+    yield f"P = {_parameters(pairs)} = {P} trainable parameters"
+    yield f"t_max = {unit} x ({w_in} + {w_out}) = {_size(sets['t_max'])}, layer {widest + 1}, distributed"
+    yield f"f = {element.forward_parameter_bytes} B x {P} = {_size(sets['f'])}, replicated"
     if record.request.purpose == "training":
-        replicated = element.backward_parameter_bytes * P
+        replicated = element.backward_parameter_bytes * candidate.num_free_parameters
+        distributed = element.activation_bytes * candidate.batch_size * (sum(full) - w_in - w_out)
         yield (
-            f"b = {element.backward_parameter_bytes} B x {format_count(P)} = {_size(replicated)} replicated"
-            f" + {one} x {sum(full)} - t_max = {_size(distributed)} distributed"
+            f"b = {element.backward_parameter_bytes} B x {P} = {_size(replicated)} replicated"
+            f" + {unit} x {sum(full)} - t_max = {_size(distributed)} distributed"
         )
         tensors = f"(2 + {training.moments}) x {element.master_bytes} B"
-        yield f"o = {tensors} x {format_count(P)} = {_size(master * P)}, distributed"
+        yield f"o = {tensors} x {P} = {_size(sets['o'])}, distributed"
     if training.observations is not None:
-        width = full[0] + full[-1]
-        size = training.observations * element.data_bytes * width
-        one = f"{training.observations} x {element.data_bytes} B"
-        yield f"d = {one} x ({full[0]} + {full[-1]}) = {_size(size)}, distributed"
+        data = f"{training.observations} x {element.data_bytes} B"
+        yield f"d = {data} x ({full[0]} + {full[-1]}) = {_size(sets['d'])}, distributed"
     yield from _fills(record, candidate)
     yield from _prices(record, candidate)
 
 
 def _parameters(pairs: list[tuple[int, int]]) -> str:
     """The sum of (w_in + 1) w_out; equal layers are counted together."""
-    counted: dict[tuple[int, int], int] = {}
-    for pair in pairs:
-        counted[pair] = counted.get(pair, 0) + 1
+    counted = {pair: pairs.count(pair) for pair in pairs}
     terms = [f"{f'{count} x ' if count > 1 else ''}({w_in} + 1) x {w_out}" for (w_in, w_out), count in counted.items()]
     return " + ".join(terms)
 
 
-def _size(size: int) -> str:
+def _size(found: int | PlacedSet | None) -> str:
+    size = found.bytes if isinstance(found, PlacedSet) else found or 0
     return f"{format_count(size)} B ({format_bytes(size)})"
 
 
 def _fills(record: Recommendation, candidate: Candidate) -> Iterator[str]:
     """How far every set fills every cache: (replicated + distributed / instances) / capacity of one instance."""
-    priced = _priced_at(record, candidate)
-    swept = priced.sweep
-    for index, level in enumerate(swept.networks.hierarchy.names):
-        if level == RAM:
-            continue
-        capacity, instances = swept.networks.hierarchy.capacities[index], swept.networks.hierarchy.instances[index]
+    swept = _priced_at(record, candidate).sweep
+    hierarchy = swept.networks.hierarchy
+    for index, level in hierarchy.caches():
         for name in ANCHOR_SETS[record.request.purpose]:
-            parts = swept.working_set(name)
+            parts = swept.networks.working_set(name)
             yield (
                 f"{name} fills {level} ({format_count(int(parts.replicated[0]))} + "
-                f"{format_count(int(parts.distributed[0]))} / {instances}) / {format_count(capacity)} = "
-                f"{swept.fill(name, index)[0]:.3f} times"
+                f"{format_count(int(parts.distributed[0]))} / {hierarchy.instances[index]}) / "
+                f"{format_count(hierarchy.capacities[index])} = {swept.fill(name, index)[0]:.3f} times"
             )
 
 
@@ -150,8 +129,9 @@ def _prices(record: Recommendation, candidate: Candidate) -> Iterator[str]:
     coefficients: Coefficients = record.coefficients
     if coefficients.source == "none":
         return
-    unit = "J" if coefficients.quantity == "energy" else "s"
-    counts = _counts(record, candidate)
+    unit = QUANTITY_UNIT[coefficients.quantity]
+    row = row_of(_priced_at(record, candidate).sweep, coefficients)
+    counts = {name: float(count[0]) for name, count in row.items()}
     terms = {name: value * counts[name] for name, value in coefficients.terms.items() if value and counts.get(name)}
     for name, cost in sorted(terms.items(), key=lambda item: -item[1]):
         yield f"{name}: {counts[name]:.6g} x {coefficients.terms[name]:.4g} {unit} = {cost:.4g} {unit} a step"
@@ -160,24 +140,21 @@ def _prices(record: Recommendation, candidate: Candidate) -> Iterator[str]:
     yield f"one step {total:.4g} {unit} / batch {candidate.batch_size} = {per_datum:.4g} {unit} a datum"
 
 
-def _counts(record: Recommendation, candidate: Candidate) -> Mapping[str, float]:
-    return {
-        name: float(count[0])
-        for name, count in row_of(_priced_at(record, candidate).sweep, record.coefficients).items()
-    }
-
-
 def _priced_at(record: Recommendation, candidate: Candidate) -> PricedSweep:
     """The candidate's network alone, analysed and priced again."""
     family = next(family for family in families(record.request) if _is_of(candidate, family))
-    return price(at_width(family, hierarchy_of(record.device), candidate.widths[0]), record.coefficients)
+    return _priced(record, family, candidate.widths[0])
+
+
+def _priced(record: Recommendation, family: Family, first_width: int) -> PricedSweep:
+    hierarchy = Hierarchy.of(record.device, anchored=True)
+    return price(at_widths(family, hierarchy, np.array([first_width])), record.coefficients)
 
 
 def why_not(record: Recommendation, first_width: int) -> Iterator[str]:
     """For each family asked for, why the network of this first width is, or is not, on the list."""
-    hierarchy = hierarchy_of(record.device)
     for family in families(record.request):
-        priced = price(at_width(family, hierarchy, first_width), record.coefficients)
+        priced = _priced(record, family, first_width)
         widths = tuple(priced.sweep.networks.full[1:, 0].tolist())
         head = f"{family.shape}, depth {family.depth}, batch {family.training.batch_size}, {format_widths(widths)}"
         yield f"{head}: {_verdict(record, priced, widths)}"
@@ -193,32 +170,18 @@ def _verdict(record: Recommendation, priced: PricedSweep, widths: tuple[int, ...
         return "it has a working set that no level of the device holds"
     if apply_limits(priced, record.request, record.coefficients.quantity).to_loss[0] == float("inf"):
         return "it is beyond the limit given"
-    relative = f"reaching a loss costs {_relative_cost(record, priced):.3g}x the optimum"
-    fills = _fills_by_window(record, priced)
-    inside = [text for text, is_inside in fills if is_inside]
-    if inside:
-        return (
-            f"{' and '.join(inside)}, but a cheaper size of the same window is listed, or --top cut it off; {relative}"
-        )
-    outside = ", ".join(text for text, _ in fills)
-    return f"no set fills a cache {WINDOW[0]:g} to {WINDOW[1]:g} times ({outside}); {relative}"
+    best = float(_priced_at(record, record.optimum).to_loss[0]) / (record.optimum.relative_cost_to_loss or 1.0)
+    relative = f"reaching a loss costs {float(priced.to_loss[0]) / best:.3g}x the optimum"
+    fills = {  # how far each set fills each cache that may be an anchor, and whether that makes it one
+        f"{name} fills {level} {window.fill[0]:.2f} times": bool(window.inside[0])
+        for (name, level), window in priced.windows.items()
+        if level in (record.request.levels or ())
+    }
+    if any(fills.values()):
+        inside = " and ".join(text for text, is_inside in fills.items() if is_inside)
+        return f"{inside}, but a cheaper size of the same window is listed, or --top cut it off; {relative}"
+    return f"no set fills a cache {WINDOW[0]:g} to {WINDOW[1]:g} times ({', '.join(fills)}); {relative}"
 
 
 def _is_of(candidate: Candidate, family: Family) -> bool:
-    key = (candidate.shape, candidate.depth, candidate.batch_size)
-    return key == (family.shape, family.depth, family.training.batch_size)
-
-
-def _fills_by_window(record: Recommendation, priced: PricedSweep) -> list[tuple[str, bool]]:
-    """How far each set fills each cache that may be an anchor, and whether that is an anchor."""
-    return [
-        (f"{name} fills {level} {window.fill[0]:.2f} times", bool(window.inside[0]))
-        for (name, level), window in priced.windows.items()
-        if level in (record.request.levels or ())
-    ]
-
-
-def _relative_cost(record: Recommendation, priced: PricedSweep) -> float:
-    """Cost to a loss over that of the sweep's optimum."""
-    optimum = float(_priced_at(record, record.optimum).to_loss[0]) / (record.optimum.relative_cost_to_loss or 1.0)
-    return float(priced.to_loss[0]) / optimum
+    return (candidate.shape, candidate.depth, candidate.batch_size) == family.key

@@ -1,4 +1,4 @@
-"""Records of a machine: memory levels and devices. Pure data, no input or output.
+"""A machine as records: memory levels and devices.
 
 A level is named by what the vendor calls it (``L1``, ``L2``, ``L3``, ``RAM``) and described by *one instance* of it:
 summing a cache over cores is the mistake that makes most tools' cache sizes useless.
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from sizer.base.records import Record
+from sizer.base.records import Record, plain, rebuild
 
 MACHINE_FORMAT = "sizer.machine/1"
 RAM = "RAM"
@@ -21,7 +21,7 @@ class Level:
     """One level of a device's memory hierarchy, described by one of its instances.
 
     ``capacity_bytes`` is what the system reports for one instance, ``effective_bytes`` what measurements show of it
-    (DESIGN section 3: a virtual machine reports an L3 of 260 MiB and offers 4 to 17); ``None`` means not known.
+    (`docs/method.md`: a virtual machine reports an L3 of 260 MiB and offers 4 to 17); ``None`` means not known.
     ``instances`` counts the instances that the CPUs (or SMs) in use touch. ``core_kind`` is set where instances of the
     level differ.
     """
@@ -93,7 +93,12 @@ class Machine(Record):
 
     def to_dict(self) -> dict[str, Any]:
         """The record ``sizer.machine/1``."""
-        return machine_to_dict(self)
+        return {
+            "format": MACHINE_FORMAT,
+            "devices": [device_to_dict(device) for device in self.devices],
+            "warnings": list(self.warnings),
+            "fingerprint": self.fingerprint,
+        }
 
     def rows(self) -> list[dict[str, Any]]:
         """One row a level of each device."""
@@ -116,37 +121,13 @@ def is_detected(device: Device) -> bool:
 
 def device_to_dict(device: Device) -> dict[str, Any]:
     """A device as plain JSON data; `device_from_dict` is its inverse."""
-    record = asdict(device)
-    record["levels"] = [_level_to_dict(level) for level in device.levels]
-    record["warnings"] = list(device.warnings)
-    return record
-
-
-def _level_to_dict(level: Level) -> dict[str, Any]:
-    record = asdict(level)
-    if level.core_kind is None:
-        del record["core_kind"]
+    record: dict[str, Any] = plain(device)
+    for level in record["levels"]:
+        if level["core_kind"] is None:
+            del level["core_kind"]
     return record
 
 
 def device_from_dict(record: Mapping[str, Any]) -> Device:
-    """Rebuild a device from `device_to_dict`. Raises KeyError or TypeError on data that is not such a record."""
-    fields = {**record, "levels": tuple(Level(**level) for level in record["levels"])}
-    fields["warnings"] = tuple(record["warnings"])
-    return Device(**fields)
-
-
-def machine_to_dict(machine: Machine) -> dict[str, Any]:
-    """A machine as the JSON record ``sizer.machine/1``."""
-    return {
-        "format": MACHINE_FORMAT,
-        "devices": [device_to_dict(device) for device in machine.devices],
-        "warnings": list(machine.warnings),
-        "fingerprint": machine.fingerprint,
-    }
-
-
-def machine_from_dict(record: Mapping[str, Any]) -> Machine:
-    """Rebuild a machine from `machine_to_dict`. Raises KeyError or TypeError on data that is not such a record."""
-    devices = tuple(device_from_dict(device) for device in record["devices"])
-    return Machine(devices, tuple(record["warnings"]), record["fingerprint"])
+    """Rebuild a device from `device_to_dict`. Raises as `rebuild` does on data that is not such a record."""
+    return rebuild(Device, record)

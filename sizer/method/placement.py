@@ -1,8 +1,7 @@
-"""From working sets to the memory level each lives on, as the study's analysis code places them (DESIGN section 2)."""
+"""From working sets to the memory level each lives on, as the study's analysis code places them (`docs/method.md`)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -10,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sizer.method.hardware import Level
+from sizer.base.errors import UnreachableError
+from sizer.method.hardware import RAM, Device
 from sizer.method.working_sets import IntArray, WorkingSet, WorkingSets
 
 FloatArray = npt.NDArray[np.float64]
@@ -29,17 +29,30 @@ class Hierarchy:
     instances: tuple[int, ...]
 
     @classmethod
-    def of(cls, levels: Sequence[Level]) -> Hierarchy:
-        """The hierarchy of a device's sizing levels (`Device.sizing_levels`); unknown instance counts count as 1."""
+    def of(cls, device: Device, anchored: bool = False) -> Hierarchy:
+        """The hierarchy of a device's sizing levels (`Device.sizing_levels`); unknown instance counts count as 1.
+
+        Raises UnreachableError when no level has a known capacity or, where sizes are to be ``anchored``, no cache.
+        """
+        levels = device.sizing_levels()
+        if anchored and not device.caches():
+            raise UnreachableError(
+                f"no cache of {device.id!r} has a known capacity, so no size can be anchored to one; "
+                f"name a machine with --device PROFILE (`sizer profiles list` shows them)"
+            )
+        if not levels:
+            raise UnreachableError(
+                f"no memory level of {device.id!r} has a known capacity; name a machine with --device PROFILE"
+            )
         return cls(
             tuple(level.name for level in levels),
             tuple(int(level.sizing_bytes or 0) for level in levels),
             tuple(int(level.instances or 1) for level in levels),
         )
 
-    def index(self, name: str) -> int:
-        """Position of a level. Raises ValueError for a name that is not in the hierarchy."""
-        return self.names.index(name)
+    def caches(self) -> list[tuple[int, str]]:
+        """Index and name of every level but RAM, nearest first."""
+        return [(index, name) for index, name in enumerate(self.names) if name != RAM]
 
     def name(self, index: int) -> str | None:
         """A level's name, or None for `NOWHERE`."""

@@ -1,44 +1,28 @@
-"""From sizes to prices: what a step of each network of a sweep costs, and which networks are within the limits.
-
-Pure.
-"""
+"""From sizes to prices: what a step of each network of a sweep costs, and which networks are within the limits."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from sizer.base.errors import UnreachableError, UsageError
+from sizer.base.errors import UsageError
 from sizer.method.coefficients import Coefficients
 from sizer.method.cost import Row, predict, priced_row
 from sizer.method.epochs_to_loss import Reach, relative_epochs
-from sizer.method.hardware import Device
-from sizer.method.placement import FloatArray, Hierarchy
+from sizer.method.placement import FloatArray
 from sizer.method.request import Request
 from sizer.method.sweep import Family, Sweep, Window, windows
 from sizer.method.working_sets import BoolArray
 
 
-def hierarchy_of(device: Device) -> Hierarchy:
-    """The device's sizing hierarchy. Raises UnreachableError when none of its caches has a known capacity."""
-    if not device.caches():
-        raise UnreachableError(
-            f"no cache of {device.id!r} has a known capacity, so no size can be anchored to one; "
-            f"name a machine with --device PROFILE (`sizer profiles list` shows them)"
-        )
-    return Hierarchy.of(device.sizing_levels())
-
-
 def families(request: Request) -> Iterator[Family]:
     """One family for each shape, depth and batch size asked for."""
-    for shape in request.shape:
-        for depth in request.depth:
-            for batch_size in request.batch_size:
-                training = request.training(batch_size)
-                multiple = request.width_multiple or 1
-                yield Family(shape, depth, request.input_dim, request.output_dim, training, request.purpose, multiple)
+    for shape, depth, batch_size in itertools.product(request.shape, request.depth, request.batch_size):
+        training, multiple = request.training(batch_size), request.width_multiple or 1
+        yield Family(shape, depth, request.input_dim, request.output_dim, training, request.purpose, multiple)
 
 
 class PricedSweep(NamedTuple):

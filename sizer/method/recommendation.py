@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sizer.base.records import Record, plain
+from sizer.base.records import Record, plain, rebuild
 from sizer.method.coefficients import Coefficients
-from sizer.method.hardware import Device, device_from_dict, device_to_dict
+from sizer.method.hardware import Device, device_to_dict
 from sizer.method.request import Request
 from sizer.models.topology import Topology
 
@@ -43,7 +43,7 @@ class Neighbour(NamedTuple):
 
 @dataclass(frozen=True)
 class Candidate:
-    """One network with its reasons. Per datum means one training step over the batch size (DESIGN section 4).
+    """One network with its reasons. Per datum means one training step over the batch size.
 
     ``relative_cost_to_loss`` is 1 for the optimum of the sweep. ``interval`` is the 90 % interval of the per-datum
     quantity and ``label`` what its numbers are: calibrated, published or estimated. Not known is None.
@@ -151,18 +151,7 @@ class Recommendation(Record):
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Recommendation:
         """Rebuild a recommendation from `to_dict`, or from its JSON."""
-        coefficients = {**record["coefficients"], "interval": _optional_tuple(record["coefficients"]["interval"])}
-        return cls(
-            Request.from_dict(record["request"]),
-            device_from_dict(record["device"]),
-            Coefficients(**coefficients),
-            tuple(_candidate(item) for item in record["candidates"]),
-            _candidate(record["optimum"]),
-            None if record["largest"] is None else _candidate(record["largest"]),
-            tuple(CurvePoint(**{**point, "widths": tuple(point["widths"])}) for point in record["curve"]),
-            tuple(record["notes"]),
-            _one_shot(record.get("one_shot")),
-        )
+        return rebuild(cls, {**record, "request": Request.from_dict(record["request"])})
 
     def remarks(self) -> tuple[str, ...]:
         """The notes and the device's warnings."""
@@ -175,37 +164,12 @@ class Recommendation(Record):
 
 def flat_row(candidate: Candidate) -> dict[str, Any]:
     """A candidate as one flat row: the anchor and each working set in columns of their own."""
-    row = {name: getattr(candidate, name) for name in candidate.__dataclass_fields__}
-    for name in ("anchor", "also_fills", "working_sets", "fits_inside", "warnings", "interval"):
-        del row[name]
-    anchor = candidate.anchor
-    row["anchor_working_set"] = anchor and anchor.working_set
-    row["anchor_level"] = anchor and anchor.level
-    row["anchor_fill"] = anchor and anchor.fill
+    nested = ("anchor", "also_fills", "working_sets", "fits_inside", "warnings", "interval")
+    row = {name: getattr(candidate, name) for name in candidate.__dataclass_fields__ if name not in nested}
+    for field in Anchor._fields:
+        row[f"anchor_{field}"] = candidate.anchor and getattr(candidate.anchor, field)
     for name, placed in candidate.working_sets.items():
-        row[f"{name}_bytes"] = placed and placed.bytes
-        row[f"{name}_level"] = placed and placed.level
+        for field in PlacedSet._fields:
+            row[f"{name}_{field}"] = placed and getattr(placed, field)
     row["interval_low"], row["interval_high"] = candidate.interval or (None, None)
     return row
-
-
-def _candidate(record: Mapping[str, Any]) -> Candidate:
-    changed = {
-        "widths": tuple(record["widths"]),
-        "anchor": record["anchor"] and Anchor(**record["anchor"]),
-        "also_fills": tuple(Anchor(**anchor) for anchor in record["also_fills"]),
-        "working_sets": {name: placed and PlacedSet(**placed) for name, placed in record["working_sets"].items()},
-        "interval": _optional_tuple(record["interval"]),
-        "fits_inside": record["fits_inside"]
-        and Neighbour(**{**record["fits_inside"], "widths": tuple(record["fits_inside"]["widths"])}),
-        "warnings": tuple(record["warnings"]),
-    }
-    return Candidate(**{**record, **changed})
-
-
-def _one_shot(record: Mapping[str, Any] | None) -> OneShot | None:
-    return None if record is None else OneShot(**{**record, "candidate": _candidate(record["candidate"])})
-
-
-def _optional_tuple(pair: Any) -> tuple[float, float] | None:
-    return None if pair is None else (pair[0], pair[1])

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sizer.base.errors import UsageError
-from sizer.method.epochs_to_loss import DIFFICULTIES, Pilot, check_pilots
+from sizer.base.errors import UsageError, check_choice
+from sizer.base.records import plain, rebuild
+from sizer.method.epochs_to_loss import DIFFICULTIES, Pilot
 from sizer.method.training_step import DTYPES, OPTIMIZER_MOMENTS, Training
 from sizer.models.shapes import MAX_DEPTH, SHAPES
 from sizer.models.topology import MAX_PARAMETERS, MAX_WIDTH, check_shape, check_whole
 
+#: Limits that keep byte counts inside 64-bit integers.
 MAX_BATCH = 2**24
 MAX_OBSERVATIONS = 2**40
+#: A definition: every shape, every depth to 100 and six batch sizes are within it.
 MAX_SWEEPS = 5000
 
 PURPOSES = ("training", "inference")
 
-
-def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
-    """The value, or a UsageError that lists the choices."""
-    known = tuple(choices)
-    if value not in known:
-        raise UsageError(f"unknown {name} {value!r}; expected one of {', '.join(known)}")
-    return str(value)
+#: Fields of `Request` whose option has another name.
+_OPTION_NAMES = {"purpose": "for", "pilots": "pilot"}
 
 
 def check_limit(name: str, value: float | None) -> float | None:
@@ -77,20 +75,18 @@ class Request:
     target_loss: float | None = None
 
     def __post_init__(self) -> None:
-        check_whole("input_dim", self.input_dim, 1, MAX_WIDTH)
-        check_whole("output_dim", self.output_dim, 1, MAX_WIDTH)
-        check_whole("top", self.top, 1, 10_000)
+        for name, high in (("input_dim", MAX_WIDTH), ("output_dim", MAX_WIDTH), ("top", 10_000)):
+            check_whole(name, getattr(self, name), 1, high)
+        for name, high in (("width_multiple", 65_536), ("max_bytes", 2**62)):
+            if getattr(self, name) is not None:
+                check_whole(name, getattr(self, name), 1, high)
         for depth in self.depth:
             _check_depth(depth)
         for shape in self.shape:
             check_shape(shape)
         for batch_size in self.batch_size:
             check_training(batch_size, self.dtype, self.optimizer, self.observations)
-        if self.width_multiple is not None:
-            check_whole("width_multiple", self.width_multiple, 1, 65_536)
         check_choice("purpose", self.purpose, PURPOSES)
-        if self.max_bytes is not None:
-            check_whole("max_bytes", self.max_bytes, 1, 2**62)
         check_limit("max_time", self.max_time)
         check_limit("max_energy", self.max_energy)
         self._check_amount()
@@ -107,13 +103,20 @@ class Request:
             )
 
     def _check_one_shot(self) -> None:
+        """What the target takes is said in one way, and the pilots say something."""
         if self.difficulty is not None:
             check_choice("difficulty", self.difficulty, DIFFICULTIES)
         for size, loss in self.pilots:
             check_whole("the size of a pilot", size, 1, MAX_PARAMETERS)
             check_limit("the loss of a pilot", loss)
         check_limit("target_loss", self.target_loss)
-        check_pilots(self.pilots, self.target_loss, self.difficulty)
+        if bool(self.pilots) != (self.target_loss is not None):
+            missing = "a target_loss" if self.pilots else "pilots (SIZE=LOSS, of two sizes or more)"
+            raise UsageError(f"pilot losses and a target loss go together; {missing} is missing")
+        if self.pilots and self.difficulty is not None:
+            raise UsageError("give either a difficulty or pilot losses; they say the same thing in two ways")
+        if self.pilots and len({pilot.size for pilot in self.pilots}) < 2:
+            raise UsageError("pilots of one size say nothing about others; give the losses of two sizes or more")
         if self.purpose == "inference" and self.one_size_asked:
             raise UsageError("one size for a target is about training; leave out --for inference")
 
@@ -133,37 +136,13 @@ class Request:
 
     def to_dict(self) -> dict[str, Any]:
         """Every option by its long name."""
-        return {
-            "input_dim": self.input_dim,
-            "depth": list(self.depth),
-            "output_dim": self.output_dim,
-            "batch_size": list(self.batch_size),
-            "shape": list(self.shape),
-            "dtype": self.dtype,
-            "optimizer": self.optimizer,
-            "observations": self.observations,
-            "device": self.device,
-            "levels": None if self.levels is None else list(self.levels),
-            "width_multiple": self.width_multiple,
-            "top": self.top,
-            "for": self.purpose,
-            "max_bytes": self.max_bytes,
-            "max_time": self.max_time,
-            "max_energy": self.max_energy,
-            "difficulty": self.difficulty,
-            "pilot": [pilot._asdict() for pilot in self.pilots],
-            "target_loss": self.target_loss,
-        }
+        return {_OPTION_NAMES.get(name, name): value for name, value in plain(self).items()}
 
     @classmethod
-    def from_dict(cls, record: dict[str, Any]) -> Request:
+    def from_dict(cls, record: Mapping[str, Any]) -> Request:
         """Rebuild a request from `to_dict`."""
-        renamed = {"for": "purpose", "pilot": "pilots"}
-        fields = {renamed.get(name, name): value for name, value in record.items()}
-        fields["pilots"] = tuple(Pilot(**pilot) for pilot in fields.get("pilots", ()))
-        for name in ("depth", "batch_size", "shape", "levels"):
-            fields[name] = None if fields[name] is None else tuple(fields[name])
-        return cls(**fields)
+        field_names = {option: name for name, option in _OPTION_NAMES.items()}
+        return rebuild(cls, {field_names.get(name, name): value for name, value in record.items()})
 
 
 def request_of(
@@ -179,17 +158,17 @@ def request_of(
     """A request from arguments that are one value or several; ``width_multiple`` may be ``"auto"``."""
     return Request(
         input_dim=input_dim,
-        depth=parse_depths(_several(depth)),
-        batch_size=(256,) if batch_size is None else _several(batch_size),
-        shape=("rectangle",) if shape is None else parse_shapes(_several(shape)),
-        levels=None if levels is None else _several(levels),
+        depth=parse_depths(several(depth)),
+        batch_size=(256,) if batch_size is None else several(batch_size),
+        shape=("rectangle",) if shape is None else parse_shapes(several(shape)),
+        levels=None if levels is None else several(levels),
         width_multiple=None if width_multiple in (None, "auto") else width_multiple,  # type: ignore[arg-type]
         pilots=parse_pilots(pilots),
         **options,
     )
 
 
-def _several(value: Any) -> tuple[Any, ...]:
+def several(value: Any) -> tuple[Any, ...]:
     """One value or several, as a tuple."""
     return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
 

@@ -12,10 +12,9 @@ import numpy as np
 
 from sizer.base.errors import UnreachableError
 from sizer.method.cost import Networks, analyse
-from sizer.method.hardware import RAM
-from sizer.method.placement import NOWHERE, FloatArray, Hierarchy, Placement, fill
+from sizer.method.placement import NOWHERE, FloatArray, Hierarchy, fill
 from sizer.method.training_step import Training
-from sizer.method.working_sets import BoolArray, IntArray, WorkingSet, count_parameters, working_sets
+from sizer.method.working_sets import BoolArray, IntArray, count_parameters, working_sets
 from sizer.models.shapes import layer_widths, residual_additions
 from sizer.models.topology import MAX_PARAMETERS
 
@@ -25,8 +24,10 @@ ANCHOR_SETS = {"training": ("b", "o", "f", "t_max"), "inference": ("f", "t_max")
 #: A cache is filled once to twice: the paper's rule for the most efficient sizes.
 WINDOW = (1.0, 2.0)
 
+#: Neighbours on the grid differ by 1.1 % in width; the edges of windows are exact.
 POINTS_PER_OCTAVE = 64
 EVERY_WIDTH_TO = 256
+#: Widths end at 2^30, as BUTTER's do.
 _OCTAVES = 30
 #: Enough for one round of narrowing where the grid has gaps of up to 32 widths.
 _BRACKET_POINTS = 34
@@ -45,6 +46,11 @@ class Family(NamedTuple):
     purpose: str
     width_multiple: int
 
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """What differs between the families of one request: shape, depth and batch size."""
+        return self.shape, self.depth, self.training.batch_size
+
 
 class Sweep(NamedTuple):
     """Networks of one family in order of first width, analysed on one hierarchy."""
@@ -58,23 +64,25 @@ class Sweep(NamedTuple):
         """Number of trainable parameters, shape (N,)."""
         return self.networks.num_free_parameters
 
-    def working_set(self, name: str) -> WorkingSet:
-        """A working set by name: f, b, o or t_max."""
-        return working_set(self.networks, name)
-
-    def placement(self, name: str) -> Placement:
-        """Where a working set lives."""
-        placement: Placement = getattr(self.networks.placements, name)
-        return placement
+    @property
+    def set_names(self) -> tuple[str, ...]:
+        """The working sets that count: those that may be anchors, and the data set where there is one."""
+        return (*ANCHOR_SETS[self.family.purpose], *(() if self.networks.sets.d is None else ("d",)))
 
     def fill(self, name: str, level: int) -> FloatArray:
         """How often a set fills a level, shape (N,)."""
-        return fill(self.working_set(name), self.networks.hierarchy, level)
+        return fill(self.networks.working_set(name), self.networks.hierarchy, level)
 
     def fits(self) -> BoolArray:
         """Which networks have a level for every working set."""
-        names = [*ANCHOR_SETS[self.family.purpose], *(["d"] if self.networks.placements.d is not None else [])]
-        return np.asarray(np.logical_and.reduce([self.placement(name).level != NOWHERE for name in names]))
+        return np.asarray(
+            np.logical_and.reduce([self.networks.placement(name).level != NOWHERE for name in self.set_names])
+        )
+
+    def level_names(self, name: str) -> list[str | None]:
+        """The level on which a set of each network lives, None for nowhere."""
+        by_index = [*self.networks.hierarchy.names, None]  # `NOWHERE`, -1, is the last
+        return [by_index[level] for level in self.networks.placement(name).level.tolist()]
 
 
 class Window(NamedTuple):
@@ -90,18 +98,12 @@ def windows(swept: Sweep) -> dict[tuple[str, str], Window]:
     A network is inside where the set fills the cache once to twice and does not live nearer than that cache.
     """
     found = {}
-    for level, level_name in enumerate(swept.networks.hierarchy.names):
-        for name in ANCHOR_SETS[swept.family.purpose] if level_name != RAM else ():
+    for level, level_name in swept.networks.hierarchy.caches():
+        for name in ANCHOR_SETS[swept.family.purpose]:
             filled = swept.fill(name, level)
-            lives = swept.placement(name).level
+            lives = swept.networks.placement(name).level
             inside = (filled >= WINDOW[0]) & (filled <= WINDOW[1]) & ((lives >= level) | (lives == NOWHERE))
             found[name, level_name] = Window(filled, inside)
-    return found
-
-
-def working_set(networks: Networks, name: str) -> WorkingSet:
-    """A working set by name."""
-    found: WorkingSet = getattr(networks.sets, name)
     return found
 
 
@@ -111,22 +113,12 @@ def sweep(family: Family, hierarchy: Hierarchy) -> Sweep:
     Raises UnreachableError when not even the smallest network can be counted or placed.
     """
     grid = _grid(family, hierarchy)
-    coarse = _analyse(family, hierarchy, grid)
-    widths = _distinct(np.concatenate([grid, _edges(coarse)]))
-    return _analyse(family, hierarchy, widths)
-
-
-def at_width(family: Family, hierarchy: Hierarchy, first_width: int) -> Sweep:
-    """A sweep of the single network with the given first width."""
-    return at_widths(family, hierarchy, np.array([first_width]))
+    edges = _edges(at_widths(family, hierarchy, grid))
+    return at_widths(family, hierarchy, _distinct(np.concatenate([grid, edges])))
 
 
 def at_widths(family: Family, hierarchy: Hierarchy, first_widths: IntArray) -> Sweep:
     """A sweep of the networks with the given first widths, shape (N,)."""
-    return _analyse(family, hierarchy, first_widths)
-
-
-def _analyse(family: Family, hierarchy: Hierarchy, first_widths: IntArray) -> Sweep:
     full = _full(family, first_widths)
     additions = residual_additions(family.shape, family.depth)
     networks = analyse(full, count_parameters(full), family.training, hierarchy, additions)
@@ -150,7 +142,7 @@ def _grid(family: Family, hierarchy: Hierarchy) -> IntArray:
             f"even the narrowest {family.shape} of depth {family.depth} from {family.input_dim} to {family.output_dim} "
             f"is beyond what can be counted; reduce input_dim, output_dim or batch_size"
         )
-    coarse = _analyse(family, hierarchy, powers[countable])
+    coarse = at_widths(family, hierarchy, powers[countable])
     stop = np.flatnonzero(~coarse.fits() | _past_every_cache(coarse))
     octaves = int(stop[0]) if len(stop) else len(coarse.first_widths) - 1
     steps = np.rint(2 ** (np.arange(octaves * POINTS_PER_OCTAVE + 1) / POINTS_PER_OCTAVE)).astype(np.int64)
@@ -161,9 +153,8 @@ def _grid(family: Family, hierarchy: Hierarchy) -> IntArray:
 def _past_every_cache(sweep_: Sweep) -> BoolArray:
     """Where each set fills every cache more than twice, but for t_max, which grows too slowly to wait for."""
     names = [name for name in ANCHOR_SETS[sweep_.family.purpose] if name != "t_max"]
-    levels = range(len(sweep_.networks.hierarchy.names))
-    caches = [level for level in levels if sweep_.networks.hierarchy.names[level] != RAM]
-    past = [sweep_.fill(name, level) > WINDOW[1] for name in names for level in caches]
+    caches = sweep_.networks.hierarchy.caches()
+    past = [sweep_.fill(name, level) > WINDOW[1] for name in names for level, _ in caches]
     return np.asarray(np.logical_and.reduce(past)) if past else np.zeros(len(sweep_.first_widths), dtype=np.bool_)
 
 
@@ -190,9 +181,7 @@ def _edges(coarse: Sweep) -> IntArray:
 def _crossings(coarse: Sweep) -> list[tuple[str, int, float, int]]:
     """Every (set, level, limit, index) where the set's fill of a cache first passes the limit after that index."""
     found = []
-    for level, level_name in enumerate(coarse.networks.hierarchy.names):
-        if level_name == RAM:
-            continue
+    for level, _ in coarse.networks.hierarchy.caches():
         for name in ANCHOR_SETS[coarse.family.purpose]:
             filled = coarse.fill(name, level)
             for limit in WINDOW:

@@ -1,4 +1,4 @@
-"""What a training step moves for each parameter and activation: element types, optimizers, batch size. Pure data."""
+"""What a training step keeps for each parameter and activation: element types, optimizers, batch size."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ class Dtype(NamedTuple):
     """Bytes that one element takes, by what it is.
 
     With mixed precision, activations and the parameters' cast copies have 2 bytes while the master weights, their
-    gradients and the optimizer's moments stay float32 (DESIGN section 2).
+    gradients and the optimizer's moments stay float32 (`docs/method.md`).
     """
 
     name: str

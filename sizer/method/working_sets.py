@@ -1,4 +1,4 @@
-"""From topologies to working sets: f, t_l, b, o and d of many networks at once (DESIGN section 2).
+"""From topologies to working sets: f, t_l, b, o and d of many networks at once (`docs/method.md`).
 
 Networks are columns: ``full`` has shape (layers + 1, N), the input width in row 0 and each layer's width below it,
 padded with zeros below a network's output layer. The number of trainable parameters is a separate argument because
@@ -71,7 +71,7 @@ def count_parameters(full: IntArray) -> IntArray:
 
 
 def working_sets(full: IntArray, num_free_parameters: IntArray, training: Training) -> WorkingSets:
-    """Working sets of N networks in one training step (DESIGN section 2, the table of working sets).
+    """Working sets of N networks in one training step (`docs/method.md`, the table of working sets).
 
     f: parameters. t_l: activations between two layers, or their gradients. b: parameters, gradients, and one activation
     or gradient for each unit and datum beyond the largest t_l. o: parameters, gradients, optimizer moments. d: data
@@ -79,21 +79,18 @@ def working_sets(full: IntArray, num_free_parameters: IntArray, training: Traini
     """
     P, B, element = num_free_parameters, training.batch_size, training.element
     activations = element.activation_bytes * B
-    none = np.zeros_like(P)
     t = activations * np.where(has_layer(full), full[:-1] + full[1:], 0)
+    observations = training.observations
     return WorkingSets(
-        f=WorkingSet(element.forward_parameter_bytes * P, none),
-        t=WorkingSet(np.zeros_like(t), t),
+        f=WorkingSet(element.forward_parameter_bytes * P, np.zeros_like(P)),
+        t=_distributed(t),
         b=WorkingSet(element.backward_parameter_bytes * P, activations * full.sum(axis=0) - t.max(axis=0)),
-        o=WorkingSet(none, (2 + training.moments) * element.master_bytes * P),
-        d=_data_set(full, training),
+        o=_distributed((2 + training.moments) * element.master_bytes * P),
+        d=None if observations is None else _distributed(observations * bytes_per_datum(full, training)),
     )
 
 
-def _data_set(full: IntArray, training: Training) -> WorkingSet | None:
-    if training.observations is None:
-        return None
-    size = training.observations * bytes_per_datum(full, training)
+def _distributed(size: IntArray) -> WorkingSet:
     return WorkingSet(np.zeros_like(size), size)
 
 

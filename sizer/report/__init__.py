@@ -1,1 +1,1 @@
-"""Reports: each reads a record and nothing else, and says it in text, a picture or a table."""
+"""Reports: functions from a record to blocks (`layout`), which `terminal` draws; also pictures, CSV, Markdown, code."""

@@ -1,29 +1,108 @@
-"""Shapes that several reports share."""
+"""What reports are made of, whatever shows them: lines, paragraphs, tables, curves; and sentences that several share.
+
+A report is a function from a record to blocks. `sizer.report.terminal` draws blocks as text, and is the one place that
+does; another medium draws the same blocks.
+"""
 
 from __future__ import annotations
 
-import textwrap
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from rich.table import Table
-from rich.text import Text
-
-from sizer.base.units import format_bytes, format_quantity
+from sizer.base.units import format_bytes
 from sizer.method.coefficients import Coefficients
 from sizer.method.hardware import Device, is_detected
 
-
-def plain_table() -> Table:
-    """A table without lines, its headings bold."""
-    return Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+if TYPE_CHECKING:
+    from sizer.method.recommendation import CurvePoint
 
 
-def hanging(head: str, text: str, width: int) -> Text:
-    """A paragraph of at most ``width`` columns whose lines after the first are indented by the head's width."""
-    lines = textwrap.wrap(text, max(width - len(head), 10), break_on_hyphens=False) or [""]
-    return Text(head + f"\n{' ' * len(head)}".join(lines), overflow="fold")
+class Line(NamedTuple):
+    """Text of its own line."""
+
+    text: str
+    strong: bool = False
 
 
-def levels_line(device: Device) -> str:
+class Paragraph(NamedTuple):
+    """Text with a head in front; its further lines are indented by the head's width."""
+
+    text: str
+    head: str = ""
+
+
+class Detail(NamedTuple):
+    """Text that belongs to the line above."""
+
+    text: str
+
+
+class Column(NamedTuple):
+    """A column of a table: its title and its cells, from the top.
+
+    Numbers stand at the right. Long cells may fold between any two letters, be kept whole, or (neither) break at words.
+    ``told`` is how a narrow medium says a cell in a sentence, with the punctuation in front: ``, {} parameters``.
+    """
+
+    title: str
+    cells: Sequence[str]
+    right: bool = False
+    folds: bool = False
+    whole: bool = False
+    told: str = ""
+
+
+class Table(NamedTuple):
+    """Columns side by side, without lines. Titles are shown where a column has one, and broken unless ``firm``."""
+
+    columns: Sequence[Column]
+    ends_in_total: bool = False
+    firm: bool = False
+
+
+class Fitted(NamedTuple):
+    """A table and what follows it, or, in a medium narrower than ``width`` columns, other blocks.
+
+    A width of None is what the table needs.
+    """
+
+    table: Table
+    below: Sequence[Block]
+    narrow: Sequence[Block]
+    width: int | None = None
+
+
+class Curve(NamedTuple):
+    """Cost of reaching a loss against size, cache edges below it; ``marks`` maps parameters to the sign drawn there."""
+
+    title: Line | Paragraph
+    points: Sequence[CurvePoint]
+    marks: Mapping[int, str]
+
+
+Block: TypeAlias = "Line | Paragraph | Detail | Table | Fitted | Curve"
+BLANK = Line("")
+
+
+def reasoned(table: Table, reasons: Sequence[str]) -> Fitted:
+    """A table with a reason for each row below it; without room for the table, its cells stand before each reason."""
+    heads = [f"{cell:>2}  " for cell in table.columns[0].cells]
+    below = [Paragraph(reason, head) for reason, head in zip(reasons, heads, strict=True)]
+    told = ["".join(_told(table, row)) for row in range(len(reasons))]
+    narrow = [Paragraph(f"{cells}; {text}", head) for cells, (text, head) in zip(told, below, strict=True)]
+    return Fitted(table, [BLANK, *below], narrow)
+
+
+def _told(table: Table, row: int) -> list[str]:
+    return [column.told.format(column.cells[row]) for column in table.columns if column.cells[row]]
+
+
+def device_lines(device: Device) -> tuple[Line, Line]:
+    """The device's name and its hierarchy."""
+    return Line(f"{device.name or device.id} ({device.id})", strong=True), Line(levels_text(device))
+
+
+def levels_text(device: Device) -> str:
     """A device's hierarchy on one line, one instance of each level: ``L1 32 KiB x2, L2 1 MiB x2, RAM 23.5 GiB``."""
     parts = []
     for level in device.sizing_levels():
@@ -33,23 +112,13 @@ def levels_line(device: Device) -> str:
     return ", ".join(parts)
 
 
-def cost_line(device: Device, coefficients: Coefficients) -> str:
+def label_text(device: Device, coefficients: Coefficients) -> str:
     """What the numbers are and how sure: the label, where the coefficients are from, the 90 % interval."""
     remedy = " `sizer calibrate` measures this machine." if is_detected(device) else ""
     if coefficients.source == "none":
         return f"No cost coefficients: ordered by operations alone.{remedy}"
-    quantity = coefficients.quantity.capitalize()
-    line = f"{quantity}: {coefficients.label}, {coefficients.basis}."
+    line = f"{coefficients.quantity.capitalize()}: {coefficients.label}, {coefficients.basis}."
     if coefficients.interval is not None:
         low, high = coefficients.interval
         line += f" 90 % interval: {low:.2g} to {high:.2g} times the value."
-    if coefficients.label == "estimated":
-        line += remedy
-    return line
-
-
-def cost_text(energy_j: float | None, time_s: float | None) -> str:
-    """A cost in J where that is known, else in s."""
-    if energy_j is not None:
-        return format_quantity(energy_j, "J")
-    return format_quantity(time_s, "s")
+    return line + (remedy if coefficients.label == "estimated" else "")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import math
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sizer.base.errors import UsageError
+from sizer.base.storage import write_whole
 from sizer.base.units import format_widths
 from sizer.method.recommendation import Candidate, CurvePoint, Recommendation
+from sizer.report.recommendation import family
+from sizer.report.text_chart import level_starts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,29 +46,18 @@ def save_plot(record: Recommendation, path: Path) -> None:
         f"{request.dtype}, {request.optimizer}\n{record.coefficients.label} {record.coefficients.quantity}",
         fontsize=10,
     )
-    # Whole or not at all: a half-written picture would look like a finished one.
-    temporary = path.with_name(f".{path.name}.tmp{path.suffix}")
-    try:
-        with temporary.open("wb") as stream:
-            figure.savefig(stream, format=path.suffix[1:].lower(), dpi=150)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    picture = io.BytesIO()
+    figure.savefig(picture, format=path.suffix[1:].lower(), dpi=150)
+    write_whole(path, picture.getvalue())
 
 
 def _families(record: Recommendation) -> list[tuple[tuple[str, int, int], list[CurvePoint]]]:
     """The curve's points by family, the optimum's family first, at most as many as there are colours."""
-    families: dict[tuple[str, int, int], list[CurvePoint]] = {_key(record.optimum): []}
+    families: dict[tuple[str, int, int], list[CurvePoint]] = {family(record.optimum): []}
     for point in record.curve:
         if point.relative_cost_to_loss is not None:
-            families.setdefault(_key(point), []).append(point)
+            families.setdefault(family(point), []).append(point)
     return list(families.items())[:MAX_CURVES]
-
-
-def _key(network: CurvePoint | Candidate) -> tuple[str, int, int]:
-    return network.shape, network.depth, network.batch_size
 
 
 def _draw_curves(axes: Axes, record: Recommendation) -> None:
@@ -76,19 +68,14 @@ def _draw_curves(axes: Axes, record: Recommendation) -> None:
         costs = [point.relative_cost_to_loss or 0.0 for point in points]
         axes.plot(sizes, costs, color=colour, linewidth=1.5, label=f"{shape}, depth {depth}, batch {batch_size}")
     drawn = {key for key, _ in families}
-    _mark(axes, [candidate for candidate in record.candidates if _key(candidate) in drawn])
+    _mark(axes, [candidate for candidate in record.candidates if family(candidate) in drawn])
     best = record.optimum
-    axes.plot(
-        [best.num_free_parameters],
-        [best.relative_cost_to_loss or 0.0],
-        "k*",
-        markersize=12,
-        label=f"optimum {format_widths(best.widths)}",
-    )
+    at = [best.num_free_parameters], [best.relative_cost_to_loss or 0.0]
+    axes.plot(*at, "k*", markersize=12, label=f"optimum {format_widths(best.widths)}")
     axes.set(xscale="log", yscale="log", ylabel="cost of reaching a loss (1 = optimum)")
     axes.set_xscale("log", base=2)
     axes.grid(visible=True, which="major", linewidth=0.4, alpha=0.5)
-    total = len({_key(point) for point in record.curve})
+    total = len({family(point) for point in record.curve})
     title = f"{len(families)} of {total} combinations" if total > len(families) else None
     axes.legend(fontsize=8, loc="upper left", title=title, title_fontsize=8)
 
@@ -96,15 +83,14 @@ def _draw_curves(axes: Axes, record: Recommendation) -> None:
 def _mark(axes: Axes, candidates: Sequence[Candidate]) -> None:
     """A dot for each candidate; its rank below or above it where no better rank stands in the way."""
     # Where several curves lie above one another, what is above a dot is the next curve's dots.
-    sides = (-12, 5) if len({_key(candidate) for candidate in candidates}) == 1 else (-12,)
+    sides = (-12, 5) if len({family(candidate) for candidate in candidates}) == 1 else (-12,)
     taken: list[tuple[int, float]] = []
     for candidate in candidates:
         at: Any = (candidate.num_free_parameters, candidate.relative_cost_to_loss)
         axes.plot(*([value] for value in at), "ko", markersize=3)
         position = math.log2(candidate.num_free_parameters)
         free = (side for side in sides if all(side != s or abs(position - p) > _APART for s, p in taken))
-        side = next(free, None)
-        if side is not None:
+        if (side := next(free, None)) is not None:
             taken.append((side, position))
             axes.annotate(f"{candidate.rank}", at, (0, side), textcoords="offset points", ha="center", fontsize=8)
 
@@ -115,20 +101,12 @@ def _draw_levels(axes: Axes, record: Recommendation) -> None:
     names = list(points[0].levels)
     order = [level.name for level in record.device.sizing_levels()]
     for row, name in enumerate(names):
-        for level, low, high in _stretches(points, name):
+        starts = [(level, first.num_free_parameters) for level, first in level_starts(points, name)]
+        ends = [*(low for _, low in starts[1:]), points[-1].num_free_parameters]
+        for (level, low), high in zip(starts, ends, strict=True):
             grey = _LEVEL_GREYS[order.index(level) % len(_LEVEL_GREYS)]
             axes.barh(row, high - low, left=low, height=0.8, color=grey, edgecolor="black", linewidth=0.5)
             axes.text((low * high) ** 0.5, row, level, ha="center", va="center", fontsize=7, clip_on=True)
     axes.set(yticks=range(len(names)), yticklabels=names, xlabel="number of trainable parameters")
     axes.invert_yaxis()
     axes.set_ylabel("lives in")
-
-
-def _stretches(points: Sequence[CurvePoint], name: str) -> Iterator[tuple[str, int, int]]:
-    """(level, first size, last size) of each stretch of sizes along which a set lives on one level."""
-    start = 0
-    for index in range(1, len(points) + 1):
-        if index == len(points) or points[index].levels[name] != points[start].levels[name]:
-            end = points[min(index, len(points) - 1)].num_free_parameters
-            yield points[start].levels[name] or "none", points[start].num_free_parameters, end
-            start = index

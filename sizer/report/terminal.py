@@ -1,60 +1,134 @@
-"""Which function shows which record, in a terminal and in a notebook."""
+"""Which function reports which record, and how its blocks are drawn in a terminal and in a notebook."""
 
 from __future__ import annotations
 
 import importlib
 import io
-from collections.abc import Iterator
+import itertools
+import textwrap
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from rich import table as rich_table
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from sizer.report.layout import Block, Curve, Detail, Fitted, Line, Paragraph, Table
+
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
 
     from sizer.base.records import Record
+
+#: Class of a record -> function of its report, imported when one is shown: a cold start pays for one report only.
+REPORTS = {
+    "Machine": "sizer.report.machine:machine_report",
+    "Diagnosis": "sizer.report.machine:diagnosis_report",
+    "Recommendation": "sizer.report.recommendation:recommendation_report",
+    "Fleet": "sizer.report.comparison:fleet_report",
+    "Comparison": "sizer.report.comparison:comparison_report",
+    "Inspection": "sizer.report.inspection:networks_report",
+    "ModuleInspection": "sizer.report.inspection:module_report",
+    "Calibration": "sizer.report.calibration:calibration_report",
+    "ClusterCalibration": "sizer.report.calibration:cluster_report",
+    "Validation": "sizer.report.calibration:validation_report",
+    "SearchResult": "sizer.report.search:search_report",
+    "StudyStep": "sizer.report.study:step_report",
+}
+#: Every table of six columns has needed less than 80; measuring one costs as much as drawing it.
+_USUAL_WIDTH, _USUAL_COLUMNS = 80, 6
+#: Widest curve: more columns show nothing new.
+_CURVE_WIDTH = 100
+
+
+def report(record: Record) -> Iterator[Block]:
+    """The blocks of a record, for any medium. Raises KeyError for a record that has no report."""
+    module, _, function = REPORTS[type(record).__name__].partition(":")
+    blocks: Iterator[Block] = getattr(importlib.import_module(module), function)(record)
+    return blocks
+
+
+def remarks(record: Record) -> Iterator[Block]:
+    """The record's remarks, a paragraph each."""
+    return (Paragraph(remark, " !  ") for remark in record.remarks())
+
+
+def show(record: Record, console: Console) -> Iterator[RenderableType]:
+    """What a terminal shows of a record and its remarks."""
+    yield from drawn(report(record), console)
+    yield from drawn(remarks(record), console)
 
 
 def as_html(record: Record) -> str:
     """The record's terminal text as an HTML fragment."""
-    from rich.console import Console
-
     console = Console(record=True, width=100, file=io.StringIO(), highlight=False, force_jupyter=False)
     console.print(record)
     return console.export_html(inline_styles=True, code_format='<pre style="line-height:1.2"><code>{code}</code></pre>')
 
 
-#: Class of a record -> function of its report, imported when one is shown: a cold start pays for one report only.
-_FUNCTIONS = {
-    "Machine": "sizer.report.machine:renderables",
-    "Recommendation": "sizer.report.recommendation:renderables",
-    "Inspection": "sizer.report.inspection:renderables",
-    "ModuleInspection": "sizer.report.inspection:module_renderables",
-    "Calibration": "sizer.report.calibration:renderables",
-    "ClusterCalibration": "sizer.report.calibration:cluster_renderables",
-    "Fleet": "sizer.report.comparison:fleet_renderables",
-    "SearchResult": "sizer.report.search:renderables",
-    "Validation": "sizer.report.calibration:validation_renderables",
-    "Comparison": "sizer.report.comparison:renderables",
-    "Diagnosis": "sizer.report.machine:diagnosis_renderables",
-    "StudyStep": "sizer.report.study:renderables",
-}
+def drawn(blocks: Iterable[Block], console: Console) -> Iterator[RenderableType]:
+    """Blocks as rich draws them."""
+    for block in blocks:
+        if isinstance(block, Line):
+            yield Text(block.text, style="bold" if block.strong else "")
+        elif isinstance(block, Paragraph):
+            yield _paragraph(block, console.width)
+        elif isinstance(block, Detail):
+            yield Padding(Text(block.text, overflow="fold"), (0, 0, 0, 4), expand=False)
+        elif isinstance(block, Table):
+            yield _table(block)
+        elif isinstance(block, Fitted):
+            yield from _fitted(block, console)
+        else:
+            yield from _curve(block, console)
 
 
-def renderables(record: Record, console: Console) -> Iterator[RenderableType]:
-    """What a terminal shows of a record. Raises KeyError for a record that has no report."""
-    module, _, function = _FUNCTIONS[type(record).__name__].partition(":")
-    shown: Iterator[RenderableType] = getattr(importlib.import_module(module), function)(record, console)
-    return shown
+def _paragraph(block: Paragraph, width: int) -> Text:
+    indent = len(block.head)
+    lines = textwrap.wrap(block.text, max(width - indent, 10), break_on_hyphens=False) or [""]
+    return Text(block.head + f"\n{' ' * indent}".join(lines), overflow="fold")
 
 
-def show(record: Record, console: Console) -> Iterator[RenderableType]:
-    """A record and its remarks."""
-    yield from renderables(record, console)
-    yield from remark_renderables(record, console)
+def _table(block: Table) -> rich_table.Table:
+    titled = any(column.title for column in block.columns)
+    table = rich_table.Table(
+        box=None, padding=(0, 2, 0, 0), header_style="bold", show_header=titled, pad_edge=not block.firm
+    )
+    for column in block.columns:
+        table.add_column(
+            Text(column.title),
+            justify="right" if column.right else "left",
+            overflow="fold" if column.folds else "ellipsis",
+            no_wrap=column.whole,
+            min_width=len(column.title) if block.firm else None,
+        )
+    rows = list(itertools.zip_longest(*(column.cells for column in block.columns), fillvalue=""))
+    for number, row in enumerate(rows, start=1):
+        # Text, not str: no cell holds markup, and looking for it takes rich as long as drawing the table.
+        table.add_row(*map(Text, row), style="bold" if block.ends_in_total and number == len(rows) else None)
+    return table
 
 
-def remark_renderables(record: Record, console: Console) -> Iterator[RenderableType]:
-    """The record's remarks, a paragraph each."""
-    from sizer.report.layout import hanging
+def _fitted(block: Fitted, console: Console) -> Iterator[RenderableType]:
+    """The table where it needs no folding."""
+    table = _table(block.table)
+    usual = console.width >= _USUAL_WIDTH and len(table.columns) <= _USUAL_COLUMNS
+    needed = block.width
+    if needed is None and not usual:
+        needed = console.measure(table, options=console.options.update_width(1000)).maximum
+    if (needed or 0) <= console.width:
+        yield table
+        yield from drawn(block.below, console)
+    else:
+        yield from drawn(block.narrow, console)
 
-    for remark in record.remarks():
-        yield hanging(" !  ", remark, console.width)
+
+def _curve(block: Curve, console: Console) -> Iterator[RenderableType]:
+    from sizer.report.text_chart import chart
+
+    unicode = (console.encoding or "").lower().startswith("utf")
+    lines = list(chart(block.points, block.marks, min(console.width, _CURVE_WIDTH), unicode))
+    if lines:
+        yield from drawn([block.title], console)
+        yield Text("\n".join(lines), no_wrap=True, overflow="crop")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -114,12 +115,14 @@ def _level_rows(points: Sequence[CurvePoint], axis: _Axis, unicode: bool) -> Ite
     edge = "\u258f" if unicode else "|"
     for name in points[0].levels:
         line = [" "] * axis.columns
-        before: str | None = None
-        for point in points:
-            level = point.levels[name] or "none"
-            if level != before:
-                at = axis.column(point)
-                text = (level if before is None else edge + level)[: axis.columns - at]
-                line[at : at + len(text)] = text
-                before = level
+        for index, (level, first) in enumerate(level_starts(points, name)):
+            at = axis.column(first)
+            text = (edge + level if index else level)[: axis.columns - at]
+            line[at : at + len(text)] = text
         yield f"{name:>{_LABEL - 1}}  {''.join(line).rstrip()}"
+
+
+def level_starts(points: Sequence[CurvePoint], name: str) -> list[tuple[str, CurvePoint]]:
+    """The levels on which a working set lives along the sizes, each with the first size there."""
+    stretches = itertools.groupby(points, key=lambda point: point.levels[name] or "none")
+    return [(level, next(stretch)) for level, stretch in stretches]

@@ -26,11 +26,16 @@ SHAPELESS_DEPTH, SHAPELESS_SHAPE = 2, "rectangle"
 _PROFILES = {"cpu": "butter-e-cpu", "gpu": "butter-e-gpu"}
 
 
-@lru_cache(maxsize=1)
-def published() -> dict[str, Any]:
-    """The facts as plain data; the file names their source and licence."""
-    data: dict[str, Any] = json.loads(files("sizer.study").joinpath("published.json").read_text(encoding="utf-8"))
+@lru_cache
+def facts(name: str) -> dict[str, Any]:
+    """One of the files of facts beside this module as plain data; it names its source and licence."""
+    data: dict[str, Any] = json.loads(files("sizer.study").joinpath(f"{name}.json").read_text(encoding="utf-8"))
     return data
+
+
+def published() -> dict[str, Any]:
+    """What the study states of itself."""
+    return facts("published")
 
 
 def datasets() -> pd.DataFrame:
@@ -50,7 +55,7 @@ def node_profile(hardware: str) -> Profile:
 @lru_cache(maxsize=1)
 def hierarchies() -> dict[str, Hierarchy]:
     """Levels of the study's two node types, ``cpu`` and ``gpu``."""
-    return {name: Hierarchy.of(node_profile(name).device.sizing_levels()) for name in _PROFILES}
+    return {name: Hierarchy.of(node_profile(name).device) for name in _PROFILES}
 
 
 def batches(n_observations: Any, share: float, batch_size: Any = BATCH_SIZE) -> Any:

@@ -1,1 +1,1 @@
-"""The sub-commands of `sizer study`, one short module each; `sizer.cli.study` lists them."""
+"""The sub-commands of `sizer study`, by what they work on: files, runs, analyses. `sizer.cli.study` lists them."""

@@ -1,4 +1,4 @@
-"""`sizer study fetch`: download the published files."""
+"""The files of a study: fetch, read, and energy, which joins power samples with runs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sizer.cli.options import JSON
-from sizer.cli.studying.analyses import FOLDER, QUIET, step_options
+from sizer.cli.options import JSON, QUIET, option
+from sizer.cli.studying.analyses import FOLDER, step_options
 
 if TYPE_CHECKING:
     from sizer.study.files.fetch import Wanted
@@ -19,12 +19,10 @@ if TYPE_CHECKING:
 
 @click.command()
 @FOLDER
-@click.option(
-    "--file", "names", multiple=True, metavar="NAME", help="A file, or all. Repeatable. [default: for energy]"
-)
-@click.option("--base", metavar="URL", help="Another address of the folder that the files are in (a mirror).")
-@click.option("--sha256", "sums", multiple=True, metavar="NAME=HEX", help="Checksum to hold a file to. Repeatable.")
-@click.option("--yes", is_flag=True, help="Accept licence and size without being asked.")
+@option("--file", "names", multiple=True, metavar="NAME", help="A file, or all. Repeatable. [default: for energy]")
+@option("--base", metavar="URL", help="Another address of the folder that the files are in (a mirror).")
+@option("--sha256", "sums", multiple=True, metavar="NAME=HEX", help="Checksum to hold a file to. Repeatable.")
+@option("--yes", is_flag=True, help="Accept licence and size without being asked.")
 @QUIET
 @JSON
 def fetch(
@@ -74,9 +72,9 @@ def _tell(items: Sequence[Wanted]) -> None:
 
 @click.command()
 @step_options
-@click.option("--table", metavar="NAME", help="metadata, power, nodes, summaries, standardized, or a Parquet folder.")
-@click.option("--columns", metavar="A,B", help="Columns to read. [default: all but lists]")
-@click.option(
+@option("--table", metavar="NAME", help="metadata, power, nodes, summaries, standardized, or a Parquet folder.")
+@option("--columns", metavar="A,B", help="Columns to read. [default: all but lists]")
+@option(
     "--where",
     multiple=True,
     metavar="COLUMN=VALUE",
@@ -102,7 +100,8 @@ def read(
     sizer study read . --table butter/primary_sweep_summary --columns widths,test_loss_median --where shape=rectangle
     """
     from sizer.cli.output import progress_bar, show
-    from sizer.study.files.select import describe, parse_where, select
+    from sizer.study.files.partitioned import parse_where
+    from sizer.study.files.tables import describe, select
 
     with progress_bar(quiet) as advance:
         if table is None:

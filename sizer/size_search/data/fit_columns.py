@@ -77,7 +77,9 @@ def _fit_numbers(name: str, role: str, values: pd.Series[Any]) -> _Fitted:
         return _Fitted(LeftOut(name, "has no finite value"))
     if not missing and known.min() == known.max():
         is_one = values.nunique() == 1
-        reason = f"is {values.iloc[0]} in every row" if is_one else "differs only in digits of whole numbers beyond 2^53"
+        reason = (
+            f"is {values.iloc[0]} in every row" if is_one else "differs only in digits of whole numbers beyond 2^53"
+        )
         return _Fitted(LeftOut(name, reason))
     fill = float(np.median(known))
     mean, scale = _mean_and_scale(np.where(np.isfinite(numbers), numbers, fill))

@@ -9,8 +9,8 @@ import pandas as pd
 
 from sizer.method.placement import FloatArray, Hierarchy
 from sizer.method.working_sets import BoolArray
-from sizer.study.analysis.quantity import AUTO, Quantity, costed, prepared, quantity_of, without_cost
-from sizer.study.analysis.trends import QUARTILES
+from sizer.study.analysis.quantity import AUTO, Costs, costed
+from sizer.study.analysis.trends import QUARTILES, neighbours
 from sizer.study.step import Rule, StudyStep, record_rows
 
 #: Working sets whose size is set against cost: the three of the study's figure, and the optimizer's beside them.
@@ -39,29 +39,18 @@ def cache_edges(
     only, the elasticity of cost (d log cost per datum / d log bytes) inside the edge and beyond it. ``levels`` maps
     hardware to its levels. Raises MeasurementError for a frame without the cost or the columns.
     """
-    runs = prepared(runs, NEEDED)
-    quantity = quantity_of(runs, wanted)
-    known = costed(runs, quantity)
-    known = known.assign(per_datum=known[quantity.per_datum])
+    found = costed(runs, NEEDED, wanted)
+    known = found.known.assign(per_datum=found.known[found.quantity.per_datum])
     known = known.assign(per_operation=known["per_datum"] / known["operations_per_datum"])
-    windows = pd.DataFrame(_windows(known), columns=_WINDOW_COLUMNS).assign(unit=quantity.unit)
+    windows = pd.DataFrame(_windows(known), columns=_WINDOW_COLUMNS).assign(unit=found.quantity.unit)
     edges = pd.DataFrame(_edges(known, levels), columns=_EDGE_COLUMNS)
-    return windows, edges, _step(runs, known, windows, edges, quantity)
+    return windows, edges, _step(len(runs), found, windows, edges)
 
 
 _WINDOW_COLUMNS = ["hardware", "working_set", "cost", "bytes", *QUARTILES, "runs"]
 _EDGE_COLUMNS = [
-    "hardware",
-    "working_set",
-    "level",
-    "next_level",
-    "edge_bytes",
-    "largest_inside",
-    "smallest_outside",
-    "elasticity_inside",
-    "elasticity_beyond",
-    "pairs_inside",
-    "pairs_beyond",
+    *("hardware", "working_set", "level", "next_level", "edge_bytes", "largest_inside", "smallest_outside"),
+    *("elasticity_inside", "elasticity_beyond", "pairs_inside", "pairs_beyond"),
 ]
 
 
@@ -94,7 +83,7 @@ def _edges(runs: pd.DataFrame, levels: Mapping[str, Hierarchy]) -> Iterator[tupl
             size = of_hardware[f"{working_set}_bytes"].to_numpy(dtype=np.float64)
             lives = of_hardware[f"{working_set}_level"].map({name: index for index, name in enumerate(names)})
             level_of = lives.fillna(len(names)).to_numpy(dtype=np.int64)
-            pairs = _pairs(of_hardware, working_set)
+            pairs = neighbours(of_hardware, f"{working_set}_bytes", "per_datum", _CURVE)
             for index, level in enumerate(names[:-1]):
                 found = edge(size, level_of > index)
                 if found is not None:
@@ -117,36 +106,21 @@ def edge(size: FloatArray, outside: BoolArray) -> tuple[float, float, float] | N
     return float(np.sqrt(sizes[best - 1] * sizes[best])), float(sizes[~beyond].max()), float(sizes[beyond].min())
 
 
-def _pairs(runs: pd.DataFrame, working_set: str) -> pd.DataFrame:
-    """Networks next to each other in size, all else the same: sizes of the set and elasticity of cost between them."""
-    size = f"{working_set}_bytes"
-    cells = runs.groupby([*_CURVE, size], observed=True)["per_datum"].median().reset_index()
-    same = (cells[_CURVE] == cells[_CURVE].shift()).all(axis=1)
-    growth = np.log(cells[size] / cells[size].shift())
-    elasticity = np.log(cells["per_datum"] / cells["per_datum"].shift()) / growth
-    pairs = pd.DataFrame({"low": cells[size].shift(), "high": cells[size], "elasticity": elasticity})
-    return pairs[same & (growth > 0)]
-
-
 def _bend(pairs: pd.DataFrame, edge_bytes: float) -> tuple[float, float, int, int]:
     """Median elasticity of the pairs within reach inside the edge and beyond it, and how many pairs there are."""
-    reach = 2**_REACH
-    inside = pairs[(pairs["high"] <= edge_bytes) & (pairs["low"] >= edge_bytes / reach)]["elasticity"]
-    beyond = pairs[(pairs["low"] >= edge_bytes) & (pairs["high"] <= edge_bytes * reach)]["elasticity"]
+    reach, low, high = 2**_REACH, pairs["x"] - pairs["dx"], pairs["x"]
+    elasticity = pairs["dlogy"] / pairs["dlogx"]
+    inside = elasticity[(high <= edge_bytes) & (low >= edge_bytes / reach)]
+    beyond = elasticity[(low >= edge_bytes) & (high <= edge_bytes * reach)]
     return float(inside.median()), float(beyond.median()), len(inside), len(beyond)
 
 
-def _step(
-    runs: pd.DataFrame, known: pd.DataFrame, windows: pd.DataFrame, edges: pd.DataFrame, quantity: Quantity
-) -> StudyStep:
+def _step(rows_in: int, found: Costs, windows: pd.DataFrame, edges: pd.DataFrame) -> StudyStep:
     """What `cache_edges` did, for people."""
     shown = ["hardware", "working_set", "level", "edge_bytes", "elasticity_inside", "elasticity_beyond"]
-    table = record_rows(edges[shown])
-    nowhere = sum(int(known[f"{name}_level"].isna().sum()) for name in SETS)
+    nowhere = int(found.known[[f"{name}_level" for name in SETS]].isna().to_numpy().sum())
     lost = Rule("on no level", "the set is larger than the memory; it counts as beyond every edge", nowhere, "sets")
-    title = f"{quantity.name} against the size of each working set, and where sets leave each cache"
-    rules = (without_cost(runs, known, quantity), lost)
-    warnings = (
-        () if len(windows) else (f"no window of {WINDOW_OCTAVES:g} octave has {LEAST_RUNS} runs: nothing to draw",)
-    )
-    return StudyStep("caches", title, len(runs), len(windows), rules, {}, table, warnings=warnings)
+    title = f"{found.quantity.name} against the size of each working set, and where sets leave each cache"
+    empty = f"no window of {WINDOW_OCTAVES:g} octave has {LEAST_RUNS} runs: nothing to draw"
+    told, rules = () if len(windows) else (empty,), (found.rule, lost)
+    return StudyStep("caches", title, rows_in, len(windows), rules, {}, record_rows(edges[shown]), (), told)

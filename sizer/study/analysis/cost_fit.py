@@ -1,6 +1,6 @@
 """Coefficients for measured trainings, in the published form and an extended one, with their errors (paper section 7).
 
-A whole training is linear in the coefficients (`sizer.study.analysis.cost_fit`). The fit minimises the sum of
+A whole training is linear in the coefficients (`training_rows`). The fit minimises the sum of
 log(predicted / measured)^2 over k >= 0 with the calibration's own solver.
 """
 
@@ -17,51 +17,22 @@ from sizer.calibration.fit import solve
 from sizer.method.coefficients import term_unit
 from sizer.method.cost import SMALL_WORK, Row, every_step_row, forward_row, small_work_row
 from sizer.method.placement import FloatArray, Hierarchy
-from sizer.study.analysis.quantity import AUTO, Quantity, prepared, quantity_of, without_cost
+from sizer.study.analysis.quantity import AUTO, Quantity, costed
 from sizer.study.runs.networks import Group, analysed
-from sizer.study.step import StudyStep, finite_or_none, record_rows
-
-
-def training_rows(experiments: pd.DataFrame, levels: Mapping[str, Hierarchy], kinds: Sequence[str]) -> Row:
-    """A term's name to its count in each whole training, shape (N,): every term whose first part is in ``kinds``.
-
-    ``experiments`` has the columns of a runs frame (`sizer.study.runs.networks`), ``levels`` the hierarchy of each
-    hardware in it. A level that only another hardware has counts 0.
-    """
-    total: Row = {"experiment": np.ones(len(experiments))}
-    for group in analysed(experiments, levels):
-        for name, count in _counts(group).items():
-            if name.partition(".")[0] in kinds:
-                total.setdefault(name, np.zeros(len(experiments)))[group.positions] = count
-    return total
-
-
-def _counts(group: Group) -> Row:
-    """A whole training's counts: n h_t steps and n h_s test passes, each with its small work."""
-    steps, tests = float(group.epochs * group.h_t), float(group.epochs * group.h_s)
-    total: Row = {}
-    rows = ((every_step_row, steps), (forward_row, tests), (small_work_row, tests))
-    for row, times in rows:
-        for name, count in row(group.networks).items():
-            total[name] = total.get(name, 0.0) + times * count
-    return total
-
+from sizer.study.step import Status, StudyStep, finite_or_none, record_rows
 
 PUBLISHED, EXTENDED = "published", "extended"
 _PUBLISHED_TERMS = ("experiment", "pass", "operation", "layer", "access", "traffic")
 #: Terms of each form, by the first part of their name; the extended form has what the paper leaves out, too.
-FORMS = {
-    PUBLISHED: _PUBLISHED_TERMS,
-    EXTENDED: (*_PUBLISHED_TERMS, "optimizer", *sorted(SMALL_WORK)),
-}
+FORMS = {PUBLISHED: _PUBLISHED_TERMS, EXTENDED: (*_PUBLISHED_TERMS, "optimizer", *sorted(SMALL_WORK))}
 #: A coefficient is identified when three standard errors are within this share of it, rough within its whole.
-IDENTIFIED, ROUGH = 0.02, 1.0
-_SURE = 3.0
+IDENTIFIED, ROUGH, _SURE = 0.02, 1.0, 3.0
 #: Share of a term in the directions that the design does not see, from which on the term is not seen.
 _UNSEEN = 1e-9
 #: A term that fewer experiments have is left out: one experiment's noise is no coefficient.
 _LEAST_EXPERIMENTS = 3
 _SETTING = ["experiment_id", "dataset", "shape", "depth", "size", "batch_size", "epochs"]
+#: Columns of the record's table, and what they are called there.
 _SHOWN = ["hardware", "term", "value", "unit", "relative_error", "identification"]
 _HEADINGS = ["hardware", "term", "value", "unit", "error", "status"]
 _OF_SETS = ("n_observations", "n_features", "h_t", "h_s", "full", "num_free_parameters")
@@ -101,29 +72,23 @@ def fit_costs(
     """
     if form not in FORMS:
         raise UsageError(f"unknown form {form!r}; expected one of {', '.join(FORMS)}")
-    runs = prepared(runs, NEEDED)
-    quantity = quantity_of(runs, wanted)
-    known = runs[runs[quantity.whole] > 0]
+    known, quantity, rule = costed(runs, NEEDED, wanted, whole=True)
     terms, ratios = [], []
     numbers: dict[str, float | int | str | None] = {}
     for hardware, of_hardware in known.groupby("hardware"):
         experiments = _experiments(of_hardware, quantity)
         found = fit_one(experiments, levels, form, quantity)
-        terms.append(found.coefficients.assign(hardware=hardware, form=form))
-        ratios.append(_with_ratios(experiments, found).assign(hardware=hardware, form=form))
+        named = {"hardware": hardware, "form": form}
+        terms.append(found.coefficients.assign(**named))
+        each = experiments[[*_SETTING, "measured"]]
+        ratios.append(each.assign(predicted=each["measured"] * found.ratios, ratio=found.ratios, **named))
         numbers[f"experiments_{hardware}"] = len(experiments)
         numbers |= {f"{name}_error_{hardware}": value for name, value in found.errors.items()}
         numbers[f"condition_{hardware}"] = finite_or_none(found.condition)
     every, each = pd.concat(terms, ignore_index=True), pd.concat(ratios, ignore_index=True)
+    table = record_rows(every[_SHOWN].set_axis(_HEADINGS, axis=1))
     title = f"coefficients of {quantity.name}, {form} form"
-    rules = (without_cost(runs, known, quantity),)
-    return (
-        every,
-        each,
-        StudyStep(
-            "fit", title, len(runs), len(each), rules, numbers, record_rows(every[_SHOWN].set_axis(_HEADINGS, axis=1))
-        ),
-    )
+    return every, each, StudyStep("fit", title, len(runs), len(each), (rule,), numbers, table)
 
 
 def _experiments(runs: pd.DataFrame, quantity: Quantity) -> pd.DataFrame:
@@ -167,13 +132,13 @@ def fit_one(experiments: pd.DataFrame, levels: Mapping[str, Hierarchy], form: st
     return CostFit(coefficients, ratios, condition)
 
 
-def _identification(relative: float) -> str:
-    """What design and noise say of a coefficient: ``zero``, ``identified``, ``rough`` or ``not identified``."""
+def _identification(relative: float) -> Status:
+    """What design and noise say of a coefficient of that relative standard error."""
     if np.isnan(relative):
-        return "zero"
+        return Status.ZERO
     if _SURE * relative <= IDENTIFIED:
-        return "identified"
-    return "rough" if _SURE * relative <= ROUGH else "not identified"
+        return Status.IDENTIFIED
+    return Status.ROUGH if _SURE * relative <= ROUGH else Status.NOT_IDENTIFIED
 
 
 def standard_errors(matrix: FloatArray, predicted: FloatArray, measured: FloatArray) -> tuple[FloatArray, float]:
@@ -196,7 +161,26 @@ def standard_errors(matrix: FloatArray, predicted: FloatArray, measured: FloatAr
     return errors, float(singular[0] / singular[-1]) if seen.all() else float("inf")
 
 
-def _with_ratios(experiments: pd.DataFrame, found: CostFit) -> pd.DataFrame:
-    """What each experiment cost and what the fit says."""
-    each = experiments[[*_SETTING, "measured"]]
-    return each.assign(predicted=each["measured"] * found.ratios, ratio=found.ratios)
+def training_rows(experiments: pd.DataFrame, levels: Mapping[str, Hierarchy], kinds: Sequence[str]) -> Row:
+    """A term's name to its count in each whole training, shape (N,): every term whose first part is in ``kinds``.
+
+    ``experiments`` has the columns of a runs frame (`sizer.study.runs.networks`), ``levels`` the hierarchy of each
+    hardware in it. A level that only another hardware has counts 0.
+    """
+    total: Row = {"experiment": np.ones(len(experiments))}
+    for group in analysed(experiments, levels):
+        for name, count in _counts(group).items():
+            if name.partition(".")[0] in kinds:
+                total.setdefault(name, np.zeros(len(experiments)))[group.positions] = count
+    return total
+
+
+def _counts(group: Group) -> Row:
+    """A whole training's counts: n h_t steps and n h_s test passes, each with its small work."""
+    steps, tests = float(group.epochs * group.h_t), float(group.epochs * group.h_s)
+    total: Row = {}
+    rows = ((every_step_row, steps), (forward_row, tests), (small_work_row, tests))
+    for row, times in rows:
+        for name, count in row(group.networks).items():
+            total[name] = total.get(name, 0.0) + times * count
+    return total

@@ -15,17 +15,31 @@ import pandas as pd
 
 from sizer.base.errors import MeasurementError
 from sizer.method.placement import FloatArray, Hierarchy
-from sizer.study.analysis import loss_minima
-from sizer.study.analysis.loss_minima import FAMILY, LEAST_SIZES, LOSS, SETS, edges_of, histogram, minima_of
-from sizer.study.analysis.quantity import AUTO, Quantity, costed, prepared, quantity_of, without_cost
+from sizer.study.analysis import loss_curves
+from sizer.study.analysis.loss_curves import FAMILY, LEAST_SIZES, LOSS
+from sizer.study.analysis.quantity import AUTO, Costs, Quantity, costed
 from sizer.study.files.tables import read_summaries
-from sizer.study.step import Rule, StudyStep, finite_or_none
+from sizer.study.step import Rule, StudyStep, finite_or_none, record_rows
 
 #: Losses of each family that the cost to reach is worked out for, evenly spread in logarithms.
 TARGETS = 25
-_NETWORK = ["hardware", *FAMILY, "size"]
+#: Working sets whose bytes at the minimum are counted, with the letters of the study's figure 8, which has no o.
+SETS = {"t_max": "l", "f": "f", "b": "b", "o": "o"}
+#: Octaves of bytes that figure 8 spans.
+_OCTAVES = range(5, 35)
+_OF_HARDWARE = ["hardware", *FAMILY]
+_NETWORK = [*_OF_HARDWARE, "size"]
 _OF_SETS = [f"{name}_{of}" for name in SETS for of in ("bytes", "level")]
 NEEDED = (*_NETWORK, "epochs", "h_t", "num_free_parameters", "operations_per_datum", *_OF_SETS)
+
+
+_CURVE_COLUMNS = [*_OF_HARDWARE, "loss", "size", "num_free_parameters", "epochs", "cost", "operations"]
+_EDGE_COLUMNS = [*_OF_HARDWARE, "working_set", "level", "next_level", "num_free_parameters"]
+_MINIMUM_COLUMNS = [
+    *(*_OF_HARDWARE, "loss", "sizes", "interior", "num_free_parameters", "cost"),
+    *(f"{name}_bytes" for name in SETS),
+    *("fewest_operations_parameters", "excess"),
+]
 
 
 class IsoLoss(NamedTuple):
@@ -38,7 +52,7 @@ class IsoLoss(NamedTuple):
     operations to the loss, and its cost over the cheapest size's; and of each set the nearest of its edges
     (``f_edge``, the level that it leaves there) and the octaves of parameters past it (``f_octaves_past``, negative
     before it).
-    ``edges`` and ``histogram``: see `sizer.study.analysis.loss_minima`.
+    ``edges`` and ``histogram``: see `edges_of` and `histogram`.
     """
 
     curves: pd.DataFrame
@@ -56,11 +70,9 @@ def iso_loss(
     ``runs`` is a runs frame, ``summaries`` has the columns of ``summary_by_epoch``. Raises MeasurementError for frames
     without the cost or the columns, or where no family has three sizes with a cost and a loss.
     """
-    runs = prepared(runs, NEEDED)
-    quantity = quantity_of(runs, wanted)
-    known = costed(runs, quantity)
-    losses, no_loss = loss_minima.usable(summaries)
-    networks = _networks(known, losses, quantity)
+    costs = costed(runs, NEEDED, wanted)
+    losses, no_loss = loss_curves.usable(summaries)
+    networks = _networks(costs, losses)
     curves = pd.DataFrame(_curves(networks), columns=_CURVE_COLUMNS)
     if curves.empty:
         raise MeasurementError(
@@ -69,47 +81,38 @@ def iso_loss(
         )
     edges = edges_of(networks, levels)
     minima = minima_of(curves, networks, edges)
-    found = IsoLoss(curves.assign(unit=quantity.unit), minima, edges, histogram(minima), quantity)
-    unmatched = Rule("no pair", "no summary by epoch has the run's network", _unmatched(known, losses))
-    rules = (without_cost(runs, known, quantity), no_loss, unmatched)
-    return found, _step(found, rules, len(runs))
+    found = IsoLoss(curves.assign(unit=costs.quantity.unit), minima, edges, histogram(minima), costs.quantity)
+    ours, theirs = (pd.MultiIndex.from_frame(frame[[*FAMILY, "size"]]) for frame in (costs.known, losses))
+    unmatched = Rule.of("no pair", "no summary by epoch has the run's network", ~ours.isin(theirs))
+    return found, _step(found, (costs.rule, no_loss, unmatched), len(runs))
 
 
 def read_losses(folder: Path) -> pd.DataFrame:
     """Losses by epoch of a folder's experiments, all partitions. Raises MeasurementError where it has none."""
-    return read_summaries(folder, [*loss_minima.NEEDED, "num_runs"]).frame
+    return read_summaries(folder, [*loss_curves.NEEDED, "num_runs"]).frame
 
 
-_CURVE_COLUMNS = ["hardware", *FAMILY, "loss", "size", "num_free_parameters", "epochs", "cost", "operations"]
-
-
-def _networks(runs: pd.DataFrame, losses: pd.DataFrame, quantity: Quantity) -> pd.DataFrame:
+def _networks(costs: Costs, losses: pd.DataFrame) -> pd.DataFrame:
     """One row a network: its median cost and its operations an epoch, its sets, its losses by epoch."""
-    data_per_epoch = runs["h_t"] * runs["batch_size"]
-    costs = runs.assign(
-        cost_per_epoch=runs[quantity.marginal] / runs["epochs"],
-        operations_per_epoch=runs["operations_per_datum"] * data_per_epoch,
+    runs, marginal = costs.known, costs.quantity.marginal
+    runs = runs.assign(
+        cost_per_epoch=runs[marginal] / runs["epochs"],
+        operations_per_epoch=runs["operations_per_datum"] * (runs["h_t"] * runs["batch_size"]),
     )
-    same = costs.groupby(_NETWORK, sort=True)
+    same = runs.groupby(_NETWORK, sort=True)
     keep = ["num_free_parameters", "operations_per_epoch", *_OF_SETS]
     networks = same[keep].first().assign(cost_per_epoch=same["cost_per_epoch"].median()).reset_index()
     return networks.merge(losses[[*FAMILY, "size", "epoch", LOSS]], on=[*FAMILY, "size"])
 
 
-def _unmatched(runs: pd.DataFrame, losses: pd.DataFrame) -> int:
-    key = [*FAMILY, "size"]
-    merged = runs[key].merge(losses[key], on=key, how="left", indicator=True)
-    return int((merged["_merge"] == "left_only").sum())
-
-
 def _curves(networks: pd.DataFrame) -> Iterator[tuple[object, ...]]:
     """What each network of each family needs to reach each of the family's losses."""
-    for family, members in networks.groupby(["hardware", *FAMILY], sort=True):
+    for family, members in networks.groupby(_OF_HARDWARE, sort=True):
         if len(members) < LEAST_SIZES:
             continue
         goals = targets(members)
         for network in members.sort_values("num_free_parameters").itertuples():
-            epochs = loss_minima.epochs_to_loss(network.epoch, getattr(network, LOSS), goals)
+            epochs = loss_curves.epochs_to_loss(network.epoch, getattr(network, LOSS), goals)
             for loss, count in zip(goals, epochs, strict=True):
                 if np.isfinite(count):
                     costs = (count, count * network.cost_per_epoch, count * network.operations_per_epoch)
@@ -118,11 +121,121 @@ def _curves(networks: pd.DataFrame) -> Iterator[tuple[object, ...]]:
 
 def targets(members: pd.DataFrame) -> FloatArray:
     """Losses of a family: from what most sizes have after their first epoch to the lowest that three sizes reach."""
-    curves = [loss_minima.best_so_far(row.epoch, getattr(row, LOSS))[1] for row in members.itertuples()]
+    curves = [loss_curves.best_so_far(row.epoch, getattr(row, LOSS))[1] for row in members.itertuples()]
     highest = float(np.median([curve[0] for curve in curves]))
     reached = np.sort([curve[-1] for curve in curves])
     lowest = min(float(reached[LEAST_SIZES - 1]), highest)
     return np.unique(np.geomspace(highest, lowest, TARGETS + 1)[1:])[::-1]
+
+
+def edges_of(networks: pd.DataFrame, levels: Mapping[str, Hierarchy]) -> pd.DataFrame:
+    """Parameters at which each set of each family leaves each level.
+
+    Midway between the last size inside and the first one outside, as the study draws them. Columns: hardware, dataset,
+    shape, depth, working_set, level, next_level, num_free_parameters.
+    """
+    return pd.DataFrame(_edges(networks, levels), columns=_EDGE_COLUMNS)
+
+
+def _edges(networks: pd.DataFrame, levels: Mapping[str, Hierarchy]) -> Iterator[tuple[object, ...]]:
+    for family, members in networks.groupby(_OF_HARDWARE, sort=True):
+        names = levels[str(family[0])].names
+        members = members.sort_values("num_free_parameters")
+        counts = members["num_free_parameters"].to_numpy(np.float64)
+        for name in SETS:
+            lives = [names.index(level) if level in names else len(names) for level in members[f"{name}_level"]]
+            for index, level in enumerate(names[:-1]):
+                outside = np.array(lives) > index
+                if outside.any() and not outside.all():
+                    first = int(np.argmax(outside))
+                    if first:
+                        yield (*family, name, level, names[index + 1], (counts[first - 1] + counts[first]) / 2)
+
+
+def minima_of(curves: pd.DataFrame, networks: pd.DataFrame, edges: pd.DataFrame) -> pd.DataFrame:
+    """Where each family's cost to each loss is least; the columns are those of `IsoLoss.minima`."""
+    minima = pd.DataFrame(_minima(curves, networks), columns=_MINIMUM_COLUMNS)
+    for name in SETS:
+        minima[[f"{name}_octaves_past", f"{name}_edge"]] = _nearest(minima, edges[edges["working_set"] == name])
+    return minima
+
+
+def _minima(curves: pd.DataFrame, networks: pd.DataFrame) -> Iterator[tuple[object, ...]]:
+    """A row a family and loss; plain arrays, since there are tens of thousands of them."""
+    sets = {family: _set_sizes(members) for family, members in networks.groupby(_OF_HARDWARE)}
+    keys = [*_OF_HARDWARE, "loss"]
+    ordered = curves.sort_values([*keys, "num_free_parameters"], kind="stable")
+    first = np.flatnonzero(~ordered.duplicated(keys))
+    sizes, costs, operations = (
+        ordered[name].to_numpy(np.float64) for name in ("num_free_parameters", "cost", "operations")
+    )
+    labels = list(ordered[keys].iloc[first].itertuples(index=False, name=None))
+    for (*family, loss), start, stop in zip(labels, first, [*first[1:], len(ordered)], strict=True):
+        if stop - start < LEAST_SIZES:
+            continue
+        size, cost = sizes[start:stop], costs[start:stop]
+        parameters, least = minimum(size, cost)
+        fewest = int(np.argmin(operations[start:stop]))
+        interior = 0 < int(np.argmin(cost)) < len(size) - 1
+        known, log_bytes = sets[tuple(family)]
+        there = [float(2 ** np.interp(np.log2(parameters), known, each)) for each in log_bytes]
+        yield (*family, loss, len(size), interior, parameters, least, *there, size[fewest], cost[fewest] / cost.min())
+
+
+def _set_sizes(members: pd.DataFrame) -> tuple[FloatArray, list[FloatArray]]:
+    """Log2 parameters of a family's networks, and log2 bytes of each set."""
+    sizes = ["num_free_parameters", *(f"{name}_bytes" for name in SETS)]
+    known, *log_bytes = np.log2(members.sort_values(sizes[0])[sizes].to_numpy(np.float64)).T
+    return known, log_bytes
+
+
+def minimum(sizes: FloatArray, cost: FloatArray) -> tuple[float, float]:
+    """(size, cost) where cost is least: in log-log space the vertex of a parabola through the least and its neighbours.
+
+    At either end it is the end itself.
+    """
+    at = int(np.argmin(cost))
+    if at in (0, len(sizes) - 1):
+        return float(sizes[at]), float(cost[at])
+    (x0, x1, x2), (y0, y1, y2) = np.log2(sizes[at - 1 : at + 2]), np.log2(cost[at - 1 : at + 2])
+    left, right = (y1 - y0) / (x1 - x0), (y2 - y1) / (x2 - x1)
+    curvature = (right - left) / (x2 - x0)
+    if curvature <= 0:  # three equal costs
+        return float(sizes[at]), float(cost[at])
+    slope = left + curvature * (x1 - x0)
+    return float(2 ** (x1 - slope / (2 * curvature))), float(2 ** (y1 - slope**2 / (4 * curvature)))
+
+
+def _nearest(minima: pd.DataFrame, edges: pd.DataFrame) -> pd.DataFrame:
+    """Octaves of parameters that each minimum lies past the nearest edge (negative before it), and the edge's level."""
+    by_family = {
+        family: (np.log2(some["num_free_parameters"].to_numpy()), some["level"].tolist())
+        for family, some in edges.groupby(_OF_HARDWARE)
+    }
+    found: list[tuple[float | None, str | None]] = []
+    for row in minima[[*_OF_HARDWARE, "num_free_parameters"]].itertuples(index=False):
+        known = by_family.get(tuple(row[:-1]))
+        if known is None:
+            found.append((None, None))
+            continue
+        past = np.log2(row.num_free_parameters) - known[0]
+        nearest = int(np.argmin(np.abs(past)))
+        found.append((float(past[nearest]), known[1][nearest]))
+    return pd.DataFrame(found, columns=["past", "level"], index=minima.index).astype({"past": "float64"})
+
+
+def histogram(minima: pd.DataFrame) -> pd.DataFrame:
+    """Minima by octave of the bytes of each set there, in the form of the published figure 8.
+
+    Columns: panel (hardware and l, f, b or o), log2_bytes_lo, log2_bytes_hi, count. Counted are interior minima: at the
+    end of a family's sizes cost is least because there is no further size.
+    """
+    rows = []
+    for hardware, some in minima[minima["interior"]].groupby("hardware"):
+        for name, letter in SETS.items():
+            counts, _ = np.histogram(np.log2(some[f"{name}_bytes"]), [*_OCTAVES, _OCTAVES[-1] + 1])
+            rows += [(f"{hardware} {letter}", low, low + 1, count) for low, count in zip(_OCTAVES, counts, strict=True)]
+    return pd.DataFrame(rows, columns=["panel", "log2_bytes_lo", "log2_bytes_hi", "count"])
 
 
 def _step(found: IsoLoss, rules: tuple[Rule, ...], rows_in: int) -> StudyStep:
@@ -132,25 +245,16 @@ def _step(found: IsoLoss, rules: tuple[Rule, ...], rows_in: int) -> StudyStep:
         inside = minima[minima["interior"]]
         for name in SETS:
             past = inside[f"{name}_octaves_past"].dropna()
-            table.append(
-                {
-                    "hardware": hardware,
-                    "working_set": name,
-                    "minima": len(inside),
-                    "log2_bytes": _median(np.log2(inside[f"{name}_bytes"])),
-                    "octaves_past": _median(past),
-                    "within_1_past": float(past.between(0, 1).mean()) if len(past) else None,
-                }
-            )
+            where = {"log2_bytes": np.log2(inside[f"{name}_bytes"]).median(), "octaves_past": past.median()}
+            shares = {"minima": len(inside), **where, "within_1_past": past.between(0, 1).mean()}
+            table.append({"hardware": hardware, "working_set": name, **shares})
+    excess = found.minima["excess"]
     numbers: dict[str, float | int | str | None] = {
         "minima": len(found.minima),
         "minima_at_the_smallest_or_largest_size": int((~found.minima["interior"]).sum()),
-        "excess_of_fewest_operations_median": _median(found.minima["excess"]),
-        "excess_of_fewest_operations_90_percent": finite_or_none(float(found.minima["excess"].quantile(0.9))),
+        "excess_of_fewest_operations_median": finite_or_none(float(excess.median())),
+        "excess_of_fewest_operations_90_percent": finite_or_none(float(excess.quantile(0.9))),
     }
     title = f"{found.quantity.name} to reach a loss: the cheapest sizes"
-    return StudyStep("isoloss", title, rows_in, len(found.curves), rules, numbers, tuple(table))
-
-
-def _median(values: pd.Series) -> float | None:
-    return float(values.median()) if values.notna().any() else None
+    rows = record_rows(pd.DataFrame(table))
+    return StudyStep("isoloss", title, rows_in, len(found.curves), rules, numbers, rows)

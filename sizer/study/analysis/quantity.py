@@ -51,27 +51,30 @@ def quantity_of(runs: pd.DataFrame, wanted: str = AUTO) -> Quantity:
     )
 
 
-def prepared(runs: pd.DataFrame, needed: Iterable[str]) -> pd.DataFrame:
-    """The runs with their batch size as a number, which the published files have as text.
+class Costs(NamedTuple):
+    """The runs whose cost is known, which cost that is, and the rule by which the others were left out."""
 
-    Raises MeasurementError, which names them, where columns are missing or a batch size is no number.
+    known: pd.DataFrame
+    quantity: Quantity
+    rule: Rule
+
+
+def costed(runs: pd.DataFrame, needed: Iterable[str], wanted: str = AUTO, whole: bool = False) -> Costs:
+    """The runs whose cost is known and above 0, as logarithms need: without overhead, or that of the ``whole``.
+
+    Batch sizes, which the published files have as text, are numbers. Raises UsageError and MeasurementError as
+    `quantity_of` does, and MeasurementError where columns are missing or a batch size is no number.
     """
     require_columns(runs, [*needed, "batch_size"], "the runs")
     try:
-        return runs.assign(batch_size=runs["batch_size"].astype("int64"))
+        runs = runs.assign(batch_size=runs["batch_size"].astype("int64"))
     except ValueError as error:
         raise MeasurementError(f"the runs have a batch size that is no whole number: {error}") from None
-
-
-def costed(runs: pd.DataFrame, quantity: Quantity) -> pd.DataFrame:
-    """The runs whose cost without overhead is known and above 0: logarithms need that."""
-    return runs[(runs[quantity.marginal] > 0) & (runs[quantity.per_datum] > 0)]
-
-
-def without_cost(runs: pd.DataFrame, known: pd.DataFrame, quantity: Quantity) -> Rule:
-    """The rule by which runs without a cost were left out."""
+    quantity = quantity_of(runs, wanted)
+    columns = [quantity.whole] if whole else [quantity.marginal, quantity.per_datum]
+    known = (runs[columns] > 0).all(axis=1)
     meaning = f"the run's {quantity.name} is unknown, or not above the overhead"
-    return Rule("no cost", meaning, len(runs) - len(known))
+    return Costs(runs[known], quantity, Rule.of("no cost", meaning, ~known))
 
 
 def require_columns(frame: pd.DataFrame, needed: Iterable[str], what: str) -> None:
@@ -80,5 +83,5 @@ def require_columns(frame: pd.DataFrame, needed: Iterable[str], what: str) -> No
     if missing:
         raise MeasurementError(
             f"{what} lack the column{'s' * (len(missing) > 1)} {', '.join(missing)}; expected a runs frame "
-            f"(`sizer study energy` makes its table, sizer.study.networks says what else it has)"
+            f"(`sizer study energy` makes its table, sizer.study.runs.networks says what else it has)"
         )

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from sizer.study.analysis.quantity import AUTO, Quantity, costed, prepared, quantity_of, without_cost
+from sizer.study.analysis.quantity import AUTO, Costs, Quantity, costed
 from sizer.study.step import StudyStep, record_rows
 
 QUARTILES = {"q25": 0.25, "median": 0.5, "q75": 0.75}
@@ -68,12 +68,11 @@ def trends(runs: pd.DataFrame, wanted: str = AUTO) -> tuple[pd.DataFrame, pd.Dat
     x_name, x, y_name, y, and runs; the slopes have hardware, x, unit, kind, least, q25, q50, q75 and pairs. ``runs`` is
     a runs frame (`sizer.study.runs.networks`). Raises MeasurementError for a frame without the cost or the columns.
     """
-    runs = prepared(runs, NEEDED)
-    quantity = quantity_of(runs, wanted)
-    known = with_costs(costed(runs, quantity), quantity)
-    points = pd.concat([_points(known, panel, quantity) for panel in PANELS], ignore_index=True)
-    found = pd.DataFrame(_slopes(known), columns=_SLOPE_COLUMNS)
-    return points, found, _step(runs, known, points, found, quantity)
+    found = costed(runs, NEEDED, wanted)
+    known = with_costs(found.known, found.quantity)
+    points = pd.concat([_points(known, panel, found.quantity) for panel in PANELS], ignore_index=True)
+    slopes = pd.DataFrame(_slopes(known), columns=_SLOPE_COLUMNS)
+    return points, slopes, _step(len(runs), found._replace(known=known), points, slopes)
 
 
 def with_costs(runs: pd.DataFrame, quantity: Quantity) -> pd.DataFrame:
@@ -129,37 +128,34 @@ def _slopes(runs: pd.DataFrame) -> Iterator[tuple[object, ...]]:
     for hardware, of_hardware in runs.groupby("hardware"):
         for slope in SLOPES:
             pairs = neighbours(of_hardware[of_hardware[slope.x] >= slope.least], slope.x, slope.y, slope.fixed)
-            marginal = pairs["dy"] / pairs["dx"]
-            elasticity = pairs["dlogy"] / pairs["dlogx"]
-            for kind, values in (("marginal", marginal), ("elasticity", elasticity)):
-                quartiles = values.quantile([0.25, 0.5, 0.75]).tolist() if len(values) else [np.nan] * 3
+            kinds = {"marginal": pairs["dy"] / pairs["dx"], "elasticity": pairs["dlogy"] / pairs["dlogx"]}
+            for kind, values in kinds.items():
+                quartiles = values.quantile(list(QUARTILES.values())).tolist() if len(values) else [np.nan] * 3
                 yield (hardware, slope.x, slope.unit, kind, slope.least, *quartiles, len(values))
 
 
 def neighbours(runs: pd.DataFrame, x: str, y: str, fixed: Sequence[str]) -> pd.DataFrame:
-    """Pairs of medians next to each other in x with all that is fixed the same: the steps dx, dy, dlogx, dlogy."""
+    """Pairs of medians next to each other in x with all that is fixed the same: the steps dx, dy, dlogx, dlogy.
+
+    ``x`` is where a step leads to.
+    """
     cells = runs.groupby([*fixed, x], observed=True)[y].median().reset_index()
-    inside = cells.groupby(list(fixed), observed=True)
-    logs = pd.DataFrame({"x": np.log(cells[x]), "y": np.log(cells[y])}).groupby(inside.ngroup())
-    steps = pd.DataFrame(
-        {"dx": inside[x].diff(), "dy": inside[y].diff(), "dlogx": logs["x"].diff(), "dlogy": logs["y"].diff()}
-    )
+    steps = cells[[x, y]].set_axis(["dx", "dy"], axis=1)
+    steps = steps.join(np.log(steps).set_axis(["dlogx", "dlogy"], axis=1))
+    steps = steps.groupby(cells.groupby(list(fixed), observed=True).ngroup()).diff().assign(x=cells[x])
     return steps[steps["dx"] > 0]
 
 
-def _step(
-    runs: pd.DataFrame, known: pd.DataFrame, points: pd.DataFrame, slopes: pd.DataFrame, quantity: Quantity
-) -> StudyStep:
+def _step(rows_in: int, found: Costs, points: pd.DataFrame, slopes: pd.DataFrame) -> StudyStep:
     """What `trends` did, for people."""
-    unit = quantity.unit
+    quantity, unit = found.quantity, found.quantity.unit
     marginal = slopes[slopes["kind"] == "marginal"]
     per = marginal["unit"].map(lambda one: f"{unit} per {'epoch' if one == 'observation' else 'datum'} and {one}")
     where = marginal["least"].map(lambda least: f", from 2^{np.log2(least):g} on" if least else "")
     table = marginal.assign(slope=per + where)[["hardware", "slope", "q25", "q50", "q75", "pairs"]]
     numbers = {
         f"median_{quantity.name}_per_datum_{hardware}_{unit.lower()}": float(of_hardware["per_training_datum"].median())
-        for hardware, of_hardware in known.groupby("hardware")
+        for hardware, of_hardware in found.known.groupby("hardware")
     }
     title = f"{quantity.name} per datum against parameters, operations, depth and training-set size"
-    rules = (without_cost(runs, known, quantity),)
-    return StudyStep("trends", title, len(runs), len(points), rules, numbers, record_rows(table))
+    return StudyStep("trends", title, rows_in, len(points), (found.rule,), numbers, record_rows(table))

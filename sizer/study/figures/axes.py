@@ -6,24 +6,23 @@ readers, and by line style in grey.
 
 from __future__ import annotations
 
-import functools
 import io
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import Any
 
-from sizer.base.storage import write_whole
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter, NullLocator
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-
-Drawing = ParamSpec("Drawing")
-Drawn = TypeVar("Drawn")
+from sizer.study.step import save
 
 FORMATS = ("svg", "png")
 #: Width of a page in inches; text is set for it, so that nothing is scaled in print.
@@ -46,12 +45,8 @@ STYLES: tuple[dict[str, Any], ...] = (
 )
 BLUE, ORANGE = STYLES[0]["color"], STYLES[1]["color"]
 _SETTINGS: Any = {
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.labelsize": 8,
-    "legend.fontsize": 7,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
+    **dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize"), 8),
+    **dict.fromkeys(("legend.fontsize", "xtick.labelsize", "ytick.labelsize"), 7),
     "lines.linewidth": 1.3,
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
@@ -65,31 +60,22 @@ _SETTINGS: Any = {
 }
 
 
-def in_house_style(draw: Callable[Drawing, Drawn]) -> Callable[Drawing, Drawn]:
-    """A function that draws with the house's settings; matplotlib's own stay as they are."""
-
-    @functools.wraps(draw)
-    def drawn(*arguments: Drawing.args, **named: Drawing.kwargs) -> Drawn:
-        import matplotlib as mpl
-
-        with mpl.rc_context(_SETTINGS):
-            return draw(*arguments, **named)
-
-    return drawn
+@contextmanager
+def house_style() -> Iterator[None]:
+    """The house's settings, for a function that draws (``@house_style()``); matplotlib's own stay as they are."""
+    with mpl.rc_context(_SETTINGS):
+        yield
 
 
 def new_figure(rows: int, columns: int, height: float, width: float = PAGE_WIDTH) -> tuple[Figure, Any]:
     """An empty figure of so many inches and its axes, an array of shape (rows, columns)."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     # Without pyplot no display is needed, and no global state is left behind.
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
-@in_house_style
+@house_style()
 def save_figure(figure: Figure, folder: Path, name: str) -> list[str]:
     """Write a figure as SVG and PNG, each whole or not at all; returns the paths."""
     written = []
@@ -97,16 +83,12 @@ def save_figure(figure: Figure, folder: Path, name: str) -> list[str]:
         stream = io.BytesIO()
         metadata = {"Date": None} if ending == "svg" else {}  # the same figure is the same file
         figure.savefig(stream, format=ending, dpi=_DPI, metadata=metadata)
-        path = folder / f"{name}.{ending}"
-        write_whole(path, stream.getvalue())
-        written.append(str(path))
+        written.append(save(folder / f"{name}.{ending}", stream.getvalue()))
     return written
 
 
 def logarithmic(axes: Axes, x: int | None = None, y: int | None = None) -> None:
     """Logarithmic scales of the bases given, 2 or 10, over what is drawn so far."""
-    from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter, NullLocator
-
     for axis, base, scale in ((axes.xaxis, x, axes.set_xscale), (axes.yaxis, y, axes.set_yscale)):
         if base is None:
             continue
@@ -126,8 +108,6 @@ def logarithmic(axes: Axes, x: int | None = None, y: int | None = None) -> None:
 
 def edge_handle(label: str) -> Line2D:
     """What a legend shows for the lines that `draw_edges` draws."""
-    from matplotlib.lines import Line2D
-
     return Line2D([], [], label=label, **_EDGE)
 
 
@@ -151,18 +131,10 @@ def draw_edges(axes: Axes, edges: pd.DataFrame, x: str) -> None:
     bounds = [low, *inside[x], high]
     names = [*inside["level"], inside["next_level"].iloc[-1]]
     inch = math.log(high / low) / _inches(axes)
+    style: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": 6.5, "color": "0.25"}
     for (start, end), name in zip(itertools.pairwise(bounds), names, strict=True):
         if math.log(end / start) > _LETTER_INCHES * len(name) * inch:
-            axes.text(
-                (start * end) ** 0.5,
-                1.01,
-                name,
-                transform=axes.get_xaxis_transform(),
-                ha="center",
-                va="bottom",
-                fontsize=6.5,
-                color="0.25",
-            )
+            axes.text((start * end) ** 0.5, 1.01, name, transform=axes.get_xaxis_transform(), **style)
 
 
 def _inches(axes: Axes) -> float:

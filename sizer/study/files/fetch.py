@@ -1,10 +1,14 @@
-"""One file over HTTP: resumed where it broke off, checked by length and SHA-256, put in place whole."""
+"""The published files downloaded: each resumed where it broke off, checked, put in place whole; archives unpacked.
+
+From the bottom up: one file over HTTP, checked by length and SHA-256; the files that are wanted of those that the
+authors publish (`downloads.json`); a folder of them, its archives read through and the losses by epoch unpacked.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import http.client
-import json
+import shutil
 import tarfile
 import tempfile
 import time
@@ -12,16 +16,15 @@ import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from importlib.resources import files
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from sizer.base.errors import MeasurementError, UsageError
 from sizer.base.storage import write_whole
-from sizer.study.files.locate import is_safe
-from sizer.study.step import Advance, Rule, StudyStep, examples, unseen
+from sizer.study.files.schema import is_safe
+from sizer.study.published import facts
+from sizer.study.step import Advance, Rule, Status, StudyStep, unseen
 
 _BLOCK = 1 << 18
 _TIMEOUT_S = 60.0
@@ -42,12 +45,7 @@ def ask(url: str) -> Remote:
         return _remote(response, 0)
 
 
-def download(
-    url: str,
-    path: Path,
-    sha256: str | None = None,
-    advance: Callable[[int], None] | None = None,
-) -> str:
+def download(url: str, path: Path, sha256: str | None = None, advance: Callable[[int], None] | None = None) -> str:
     """Download a file to ``path`` and return its SHA-256; goes on where an earlier attempt broke off.
 
     What is not complete is kept beside it as ``<name>.part`` with the version it is of; a file that has changed since
@@ -79,7 +77,9 @@ def download(
         )
     part.replace(path)
     version_file.unlink(missing_ok=True)
-    _note_sum(path, found)
+    # In the format of `sha256sum`, so that `sha256sum -c SHA256SUMS` checks the folder.
+    sums = known_sums(path.parent) | {path.name: found}
+    write_whole(path.parent / _SUMS, "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())))
     return found
 
 
@@ -101,12 +101,6 @@ def known_sums(folder: Path) -> dict[str, str]:
     return {parts[1].lstrip("*"): parts[0].lower() for parts in lines if len(parts) == 2}
 
 
-def _note_sum(path: Path, found: str) -> None:
-    """Keep a checksum in the format of `sha256sum`, so that `sha256sum -c SHA256SUMS` checks the folder."""
-    sums = known_sums(path.parent) | {path.name: found}
-    write_whole(path.parent / _SUMS, "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())))
-
-
 def _receive(url: str, part: Path, version_file: Path, advance: Callable[[int], None] | None) -> None:
     """Append what is missing to the part. Raises OSError when the connection breaks or is cut short."""
     have = part.stat().st_size if part.exists() else 0
@@ -119,24 +113,13 @@ def _receive(url: str, part: Path, version_file: Path, advance: Callable[[int], 
         remote = _remote(response, have)
         version_file.write_text(remote.version or "", encoding="utf-8")
         with part.open("ab" if resumed else "wb") as stream:
-            have += _copy(response, stream, have, advance)
+            while block := response.read(_BLOCK):
+                stream.write(block)
+                have += len(block)
+                if advance is not None:
+                    advance(have)
     if remote.length is not None and have != remote.length:
         raise OSError(f"{have:,} of {remote.length:,} bytes")
-
-
-def _copy(
-    response: http.client.HTTPResponse,
-    stream: IO[bytes],
-    have: int,
-    advance: Callable[[int], None] | None,
-) -> int:
-    copied = 0
-    while block := response.read(_BLOCK):
-        stream.write(block)
-        copied += len(block)
-        if advance is not None:
-            advance(have + copied)
-    return copied
 
 
 def _remote(response: http.client.HTTPResponse, have: int) -> Remote:
@@ -166,15 +149,12 @@ def _open(url: str, method: str, headers: dict[str, str]) -> http.client.HTTPRes
     return response
 
 
-@lru_cache(maxsize=1)
 def catalogue() -> dict[str, Any]:
     """The published files as plain data: names, addresses, sizes as published, licence."""
-    data: dict[str, Any] = json.loads(files("sizer.study").joinpath("downloads.json").read_text(encoding="utf-8"))
-    return data
+    return facts("downloads")
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(NamedTuple):
     """A file to download; ``bytes`` is what the server says, else what the authors' notes say, else None."""
 
     name: str
@@ -214,30 +194,25 @@ def fetch(folder: Path, items: Sequence[Wanted], advance: Advance = unseen) -> S
     whole, done, table, unsafe = sum(item.bytes or 0 for item in items) or 1, 0, [], []
     for item in items:
         path = folder / item.name
-        before = done
-        if is_sound(path, item):
-            how = "was there"
-        else:
-            download(item.url, path, item.sha256, _told(advance, item.name, before, whole))
-            how = "downloaded"
+        how = Status.WAS_THERE if is_sound(path, item) else Status.DOWNLOADED
+        if how is Status.DOWNLOADED:
+            download(item.url, path, item.sha256, partial(_tell, advance, item.name, done, whole))
         done += item.bytes or 0
         _check_archive(path)
         if path.suffix == ".tar":
             advance(f"unpacking {item.name}", done / whole)
             unsafe += unpack(path, folder / path.stem)
-        verified = "checked" if item.sha256 else "noted: none is published to check against"
+        verified = Status.CHECKED if item.sha256 else Status.NOTED
         table.append({"file": item.name, "bytes": path.stat().st_size, "how": how, "SHA-256": verified})
-    rule = Rule(
-        "unsafe member", "a path that leads out of the archive: not unpacked", len(unsafe), "files", examples(unsafe)
-    )
+    rule = Rule.listing("unsafe member", "a path that leads out of the archive: not unpacked", unsafe)
     paths = tuple(str(folder / item.name) for item in items)
     title = f"{catalogue()['title']} ({catalogue()['licence']})"
     return StudyStep("fetch", title, None, len(items), (rule,), table=tuple(table), files=paths)
 
 
-def _told(advance: Advance, name: str, before: int, whole: int) -> Callable[[int], None]:
+def _tell(advance: Advance, name: str, before: int, whole: int, have: int) -> None:
     """Progress of one file as the share of all that are to be downloaded."""
-    return lambda have: advance(name, min((before + have) / whole, 1.0))
+    advance(name, min((before + have) / whole, 1.0))
 
 
 def is_sound(path: Path, item: Wanted) -> bool:
@@ -291,6 +266,5 @@ def _unpack_member(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Pa
     path = target.joinpath(*(parts[1:] if len(parts) > 1 and parts[0] == top else parts))
     path.parent.mkdir(parents=True, exist_ok=True)
     with source, path.open("wb") as stream:
-        while block := source.read(1 << 20):
-            stream.write(block)
+        shutil.copyfileobj(source, stream, 1 << 20)
     return True

@@ -11,21 +11,19 @@ import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
 
-from sizer.study.files import locate
-from sizer.study.files.locate import is_safe
-from sizer.study.files.schema import POWER, POWER_TIME_ZONE, names
+from sizer.models.shapes import FloatArray, IntArray
+from sizer.study.files.schema import ENERGY, POWER_TIME_ZONE, first_line, is_safe, locate, readable
 from sizer.study.step import Advance, Rule, examples, unseen
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-IntArray = npt.NDArray[np.int64]
 _HOUR_US = 3_600_000_000
 _JOB = re.compile(r"[0-9]{1,12}")
 _ZONE_TEXT = r"\s*(Z|z|UTC|[+-]\d{2}(:?\d{2})?)$"
@@ -41,73 +39,42 @@ class PowerLogs(NamedTuple):
     logs: pd.DataFrame
     log: IntArray
     time_us: IntArray
-    watts: npt.NDArray[np.float64]
+    watts: FloatArray
     jobs: frozenset[int]
     rules: tuple[Rule, ...]
 
 
-class _Read(NamedTuple):
-    table: pa.Table
-    jobs: IntArray
-    read: set[int]
-    unsafe: list[str]
-    other: list[str]
-    damaged: list[str]
-
-
-def read_power(
-    folder: Path,
-    jobs: Collection[int] | None = None,
-    advance: Advance = unseen,
-) -> PowerLogs:
+def read_power(folder: Path, jobs: Collection[int] | None = None, advance: Advance = unseen) -> PowerLogs:
     """Samples of ``butter_e_energy`` (a zip file or a folder of CSV files), of some jobs or of all.
 
     Raises MeasurementError where there is no such file, or where the zip file itself is damaged.
     """
-    path = locate.locate(folder, locate.ENERGY)
-    found = _read_all(path, jobs, advance)
-    wall = found.table.column("timestamp")
-    local_us, readable = _local_times(wall)
-    node = found.table.column("node").combine_chunks().dictionary_encode()
-    watts = found.table.column("watts").to_numpy().astype(np.float64)
-    log = found.jobs * len(node.dictionary) + node.indices.to_numpy(zero_copy_only=False)
-    usable = readable & np.isfinite(watts)
-    numbers, log = np.unique(log[usable], return_inverse=True)
+    read, file_rules = _read_all(locate(folder, ENERGY), jobs, advance)
+    whole = pa.concat_tables([_schema().empty_table(), *(table for _, table in read)])
+    local_us, readable_time = _local_times(whole.column("timestamp"))
+    node = whole.column("node").combine_chunks().dictionary_encode()
+    watts = whole.column("watts").to_numpy().astype(np.float64)
+    lengths = np.array([(job, len(table)) for job, table in read], dtype=np.int64).reshape(-1, 2)
+    kinds = max(len(node.dictionary), 1)
+    usable = readable_time & np.isfinite(watts)
+    log = (np.repeat(*lengths.T) * kinds + node.indices.to_numpy(zero_copy_only=False))[usable]
+    numbers, log = np.unique(log, return_inverse=True)
     time_us, impossible = to_utc(local_us[usable], log)
-    logs = pd.DataFrame(
-        {
-            "slurm_job_id": numbers // max(len(node.dictionary), 1),
-            "node": node.dictionary.to_pandas().to_numpy()[numbers % max(len(node.dictionary), 1)],
-        }
-    )
-    log, time_us, watts = log[~impossible], time_us[~impossible], watts[usable][~impossible]
-    ordered, order_rules = _in_order(logs, log, time_us, watts)
+    names = node.dictionary.to_pandas().to_numpy()
+    logs = pd.DataFrame({"slurm_job_id": numbers // kinds, "node": names[numbers % kinds]})
+    ordered, order_rules = _in_order(logs, log[~impossible], time_us[~impossible], watts[usable][~impossible])
     lost = len(usable) - int(usable.sum()) + int(impossible.sum())
     unread = Rule("unreadable sample", "no time, a time that the time zone skips, or no power", lost, "samples")
-    return PowerLogs(logs, *ordered, frozenset(found.read), (*_file_rules(found), unread, *order_rules))
+    return PowerLogs(logs, *ordered, frozenset(job for job, _ in read), (*file_rules, unread, *order_rules))
 
 
-def _file_rules(found: _Read) -> tuple[Rule, Rule, Rule]:
-    kinds = (
-        ("unsafe member", "a path that leads out of the archive: not read", found.unsafe),
-        ("no power log", "a file that is not named after a job number: not read", found.other),
-        ("damaged log", "a power log that cannot be read", found.damaged),
-    )
-    first, second, third = (Rule(name, text, len(some), "files", examples(some)) for name, text, some in kinds)
-    return first, second, third
-
-
-def _read_all(path: Path, jobs: Collection[int] | None, advance: Advance) -> _Read:
-    """All logs in one Arrow table, with the job of each row, and the names of the files that were not read."""
-    import pyarrow as pa
-
-    tables, numbers = [], []
-    read: set[int] = set()
-    unsafe: list[str] = []
-    other: list[str] = []
-    damaged: list[str] = []
+def _read_all(
+    path: Path, jobs: Collection[int] | None, advance: Advance
+) -> tuple[list[tuple[int, pa.Table]], tuple[Rule, ...]]:
+    """(job, its samples) of each file that could be read, and the rules with the names of the files that were not."""
+    read, unsafe, other, damaged = [], [], [], []
     wanted = None if jobs is None else set(jobs)
-    with locate.readable(path):
+    with readable(path):
         for share, name, content in _members(path):
             stem = PurePosixPath(name).stem
             if not is_safe(name):
@@ -117,18 +84,14 @@ def _read_all(path: Path, jobs: Collection[int] | None, advance: Advance) -> _Re
             elif wanted is None or int(stem) in wanted:
                 advance("reading power", share)
                 try:
-                    table = _parse(content())
+                    read.append((int(stem), _parse(content())))
                 except (pa.ArrowException, KeyError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-                    damaged.append(f"{name}: {str(error).splitlines()[0][:80] if str(error) else 'empty'}")
-                    continue
-                tables.append(table)
-                numbers.append(np.full(len(table), int(stem)))
-                read.add(int(stem))
-    empty = pa.table(
-        {"timestamp": pa.array([], pa.string()), "node": pa.array([], pa.string()), "watts": pa.array([], pa.float64())}
+                    damaged.append(f"{name}: {first_line(error)[:80] if str(error) else 'empty'}")
+    return read, (
+        Rule.listing("unsafe member", "a path that leads out of the archive: not read", unsafe),
+        Rule.listing("no power log", "a file that is not named after a job number: not read", other),
+        Rule.listing("damaged log", "a power log that cannot be read", damaged),
     )
-    joined = pa.concat_tables(tables) if tables else empty
-    return _Read(joined, np.concatenate([np.empty(0, np.int64), *numbers]), read, unsafe, other, damaged)
 
 
 def _members(path: Path) -> Iterator[tuple[float, str, Callable[[], bytes]]]:
@@ -146,22 +109,25 @@ def _members(path: Path) -> Iterator[tuple[float, str, Callable[[], bytes]]]:
 
 def _parse(content: bytes) -> pa.Table:
     """A log's CSV text. Raises KeyError for a missing column, ArrowInvalid for what is no table of powers."""
-    import pyarrow as pa
-    import pyarrow.csv
-
-    types = {"timestamp": pa.string(), "node": pa.string(), "watts": pa.float64()}
-    options = pa.csv.ConvertOptions(column_types=types, null_values=["", "nan", "NaN", "NA"], strings_can_be_null=False)
+    schema = _schema()
+    options = pa.csv.ConvertOptions(
+        column_types=schema, null_values=["", "nan", "NaN", "NA"], strings_can_be_null=False
+    )
     reading = pa.csv.ReadOptions(use_threads=False)  # a log is too short to share out
     table = pa.csv.read_csv(pa.py_buffer(content), reading, convert_options=options)
-    if missing := [name for name in names(POWER) if name not in table.column_names]:
+    if missing := [name for name in schema.names if name not in table.column_names]:
         raise KeyError(f"no column {', '.join(missing)}")
-    return table.select(names(POWER))
+    return table.select(schema.names)
+
+
+def _schema() -> pa.Schema:
+    """Columns of a power log; watts are whole in the published ones."""
+    return pa.schema({"timestamp": pa.string(), "node": pa.string(), "watts": pa.float64()})
 
 
 def _local_times(text: pa.ChunkedArray) -> tuple[IntArray, npt.NDArray[np.bool_]]:
     """Local times in us as if they were UTC, whatever zone the text claims, and which could be read."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     bare = pc.ascii_rtrim(text, characters="Z")
     try:
@@ -206,37 +172,29 @@ def _second_pass(positions: IntArray, utc: IntArray, log: IntArray) -> npt.NDArr
 
 
 def _in_order(
-    logs: pd.DataFrame, log: IntArray, time_us: IntArray, watts: npt.NDArray[np.float64]
-) -> tuple[tuple[IntArray, IntArray, npt.NDArray[np.float64]], tuple[Rule, ...]]:
+    logs: pd.DataFrame, log: IntArray, time_us: IntArray, watts: FloatArray
+) -> tuple[tuple[IntArray, IntArray, FloatArray], tuple[Rule, ...]]:
     """Samples sorted by log and time, each time once: of two samples of one time the first written counts."""
     # Within a log, in the order written: files are read one after another, but their nodes can take turns.
     by_log = np.argsort(log, kind="stable")
     log, time_us, watts = log[by_log], time_us[by_log], watts[by_log]
     back = (np.diff(time_us) < 0) & (np.diff(log) == 0)
-    unordered = _named(logs, log[1:][back])
     order = np.lexsort((time_us, log))
+    unordered = log[1:][back]
     log, time_us, watts = log[order], time_us[order], watts[order]
-    again = np.concatenate([[False], (np.diff(time_us) == 0) & (np.diff(log) == 0)]) if len(log) else np.empty(0, bool)
-    differs = again & np.concatenate([[False], np.diff(watts) != 0]) if len(log) else again
-    rules = (
-        Rule(
-            "unordered", "a sample written after a later one of its log: sorted", int(back.sum()), "samples", unordered
-        ),
-        Rule(
-            "written twice",
-            "a sample of the same time and power as another: one counts",
-            int((again & ~differs).sum()),
-            "samples",
-            _named(logs, log[again & ~differs]),
-        ),
-        Rule(
+    again, differs = np.zeros((2, len(log)), dtype=bool)
+    again[1:] = (np.diff(time_us) == 0) & (np.diff(log) == 0)
+    differs[1:] = again[1:] & (np.diff(watts) != 0)
+    kinds = (
+        ("unordered", "a sample written after a later one of its log: sorted", unordered),
+        ("written twice", "a sample of the same time and power as another: one counts", log[again & ~differs]),
+        (
             "two powers",
             "a sample of the same time as another, of another power: the first written counts",
-            int(differs.sum()),
-            "samples",
-            _named(logs, log[differs]),
+            log[differs],
         ),
     )
+    rules = tuple(Rule(name, meaning, len(met), "samples", _named(logs, met)) for name, meaning, met in kinds)
     return (log[~again], time_us[~again], watts[~again]), rules
 
 

@@ -1,138 +1,125 @@
-"""The published files' columns: names, pandas dtypes, units and meaning, and the quirks that come with them.
+"""The published files: what each is called and holds, where a folder has it, and what a damaged one is told as.
 
-Source: the authors' notes on their data (BUTTER-E, OEDI submission 5991, CC-BY-4.0). Times are UTC in what this package
-returns; energies are J, powers W, run times s.
+Names, columns, units and quirks stand in `schema.json`, after the authors' own notes. Times are UTC in what this
+package returns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import io
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sizer.base.errors import MeasurementError
+from sizer.study.published import facts
 
-class Column(NamedTuple):
-    """One column of a published table; ``unit`` is empty for names, flags and counts."""
+if TYPE_CHECKING:
+    import pandas as pd
 
-    name: str
-    dtype: str
-    meaning: str
-    unit: str = ""
-
-
+#: The authors' own notes on their data name these addresses.
+PAGE = "https://data.openei.org/submissions/5991"
 #: The time zone of the power samples, whatever their trailing Z says.
 POWER_TIME_ZONE = "US/Mountain"
-
-#: ``butter_e_energy.zip`` holds one ``<slurm_job_id>.csv`` a job.
-POWER = (
-    Column("timestamp", "str", "when the sample was taken: US/Mountain local time, its trailing Z is wrong"),
-    Column("node", "str", "host name of the node"),
-    Column("watts", "int64", "power of the whole node, held until the next sample", "W"),
-)
-
-_SETTINGS = (
-    Column("size", "int64", "trainable parameters asked for"),
-    Column("depth", "int64", "dense layers, the output layer included"),
-    Column("shape", "str", "one of BUTTER's eight shapes"),
-    Column("dataset", "str", "name of the data set"),
-    Column("learning_rate", "str", "learning rate, as text"),
-    Column("batch_size", "str", "observations a batch, as text"),
-    Column("optimizer", "str", "name of the optimizer"),
-    Column("is_gpu", "bool", "whether the run used the node's GPUs"),
-)
-
-#: ``butter_e_metadata.csv.zip``, one row a training run.
-METADATA = (
-    Column("run_id", "str", "UUID of the run"),
-    Column("experiment_id", "str", "UUID of the experiment that the run repeats"),
-    Column("old_experiment_id", "int64", "the experiment's number, which the other files use"),
-    Column("slurm_job_id", "int64", "job whose power file covers the run; a job can hold several runs"),
-    Column("start_time", "datetime64[us, UTC]", "when the run began"),
-    Column("update_time", "datetime64[us, UTC]", "when its last epoch ended: the end of the run"),
-    Column("host_name", "str", "node"),
-    *_SETTINGS,
-    Column("run_data", "str", "more about the run, as JSON"),
-    Column("batch", "str", "the batch of experiments that the run belongs to"),
-)
-
-#: ``node_power_dist.csv``: quantiles of each node's power over two months. p2 is the 2 % quantile, p0001 the 0.01 %.
+#: A file of this name marks a folder whose files are made from the cost model.
+GENERATED = "GENERATED"
+#: Columns of the quantiles in `NODE_POWER`, between its min and max.
 POWER_QUANTILES = (
     *("p000001", "p00001", "p0001", "p001"),
     *(f"p{percent}" for percent in range(1, 100)),
     *("p999", "p9999", "p99999", "p999999"),
 )
-NODE_POWER = (
-    Column("node", "str", "host name"),
-    Column("count", "int64", "power samples summarised"),
-    Column("min", "float64", "least power", "W"),
-    *(Column(name, "float64", "quantile of the node's power", "W") for name in POWER_QUANTILES),
-    Column("max", "float64", "largest power", "W"),
-)
-
-#: ``node_sinfo.csv``: what SLURM knows of each node. Values are padded with blanks; a node can be listed twice.
-NODE_SINFO = (
-    Column("HOSTNAMES", "str", "host name"),
-    Column("CPUS", "int64", "CPU cores"),
-    Column("MEMORY", "int64", "memory", "MB"),
-    Column("TMP_DISK", "int64", "scratch disk", "MB"),
-    Column("GRES", "str", "GPUs, or (null)"),
-)
-
-#: Partition keys of ``summary_by_epoch``, in the order of its folders.
-SUMMARY_PARTITIONS = (
-    Column("dataset", "str", "name of the data set"),
-    Column("shape", "str", "network shape"),
-    Column("optimizer", "str", "name of the optimizer"),
-    Column("learning_rate", "float64", "learning rate"),
-    Column("batch_size", "int64", "observations a batch"),
-    Column("regularizer", "str", "name of the regularizer"),
-    Column("has_label_noise", "bool", "whether labels were changed at random"),
-)
 LOSS_QUANTILES = tuple(f"test_loss_quantile_{percent}" for percent in (0, 25, 50, 75, 100))
-#: ``summary_by_epoch``, one row an experiment: losses over its repetitions, as lists over the epochs.
-SUMMARY = (
-    *SUMMARY_PARTITIONS,
-    Column("depth", "int64", "dense layers, the output layer included"),
-    Column("experiment_id", "int64", "the experiment's number: old_experiment_id of the metadata"),
-    Column("num_free_parameters", "int64", "trainable parameters of the network"),
-    Column("widths", "list", "output width of each dense layer"),
-    Column("num_runs", "int64", "repetitions"),
-    Column("size", "int64", "trainable parameters asked for"),
-    Column("task", "str", "classification or regression"),
-    Column("epoch", "list", "epoch number of each value of the lists"),
-    *(Column(name, "list", "quantile of the test loss over the repetitions, an epoch each") for name in LOSS_QUANTILES),
-)
-
-#: ``runs_with_standardized_energy.csv.zip``, one row a run.
-STANDARDIZED = (
-    Column("run_id", "str", "UUID of the run"),
-    Column("experiment_id", "int64", "the experiment's number; runs of depth 2 have that of the rectangle"),
-    Column("slurm_job_id", "int64", "job"),
-    Column("start_time", "datetime64[us, UTC]", "when the run began"),
-    Column("update_time", "datetime64[us, UTC]", "when its last epoch ended"),
-    Column("end_time", "datetime64[us, UTC]", "end of the run as the job noted it; missing where it did not"),
-    Column("node", "str", "host name"),
-    *_SETTINGS,
-    Column("batch", "str", "batch of experiments"),
-    Column("energy", "float64", "power samples held and summed over the run", "J"),
-    Column("run_time", "float64", "update_time - start_time", "s"),
-    Column("filter_1", "bool", "run time above 75,000 s"),
-    Column("filter_2", "bool", "energy is 0"),
-    Column("filter_3", "bool", "filter_3_stdevs above 4"),
-    Column("filter_3_stdevs", "float64", "|z| of log run time within (is_gpu, dataset, size); missing for one run"),
-    Column("filter", "bool", "any of the three"),
-    Column("start_time_int", "int64", "start_time since 1970", "ns"),
-    Column("start_offset", "int64", "start_time since the first run's", "ns"),
-    Column("power", "float64", "energy / run_time", "W"),
-    Column("num_reps", "int64", "runs of the same experiment on the same hardware"),
-    Column("std_power", "float64", "power, as if on the reference node type", "W"),
-    Column("std_energy", "float64", "std_power x run_time", "J"),
-    Column("energy_overhead", "float64", "energy that a run of no work takes on this hardware", "J"),
-    Column("non_overhead_energy", "float64", "std_energy - energy_overhead", "J"),
-    Column("runtime_overhead", "float64", "time that a run of no work takes on this hardware", "s"),
-    Column("non_overhead_runtime", "float64", "run_time - runtime_overhead", "s"),
-)
 
 
-def names(columns: Sequence[Column]) -> list[str]:
-    """Names of the columns, in order."""
-    return [column.name for column in columns]
+class Source(NamedTuple):
+    """One of the published files: its published name first, then what it is called once it is unpacked.
+
+    ``columns`` maps a column's name to its pandas dtype, ``list`` where it holds a value an epoch or layer.
+    """
+
+    names: tuple[str, ...]
+    holds: str
+    columns: dict[str, str]
+
+
+def _source(name: str) -> Source:
+    names, holds, columns = (facts("schema")[name][part] for part in ("names", "holds", "columns"))
+    return Source(tuple(names), holds, {column: dtype for column, (dtype, *_) in columns.items()})
+
+
+METADATA, ENERGY, NODE_SINFO, NODE_POWER = map(_source, ("metadata", "energy", "node_sinfo", "node_power"))
+SUMMARIES, STANDARDIZED = _source("summaries"), _source("standardized")
+#: Keys of the folders of `SUMMARIES`, in order.
+SUMMARY_PARTITIONS: tuple[str, ...] = tuple(facts("schema")["summaries"]["partitions"])
+#: What the energy step needs, and what it makes.
+RAW = (METADATA, ENERGY, NODE_SINFO, NODE_POWER)
+ALL = (*RAW, SUMMARIES, STANDARDIZED)
+
+
+def find(folder: Path, source: Source) -> Path | None:
+    """The file or folder of a source, or None."""
+    return next((folder / name for name in source.names if (folder / name).exists()), None)
+
+
+def locate(folder: Path, source: Source) -> Path:
+    """The file or folder of a source. Raises MeasurementError, which says where to get it."""
+    remedy = (
+        f"; `sizer study fetch FOLDER` downloads the published files ({PAGE}), `sizer study generate FOLDER` makes "
+        "some to try"
+    )
+    if not folder.is_dir():
+        raise MeasurementError(f"{folder} is no folder; expected one with the study's files{remedy}")
+    found = find(folder, source)
+    if found is None:
+        raise MeasurementError(f"{folder} has no {' or '.join(source.names)} ({source.holds}){remedy}")
+    return found
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn what reading a damaged file raises into one line that names the file."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except zipfile.BadZipFile as error:
+        raise MeasurementError(f"{path} is no complete zip file ({error}); download it again") from None
+    except (pa.ArrowException, UnicodeDecodeError, EOFError) as error:
+        raise MeasurementError(f"{path} cannot be read ({first_line(error)}); download it again") from None
+    except OSError as error:
+        raise MeasurementError(f"{path} cannot be read ({error.strerror or first_line(error)})") from None
+    except ValueError as error:  # what pandas raises for a table that is none
+        raise MeasurementError(f"{path} is no such table ({first_line(error)})") from None
+
+
+def first_line(error: Exception) -> str:
+    """The beginning of what an exception says, its type where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def is_safe(member: str) -> bool:
+    """Whether an archive's member stays inside the folder it is unpacked to, on any system."""
+    path = PurePosixPath(member.replace("\\", "/"))
+    return not path.is_absolute() and ".." not in path.parts and ":" not in member and "\0" not in member
+
+
+def read_table(path: Path, read: Callable[[io.BufferedIOBase | Any], pd.DataFrame]) -> pd.DataFrame:
+    """Read a CSV file, or the one CSV file inside a zip file. Raises MeasurementError where that fails."""
+    with readable(path):
+        if path.suffix != ".zip":
+            with path.open("rb") as stream:
+                return read(stream)
+        with zipfile.ZipFile(path) as archive:
+            members = [name for name in archive.namelist() if name.endswith(".csv") and not _is_shadow(name)]
+            if len(members) != 1:
+                raise MeasurementError(f"{path} holds {len(members)} CSV files; expected one")
+            with archive.open(members[0]) as stream:
+                return read(stream)
+
+
+def _is_shadow(member: str) -> bool:
+    """MacOS puts a second, hidden copy of every file into a zip."""
+    return member.startswith("__MACOSX/") or PurePosixPath(member).name.startswith("._")

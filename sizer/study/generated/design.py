@@ -12,7 +12,6 @@ from sizer.method.coefficients import Coefficients
 from sizer.method.cost import training_cost
 from sizer.models.shapes import SHAPES
 from sizer.study import published as study
-from sizer.study.generated.runs import make_nodes
 from sizer.study.runs.networks import analysed, solve_widths, with_networks
 
 HARDWARE = ("cpu", "gpu")
@@ -77,6 +76,15 @@ class Plan:
         return given
 
 
+def design(plan: Plan) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """(runs, nodes, experiments) of a plan; the same plan gives the same frames."""
+    random = np.random.default_rng(plan.seed)
+    grid = experiments(plan, random)
+    runs = costed_runs(plan, designed_runs(plan, grid, random), random)
+    nodes = make_nodes(max(len(runs) // _RUNS_A_NODE, 12), random)
+    return scheduled_runs(runs, nodes, random), nodes, grid
+
+
 def experiments(plan: Plan, random: np.random.Generator) -> pd.DataFrame:
     """The networks to run, whole lines of sizes: dataset, shape, depth, size, widths, old_experiment_id.
 
@@ -112,20 +120,37 @@ def costed_runs(plan: Plan, runs: pd.DataFrame, random: np.random.Generator) -> 
     runs = with_networks(runs.assign(batch_size=str(study.BATCH_SIZE), optimizer="Adam")).frame
     energy = np.empty(len(runs))
     for group in analysed(runs):
-        found = training_cost(
-            group.networks,
-            plan.priced(group.hardware),
-            epochs=study.EPOCHS,
-            training_batches=group.h_t,
-            test_batches=group.h_s,
-        )
-        energy[group.positions] = found
+        batches = {"training_batches": group.h_t, "test_batches": group.h_s}
+        priced = plan.priced(group.hardware)
+        energy[group.positions] = training_cost(group.networks, priced, epochs=study.EPOCHS, **batches)
     energy *= np.exp(random.normal(0.0, plan.noise, len(runs))) if plan.noise else 1.0
     operations = (runs["forward_operations"] + runs["backward_operations"]).to_numpy(float)
     load = operations / (operations + _HALF_POWER_OPERATIONS)
     low, high = (np.where(runs["is_gpu"], _POWER_W["gpu"][i], _POWER_W["cpu"][i]) for i in (0, 1))
     power = np.rint(low + (high - low) * load)
     return runs.assign(std_energy=energy, std_power=power, run_time_us=np.rint(energy / power * 1e6).astype(np.int64))
+
+
+def make_nodes(count: int, random: np.random.Generator) -> pd.DataFrame:
+    """About ``count`` nodes: node, type, is_gpu, idle_w, idle_offset_w (to the reference type) and SLURM's columns.
+
+    At least three of a type, the nodes' 2 % quantiles spread evenly around their type's idle power, which is their
+    median therefore.
+    """
+    facts = study.published()
+    idle, rows = facts["idle_power_w_by_type"], []
+    for key, kind in facts["node_types"].items():
+        cpus, disk, memory, gres = key.split(" ")
+        slurm = {"CPUS": int(cpus), "MEMORY": int(memory), "TMP_DISK": int(disk), "GRES": gres}
+        offset_w = idle[kind] - idle[facts["reference_node_type"][kind[:3]]]
+        is_gpu, share = kind.startswith("gpu"), 0.5 if kind in ("cpu1", "gpu1") else 0.2
+        number = max(3, 2 * round(count * share / 4) + 1)
+        for index, spread in enumerate(np.clip(np.arange(number) - number // 2, -6, 6)):
+            node = f"{'r10' if is_gpu else 'r'}{kind[-1]}i{index // 36}n{index % 36}"
+            power = {"idle_w": idle[kind] + float(spread), "idle_offset_w": offset_w}
+            rows.append({"node": node, "type": kind, "is_gpu": is_gpu, **power, **slurm})
+    nodes = pd.DataFrame(rows)
+    return nodes.iloc[random.permutation(len(nodes))].reset_index(drop=True)
 
 
 def scheduled_runs(runs: pd.DataFrame, nodes: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
@@ -143,7 +168,7 @@ def scheduled_runs(runs: pd.DataFrame, nodes: pd.DataFrame, random: np.random.Ge
         node[here] = these[(job_index[here] * 2 + slot[here]) % len(these)] if len(these) else 0
     start_of_job = _FIRST_START + (random.uniform(0, _SPREAD_S, len(jobs)) * 1e6).astype(np.int64)
     gap = (random.uniform(*_GAP_S, len(runs)) * 1e6).astype(np.int64)
-    runs = runs.assign(slurm_job_id=9_000_000 + job_index, node_index=node, slot=slot)
+    runs = runs.assign(slurm_job_id=9_000_000 + job_index, slot=slot)
     elapsed = (runs["run_time_us"] + gap).groupby([runs["slurm_job_id"], runs["slot"]]).cumsum()
     end = start_of_job[job_index] + elapsed.to_numpy()
     return runs.assign(
@@ -152,12 +177,3 @@ def scheduled_runs(runs: pd.DataFrame, nodes: pd.DataFrame, random: np.random.Ge
         start_us=end - runs["run_time_us"].to_numpy(),
         end_us=end,
     )
-
-
-def design(plan: Plan) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """(runs, nodes, experiments) of a plan; the same plan gives the same frames."""
-    random = np.random.default_rng(plan.seed)
-    grid = experiments(plan, random)
-    runs = costed_runs(plan, designed_runs(plan, grid, random), random)
-    nodes = make_nodes(max(len(runs) // _RUNS_A_NODE, 12), random)
-    return scheduled_runs(runs, nodes, random), nodes, grid

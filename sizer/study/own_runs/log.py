@@ -1,39 +1,47 @@
 """The log of one's own study: every run appended and synced as it ends, so that a kill at any moment loses at most one.
 
 One JSON object a line. The first describes the machine, the settings and the data sets; each further one is a run. All
-other files of the study are made from it.
+other files of the study are made from it. At the end: where any folder's runs are from, this machine or the study's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sizer.base.errors import MeasurementError
-from sizer.base.storage import JsonLines, lock, read_objects
+from sizer.base.storage import JsonLines, hold_lock, read_objects
+from sizer.meters.protocol import ESTIMATED, MEASURED
+from sizer.method.hardware import device_from_dict
+from sizer.method.placement import Hierarchy
+from sizer.study import published
+from sizer.study.files.schema import GENERATED
 
 LOG_NAME = "own_study.jsonl"
 LOG_FORMAT = "sizer.own_study/1"
 
 
-@dataclass(frozen=True)
-class OwnStudy:
+class OwnStudy(NamedTuple):
     """A log read back: its header, and the runs in the order in which they ended."""
 
     header: Mapping[str, Any]
     runs: Sequence[Mapping[str, Any]]
 
+    @property
+    def levels(self) -> dict[str, Hierarchy]:
+        """The memory hierarchy of the machine that the study ran on, by hardware."""
+        device = device_from_dict(self.header["device"])
+        return {"cpu" if device.kind == "cpu" else "gpu": Hierarchy.of(device)}
 
-def log_path(folder: Path) -> Path:
-    """The log of a folder."""
-    return folder / LOG_NAME
-
-
-def is_own_study(folder: Path) -> bool:
-    """Whether a folder holds one's own study."""
-    return log_path(folder).is_file()
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What must be said of the study's joules, nothing where they were measured."""
+        label, source = self.header["meter"]["label"], self.header["meter"]["source"]
+        if label == MEASURED:
+            return ()
+        told = "joules are estimated, not measured" if label == ESTIMATED else "the quantity is time"
+        return (f"{told}: {source}",)
 
 
 def read_log(folder: Path) -> OwnStudy:
@@ -41,7 +49,7 @@ def read_log(folder: Path) -> OwnStudy:
 
     Raises MeasurementError for a log that cannot be read, is none, or is of another format version.
     """
-    path = log_path(folder)
+    path = folder / LOG_NAME
     try:
         records = read_objects(path)
     except OSError as error:
@@ -62,21 +70,18 @@ class RunLog:
 
     def __init__(self, folder: Path) -> None:
         """Open the log of a folder, made if need be. Raises MeasurementError where that fails or another has it."""
-        self.path = log_path(folder)
+        self.path = folder / LOG_NAME
         self._lines = JsonLines(self.path)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self.path.touch()
-            self._lock = (folder / "lock").open("a")
-        except OSError as error:
-            raise MeasurementError(f"{self.path} cannot be written ({error.strerror}); name another --folder") from None
-        try:
-            lock(self._lock)
-        except OSError:
-            self.close()
+            self._lock = hold_lock(folder / "lock")
+        except BlockingIOError:
             raise MeasurementError(
                 f"another study is running in {folder}; wait for it, or name another --folder"
             ) from None
+        except OSError as error:
+            raise MeasurementError(f"{self.path} cannot be written ({error.strerror}); name another --folder") from None
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Append a line. Raises MeasurementError when it cannot be written; what was written before stays."""
@@ -101,3 +106,19 @@ class RunLog:
         """Let go of the file."""
         self._lines.close()
         self._lock.close()
+
+
+class Origin(NamedTuple):
+    """The memory hierarchy of each hardware that a folder's runs are from, and what must be said of their numbers."""
+
+    levels: Mapping[str, Hierarchy]
+    remarks: tuple[str, ...]
+
+
+def origin_of(folder: Path) -> Origin:
+    """What a folder's runs are from; without a log of one's own study, the published nodes."""
+    if (folder / LOG_NAME).is_file():
+        study = read_log(folder)
+        return Origin(study.levels, study.remarks)
+    remark = f"the runs in {folder} are generated from the cost model, not measured"
+    return Origin(published.hierarchies(), (remark,) if (folder / GENERATED).exists() else ())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,6 +32,10 @@ SIZES = (6, 21)
 _MOST_ROUNDS = 20
 
 
+#: What tells runs of a study apart; all but the repetition is the experiment.
+KEY = ("dataset", "shape", "depth", "size", "repetition")
+
+
 class PlannedRun(NamedTuple):
     """A network to train; ``repetition`` counts from 0 and seeds the training."""
 
@@ -43,9 +47,9 @@ class PlannedRun(NamedTuple):
     repetition: int
 
     @property
-    def key(self) -> tuple[str, str, int, int, int]:
+    def key(self) -> tuple[Any, ...]:
         """What tells runs of a study apart."""
-        return (self.dataset, self.shape, self.depth, self.size, self.repetition)
+        return tuple(getattr(self, name) for name in KEY)
 
 
 def design(
@@ -73,7 +77,10 @@ def design(
         raise UsageError(
             f"a budget of {budget_s:g} s trains too few networks to show a trend; give {needed:.0f} s or more"
         )
-    return list(_rounds(_affordable(found, families, budget_s), budget_s, seed))
+    # More of them while the budget lasts: to solve for all of the grid takes seconds.
+    while RUN_S * sum(map(len, found)) < budget_s and (family := next(families, None)) is not None:
+        found.append(family)
+    return list(_rounds(found, budget_s, seed))
 
 
 def _families(
@@ -81,7 +88,10 @@ def _families(
 ) -> Iterator[list[PlannedRun]]:
     """Every family of the grid, its networks by size, the families that matter most first."""
     wanted = _ORDER if not (shapes or depths) else tuple(itertools.product(shapes or SHAPES[:1], depths or (4, 2, 8)))
-    for shape, depth in dict.fromkeys(_filed(shape, depth) for shape, depth in wanted):
+    # Networks of two layers are the same in every shape, and are filed under one.
+    for shape, depth in dict.fromkeys(
+        (SHAPELESS_SHAPE if depth == SHAPELESS_DEPTH else shape, depth) for shape, depth in wanted
+    ):
         for dataset, (input_dim, output_dim) in dimensions.items():
             family = [
                 PlannedRun(dataset, shape, depth, size, widths, 0)
@@ -92,26 +102,11 @@ def _families(
                 yield family
 
 
-def _filed(shape: str, depth: int) -> tuple[str, int]:
-    """Networks of two layers are the same in every shape, and are filed under one."""
-    return (SHAPELESS_SHAPE if depth == SHAPELESS_DEPTH else shape, depth)
-
-
 def _widths(shape: str, size: int, depth: int, input_dim: int, output_dim: int) -> tuple[int, ...] | None:
     try:
         return Topology.solve(shape, size, depth, input_dim, output_dim).widths
     except UnreachableError:
         return None
-
-
-def _affordable(
-    found: list[list[PlannedRun]], more: Iterator[list[PlannedRun]], budget_s: float
-) -> list[list[PlannedRun]]:
-    """The families found, and more of them while the budget lasts: to solve for all of the grid takes seconds."""
-    families = list(found)
-    while RUN_S * sum(map(len, families)) < budget_s and (family := next(more, None)) is not None:
-        families.append(family)
-    return families
 
 
 def _rounds(families: list[list[PlannedRun]], budget_s: float, seed: int) -> Iterator[PlannedRun]:

@@ -6,7 +6,7 @@ import math
 import platform
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,25 +22,18 @@ from sizer.meters.choosing import MeterOptions, choose_meter
 from sizer.meters.protocol import Meter
 from sizer.method.hardware import Device, device_to_dict
 from sizer.models.topology import num_free_parameters
-from sizer.study.origin import meter_remarks
 from sizer.study.own_runs import plan as planning
 from sizer.study.own_runs import training
 from sizer.study.own_runs.files import write_files
 from sizer.study.own_runs.log import LOG_FORMAT, OwnStudy, RunLog, read_log
-from sizer.study.own_runs.plan import PlannedRun
+from sizer.study.own_runs.plan import KEY, PlannedRun
 from sizer.study.own_runs.training import DataSet, Settings, Trained, train
-from sizer.study.step import Rule, StudyStep
-
-Progress = Callable[[str, float], None]
+from sizer.study.step import Advance, Rule, StudyStep, unseen
 
 #: A run during which others used more of the machine than this is counted as disturbed.
 DISTURBED = 0.10
 #: No run gets less than this share, or more than so many times, of what the plan allots to each.
 _ALLOTTED = (0.2, 4.0)
-
-
-def _silent(what: str, share: float) -> None:
-    """Progress that nobody watches."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +57,7 @@ class Request:
     seed: int = 0
 
 
-def run_study(request: Request, fresh: bool = False, progress: Progress = _silent) -> StudyStep:
+def run_study(request: Request, fresh: bool = False, progress: Advance = unseen) -> StudyStep:
     """Train what the budget pays for, and write it in the published schema.
 
     Every run is logged as it ends: after an interruption the same call goes on where it stopped, and a larger budget
@@ -90,7 +83,7 @@ def run_study(request: Request, fresh: bool = False, progress: Progress = _silen
     return _step(read_log(request.folder), len(plan), files)
 
 
-def _open(log: RunLog, request: Request, meter: Meter, fresh: bool, progress: Progress) -> None:
+def _open(log: RunLog, request: Request, meter: Meter, fresh: bool, progress: Advance) -> None:
     """Start the log, or check that the one there is of the same machine and settings. Raises UsageError if not."""
     device = detected(request.training.device)
     same = _same(request, device, meter)
@@ -98,8 +91,7 @@ def _open(log: RunLog, request: Request, meter: Meter, fresh: bool, progress: Pr
         log.clear()
     if not log.is_empty():
         there = read_log(request.folder).header["same"]
-        differing = [name for name in same if there.get(name) != same[name]]
-        if differing:
+        if differing := [name for name in same if there.get(name) != same[name]]:
             raise UsageError(
                 f"{log.path} is of another {', '.join(differing)}; name another --folder, or start anew with --fresh"
             )
@@ -107,7 +99,15 @@ def _open(log: RunLog, request: Request, meter: Meter, fresh: bool, progress: Pr
     progress("probing the caches", 0.0)
     if device.kind == "cpu":
         device = with_effective_capacity(device, sweep_accesses())
-    log.append(_header(request, device, meter, same))
+    header = {
+        "format": LOG_FORMAT,
+        "same": same,
+        "settings": vars(request.training),
+        "device": device_to_dict(device),
+        "host": platform.node() or "this-machine",
+        "meter": {"name": meter.name, "label": meter.label, "source": meter.source},
+    }
+    log.append(header)
 
 
 def _same(request: Request, device: Device, meter: Meter) -> dict[str, Any]:
@@ -122,51 +122,33 @@ def _same(request: Request, device: Device, meter: Meter) -> dict[str, Any]:
     }
 
 
-def _header(request: Request, device: Device, meter: Meter, same: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "format": LOG_FORMAT,
-        "same": same,
-        "settings": vars(request.training),
-        "device": device_to_dict(device),
-        "host": platform.node() or "this-machine",
-        "meter": {"name": meter.name, "label": meter.label, "source": meter.source},
-    }
-
-
 def _measure(
     log: RunLog,
     request: Request,
     plan: list[PlannedRun],
     datasets: Mapping[str, DataSet],
     meter: Meter,
-    progress: Progress,
+    progress: Advance,
 ) -> None:
     """Train what is left of the plan in what is left of the budget, which is shared out among the runs to come."""
     done = read_log(request.folder).runs
-    keys = {_key(run) for run in done}
+    keys = {tuple(run[name] for name in KEY) for run in done}
     left = [run for run in plan if run.key not in keys]
     spent_s = math.fsum(run["wall_s"] for run in done)
     began = time.monotonic()
-    while left:
+    low, high = (factor * planning.RUN_S for factor in _ALLOTTED)
+    for number, run in enumerate(left):
         remaining_s = request.budget_s - spent_s - (time.monotonic() - began)
         if remaining_s <= 0:
             return
-        run = left.pop(0)
-        low, high = (factor * planning.RUN_S for factor in _ALLOTTED)
-        seconds = min(max(remaining_s / (len(left) + 1), low), high)
+        seconds = min(max(remaining_s / (len(left) - number), low), high)
         progress(f"{run.dataset} {run.shape} depth {run.depth} size {run.size:,}", 1 - remaining_s / request.budget_s)
-        started = time.time()
-        trained = train(run, datasets[run.dataset], request.training, meter, seconds)
-        log.append(_record(run, datasets[run.dataset], started, trained))
-
-
-def _key(record: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(record[name] for name in ("dataset", "shape", "depth", "size", "repetition"))
+        started, data = time.time(), datasets[run.dataset]
+        log.append(_record(run, data, started, train(run, data, request.training, meter, seconds)))
 
 
 def _record(run: PlannedRun, data: DataSet, started: float, trained: Trained) -> dict[str, Any]:
     """A line of the log. Losses keep six digits; one that is not finite is null."""
-    losses = [float(f"{loss:.6g}") if math.isfinite(loss) else None for loss in trained.test_losses]
     return {
         "run_id": str(uuid.uuid4()),
         **run._asdict(),
@@ -176,13 +158,8 @@ def _record(run: PlannedRun, data: DataSet, started: float, trained: Trained) ->
         "input_dim": data.input_dim,
         "output_dim": data.output_dim,
         "start_unix_s": started,
-        "epochs": trained.epochs,
-        "epoch_s": trained.epoch_s,
-        "wall_s": trained.wall_s,
-        "joules": trained.energy.joules,
-        "joules_label": trained.energy.label,
-        "disturbed": trained.disturbed,
-        "test_losses": losses,
+        **trained._asdict(),
+        "test_losses": [float(f"{loss:.6g}") if math.isfinite(loss) else None for loss in trained.test_losses],
     }
 
 
@@ -194,11 +171,11 @@ def _step(study: OwnStudy, planned: int, files: list[str]) -> StudyStep:
     )
     numbers = {
         "planned": planned,
-        "experiments": len({_key(run)[:4] for run in study.runs}),
+        "experiments": len({tuple(run[name] for name in KEY[:-1]) for run in study.runs}),
         "epochs": sum(run["epochs"] for run in study.runs),
         "training_time_s": math.fsum(run["wall_s"] for run in study.runs),
         "energy": study.header["meter"]["label"],
     }
     rules = (Rule("disturbed", meaning, disturbed),)
     title = f"one's own study on {study.header['device']['name'] or study.header['host']}"
-    return StudyStep("run", title, None, len(study.runs), rules, numbers, (), tuple(files), meter_remarks(study))
+    return StudyStep("run", title, None, len(study.runs), rules, numbers, (), tuple(files), study.remarks)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
@@ -17,9 +18,8 @@ import torch
 from torch import nn
 
 from sizer.base.errors import UsageError
-from sizer.calibration.timing import others_busy_s
-from sizer.calibration.training_loop import QUIET_QUANTILE
-from sizer.meters.protocol import Energy, Meter, add_up
+from sizer.calibration.timed_step import QUIET_QUANTILE, others_busy_s
+from sizer.meters.protocol import Meter, Snapshot, add_up
 from sizer.models.topology import Topology
 from sizer.study.own_runs.plan import PlannedRun
 from sizer.study.published import TRAIN_SHARE
@@ -72,28 +72,9 @@ def generated_classes() -> DataSet:
     return DataSet("generated_classes", CLASSES, _scaled(x), (cluster % 8).astype(np.int64), 8)
 
 
-def _bundled(name: str, task: str) -> Callable[[], DataSet]:
-    """A data set of scikit-learn's package."""
-
-    def load() -> DataSet:
-        datasets = importlib.import_module("sklearn.datasets")  # an extra: absent where types are checked
-        found = getattr(datasets, f"load_{name}")()
-        y = found.target
-        if task == CLASSES:
-            return DataSet(name, task, _scaled(found.data), y.astype(np.int64), len(np.unique(y)))
-        return DataSet(name, task, _scaled(found.data), _scaled(y[:, None]), 1)
-
-    return load
-
-
-#: Data sets by name, in the order in which a growing budget takes them up.
+#: Data sets by name: how to make one, and the tasks of scikit-learn's own.
 _GENERATED = {"generated_regression": generated_regression, "generated_classes": generated_classes}
-_BUNDLED = {
-    "digits": _bundled("digits", CLASSES),
-    "breast_cancer": _bundled("breast_cancer", BINARY),
-    "diabetes": _bundled("diabetes", REGRESSION),
-    "wine": _bundled("wine", CLASSES),
-}
+_BUNDLED = {"digits": CLASSES, "breast_cancer": BINARY, "diabetes": REGRESSION, "wine": CLASSES}
 NAMES = (*_BUNDLED, *_GENERATED)
 #: What is trained on unless data sets are named: three whose row counts lie far apart.
 _DEFAULT = ("digits", "generated_regression", "breast_cancer")
@@ -102,8 +83,6 @@ _DEFAULT_WITHOUT_EXTRA = ("generated_regression", "generated_classes")
 
 def has_bundled() -> bool:
     """Whether scikit-learn, the extra ``data``, is installed."""
-    from importlib.util import find_spec
-
     return find_spec("sklearn") is not None
 
 
@@ -123,7 +102,11 @@ def load(name: str) -> DataSet:
             f"the data set {name} is scikit-learn's, which is not installed: run `pip install 'cache-sizer[data]'`, "
             f"or train on {', '.join(_GENERATED)}"
         )
-    return _BUNDLED[name]()
+    datasets = importlib.import_module("sklearn.datasets")  # an extra: absent where types are checked
+    found, task = getattr(datasets, f"load_{name}")(), _BUNDLED[name]
+    if task == CLASSES:
+        return DataSet(name, task, _scaled(found.data), found.target.astype(np.int64), len(np.unique(found.target)))
+    return DataSet(name, task, _scaled(found.data), _scaled(found.target[:, None]), 1)
 
 
 def _scaled(values: npt.NDArray[np.float64]) -> Array:
@@ -133,6 +116,7 @@ def _scaled(values: npt.NDArray[np.float64]) -> Array:
     return ((values[:, varies] - low[varies]) / (high - low)[varies]).astype(np.float32)
 
 
+_LOSSES = {REGRESSION: nn.MSELoss, BINARY: nn.BCEWithLogitsLoss, CLASSES: nn.CrossEntropyLoss}
 #: A run has at least this many epochs, however long they take, and at most as many as the study's.
 LEAST_EPOCHS, MOST_EPOCHS = 4, 3000
 
@@ -146,21 +130,22 @@ class Settings:
     learning_rate: float = 1e-3
 
 
-@dataclass(frozen=True)
-class Trained:
+class Trained(NamedTuple):
     """What a run cost and reached.
 
     ``epoch_s`` is the quiet time of an epoch (`_Clock`: each batch at the 20th percentile of its kind), ``wall_s`` that
-    of all epochs with whatever interrupted them; ``test_losses`` has one loss an epoch. ``energy`` is what the meter
-    says of the whole run; ``disturbed`` the share of the machine that others used, None where that is not known.
+    of all epochs with whatever interrupted them, which is the time that the meter was read over; ``joules`` is what it
+    says of that time. ``disturbed`` is the share of the machine that others used, None where that is not known;
+    ``test_losses`` has one loss an epoch.
     """
 
     epochs: int
     epoch_s: float
     wall_s: float
-    test_losses: tuple[float, ...]
-    energy: Energy
+    joules: float | None
+    joules_label: str
     disturbed: float | None
+    test_losses: list[float]
 
 
 class _Work:
@@ -172,7 +157,7 @@ class _Work:
         self.model = topology.build().to(settings.device)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=settings.learning_rate, fused=True)
         self.batch_size = settings.batch_size
-        self.loss_of = loss_function(data.task)
+        self.loss_of: nn.Module = _LOSSES[data.task]()
         features, targets = torch.from_numpy(data.features), torch.from_numpy(data.targets)
         order = torch.from_numpy(np.random.default_rng(planned.repetition).permutation(data.rows))
         cut = int(TRAIN_SHARE * data.rows)
@@ -186,25 +171,24 @@ class _Work:
         with clock.timing("shuffle", len(features)):
             order = torch.randperm(len(features), device=features.device)
             features, targets = features[order], targets[order]
-        for start in range(0, len(features), self.batch_size):
-            rows = features[start : start + self.batch_size]
+        for rows, wanted in self._batches(features, targets):
             with clock.timing("train", len(rows)):
                 self.optimizer.zero_grad(set_to_none=True)
-                loss = self.loss_of(self.model(rows), targets[start : start + self.batch_size])
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss = self.loss_of(self.model(rows), wanted)
+                loss.backward()
                 self.optimizer.step()
         return self._test(clock)
 
     @torch.no_grad()
     def _test(self, clock: _Clock) -> float:
-        features, targets = self.test
         total = 0.0
-        for start in range(0, len(features), self.batch_size):
-            rows = features[start : start + self.batch_size]
+        for rows, wanted in self._batches(*self.test):
             with clock.timing("test", len(rows)):
-                loss = self.loss_of(self.model(rows), targets[start : start + self.batch_size])
-                total += float(loss) * len(rows)
-        return total / len(features)
+                total += float(self.loss_of(self.model(rows), wanted)) * len(rows)
+        return total / len(self.test[0])
+
+    def _batches(self, *tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
+        return zip(*(torch.split(tensor, self.batch_size) for tensor in tensors), strict=True)
 
 
 class _Clock:
@@ -234,13 +218,6 @@ class _Clock:
         return float(sum(quiet))
 
 
-def loss_function(task: str) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    """The loss of a task: cross-entropy for classes, else mean squared error."""
-    if task == CLASSES:
-        return nn.CrossEntropyLoss()
-    return nn.BCEWithLogitsLoss() if task == BINARY else nn.MSELoss()
-
-
 def train(planned: PlannedRun, data: DataSet, settings: Settings, meter: Meter, seconds: float) -> Trained:
     """Train a network for about so many seconds, in whole epochs, from `LEAST_EPOCHS` to `MOST_EPOCHS` of them."""
     work = _Work(planned, data, settings)
@@ -249,17 +226,20 @@ def train(planned: PlannedRun, data: DataSet, settings: Settings, meter: Meter, 
     clock = _Clock(settings.device)
     losses: list[float] = []
     snapshots = [meter.snapshot()]
-    began = now = time.perf_counter()
-    while len(losses) < MOST_EPOCHS and (len(losses) < LEAST_EPOCHS or now - began < seconds):
+    while len(losses) < MOST_EPOCHS and (len(losses) < LEAST_EPOCHS or _elapsed_s(snapshots[0]) < seconds):
         losses.append(work.epoch(clock))
-        now = time.perf_counter()
-        if now - snapshots[-1].time_s > (meter.maximum_window_s or np.inf) / 4:
+        if _elapsed_s(snapshots[-1]) > (meter.maximum_window_s or np.inf) / 4:
             snapshots.append(meter.snapshot())
     snapshots.append(meter.snapshot())
+    wall_s = snapshots[-1].time_s - snapshots[0].time_s
+    disturbed = _disturbed(others, wall_s)
     energy = add_up([meter.energy(*pair) for pair in itertools.pairwise(snapshots)])
-    wall_s = now - began
     epoch_s = clock.quiet_epoch_s(len(losses))
-    return Trained(len(losses), epoch_s, wall_s, tuple(losses), energy, _disturbed(others, wall_s))
+    return Trained(len(losses), epoch_s, wall_s, energy.joules, energy.label, disturbed, losses)
+
+
+def _elapsed_s(since: Snapshot) -> float:
+    return time.perf_counter() - since.time_s
 
 
 def _disturbed(before_s: float | None, wall_s: float) -> float | None:

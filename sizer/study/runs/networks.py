@@ -29,7 +29,7 @@ counts them. Runs whose network is unknown (no such data set, shape or size) are
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,7 +44,7 @@ from sizer.method.working_sets import stack
 from sizer.models.shapes import SHAPES, IntArray, layer_widths, residual_additions
 from sizer.models.topology import MAX_WIDTH, TOLERANCE
 from sizer.study import published as study
-from sizer.study.step import Rule, examples
+from sizer.study.step import Rule, Table
 
 #: What `solve_widths` reads of each network.
 NETWORK = ["shape", "size", "depth", "input_dim", "output_dim"]
@@ -72,19 +72,18 @@ def _solve(
     """Widths of the networks of one shape, depth and output nearest to each target, None where that is refused."""
     input_dim, target = inputs.to_numpy(np.int64), targets.to_numpy(np.int64)
     low, high = np.ones_like(target), np.full_like(target, MAX_WIDTH)
-    best_width, best_error, best_count = low.copy(), np.full_like(target, np.iinfo(np.int64).max), low.copy()
+    best_width, best_error = low, np.full_like(target, np.iinfo(np.int64).max)
     running = np.ones(target.shape, dtype=bool)
     while running.any():
         middle = (low + high) // 2
         count = _parameters(input_dim, layer_widths(shape, middle, depth, output_dim))
         better = running & (np.abs(count - target) < best_error)
-        best_width, best_count = np.where(better, middle, best_width), np.where(better, count, best_count)
-        best_error = np.where(better, np.abs(count - target), best_error)
+        best_width, best_error = np.where(better, (middle, np.abs(count - target)), (best_width, best_error))
         low = np.where(running & (count < target), middle + 1, low)
         high = np.where(running & (count > target), middle, high)
         running &= (count != target) & (low < high)
     widths = layer_widths(shape, best_width, depth, output_dim)
-    accepted = np.abs(best_count - target) <= TOLERANCE * target
+    accepted = best_error <= TOLERANCE * target
     return [tuple(column) if fine else None for column, fine in zip(widths.T.tolist(), accepted, strict=True)]
 
 
@@ -115,19 +114,12 @@ class Group(NamedTuple):
     h_s: int
 
 
-class RunsFrame(NamedTuple):
-    """A runs frame and the rules by which runs were left out of it."""
-
-    frame: pd.DataFrame
-    rules: tuple[Rule, ...]
-
-
 def with_networks(
     runs: pd.DataFrame,
     summaries: pd.DataFrame | None = None,
     datasets: pd.DataFrame | None = None,
     levels: Mapping[str, Hierarchy] | None = None,
-) -> RunsFrame:
+) -> Table:
     """The runs frame: ``runs`` with the columns that the module's text lists, and the rules with what they left out.
 
     ``runs`` needs dataset, shape, size, depth, batch_size, optimizer and is_gpu; with energies, it also gets them a
@@ -136,19 +128,15 @@ def with_networks(
     ``levels`` the memory hierarchy of each hardware; both default to the study's. Columns that ``runs`` already has
     (n_observations, epochs, h_t, widths, ...) are kept. Raises MeasurementError for a missing column.
     """
-    require(runs, ("dataset", "shape", "size", "depth", "batch_size", "optimizer", "is_gpu"))
+    needed = ("dataset", "shape", "size", "depth", "batch_size", "optimizer", "is_gpu")
+    if missing := [name for name in needed if name not in runs]:
+        raise MeasurementError(f"the runs have no column {', '.join(missing)}; expected {', '.join(needed)}")
     frame = runs.assign(hardware=np.where(runs["is_gpu"].astype(bool), "gpu", "cpu")).reset_index(drop=True)
     frame, unknown = _with_dataset(frame, study.datasets() if datasets is None else datasets)
     frame, unsolved = _with_widths(_with_epochs(frame), summaries)
     frame, unplaced = _with_optimizer(frame)
     frame = _with_counts(frame, study.hierarchies() if levels is None else levels)
-    return RunsFrame(_with_cost_per_datum(frame), (unknown, unsolved, unplaced))
-
-
-def require(frame: pd.DataFrame, needed: Sequence[str], what: str = "the runs") -> None:
-    """Raise MeasurementError, which names them, where columns are missing."""
-    if missing := [name for name in needed if name not in frame]:
-        raise MeasurementError(f"{what} have no column {', '.join(missing)}; expected {', '.join(needed)}")
+    return Table(_with_cost_per_datum(frame), (unknown, unsolved, unplaced))
 
 
 def analysed(frame: pd.DataFrame, levels: Mapping[str, Hierarchy] | None = None) -> Iterator[Group]:
@@ -184,7 +172,7 @@ def _with_dataset(frame: pd.DataFrame, datasets: pd.DataFrame) -> tuple[pd.DataF
     frame = frame.join(datasets[wanted], on="dataset")
     known = frame[wanted].notna().all(axis=1)
     meaning = "the data set is not in the table of data sets, so that its rows and features are not known"
-    rule = Rule("unknown data set", meaning, int((~known).sum()), examples=examples(frame.loc[~known, "dataset"]))
+    rule = Rule.of("unknown data set", meaning, ~known, frame["dataset"])
     frame = frame[known].reset_index(drop=True)
     return frame.astype(dict.fromkeys(wanted, np.int64)), rule
 
@@ -210,33 +198,29 @@ def _with_widths(frame: pd.DataFrame, summaries: pd.DataFrame | None) -> tuple[p
         frame.loc[missing, "widths"] = solve_widths(frame.loc[missing, NETWORK])
     known = frame["widths"].notna()
     meaning = "no network of that shape, depth and size within 20 %, so that its widths are not known"
-    lost = frame.loc[~known, NETWORK[:3]].astype(str).agg(" ".join, axis=1) if not known.all() else frame["shape"][:0]
-    rule = Rule("unknown network", meaning, int((~known).sum()), examples=examples(lost))
+    lost = [" ".join(map(str, network)) for network in frame.loc[~known, NETWORK[:3]].itertuples(index=False)]
+    rule = Rule.listing("unknown network", meaning, lost, "runs")
     frame = frame[known].reset_index(drop=True)
-    widths = [tuple(map(int, each)) for each in frame["widths"]]
-    full = [(first, *each) for first, each in zip(frame["n_features"], widths, strict=True)]
-    return frame.assign(widths=_column(widths), full=_column(full), num_free_parameters=_true_counts(frame)), rule
+    frame["widths"] = of_tuples(frame["widths"])
+    frame["full"] = of_tuples((first, *each) for first, each in zip(frame["n_features"], frame["widths"], strict=True))
+    if "num_free_parameters" not in frame:
+        true = stack((first, *each) for first, each in zip(frame["input_dim"], frame["widths"], strict=True))
+        frame["num_free_parameters"] = ((true[:-1] + 1) * true[1:]).sum(axis=0)
+    return frame, rule
 
 
-def _column(values: Sequence[tuple[int, ...]]) -> npt.NDArray[np.object_]:
-    """Tuples as a column, which numpy would make a table of where they have the same length."""
-    column = np.empty(len(values), dtype=object)
-    column[:] = values
+def of_tuples(values: Iterable[Iterable[int]]) -> npt.NDArray[np.object_]:
+    """Lists of numbers as a column of tuples, which numpy would make a table of where they have the same length."""
+    tuples = [tuple(map(int, each)) for each in values]
+    column = np.empty(len(tuples), dtype=object)
+    column[:] = tuples
     return column
-
-
-def _true_counts(frame: pd.DataFrame) -> npt.NDArray[np.int64]:
-    if "num_free_parameters" in frame:
-        return frame["num_free_parameters"].to_numpy(np.int64)
-    full = stack((first, *each) for first, each in zip(frame["input_dim"], frame["widths"], strict=True))
-    return np.asarray(((full[:-1] + 1) * full[1:]).sum(axis=0))
 
 
 def _with_optimizer(frame: pd.DataFrame) -> tuple[pd.DataFrame, Rule]:
     known = frame["optimizer"].str.lower().isin(_MOMENTS)
     meaning = f"an optimizer whose moments are not known; known are {', '.join(_MOMENTS)}"
-    rule = Rule("unknown optimizer", meaning, int((~known).sum()), examples=examples(frame.loc[~known, "optimizer"]))
-    return frame[known].reset_index(drop=True), rule
+    return frame[known].reset_index(drop=True), Rule.of("unknown optimizer", meaning, ~known, frame["optimizer"])
 
 
 def _with_counts(frame: pd.DataFrame, levels: Mapping[str, Hierarchy]) -> pd.DataFrame:

@@ -207,7 +207,16 @@ def _layout(lines: Sequence[str], delimiter: str, first: int, expected: Sequence
     knows = bool(expected) and header is not None and set(expected) <= set(header.cells)
     is_whole = 2 * (not above) + (header is None or len(header.cells) == width)
     clean = _cleanness(body, delimiter)
-    score = (knows, named and fitting == 1.0, named * fitting, is_whole, clean, header is not None, delimiter != "", width)
+    score = (
+        knows,
+        named and fitting == 1.0,
+        named * fitting,
+        is_whole,
+        clean,
+        header is not None,
+        delimiter != "",
+        width,
+    )
     return _Layout(delimiter, quote, comment, above, header, body, score, header is commented and header is not None)
 
 
@@ -247,9 +256,7 @@ def _commented_names(
     """The names in the last comment line above the table (numpy's savetxt writes them so), None where there are none."""
     if not comment:
         return None
-    above = [
-        (number, line) for number, line in enumerate(lines[: header.line - 1], 1) if is_comment(line, comment)
-    ]
+    above = [(number, line) for number, line in enumerate(lines[: header.line - 1], 1) if is_comment(line, comment)]
     if not above:
         return None
     number, line = above[-1]

@@ -57,7 +57,7 @@ class ReadingRules:
     """How every column of a table is read; ``notation`` says how the file is written, for people."""
 
     columns: tuple[ColumnRule, ...]
-    notation: dict[str, Any]
+    notation: Mapping[str, Any]
 
     def of(self, name: str) -> ColumnRule | None:
         """The rule of a column, None for one that has none."""
@@ -70,24 +70,6 @@ class ReadingRules:
     def to_dict(self) -> dict[str, Any]:
         """The rules as the JSON data ``sizer.reading/1``."""
         return {"format": READING_FORMAT, **plain(self)}
-
-    @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> ReadingRules:
-        """Rebuild the rules. Raises KeyError or TypeError for a record that is none."""
-        return cls(
-            tuple(
-                ColumnRule(
-                    column["name"],
-                    column["kind"],
-                    None if column["form"] is None else NumberForm(**column["form"]),
-                    column["order"],
-                    tuple(column["missing"]),
-                    column["is_used"],
-                )
-                for column in record["columns"]
-            ),
-            dict(record["notation"]),
-        )
 
 
 class Reading(NamedTuple):

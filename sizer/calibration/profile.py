@@ -1,0 +1,75 @@
+"""A calibration as the profile that later commands use. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sizer.calibration.fit import Fit
+from sizer.calibration.measurements import Measurements
+from sizer.calibration.record import Calibration, fit_dict
+from sizer.meters.stated_power import PowerModel
+from sizer.method.coefficients import term_unit
+from sizer.method.hardware import device_to_dict
+from sizer.profiles.records import PROFILE_FORMAT
+
+
+def profile_record(measurements: Measurements, found: Calibration) -> dict[str, Any]:
+    """The calibration as the JSON record of a profile that `sizer.profiles` loads."""
+    settings, device = measurements.settings, found.device
+    coefficients = {quantity: _coefficients(quantity, fitted, settings) for quantity, fitted in found.fits.items()}
+    if found.power is not None:
+        coefficients.setdefault("energy", _estimated_energy(coefficients["time"], found.power))
+    return {
+        "format": PROFILE_FORMAT,
+        "name": found.name,
+        "title": f"{device.name or device.id}, calibrated {settings['date'][:10]}",
+        "kind": device.kind,
+        "match": {},
+        "sources": {
+            "calibration": {"title": "sizer calibrate, on this machine", "url": None, "read": settings["date"][:10]}
+        },
+        "units": None if device.units is None else {"value": device.units, "source": "calibration", "verified": True},
+        "levels": [_level(level) for level in device_to_dict(device)["levels"] if level["capacity_bytes"]],
+        "coefficients": coefficients,
+        "calibration": {
+            **settings,
+            "networks": found.networks,
+            "metered": found.metered,
+            "noise": found.noise,
+            "errors": {quantity: fit_dict(fitted) for quantity, fitted in found.fits.items()},
+        },
+    }
+
+
+def _estimated_energy(time: dict[str, Any], power: PowerModel) -> dict[str, Any]:
+    """Joules from stated power: the fitted time times the busy power, an estimate and labelled as one."""
+    terms = {
+        name: {"value": term["value"] * power.busy_w, "unit": term_unit(name, "energy")}
+        for name, term in time["terms"].items()
+    }
+    basis = f"calibrated time x {power.busy_w:g} W while training, {power.basis}; the interval is that of the time"
+    return {**time, "source": "shipped", "basis": basis, "terms": terms}
+
+
+def _level(level: dict[str, Any]) -> dict[str, Any]:
+    kept = ("name", "capacity_bytes", "instances", "cpus_per_instance", "line_bytes", "effective_bytes")
+    return {name: level[name] for name in kept} | {
+        "source": "calibration",
+        "verified": True,
+        "bandwidth_bytes_per_s": None,
+    }
+
+
+def _coefficients(quantity: str, found: Fit, settings: Any) -> dict[str, Any]:
+    identity = settings["identity"]
+    return {
+        "source": "calibrated",
+        "basis": (
+            f"calibrated on this machine {settings['date'][:10]} ({identity['threads']} threads, torch "
+            f"{identity['torch']}); cross-validated error {found.mean_error:.1%} mean, "
+            f"{found.error_quantile(0.95):.1%} at the 95th percentile"
+        ),
+        "terms": {name: {"value": value, "unit": term_unit(name, quantity)} for name, value in found.terms.items()},
+        "interval_90": list(found.interval),
+        "conditions": {"dtype": settings["dtype"], "optimizer": settings["optimizer"]},
+    }

@@ -1,0 +1,181 @@
+"""What a calibration times: a real PyTorch training step, and how long it takes on a CPU or a CUDA device.
+
+A step is: zero_grad(set_to_none=True), forward (Linear and ReLU, no activation after the last layer), mean squared
+error, backward, optimizer step, on batches sliced from tensors in memory, eager (docs/calibration.md).
+
+On a CPU steps are timed one by one. A GPU runs behind the program that feeds it: waiting for it after every step would
+add the wait to each of them and keep the next step's launches from overlapping with this one's kernels, and a small
+step would seem to take longer than it does in any training. So there steps are timed in batches, each long enough that
+one wait does not count, and a batch's time is divided by its steps.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+
+from sizer.calibration.measurements import Case, Timing
+from sizer.calibration.plan import MIN_STEPS, WARM_UP
+from sizer.meters.protocol import Meter, Snapshot
+from sizer.method.training_step import Training
+from sizer.models.topology import Topology
+
+#: A run's quiet value: interruptions only ever slow a step down, and the fastest steps of a run are its luckiest.
+QUIET_QUANTILE = 0.2
+
+#: Batches that the steps go through in turn, as many as fit into `_DATA_BYTES`, so that no batch stays in a near cache.
+_BATCHES = 8
+_DATA_BYTES = 64 * 2**20
+_LEARNING_RATE = 1e-4
+#: Random numbers kept to slice batches from: 32 MiB in float32.
+_POOL_SIZE = 2**23
+
+#: On a GPU a batch of steps lasts at least this long, some hundred times what a wait takes.
+_BATCH_S = 0.005
+#: The first steps on a GPU load kernels, let the libraries choose theirs, and bring the clocks up.
+_WARM_UP_S = 0.02
+_MOST_STEPS = 1000
+
+_Step = Callable[[], None]
+
+
+def time_run(case: Case, training: Training, seconds: float, device: str = "cpu", meter: Meter | None = None) -> Timing:
+    """Build the network, warm it up and time its steps for about so many seconds, at least `MIN_STEPS` of them.
+
+    The case gives the batch size, ``training`` the rest. Under a meter the run lasts as long as the meter needs.
+    """
+    step = make_step(case, training, device)
+    on_gpu = torch.device(device).type == "cuda"
+    timed, steps = _batch(step, device) if on_gpu else _warmed_up(step)
+    seconds = seconds if meter is None else max(seconds, meter.minimum_window_s)
+    others_before = None if on_gpu else others_busy_s()  # (who else used a GPU meanwhile is not known)
+    start = None if meter is None else meter.snapshot()
+    began = time.perf_counter()
+    times = _times(timed, began + seconds)
+    lasted = time.perf_counter() - began
+    end = None if meter is None else meter.snapshot()
+    quiet_s = float(np.quantile(times, QUIET_QUANTILE)) / steps
+    timing = Timing(0, 0, quiet_s, len(times) * steps, _others_share(others_before, lasted))
+    return timing if meter is None or start is None or end is None else charged(timing, meter, start, end)
+
+
+def _warmed_up(step: _Step) -> tuple[_Step, int]:
+    for _ in range(WARM_UP):
+        step()
+    return step, 1
+
+
+def _batch(step: _Step, device: str) -> tuple[_Step, int]:
+    """A batch of steps, after which the device has nothing left to do, and how many they are; warmed up."""
+
+    def run(steps: int) -> None:
+        for _ in range(steps):
+            step()
+        torch.cuda.synchronize(device)
+
+    began = before = time.perf_counter()
+    lasted = 0.0
+    while not lasted or before - began < _WARM_UP_S:
+        run(WARM_UP)
+        lasted, before = time.perf_counter() - before, time.perf_counter()
+    steps = min(max(math.ceil(_BATCH_S * WARM_UP / lasted), 1), _MOST_STEPS)
+    return functools.partial(run, steps), steps
+
+
+def _times(timed: _Step, deadline: float) -> list[float]:
+    """Times in s until the deadline on the `time.perf_counter` clock, at least `MIN_STEPS` of them."""
+    times: list[float] = []
+    before = time.perf_counter()
+    while before < deadline or len(times) < MIN_STEPS:
+        timed()
+        after = time.perf_counter()
+        times.append(after - before)
+        before = after
+    return times
+
+
+def charged(timing: Timing, meter: Meter, start: Snapshot, end: Snapshot) -> Timing:
+    """The timing with what the meter says of its steps."""
+    energy = meter.energy(start, end)
+    timing = timing._replace(window_unix_s=(start.unix_s, end.unix_s))
+    if energy.joules is None:
+        return timing._replace(problem="; ".join(energy.warnings) or "the meter did not say why")
+    return timing._replace(energy_j=energy.joules / timing.steps)
+
+
+def others_busy_s() -> float | None:
+    """Processor time in s that everything but this process has used since boot, stolen time included; Linux only."""
+    try:
+        with open("/proc/stat", encoding="ascii") as stream:  # noqa: PTH123 (read before and after each run)
+            ticks = [int(field) for field in stream.readline().split()[1:9]]
+    except (OSError, ValueError):
+        return None
+    idle, waiting = ticks[3], ticks[4]
+    own = os.times()
+    return (sum(ticks) - idle - waiting) / os.sysconf("SC_CLK_TCK") - own.user - own.system
+
+
+def _others_share(before: float | None, lasted_s: float) -> float | None:
+    """Share of the machine's processor time that others used, None where it was not known before or is not now."""
+    after = None if before is None else others_busy_s()
+    if before is None or after is None:
+        return None
+    return max(0.0, (after - before) / (lasted_s * (os.cpu_count() or 1)))
+
+
+def make_step(case: Case, training: Training, device: str = "cpu") -> _Step:
+    """A function that trains the case's network for one step each time it is called."""
+    dtype = torch.float32 if training.dtype == "mixed" else getattr(torch, training.dtype)
+    model = Topology(case.shape, case.input_dim, case.widths).build().to(device=device, dtype=dtype)
+    optimizer = make_optimizer(model, training.optimizer)
+    batches = _batches(case, device, dtype)
+    loss_function = nn.MSELoss()
+    autocast = torch.autocast(torch.device(device).type, torch.bfloat16, enabled=training.dtype == "mixed")
+    position = 0
+
+    def step() -> None:
+        nonlocal position
+        features, targets = batches[position]
+        position = (position + 1) % len(batches)
+        optimizer.zero_grad(set_to_none=True)
+        with autocast:
+            loss = loss_function(model(features), targets)
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def make_optimizer(model: nn.Module, name: str) -> torch.optim.Optimizer:
+    """The optimizer in PyTorch's fused form."""
+    if name in ("adam", "adamw"):
+        form = torch.optim.Adam if name == "adam" else torch.optim.AdamW
+        return form(model.parameters(), lr=_LEARNING_RATE, fused=True)
+    momentum = 0.9 if name == "sgd-momentum" else 0.0
+    return torch.optim.SGD(model.parameters(), lr=_LEARNING_RATE, momentum=momentum, fused=True)
+
+
+def _batches(case: Case, device: str, dtype: torch.dtype) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Views of one tensor of features and one of targets, as a training loop slices them."""
+    size, dims = case.batch_size, (case.input_dim, case.widths[-1])
+    count = max(1, min(_BATCHES, _DATA_BYTES // (4 * size * sum(dims))))
+    features, targets = (_random(count * size * dim, device, dtype).view(count * size, dim) for dim in dims)
+    return [(features[start : start + size], targets[start : start + size]) for start in range(0, count * size, size)]
+
+
+def _random(count: int, device: str, dtype: torch.dtype) -> torch.Tensor:
+    """So many random numbers, the first of a pool: drawing millions afresh for each run takes longer than its steps."""
+    pool = _pool(device, dtype)
+    return pool[:count] if count <= len(pool) else pool.repeat(-(-count // len(pool)))[:count]
+
+
+@functools.lru_cache(maxsize=1)
+def _pool(device: str, dtype: torch.dtype) -> torch.Tensor:
+    return torch.randn(_POOL_SIZE, generator=torch.Generator().manual_seed(0)).to(device=device, dtype=dtype)
