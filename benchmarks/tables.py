@@ -41,7 +41,7 @@ UNITS = ("m", "m", "", "", "", "EUR")
 
 
 def combinations() -> list[tuple[Any, ...]]:
-    """400 of all combinations, the same on every machine, each delimiter, mark, date, word and header about as often."""
+    """400 of all combinations, the same on every machine."""
     every = list(itertools.product(DELIMITERS, MARKS, DATES, MISSING, HEADERS, ENCODINGS))
     return random.Random(20261126).sample(every, TABLES)  # noqa: S311
 

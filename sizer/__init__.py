@@ -302,8 +302,8 @@ def search(
     as ``("f1", 0.9)``. ``settings`` are those of `sizer.size_search.settings.SearchSettings`, such as ``depth``,
     ``batch_size``, ``seed``, ``max_time_s``. The state is kept in ``folder`` (None: one for this data and settings), so
     that the same call goes on where it was interrupted. ``decimal`` ("." or ",") and ``missing`` (cells such as "-200")
-    say how cells of text are read where the cells leave that open. Raises UsageError for a request that makes no sense of the
-    data, DataError for data with nothing to learn from.
+    say how cells of text are read where the cells leave that open. Raises UsageError for a request that makes no sense
+    of the data, DataError for data with nothing to learn from.
     """
     from dataclasses import replace
 

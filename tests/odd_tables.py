@@ -5,7 +5,7 @@ Rows are written by a rule with known numbers, so that a column read otherwise i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -47,10 +47,13 @@ class Odd:
 
 XY = {"x": X, "y": Y}
 PLAIN = rows(["x", "y"], X, Y)
-words: Callable[[int, str, Sequence[Any]], list[Any]] = lambda every, word, values: [
-    word if i % every == 0 else value for i, value in enumerate(values)
-]
 NAN = float("nan")
+
+
+def words(every: int, word: Any, values: Iterable[Any]) -> list[Any]:
+    """The values with a word in every so many rows, the first included."""
+    return [word if i % every == 0 else value for i, value in enumerate(values)]
+
 
 ODD: dict[str, Odd] = {
     # Rows and headers
@@ -200,7 +203,7 @@ ODD: dict[str, Odd] = {
         refused=r"column 'x' holds .*\(line \d+\)",
     ),
     "a decimal comma in one line": Odd(
-        rows(["x", "y"], words(39, "3,5", X)[:1] and [*X[:30], "3,5", *X[31:]], Y, mark=";"),
+        rows(["x", "y"], [*X[:30], "3,5", *X[31:]], Y, mark=";"),
         refused=r"'3,5' \(line 32\)",
     ),
     "per cent and shares in a column": Odd(

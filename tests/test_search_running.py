@@ -149,11 +149,12 @@ def test_a_search_given_up_before_its_limit_has_one_status_whatever_the_speed(tm
     task = custom(slowed(factor))
     outcome = run_search(task, settings(0.1005, max_time_s=20.0), tmp_path, LocalEngine(task))
     assert outcome.time_s < 20.0
-    assert outcome.status == UNREACHABLE
+    assert outcome.status == SearchStatus.UNREACHABLE
     # Its log says the same again, and the sentence holds: what is predicted is more than what was left.
     again = run_search(task, settings(0.1005, max_time_s=20.0), tmp_path, LocalEngine(task))
-    assert (again.status, again.estimate) == (UNREACHABLE, outcome.estimate)
-    assert "of 20 s" in outcome.estimate or "no size up to" in outcome.estimate
+    said = estimate_of(outcome, curve_of(outcome))
+    assert (again.status, estimate_of(again, curve_of(again))) == (SearchStatus.UNREACHABLE, said)
+    assert "of 20 s" in said or "no size up to" in said
 
 
 def test_exploring_fills_in_the_curve(tmp_path):

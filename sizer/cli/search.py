@@ -1,4 +1,4 @@
-"""`sizer search`: the cheapest network that reaches a loss on the user's data. `sizer predict`: what it says of new data."""
+"""`sizer search`: the cheapest network that reaches a loss on the user's data; `sizer predict`: what it then says."""
 
 from __future__ import annotations
 

@@ -33,8 +33,8 @@ from sizer.size_search.data.file_kinds import read_table
 from sizer.size_search.data.fit_columns import Look, unlike
 from sizer.size_search.data.metrics import CLASSIFICATION
 from sizer.size_search.data.preparation import Preparation
-from sizer.size_search.data.reading.columns import with_text_read
 from sizer.size_search.data.reading.rules import Reading, ReadingRules
+from sizer.size_search.data.reading.tables import with_text_read
 from sizer.size_search.data.table import Table
 
 if TYPE_CHECKING:

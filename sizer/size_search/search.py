@@ -126,7 +126,7 @@ class Search:
         """How a search ended in which no size is predicted to meet the target within the limits.
 
         A limit is spent when what is left of it does not pay for the next slice that there would be without it. Else
-        the target is out of reach, whether or not a size could meet it with more: how likely that is hangs on the clock.
+        the target is out of reach, whether or not a size could meet it with more: that hangs on the clock.
         """
         goal = self._goal()
         wished = self._decide(goal._replace(budget=math.inf))

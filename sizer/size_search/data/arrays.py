@@ -18,10 +18,10 @@ import numpy as np
 from sizer.base.errors import DataError
 from sizer.size_search.data.memory import require_memory
 from sizer.size_search.data.reading.cells import collect
-from sizer.size_search.data.reading.columns import read_by
 from sizer.size_search.data.reading.dialect import Dialect
 from sizer.size_search.data.reading.numbers import NumberForm
 from sizer.size_search.data.reading.rules import NUMBER, TEXT, ColumnRule, Reading, ReadingRules
+from sizer.size_search.data.reading.tables import read_by
 from sizer.size_search.data.table import Table
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from sizer.base.errors import DataError, UsageError
 from sizer.base.storage import cache_folder
 from sizer.size_search.data.metrics import CLASSIFICATION, REGRESSION
 from sizer.size_search.data.reading.cells import encoding_of
-from sizer.size_search.data.reading.columns import read_by, with_text_read
 from sizer.size_search.data.reading.rules import Reading
+from sizer.size_search.data.reading.tables import read_by, with_text_read
 from sizer.size_search.data.table import Table
 
 #: scikit-learn's sets that come with the package -> kind of task.

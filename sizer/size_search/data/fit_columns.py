@@ -155,8 +155,8 @@ def likely_codes(values: pd.Series[Any]) -> str | None:
         if is_shared and gap >= (_GAP_OF_CODE if _is_code(value) else _GAP) * spread:
             rest = np.delete(distinct, position)
             return (
-                f"{values.name!r} is {value:.15g} in {count:,} of {len(known):,} rows, far outside the rest ({rest[0]:.6g} to "
-                f"{rest[-1]:.6g}): likely a code for missing; --missing {value:.15g} says so"
+                f"{values.name!r} is {value:.15g} in {count:,} of {len(known):,} rows, far outside the rest "
+                f"({rest[0]:.6g} to {rest[-1]:.6g}): likely a code for missing; --missing {value:.15g} says so"
             )
     return None
 
@@ -167,21 +167,26 @@ def _is_code(value: float) -> bool:
     return value.is_integer() and (set(digits) == {"9"} or value < 0)
 
 
-class Look(NamedTuple):
-    """What a column was like in ``n`` training rows: shares of missing values and of unlisted categories.
+class Numbers(NamedTuple):
+    """The least, the median and the largest number of a column, and their standard deviation."""
 
-    ``low``, ``middle`` and ``high`` are the least, the median and the largest number, and ``spread`` their standard
-    deviation; None for a category.
+    low: float
+    middle: float
+    high: float
+    spread: float
+
+
+class Look(NamedTuple):
+    """What a column was like in ``n`` training rows: shares of missing values and of unlisted categories, its numbers.
+
+    ``numbers`` is None for a category, and for a column without any.
     """
 
     name: str
     n: int
     missing: float
     unlisted: float
-    low: float | None = None
-    middle: float | None = None
-    high: float | None = None
-    spread: float | None = None
+    numbers: Numbers | None = None
 
 
 def looks_of(preparation: Preparation, encoded: Matrix) -> tuple[Look, ...]:
@@ -201,7 +206,8 @@ def _look(preparation: Preparation, position: int, values: Matrix) -> Look:
         return Look(name, n, missing, 0.0)
     largest = float(np.abs(known).max()) or 1.0
     spread = float((known / largest).std()) * largest
-    return Look(name, n, missing, 0.0, float(known.min()), float(np.median(known)), float(known.max()), spread)
+    numbers = Numbers(float(known.min()), float(np.median(known)), float(known.max()), spread)
+    return Look(name, n, missing, 0.0, numbers)
 
 
 #: New data looks otherwise when its share of missing or unlisted cells is so much larger, and that by chance in so few
@@ -218,22 +224,24 @@ def unlike(preparation: Preparation, looks: Sequence[Look], encoded: Matrix) -> 
 
 def _differences(old: Look, new: Look) -> Iterator[str]:
     if _is_more(old.missing, old.n, new.missing, new.n):
-        yield f"{new.name!r} is missing in {new.missing:.0%} of the rows, and was in {old.missing:.0%} of those trained on"
+        shares = f"{new.missing:.0%} of the rows, and was in {old.missing:.0%} of those trained on"
+        yield f"{new.name!r} is missing in {shares}"
     if _is_more(old.unlisted, old.n, new.unlisted, new.n):
         yield f"{new.name!r} has categories in {new.unlisted:.0%} of the rows that training did not see"
-    if old.low is None or old.high is None or new.low is None or new.high is None:
+    if old.numbers is None or new.numbers is None:
         return
-    assert old.middle is not None and new.middle is not None and old.spread is not None and new.spread is not None
-    is_outside = not old.low <= new.middle <= old.high
-    factor = _factor(old, new)
+    (low, middle, high, spread), now = old.numbers, new.numbers
+    is_outside = not low <= now.middle <= high
+    factor = now.middle / middle if now.middle * middle > 0 else None
     if is_outside and (factor is None or factor >= _FACTOR or factor <= 1 / _FACTOR):
         by = "" if factor is None else f", about {_round(factor)} times"
         yield (
-            f"{new.name!r} is {new.middle:.6g} in the middle, outside the {old.low:.6g} to {old.high:.6g} trained on{by}; are "
-            f"its units and marks the same?"
+            f"{new.name!r} is {now.middle:.6g} in the middle, outside the {low:.6g} to {high:.6g} trained on{by}; "
+            f"are its units and marks the same?"
         )
-    elif new.n >= _NARROW_ROWS and 0 < new.spread < _NARROW * old.spread:
-        yield f"{new.name!r} spreads {_round(new.spread / old.spread)} times as far as in the rows trained on; are its units the same?"
+    elif new.n >= _NARROW_ROWS and 0 < now.spread < _NARROW * spread:
+        factor = now.spread / spread
+        yield f"{new.name!r} spreads {_round(factor)} times as far as in the rows trained on; are its units the same?"
 
 
 def _round(factor: float) -> str:
@@ -241,14 +249,8 @@ def _round(factor: float) -> str:
     return f"{float(f'{factor:.2g}'):,.0f}" if factor >= 10 else f"{factor:.1g}"
 
 
-def _factor(old: Look, new: Look) -> float | None:
-    """How many times as large numbers are; None where their signs differ or one is 0."""
-    assert old.middle is not None and new.middle is not None
-    return new.middle / old.middle if old.middle * new.middle > 0 else None
-
-
 def _is_more(old: float, n_old: int, new: float, n_new: int) -> bool:
-    """Whether a share is larger than it was, beyond chance: the binomial tail at the old share, none counting as one."""
+    """Whether a share is larger than it was, beyond chance: the binomial tail at the old share (of none: one row)."""
     from scipy.special import betainc
 
     count = round(new * n_new)

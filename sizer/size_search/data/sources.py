@@ -12,8 +12,8 @@ from sizer.size_search.data.arrays import columns_of
 from sizer.size_search.data.file_kinds import read_table
 from sizer.size_search.data.memory import require_memory
 from sizer.size_search.data.metrics import CLASSIFICATION
-from sizer.size_search.data.reading.columns import with_text_read
 from sizer.size_search.data.reading.rules import Reading
+from sizer.size_search.data.reading.tables import with_text_read
 from sizer.size_search.data.table import Table
 
 _EXPECTED = (
@@ -26,7 +26,8 @@ def table_of(data: Any, reading: Reading | None = None) -> Table:
     """Data as a table.
 
     A pair (X, y) has X (n, ...), flattened to a row an observation, and y (n,) or (n, outputs); one-hot rows are taken
-    as classes. ``reading`` says how cells of text are read. Raises UsageError for what is none of the kinds of data, DataError for what cannot be read.
+    as classes. ``reading`` says how cells of text are read. Raises UsageError for what is none of the kinds of data,
+    DataError for what cannot be read.
     """
     if isinstance(data, Table):
         return data

@@ -20,8 +20,8 @@ class Table:
     """A data set by its columns.
 
     ``targets`` and ``kind`` (regression or classification) are what the source itself says, empty and None where it
-    says nothing; ``validation`` the part that it sets aside. ``remarks`` are sentences on how it was read, ``rules`` the record of it where its
-    cells were text.
+    says nothing; ``validation`` the part that it sets aside. ``remarks`` are sentences on how it was read, ``rules``
+    the record of it where its cells were text.
     """
 
     name: str

@@ -21,7 +21,8 @@ import numpy.typing as npt
 from sizer.base.errors import DataError
 from sizer.base.units import format_bytes
 from sizer.size_search.data.memory import available_bytes, require_memory
-from sizer.size_search.data.reading.dialect import DELIMITER_NAMES, Dialect, Record, find_dialect, records
+from sizer.size_search.data.reading.dialect import DELIMITER_NAMES, Dialect, find_dialect
+from sizer.size_search.data.reading.rows import Record, records
 
 _SAMPLE_BYTES = 1 << 20
 _SAMPLE_LINES = 1000
@@ -67,7 +68,7 @@ class Cells:
 
 
 def encoding_of(head: bytes) -> str | None:
-    """The encoding that a file's first bytes say: by its mark, or UTF-16 by its zeros; None for bytes that are no text."""
+    """The encoding that a file's first bytes say, by its mark or its zeros; None for bytes that are no text."""
     for mark, encoding in _BOMS.items():
         if head.startswith(mark):
             return encoding

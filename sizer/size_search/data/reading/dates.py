@@ -53,7 +53,7 @@ _PIVOT = 69
 
 
 class Stamp(NamedTuple):
-    """A cell read as a date: seconds since 1970 (UTC) under each of `ORDERS`, None where it is no date in that order."""
+    """A cell read as a date: seconds since 1970 (UTC) under each of `ORDERS`, None where it is none in that order."""
 
     seconds: tuple[float | None, ...]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 Number = int | float
@@ -43,14 +43,17 @@ _PLACED = r"(?P<core>[0-9][0-9., '_]*|[.,][0-9]+)(?:[ ]?(?P<exponent>[eEdD][+-]?
 _CELL = re.compile(
     r"(?P<open>\()?(?P<sign>[+-])? ?(?P<prefix>[^0-9\s.,'()+\-][^0-9()+\-]{0,7}?)? ?(?P<inner>[+-])?"
     + _PLACED
-    + r"(?P<dash>[.,]-{1,2})? ?(?P<after>-)? ?(?P<suffix>(?:[^\W\d_]|[%‰°\u20a0-\u20bf$£¥¢])[^():;|,=<>\t\x22]{0,15})?(?P<close>\))?"
+    + r"(?P<dash>[.,]-{1,2})? ?(?P<after>-)? ?"
+    + r"(?P<suffix>(?:[^\W\d_]|[%‰°\u20a0-\u20bf$£¥¢])[^():;|,=<>\t\x22]{0,15})?(?P<close>\))?"
 )
 _INFINITE = re.compile(r"(?P<sign>[+-])?(?:inf|infinity)", re.IGNORECASE)
 #: Currencies that stand before the number; others are found by their symbol.
-_CURRENCIES = frozenset(
-    "eur usd gbp chf jpy cny inr aud cad nzd sek nok dkk pln czk huf brl zar krw mxn sgd hkd try rub ils thb idr php "
-    "myr aed sar fr fr. sfr sfr. rs rs. kr kr. r rp rm zł kč ft us$ au$ a$ c$ ca$ nz$ hk$ nt$ s$ r$ mx$ lei лв".split()
+_CURRENCIES_TEXT = (
+    "eur usd gbp chf jpy cny inr aud cad nzd sek nok dkk pln czk huf brl zar krw mxn sgd hkd try rub ils "
+    "thb idr php myr aed sar fr fr. sfr sfr. rs rs. kr kr. r rp rm zł kč ft us$ au$ a$ c$ ca$ nz$ hk$ nt$ "
+    "s$ r$ mx$ lei лв"
 )
+_CURRENCIES = frozenset(_CURRENCIES_TEXT.split())
 #: Units by what they measure. Two of one kind in a column are a mixture; other endings may be codes such as flat 12B.
 _UNITS = {
     "length": "nm um µm mm cm dm m km in inch inches ft feet yd mi mile miles",
@@ -132,7 +135,7 @@ def unit_kind(affix: str) -> str | None:
     return "currency" if is_currency(affix) else UNIT_KINDS.get(affix.lower())
 
 
-@lru_cache(maxsize=None)
+@cache
 def _pattern(decimal: str, grouping: str) -> re.Pattern[str]:
     point, mark = re.escape(decimal), re.escape(grouping)
     whole = rf"[0-9]+|[1-9][0-9]{{0,2}}(?:{mark}[0-9]{{3}})+"

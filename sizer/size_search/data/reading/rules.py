@@ -1,4 +1,4 @@
-"""The record of how a table's columns are read, and reading cells by it: a search's own, and new data in the same way."""
+"""The record of how a table's columns are read, and reading cells by it: a search's own, and new data alike."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from sizer.base.errors import DataError, UsageError
 from sizer.base.records import plain
 from sizer.size_search.data.reading.cells import Cells
 from sizer.size_search.data.reading.dates import ORDERS, read_clock, read_date
-from sizer.size_search.data.reading.dialect import is_marker
 from sizer.size_search.data.reading.numbers import NumberForm, as_value, read_number, take_apart
+from sizer.size_search.data.reading.rows import is_marker
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -151,7 +151,7 @@ def _value(cell: str, rule: ColumnRule, cells: Cells, position: int) -> Any:
         return None
     if rule.kind == TEXT:
         return cell
-    if is_marker(cell) or (value := _READERS[rule.kind](cell, rule)) is None and not _has_digits(cell):
+    if is_marker(cell) or ((value := _READERS[rule.kind](cell, rule)) is None and not _has_digits(cell)):
         return None
     if value is None:
         told = f"{cells.name}: column {rule.name!r} holds {cell[:40]!r} in {cells.where(position, cell)}"
@@ -258,7 +258,7 @@ def apply_rules(cells: Cells, rules: Sequence[ColumnRule]) -> pd.DataFrame:
 
 
 def strange_words(cells: Cells, rules: Sequence[ColumnRule]) -> list[str]:
-    """Sentences on words that a column of numbers or dates did not have when its rule was made: they count as missing."""
+    """Sentences on words that a column of numbers or dates did not have before: they count as missing."""
     said = []
     for rule in rules:
         if rule.kind == TEXT or rule.name not in cells.names:
