@@ -343,3 +343,52 @@ ODD: dict[str, Odd] = {
         rows(["x", "y"], [str(v).translate({48 + d: 0xFF10 + d for d in range(10)}) for v in X], Y), XY
     ),
 }
+ODD |= {
+    "a mark for missing of one's own": Odd(
+        rows(["x", "y"], words(5, "fehlt", X), Y),
+        {"x": words(5, NAN, X), "y": Y},
+        said="'fehlt' (line 2): taken as missing",
+    ),
+    "a mark of one's own in the target": Odd(rows(["x", "y"], X, words(5, "fehlt", Y)), refused="--missing fehlt"),
+    "such, named": Odd(
+        rows(["x", "y"], X, words(5, "fehlt", Y)), {"y": words(5, NAN, Y)}, options={"missing": ("fehlt",)}
+    ),
+    "a name that begins with #": Odd(rows(["#x", "y"], X, Y), XY),
+    "numbers and dates in a column": Odd(
+        rows(["when", "y"], [f"{d:%d/%m/%Y}" if i % 2 else 44_000 + i for i, d in enumerate(DAYS)], Y),
+        refused=r"column 'when' .*numbers and dates",
+    ),
+    "a date that is none": Odd(
+        rows(["when", "y"], [*(f"{d:%Y-%m-%d}" for d in DAYS[1:]), "2021-02-30"], Y),
+        refused=r"'2021-02-30' \(line 41\)",
+    ),
+    "dates and times of a day in white space": Odd(
+        rows(["day", "time", "y"], [f"{d:%Y-%m-%d}" for d in DAYS], [f"{d:%H:%M}" for d in DAYS], Y, mark=" "),
+        {"time": [d.hour * 3600 + d.minute * 60 for d in DAYS], "y": Y},
+        name="t.txt",
+    ),
+    "postal codes keep their noughts only as text": Odd(
+        rows(["x", "y"], X, ["01067", "80331", "01069", "20095"] * (N // 4)),
+        {"y": [1067, 80331, 1069, 20095] * (N // 4)},
+    ),
+    "true and false with gaps": Odd(
+        rows(["x", "on", "y"], X, words(5, "", ["True", "False"] * (N // 2)), Y),
+        {"on": words(5, None, [True, False] * (N // 2))},
+    ),
+    "Air quality: codes, dots in times, empty rows and columns": Odd(
+        rows(
+            ["Date", "Time", "CO(GT)", "T", "", ""],
+            [f"{d:%d/%m/%Y}" for d in DAYS],
+            [f"{d:%H}.00.00" for d in DAYS],
+            words(9, "-200", map(comma, X)),
+            map(comma, Y),
+            [""] * N,
+            [""] * N,
+            mark=";",
+        )
+        + ";;;;;\n" * 5,
+        {"CO(GT)": words(9, -200, X), "T": Y, "Time": [d.hour * 3600 for d in DAYS]},
+        target="T",
+        said="5 empty rows",
+    ),
+}

@@ -138,7 +138,8 @@ _EXPECTED = "a CSV or TSV file (also gzipped), Parquet, NPZ, ARFF or LIBSVM"
 
 #: After comments, the first line of an ARFF file; two lines of a label and pairs of position and value.
 _ARFF = re.compile(rb"(?:\xef\xbb\xbf)?(?:\s*%[^\n]*\n|\s+)*@relation\b", re.IGNORECASE)
-_PAIRS = rb"[+-]?[0-9.eE,+-]+(?:[ \t]+qid:[0-9]+)?(?:[ \t]+[0-9]+:[+-]?[0-9.eE+-]+)+[ \t]*(?:#[^\n]*)?\r?(?:\n|$)"
+_LABEL = rb"[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?(?:,[0-9]+)*"
+_PAIRS = _LABEL + rb"(?:[ \t]+qid:[0-9]+)?(?:[ \t]+[0-9]+:[+-]?[0-9.eE+-]+)+[ \t]*(?:#[^\n]*)?\r?(?:\n|$)"
 _LIBSVM = re.compile(rb"(?:#[^\n]*\n)*(?:" + _PAIRS + rb"){1,2}", re.MULTILINE)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ from sizer.size_search.data.reading.rules import (
     NUMBER,
     TEXT,
     ReadingOptions,
+    blanks,
+    plain_pattern,
 )
 
 if TYPE_CHECKING:
@@ -35,6 +38,9 @@ if TYPE_CHECKING:
 
 #: A column is numbers or dates when at least this share of its cells is; words among them count as missing.
 MOSTLY = 0.95
+#: Or at least this one, where all others are one or two words, which many rows have: someone's mark for missing.
+MOSTLY_BUT_FOR_WORDS = 0.5
+_WORDS = 2
 #: A target of words and so few whole numbers is one of classes.
 _FEW = 20
 
@@ -111,25 +117,36 @@ def _counts(array: Any) -> dict[str, int]:
 
 
 def _is_plain(column: Column, options: ReadingOptions) -> bool:
-    """Fill in a column that is numbers with a decimal point, at Arrow's speed; whether it is that."""
+    """Fill in a column that is numbers without marks but a decimal one, at Arrow's speed; whether it is that."""
     import pyarrow.compute as pc
 
     array = column.cells.columns[column.position]
-
-    def some(pattern: str) -> bool:
-        return bool(pc.any(pc.match_substring_regex(array, pattern)).as_py())
-
-    is_plain = pc.all(
-        pc.or_(pc.equal(array, ""), pc.match_substring_regex(array, r"^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$"))
-    )
-    if options.missing or options.decimal == "," or not is_plain.as_py() or not some("[0-9]"):
+    is_blank = blanks(array)
+    known = array.filter(pc.invert(is_blank))
+    if options.missing or not len(known):
         return False
-    if not some(r"\."):
+    for decimal in (".", ",") if options.decimal is None else (options.decimal,):
+        if pc.all(pc.match_substring_regex(known, plain_pattern(decimal))).as_py():
+            column.counts = _counts(array.filter(is_blank))
+            return _fill_in_plain(column, known, decimal)
+    return False
+
+
+def _fill_in_plain(column: Column, known: Any, decimal: str) -> bool:
+    """Fill in a column whose known cells are plain numbers; False where their fractions may be groups of digits."""
+    import pyarrow.compute as pc
+
+    has_mark = pc.match_substring(known, decimal)
+    if not pc.any(has_mark).as_py():
         column.kind, column.fitting = NUMBER, tuple(range(len(MARKS)))
         return True
-    if not some(r"^-?(0[0-9]*|[0-9]{4,})\.|\.[0-9]{1,2}$|\.[0-9]{4,}|\..*[eE]|^-?[0-9]{4,}$"):
+    mark = re.escape(decimal)
+    telling = rf"^-?(0[0-9]*|[0-9]{{4,}}){mark}|{mark}[0-9]{{1,2}}$|{mark}[0-9]{{4,}}|{mark}.*[eE]|^-?[0-9]{{4,}}$"
+    if not pc.any(pc.match_substring_regex(known, telling)).as_py():
         return False  # (every fraction has three digits)
-    column.kind, column.fitting, column.evidence = NUMBER, (0, 1, 2, 3), "."
+    column.kind, column.evidence = NUMBER, decimal
+    column.fitting = tuple(form for form, marks in enumerate(MARKS) if marks[0] == decimal)
+    column.shown = known[pc.index(has_mark, True).as_py()].as_py()
     return True
 
 
@@ -137,10 +154,17 @@ def _share(column: Column, cells: Iterable[str], known: Iterable[str]) -> float:
     return sum(column.counts[cell] for cell in cells) / sum(column.counts[cell] for cell in known)
 
 
+def _is_mostly(column: Column, read: Collection[str], known: Collection[str]) -> bool:
+    """Whether a column is what these of its cells are: nearly all, or most of many but for a word or two."""
+    others = [cell for cell in known if cell not in set(read)] if len(known) <= len(read) + _WORDS else []
+    are_words = bool(others) and len(read) > _FEW and not any(c.isdigit() for cell in others for c in cell)
+    return bool(read) and _share(column, read, known) >= (MOSTLY_BUT_FOR_WORDS if are_words else MOSTLY)
+
+
 def _examine_numbers(column: Column, known: Sequence[str], options: ReadingOptions) -> bool:
     """Fill in what the column is as numbers; False where it is none. Raises DataError for a mixture."""
     taken = {cell: number for cell in known if (number := take_apart(cell)) is not None}
-    if not taken or _share(column, taken, known) < MOSTLY:
+    if not _is_mostly(column, taken, known):
         return False
     affix = _one_affix(column, taken)
     if affix is None or _are_classes(column, taken, known):
@@ -242,15 +266,17 @@ def _take_words(column: Column, known: Sequence[str], read: Collection[str], wha
         if cell in read:
             continue
         usual = next(iter(read))
-        if column.is_target or any(c.isdigit() for c in cell):
-            column.refuse(usual, cell, f"the second is no {what}")
+        is_word = not any(c.isdigit() for c in cell)
+        if column.is_target or not is_word:
+            way = f" (--missing {cell} says that it is none)" if is_word else ""
+            column.refuse(usual, cell, f"the second is no {what}{way}")
         column.words.append(cell)
 
 
 def _examine_dates(column: Column, known: Sequence[str], options: ReadingOptions) -> bool:  # noqa: ARG001
     """Fill in what the column is as dates; False where it is none. Raises DataError for a mixture of orders."""
     stamps = {cell: stamp.seconds for cell in known if (stamp := read_date(cell)) is not None}
-    if not stamps or _share(column, stamps, known) < MOSTLY:
+    if not _is_mostly(column, stamps, known):
         return False
     fits = {
         order: [cell for cell, seconds in stamps.items() if seconds[order] is not None] for order in range(len(ORDERS))
@@ -276,7 +302,7 @@ def _examine_dates(column: Column, known: Sequence[str], options: ReadingOptions
 def _examine_clocks(column: Column, known: Sequence[str], options: ReadingOptions) -> bool:  # noqa: ARG001
     """Fill in what the column is as times of day; False where it is none."""
     clocks = [cell for cell in known if read_clock(cell) is not None]
-    if not clocks or _share(column, clocks, known) < MOSTLY:
+    if not _is_mostly(column, clocks, known):
         return False
     column.kind, column.shown = CLOCK, clocks[0]
     _take_words(column, known, clocks, "time of day")

@@ -157,8 +157,8 @@ def _order(column: Column, order: str | None, remarks: list[str]) -> str:
     other = next(one for one in fitting if _day_of(column.example, one) != _day_of(column.example, chosen))
     read = f"{_day_of(column.example, chosen)}, {ORDER_NAMES[chosen]}, {why}"
     remarks.append(
-        f"{column.title}: {column.example!r} is read as {read}, and could be {_day_of(column.example, other)}; write dates "
-        f"year first where that is wrong"
+        f"{column.title}: {column.example!r} is read as {read}, and could be {_day_of(column.example, other)}; write "
+        f"dates year first where that is wrong"
     )
     return chosen
 

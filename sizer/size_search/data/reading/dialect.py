@@ -68,7 +68,8 @@ def find_dialect(lines: Sequence[str], name: str, expected: Sequence[str] = ()) 
 
     Raises DataError where rows and header do not fit.
     """
-    first, delimiters, remarks = 1, _DELIMITERS, []
+    first, remarks = 1, list[str]()
+    delimiters: tuple[str, ...] = _DELIMITERS
     if lines and (said := _SEP.fullmatch(lines[0].strip("\r\n"))):
         first, delimiters = 2, (said[1] if said[1] != " " else "",)
         remarks.append(f"line 1 of {name} says that cells are separated by {said[1]!r}")
@@ -107,11 +108,12 @@ def _layout(lines: Sequence[str], delimiter: str, first: int, expected: Sequence
     if width < 2:
         return None
     start = _start(rows, width, expected)
-    header, body, above = rows[start], rows[start + 1 :], rows[:start]
-    commented = _commented_names(lines, comment, delimiter, quote, header, width)
-    if commented is not None and not _is_header(header.cells, body):
+    top, body, above = rows[start], rows[start + 1 :], rows[:start]
+    header: Record | None = top
+    commented = _commented_names(lines, comment, delimiter, quote, top, width)
+    if commented is not None and not _is_header(top.cells, body):
         header, body = commented, rows[start:]
-    elif len(header.cells) == width and not _is_header(header.cells, body) and not set(expected) & set(header.cells):
+    elif len(top.cells) == width and not _is_header(top.cells, body) and not set(expected) & set(top.cells):
         header, body = None, rows[start:]
     fitting = sum(len(row.cells) == width for row in body) / max(1, len(body))
     named = header is None or len(header.cells) in (width, width - 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,7 +14,7 @@ from sizer.base.records import plain
 from sizer.size_search.data.reading.cells import Cells
 from sizer.size_search.data.reading.dates import ORDERS, read_clock, read_date
 from sizer.size_search.data.reading.numbers import NumberForm, as_value, read_number, take_apart
-from sizer.size_search.data.reading.rows import is_marker
+from sizer.size_search.data.reading.rows import MARKS, WORDS, is_marker
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,27 +116,39 @@ def _distinct(column: Any) -> tuple[list[str], Any]:
     return encoded.dictionary.to_pylist(), encoded.indices.to_numpy(zero_copy_only=False)
 
 
-#: Numbers that Arrow reads as this module does: no marks but a decimal point.
-_PLAIN = r"^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
 _WHOLE = r"^-?[0-9]{1,18}$"
 _LONG = r"^-?[0-9]{19,}$"
 
 
+def plain_pattern(decimal: str) -> str:
+    """Numbers that Arrow reads as this module does: no marks but a decimal one."""
+    return rf"^-?[0-9]+({re.escape(decimal)}[0-9]+)?([eE][+-]?[0-9]+)?$"
+
+
+def blanks(column: Any) -> Any:
+    """Which cells of an Arrow array say that there is no value."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.is_in(column, value_set=pa.array(["", *sorted(MARKS | WORDS)], pa.large_string()))
+
+
 def _plain_numbers(column: Any, rule: ColumnRule) -> Any:
-    """The values of a column whose cells are all plainly written numbers or empty, at Arrow's speed; else None."""
+    """The values of a column whose cells are all plainly written numbers or no value, at Arrow's speed; else None."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     assert rule.form is not None
-    is_empty = pc.equal(column, "")
-    is_plain = pc.all(pc.or_(is_empty, pc.match_substring_regex(column, _PLAIN))).as_py()
+    decimal = rule.form.decimal or "."
+    known = pc.if_else(blanks(column), pa.scalar(None, pa.large_string()), column)
+    is_plain = pc.all(pc.match_substring_regex(known, plain_pattern(decimal))).as_py()
     if not is_plain or rule.missing or rule.form.affix:
         return None
-    known = pc.if_else(is_empty, pa.scalar(None, pa.large_string()), column)
     is_whole = pc.all(pc.match_substring_regex(known, _WHOLE)).as_py()
     is_long = not is_whole and pc.any(pc.match_substring_regex(known, _LONG)).as_py()
-    if is_long or (not is_whole and rule.form.decimal != "."):
+    if is_long or not (is_whole or rule.form.decimal) or known.null_count == len(known):
         return None
+    known = pc.replace_substring(known, decimal, ".")
     has_gaps = known.null_count > 0
     read = known.cast(pa.int64() if is_whole else pa.float64())
     if is_whole and has_gaps:
