@@ -192,7 +192,8 @@ class SavedNetwork:
         """Data as a table whose cells of text are read as the search read them."""
         if not hasattr(data, "columns"):
             return columns_of(np.asarray(data), "x")
-        return data if self.reading is None else with_text_read(Table("the data", data), self._as_trained).frame
+        frame: Any = data
+        return frame if self.reading is None else with_text_read(Table("the data", frame), self._as_trained).frame
 
     def _outputs(self, data: pd.DataFrame | npt.ArrayLike) -> npt.NDArray[np.float64]:
         return self._of_encoded(self.preparation.encode(self._frame(data)))

@@ -5,6 +5,7 @@ What Parquet and NPZ need of memory stands in their own headers, and is asked fo
 
 from __future__ import annotations
 
+import importlib
 import io
 import math
 import re
@@ -181,7 +182,7 @@ def read_libsvm(path: Path, reading: Reading) -> Table:
     import pandas as pd
 
     try:
-        from sklearn.datasets import load_svmlight_file
+        datasets: Any = importlib.import_module("sklearn.datasets")
     except ImportError:
         raise DataError(
             f"{path.name} is LIBSVM, which scikit-learn reads: install cache-sizer[data], or convert the file to CSV"
@@ -189,7 +190,7 @@ def read_libsvm(path: Path, reading: Reading) -> Table:
     known = {} if reading.rules is None else reading.rules.notation
     try:
         is_from_zero: bool = known.get("is_from_zero", _counts_from_zero(path))
-        matrix, labels = load_svmlight_file(str(path), n_features=known.get("n_features"), zero_based=is_from_zero)
+        matrix, labels = datasets.load_svmlight_file(str(path), n_features=known.get("n_features"), zero_based=is_from_zero)
     except ValueError as error:
         raise DataError(f"{path.name} is LIBSVM that cannot be read ({' '.join(str(error).split())[:120]})") from None
     rows, width = matrix.shape
