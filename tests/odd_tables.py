@@ -392,3 +392,25 @@ ODD |= {
         said="5 empty rows",
     ),
 }
+ODD |= {
+    "one number of many is not grouped": Odd(
+        rows(["x", "y"], X, ['"1234"', *(f'"{grouped(v, digits=0)}"' for v in WHOLE[1:])]),
+        {"x": X, "y": [1234, *WHOLE[1:]]},
+    ),
+    "such a target, and nothing that decides": Odd(
+        rows(["k", "y"], range(N), ['"1234"', *(f'"{grouped(v, digits=0)}"' for v in WHOLE[1:])]), refused="--decimal"
+    ),
+}
+ODD |= {
+    "days, months and years with spaces": Odd(
+        rows(["when", "y"], [f"{d:%d %m %Y %H:%M}" for d in DAYS], Y), {"when": DAYS, "y": Y}, said="day first"
+    ),
+    "months of years": Odd(
+        rows(["when", "y"], [f"{d:%b %Y}" for d in DAYS], Y), {"when": [datetime(d.year, d.month, 1) for d in DAYS]}
+    ),
+    "euros and dollars by their codes": Odd(
+        rows(["x", "y"], [f"{i} USD" if i % 2 else f"{i} EUR" for i in range(N)], Y), refused="EUR and USD"
+    ),
+    "a header that comes twice": Odd(PLAIN + PLAIN, refused=r"'y' \(line 42\)"),
+    "a note below the table": Odd(PLAIN + "Source: my own data\n", refused="line 42 has 1 cells"),
+}

@@ -190,7 +190,9 @@ def read_libsvm(path: Path, reading: Reading) -> Table:
     known = {} if reading.rules is None else reading.rules.notation
     try:
         is_from_zero: bool = known.get("is_from_zero", _counts_from_zero(path))
-        matrix, labels = datasets.load_svmlight_file(str(path), n_features=known.get("n_features"), zero_based=is_from_zero)
+        matrix, labels = datasets.load_svmlight_file(
+            str(path), n_features=known.get("n_features"), zero_based=is_from_zero
+        )
     except ValueError as error:
         raise DataError(f"{path.name} is LIBSVM that cannot be read ({' '.join(str(error).split())[:120]})") from None
     rows, width = matrix.shape

@@ -51,7 +51,8 @@ class Column:
 
     ``fitting`` are positions in `MARKS` (numbers) or `ORDERS` (dates) that fit every cell; ``example`` is a cell that
     they read differently, None where they all read alike. ``evidence`` is the decimal mark or order that only this
-    column's own cells leave. ``shown`` is a cell that shows how the column is written. ``chosen`` are the forms left of
+    column's own cells leave. ``consistent`` are those of ``fitting`` that group the digits of all long
+    numbers or of none. ``shown`` is a cell that shows how the column is written. ``chosen`` are the forms left of
     several, ``is_guessed`` where nothing but likelihood decided.
     """
 
@@ -66,6 +67,7 @@ class Column:
     affix: str = ""
     words: list[str] = field(default_factory=list)
     shown: str = ""
+    consistent: tuple[int, ...] = ()
     chosen: tuple[int, ...] = ()
     is_guessed: bool = False
 
@@ -141,7 +143,7 @@ def _fill_in_plain(column: Column, known: Any, decimal: str) -> bool:
         column.kind, column.fitting = NUMBER, tuple(range(len(MARKS)))
         return True
     mark = re.escape(decimal)
-    telling = rf"^-?(0[0-9]*|[0-9]{{4,}}){mark}|{mark}[0-9]{{1,2}}$|{mark}[0-9]{{4,}}|{mark}.*[eE]|^-?[0-9]{{4,}}$"
+    telling = rf"^-?(0[0-9]*|[0-9]{{4,}}){mark}|{mark}[0-9]{{1,2}}$|{mark}[0-9]{{4,}}|{mark}.*[eE]"
     if not pc.any(pc.match_substring_regex(known, telling)).as_py():
         return False  # (every fraction has three digits)
     column.kind, column.evidence = NUMBER, decimal
@@ -177,7 +179,7 @@ def _examine_numbers(column: Column, known: Sequence[str], options: ReadingOptio
     if not fitting:
         _refuse_marks(column, taken, options)
     column.kind, column.affix = NUMBER, affix
-    column.fitting = _consistent(taken, fitting)
+    column.fitting, column.consistent = fitting, _consistent(taken, fitting)
     column.example = _read_differently(taken, column.fitting)
     decimals = {MARKS[form][0] for form in column.fitting}
     column.evidence = next(iter(decimals)) if len(decimals) == 1 else None

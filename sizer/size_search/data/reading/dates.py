@@ -33,19 +33,20 @@ _MONTHS = {
     for name in names.split()
 }
 _WEEKDAY = r"(?:(?:mon|tue|tues|wed|thu|thur|thurs|fri|sat|sun|mo|di|mi|do|fr|sa|so)[a-z]{0,6}\.?,? +)?"
-_NUMBERS = r"(?P<a>[0-9]{1,4})(?P<mark>[-/.]) ?(?P<b>[0-9]{1,2})(?P=mark) ?(?P<c>[0-9]{1,4})"
+_NUMBERS = r"(?P<a>[0-9]{1,4})(?P<mark>[-/. ]) ?(?P<b>[0-9]{1,2})(?P=mark) ?(?P<c>[0-9]{1,4})"
 _NAMED = (
     r"(?P<day1>[0-9]{1,2})(?:st|nd|rd|th)?\.?[-/ ]?(?P<month1>[^\W\d_]{3,10})\.?,?[-/ ]?(?P<year1>[0-9]{4}|[0-9]{2})"
     r"|(?P<month2>[^\W\d_]{3,10})\.? ?(?P<day2>[0-9]{1,2})(?:st|nd|rd|th)?,? (?P<year2>[0-9]{4})"
     r"|(?P<year3>[0-9]{4})[-/ ](?P<month3>[^\W\d_]{3,10})[-/ ](?P<day3>[0-9]{1,2})"
 )
 _SHORT = r"(?P<year4>[0-9]{4})-(?P<month4>[0-9]{2})|(?P<packed>[0-9]{8})(?=T)"
+_MONTH = r"(?P<month5>[^\W\d_]{3,10})\.?[-/ ](?P<year5>[0-9]{4})"
 _TIME = (
     r"(?P<hour>[0-9]{1,2})(?:(?P<colon>[:.h])(?P<minute>[0-9]{2})(?:[:.](?P<second>[0-9]{2})(?:[.,](?P<part>[0-9]{1,9}))?)?"
     r"|(?P<packed_time>[0-9]{2}(?:[0-9]{2})?)(?<=T[0-9]{4})|(?P<packed_time6>[0-9]{4})(?<=T[0-9]{6}))?"
     r"(?: ?(?P<half>[ap]\.?m\.?))?(?: ?(?P<zone>z|utc|gmt|[+-][0-9]{2}(?::?[0-9]{2})?))?"
 )
-_STAMP = re.compile(rf"{_WEEKDAY}(?:{_NUMBERS}|{_NAMED}|{_SHORT})(?:(?: *T *|,? +){_TIME})?", re.IGNORECASE)
+_STAMP = re.compile(rf"{_WEEKDAY}(?:{_NUMBERS}|{_NAMED}|{_MONTH}|{_SHORT})(?:(?: *T *|,? +){_TIME})?", re.IGNORECASE)
 _CLOCK = re.compile(_TIME, re.IGNORECASE)
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 #: Two-digit years from here on are of the last century (POSIX).
@@ -78,10 +79,11 @@ def _days(found: re.Match[str]) -> tuple[datetime | None, ...]:
     if found["packed"]:
         packed = found["packed"]
         return (_day(packed[:4], packed[4:6], packed[6:]), None, None)
-    for number in "123":
+    for number in "1235":
         if found[f"month{number}"]:
             month = _MONTHS.get(found[f"month{number}"].lower())
-            day = None if month is None else _day(found[f"year{number}"], str(month), found[f"day{number}"])
+            named = "1" if number == "5" else found[f"day{number}"]
+            day = None if month is None else _day(found[f"year{number}"], str(month), named)
             return (day, day, day)
     return (_day(found["year4"], found["month4"], "1"), None, None)
 

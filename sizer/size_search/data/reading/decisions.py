@@ -132,9 +132,9 @@ def _read_as(column: Column, form: int) -> str:
 
 
 def _likelier(column: Column) -> tuple[int, ...]:
-    """Forms of a feature that nothing decides: a decimal point; of commas, decimal ones between semicolons."""
+    """Forms of a feature that nothing decides: consistent ones; a decimal point, decimal commas between semicolons."""
     prefers = "," if column.cells.delimiter == ";" and "." not in (column.example or "") else "."
-    return tuple(form for form in column.fitting if MARKS[form][0] == prefers) or column.fitting[:1]
+    return tuple(form for form in column.consistent if MARKS[form][0] == prefers) or column.consistent[:1]
 
 
 def _order(column: Column, order: str | None, remarks: list[str]) -> str:
