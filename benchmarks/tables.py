@@ -146,7 +146,8 @@ def main() -> int:
     """Write, read and count."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--keep", type=Path, help="folder to write the tables to")
-    folder = parser.parse_args().keep or Path(tempfile.mkdtemp(prefix="sizer-tables-"))
+    kept: Path | None = parser.parse_args().keep
+    folder = kept or Path(tempfile.mkdtemp(prefix="sizer-tables-"))
     folder.mkdir(parents=True, exist_ok=True)
     counts: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
@@ -161,7 +162,7 @@ def main() -> int:
             print(f"{path.name} {combination}: read wrongly, {why}")
         if found == "refused":
             reasons[" ".join(why.split("(")[0].split(":", 1)[-1].split()[:8])] += 1
-            if folder.name != "x" and "--keep" in sys.argv:
+            if kept is not None:
                 print(f"{path.name} {combination}: refused, {why}")
     print(
         f"{TABLES} tables: {counts['exact']} read exactly, {counts['refused']} refused, {counts['wrong']} read wrongly"

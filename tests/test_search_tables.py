@@ -351,6 +351,7 @@ def test_the_record_keeps_how_the_table_was_read(tmp_path):
     assert not rules["preis"].is_used
 
 
+@pytest.mark.slow
 def test_the_benchmark_reads_no_table_wrongly():
     script = Path(__file__).parents[1] / "benchmarks" / "tables.py"
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
