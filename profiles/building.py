@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from sizer.base.records import known_fields
 from sizer.method.coefficients import Coefficients
 from sizer.method.hardware import Device, Level
 from sizer.profiles.records import Fact, Match, Profile, Source
@@ -22,7 +23,7 @@ _FACT_NAMES = {
 
 def build_match(record: Mapping[str, Any]) -> Match:
     """The device names that a record describes."""
-    return Match(**{name: tuple(phrases) for name, phrases in record["match"].items()})
+    return Match(**{name: tuple(phrases) for name, phrases in known_fields(Match, record["match"]).items()})
 
 
 def build_profile(record: Mapping[str, Any], origin: str) -> Profile:
@@ -44,7 +45,7 @@ def build_profile(record: Mapping[str, Any], origin: str) -> Profile:
         coefficients=_first_choice(coefficients),
         by_quantity=coefficients,
         match=build_match(record),
-        sources={name: Source(**source) for name, source in record["sources"].items()},
+        sources={name: Source(**known_fields(Source, source)) for name, source in record["sources"].items()},
         origin=origin,
         unverified=tuple(_unverified(record)),
         notes=tuple(record.get("notes", ())),
@@ -62,7 +63,7 @@ def _first_choice(coefficients: Mapping[str, Coefficients]) -> Coefficients | No
 
 
 def _facts(values: Mapping[str, Any]) -> dict[str, Fact]:
-    return {name: Fact(**value) for name, value in values.items() if value is not None}
+    return {name: Fact(**known_fields(Fact, value)) for name, value in values.items() if value is not None}
 
 
 def _bandwidths(levels: list[dict[str, Any]]) -> dict[str, Fact]:

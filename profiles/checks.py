@@ -206,7 +206,7 @@ def map_of(key: Check, inner: Check, minimum: int = 0) -> Check:
 
 
 def fields(required: Mapping[str, Check], optional: Mapping[str, Check] | None = None) -> Check:
-    """An object with fixed fields; an unknown one is an error, since it is most likely a misspelt optional one."""
+    """An object with fields that this version knows. Others are ignored: within a format's version, fields are added."""
     known = {**required, **(optional or {})}
 
     def check(value: Any) -> None:
@@ -215,13 +215,11 @@ def fields(required: Mapping[str, Check], optional: Mapping[str, Check] | None =
         if not required.keys() <= value.keys():
             missing = next(name for name in required if name not in value)
             raise InvalidError(f"has no {missing!r}; expected the fields {', '.join(required)}")
-        if not value.keys() <= known.keys():
-            unknown = next(name for name in value if name not in known)
-            raise InvalidError(f"has the unknown field {shown(unknown)}; expected only {', '.join(known)}")
         name = ""
         try:
             for name, item in value.items():
-                known[name](item)
+                if name in known:
+                    known[name](item)
         except InvalidError as error:
             raise error.inside(name) from None
 

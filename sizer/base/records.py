@@ -78,3 +78,8 @@ class Record:
 
     def _repr_html_(self) -> str:
         return _shown_by().as_html(self)
+
+
+def known_fields(record_type: type[Any], record: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a JSON record that a dataclass or named tuple has: later releases may write more of them."""
+    return {name: value for name, value in record.items() if name in record_type.__annotations__}

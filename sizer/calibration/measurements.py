@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sizer.base.errors import MeasurementError
+from sizer.base.records import known_fields
 from sizer.base.storage import JsonLines, line, read_objects, write_whole
 
 MEASUREMENTS_FORMAT = "sizer.measurements/1"
@@ -99,7 +100,7 @@ def _case(record: Mapping[str, Any]) -> PlannedCase:
 
 def _timing(record: Mapping[str, Any], planned: int) -> Timing:
     """A timing whose numbers can be such. Raises TypeError or ValueError for one that cannot."""
-    timing = Timing(**record)
+    timing = Timing(**known_fields(Timing, record))
     if not (0 <= timing.case < planned and 0 < timing.step_s < float("inf") and timing.steps > 0):
         raise ValueError(f"no timing: {record}")
     window = timing.window_unix_s

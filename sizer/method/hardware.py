@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from sizer.base.records import Record
+from sizer.base.records import Record, known_fields
 
 MACHINE_FORMAT = "sizer.machine/1"
 RAM = "RAM"
@@ -131,7 +131,8 @@ def _level_to_dict(level: Level) -> dict[str, Any]:
 
 def device_from_dict(record: Mapping[str, Any]) -> Device:
     """Rebuild a device from `device_to_dict`. Raises KeyError or TypeError on data that is not such a record."""
-    fields = {**record, "levels": tuple(Level(**level) for level in record["levels"])}
+    fields = known_fields(Device, record)
+    fields["levels"] = tuple(Level(**known_fields(Level, level)) for level in record["levels"])
     fields["warnings"] = tuple(record["warnings"])
     return Device(**fields)
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from sizer.base.errors import UsageError
 from sizer.method.epochs_to_loss import DIFFICULTIES, Pilot, check_pilots
 from sizer.method.training_step import DTYPES, OPTIMIZER_MOMENTS, Training
 from sizer.models.shapes import MAX_DEPTH, SHAPES
 from sizer.models.topology import MAX_PARAMETERS, MAX_WIDTH, check_shape, check_whole
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 MAX_BATCH = 2**24
 MAX_OBSERVATIONS = 2**40
@@ -26,6 +29,18 @@ def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
     if value not in known:
         raise UsageError(f"unknown {name} {value!r}; expected one of {', '.join(known)}")
     return str(value)
+
+
+def check_known(asked: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse a keyword that a function does not have, with the nearest one that it has. Raises UsageError."""
+    known = tuple(known)
+    for name in given:
+        if name not in known:
+            from difflib import get_close_matches
+
+            nearest = get_close_matches(name, known, 1)
+            meant = f"did you mean {nearest[0]}? " if nearest else ""
+            raise UsageError(f"{asked} has no option {name!r}; {meant}Its options are {', '.join(known)}")
 
 
 def check_limit(name: str, value: float | None) -> float | None:
@@ -166,6 +181,32 @@ class Request:
         return cls(**fields)
 
 
+class FleetOptions(TypedDict, total=False):
+    """The options of a `Request` that a caller gives as they are, for any device."""
+
+    output_dim: int
+    dtype: str
+    optimizer: str
+    observations: int | None
+    top: int
+    purpose: str
+    max_bytes: int | None
+    max_time: float | None
+    max_energy: float | None
+    difficulty: str | None
+    target_loss: float | None
+
+
+class RecommendOptions(FleetOptions, total=False):
+    """The same and the device they are for."""
+
+    device: str | None
+
+
+#: Arguments of `recommend` and `recommend_fleet` that are parsed before they become a `Request`.
+PARSED = ("input_dim", "depth", "batch_size", "shape", "levels", "width_multiple", "pilots")
+
+
 def request_of(
     input_dim: int,
     depth: Any,
@@ -174,9 +215,10 @@ def request_of(
     levels: Any,
     width_multiple: int | str | None,
     pilots: Iterable[Any],
-    **options: Any,
+    **options: Unpack[RecommendOptions],
 ) -> Request:
     """A request from arguments that are one value or several; ``width_multiple`` may be ``"auto"``."""
+    check_known("recommend", options, (*PARSED, *RecommendOptions.__annotations__))
     return Request(
         input_dim=input_dim,
         depth=parse_depths(_several(depth)),

@@ -18,7 +18,7 @@ from sizer.base.storage import data_folder
 from sizer.devices import choose
 from sizer.meters.choosing import MeterOptions, choose_meter
 from sizer.meters.protocol import UNKNOWN, Meter
-from sizer.method.request import MAX_OBSERVATIONS
+from sizer.method.request import MAX_OBSERVATIONS, check_known
 from sizer.models.topology import MAX_WIDTH, check_whole
 from sizer.size_search.conclusion import Context, conclude
 from sizer.size_search.data.metrics import LOSS, REGRESSION, check_target, reached
@@ -28,12 +28,19 @@ from sizer.size_search.data.task import CustomTask, Task, Trainer
 from sizer.size_search.log import SearchFolder, fingerprint
 from sizer.size_search.result import SearchResult
 from sizer.size_search.search import Progress, run_search
-from sizer.size_search.settings import SearchSettings
+from sizer.size_search.settings import SearchOptions, SearchSettings
 from sizer.size_search.trials.engine import Engine, LocalEngine
 
 ENGINES = ("local", "ray")
 #: Settings that a search may be taken up again with: its folder is the same with others of them.
 _NOT_IN_FOLDER_NAME = ("max_time_s", "max_energy_j", "max_epochs", "parallel", "explore", "prune")
+
+
+#: Keywords of `sizer.search` beside its settings.
+ARGUMENTS = (
+    *("target_loss", "target_accuracy", "target_r2", "target_metric", "target", "kind", "validation_share"),
+    *("input_dim", "output_dim", "observations", "folder", "fresh", "engine", "save", "progress"),
+)
 
 
 class Aim(NamedTuple):
@@ -89,13 +96,10 @@ def make_request(
     fresh: bool,
     engine: str,
     save: str | Path | None,
-    settings: dict[str, Any],
+    settings: SearchOptions,
 ) -> Request:
     """A request from the arguments of `sizer.search`. Raises UsageError for a value out of range."""
-    unknown = sorted(settings.keys() - SearchSettings.__dataclass_fields__.keys())
-    if unknown:
-        known = ", ".join(name for name in SearchSettings.__dataclass_fields__ if name != "target")
-        raise UsageError(f"search has no option {unknown[0]!r}; its settings are {known}")
+    check_known("search", settings, (*ARGUMENTS, *SearchOptions.__annotations__))
     return Request(
         PreparingSettings(target, kind, aim.metric, validation_share, settings.get("seed", 0)),
         SearchSettings(target=aim.value, **settings),

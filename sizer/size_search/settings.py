@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from sizer.base.errors import UsageError
 from sizer.base.records import plain
@@ -70,3 +70,25 @@ class SearchSettings:
     def to_dict(self) -> dict[str, Any]:
         """Every setting by its name."""
         return {name: plain(getattr(self, name)) for name in self.__dataclass_fields__}
+
+
+class SearchOptions(TypedDict, total=False):
+    """The settings that `sizer.search` takes as keywords: all but the target, which has its own."""
+
+    shape: str
+    depth: int
+    batch_size: int
+    optimizer: str
+    learning_rate: float
+    device: str | None
+    priced_for: str | None
+    threads: int | None
+    meter: str
+    seed: int
+    parallel: int
+    max_time_s: float | None
+    max_energy_j: float | None
+    max_epochs: int
+    explore: bool
+    grow: bool
+    prune: bool
