@@ -1,4 +1,4 @@
-"""What the pages need to read as well in the repository as on the site: the README as first page, links out of `docs/`."""
+"""What pages need to read as well on the site as in the repository: README as the first, no links out of `docs/`."""
 
 from __future__ import annotations
 

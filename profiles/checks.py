@@ -206,7 +206,7 @@ def map_of(key: Check, inner: Check, minimum: int = 0) -> Check:
 
 
 def fields(required: Mapping[str, Check], optional: Mapping[str, Check] | None = None) -> Check:
-    """An object with fields that this version knows. Others are ignored: within a format's version, fields are added."""
+    """An object with fields that this version knows. Others are ignored: releases add fields within a format."""
     known = {**required, **(optional or {})}
 
     def check(value: Any) -> None:

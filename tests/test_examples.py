@@ -1,4 +1,4 @@
-"""The scripts of `examples/` run as they are. The calibration's steps are timed by formula: no test waits for a machine."""
+"""The scripts of `examples/` run as they are. A calibration's steps are timed by formula; no machine is waited for."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SAID = {
     "advise_while_training": (r"sizer\.module/1: seen at batch 100\n",),
     "calibrate_and_plan": (r"networks timed; the profile is .*cpu\.json", r"here: .*\(\w+\)", r"H200: .*\(estimated\)"),
     "search_a_csv": (r"sizes tried\n", r"\[.*\d.*\]"),
-    "study_of_your_own": (r"12 trainings\n", r"isoloss: "),
+    "study_of_your_own": (r"12 trainings\n", r"caches: "),
 }
 
 
