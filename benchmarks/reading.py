@@ -116,7 +116,7 @@ def modules_of(task: str) -> list[str]:
     """The modules whose functions run in a task, from a process of its own."""
     with tempfile.TemporaryDirectory() as home:
         folders = {f"XDG_{name}_HOME": f"{home}/{name.lower()}" for name in ("CACHE", "DATA", "CONFIG")}
-        command = [sys.executable, "-P", __file__, "--task", task]
+        command = [sys.executable, str(Path(__file__).resolve()), "--task", task]
         done = subprocess.run(command, env=os.environ | folders, cwd=home, stdout=subprocess.PIPE, check=True)
     return [str(name) for name in json.loads(done.stdout)]
 

@@ -8,6 +8,7 @@ More options: `sizer study run --help`. The files are in the published study's s
 import json
 import subprocess
 import sys
+import sysconfig
 import tempfile
 
 MINUTES = sys.argv[1] if len(sys.argv) > 1 else "30"
@@ -15,7 +16,7 @@ MINUTES = sys.argv[1] if len(sys.argv) > 1 else "30"
 
 def study(*arguments: str) -> dict[str, object]:
     """The record that a command of `sizer study` prints."""
-    command = [sys.executable, "-P", "-m", "sizer", "study", *arguments, "--quiet", "--json"]
+    command = [f"{sysconfig.get_path('scripts')}/sizer", "study", *arguments, "--quiet", "--json"]
     return dict(json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout))
 
 

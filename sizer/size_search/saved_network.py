@@ -1,6 +1,6 @@
 """A saved network, read back in any process: raw tables in, answers out.
 
-network = sizer.size_search.saved_network.load("model.pt2")
+network = sizer.load("model.pt2")
 network.predict(pandas.read_csv("new.csv"))
 """
 

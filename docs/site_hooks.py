@@ -1,4 +1,4 @@
-"""What pages need to read as well on the site as in the repository: README as the first, no links out of `docs/`."""
+"""What pages need on the site: README as the first, links that it can follow, the examples of commands as code."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         markdown = markdown.replace("](docs/", "](")
         return re.sub(r"\[([^\]]+)\]\((?!https?:)(?![\w-]+\.md|#)[^)]+\)|\[([A-Z_]+\.md)\]\([^)]+\)", _plain, markdown)
     return re.sub(r"\[([^\]]+)\]\(\.\./[^)]+\)", _plain, markdown)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """The page with the examples of the commands' help, lines that begin with ``sizer``, as code."""
+    return re.sub(r"<p>((?:sizer [^\n<]*\n?)+)</p>", r"<pre><code>\1</code></pre>", html)
 
 
 def _plain(match: re.Match[str]) -> str:
