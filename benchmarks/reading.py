@@ -7,8 +7,8 @@ imported does not. Measured is the sizer that this interpreter imports, of any r
 public face, in a process of its own with empty user folders, the machine detected before. `--modules` lists them.
 
   recommendation      sizer.recommend(input_dim=784, depth=6) for this machine
-  calibration timing  sizer.calibrate, from its call until the first timing is in the measurement file
-  search trial        sizer.search on 60 rows, whose first trial meets the target
+  calibration timing  sizer.calibrate, from the begin of its first round until the first timing is in the file
+  search trial        sizer.search on 60 rows, its loop of rounds: one trial, which meets the target
 """
 
 from __future__ import annotations
@@ -36,12 +36,14 @@ class Done(BaseException):
 class Functions:
     """Notes the modules whose functions run while `watching`.
 
-    ``last`` is a module's name without its package, and a function of it: when that returns, `Done` is raised.
+    ``first`` and ``last`` are functions by module and name, the module's package left out: counted is from a call of
+    the one on, and when the other returns, `Done` is raised.
     """
 
     def __init__(self, folders: tuple[str, ...]) -> None:
         self.modules: set[str] = set()
-        self.last: tuple[str, str] | None = None
+        self.first: set[tuple[str, str]] = set()
+        self.last: set[tuple[str, str]] = set()
         self._folders = folders
         self._seen: set[CodeType] = set()
 
@@ -58,8 +60,14 @@ class Functions:
 
     def _note(self, frame: FrameType, event: str, _: Any) -> None:
         code = frame.f_code
-        if event == "return" and self.last == (str(frame.f_globals.get("__name__")).rpartition(".")[2], code.co_name):
-            raise Done
+        if self.first or self.last:
+            name = (str(frame.f_globals.get("__name__")).rpartition(".")[2], code.co_name)
+            if event == "call" and name in self.first:
+                self.first = set()
+            if self.first:
+                return
+            if event == "return" and name in self.last:
+                raise Done
         if event != "call" or code in self._seen or not code.co_filename.startswith(self._folders):
             return
         if code.co_flags & _OPTIMIZED and not self._importing(frame):
@@ -88,21 +96,23 @@ def calibration_timing(functions: Functions) -> None:
     """A calibration up to its first timing. The budget is never spent; a machine of any speed can plan with it."""
     import sizer
 
-    functions.last = ("measurements", "add")
+    functions.first = {("rounds", "_take_round")}
+    functions.last = {("json_lines", "append"), ("storage", "append")}  # (before and after the move)
     with contextlib.suppress(Done), functions.watching():
         sizer.calibrate(budget_s=3600, meter="none")
 
 
 def search_trial(functions: Functions) -> None:
-    """A search that its first trial ends."""
+    """The rounds of a search that its first trial ends."""
     import numpy as np
 
     import sizer
 
     x = np.linspace(-1, 1, 120).reshape(60, 2)
-    with functions.watching():
-        result = sizer.search((x, x[:, 0]), target_loss=0.9, depth=2, meter="none")
-    assert len(result.trials) == 1
+    functions.first = {("running", "run"), ("search", "run")}
+    functions.last = set(functions.first)
+    with contextlib.suppress(Done), functions.watching():
+        sizer.search((x, x[:, 0]), target_loss=0.9, depth=2, meter="none")
 
 
 TASKS: dict[str, Callable[[Functions], None]] = {

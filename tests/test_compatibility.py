@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from importlib.resources import files
 
 import pytest
 from profile_records import sound
 
-from sizer.calibration.measurements import MeasurementLog, PlannedCase, Timing, read_measurements
-from sizer.method.hardware import Device, Machine, machine_from_dict, machine_to_dict
+from sizer.base.records import rebuild
+from sizer.calibration.measurements import Case, Timing, create, read_measurements
+from sizer.method.hardware import Device, Machine
 from sizer.profiles.building import build_profile
 from sizer.profiles.rules import check_profile
 
@@ -35,10 +37,10 @@ def test_schemas_allow_fields_that_they_do_not_know(name):
 
 def test_a_machine_in_the_cache_is_read_without_what_is_unknown(small_cpu: Device):
     machine = Machine((small_cpu,), (), "0123456789abcdef")
-    record = machine_to_dict(machine)
+    record = machine.to_dict()
     for part in (record["devices"][0], *record["devices"][0]["levels"]):
         part["later"] = 1
-    assert machine_from_dict(record | {"later": 1}) == machine
+    assert rebuild(Machine, record | {"later": 1}) == machine
 
 
 def test_a_profile_is_read_without_what_is_unknown():
@@ -56,9 +58,8 @@ def test_a_profile_is_read_without_what_is_unknown():
 def test_a_measurement_is_read_without_what_is_unknown(tmp_path):
     path = tmp_path / "cpu.jsonl"
     timing = Timing(0, 0, 1e-3, 10, None, None)
-    log = MeasurementLog.create(path, {}, (PlannedCase("rectangle", 2, (4, 1), 32),))
-    log.add(timing)
-    log.close()
+    with closing(create(path, {}, (Case("rectangle", 2, (4, 1), 32),))) as log:
+        log.append(timing._asdict())
     lines = [json.dumps(json.loads(line) | {"later": [1]}) + "\n" for line in path.read_text("utf-8").splitlines()]
     path.write_text("".join([*lines, json.dumps({"end": True, "later": 1}) + "\n"]), encoding="utf-8")
     found = read_measurements(path)
