@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -12,6 +12,7 @@ from sizer.cli.options import DURATION, JSON, THREADS, WHOLE, Read
 if TYPE_CHECKING:
     from sizer.size_search.request import Request
     from sizer.size_search.result import SearchResult
+    from sizer.size_search.settings import SearchOptions
 
 _JOULES = {"kwh": 3.6e6, "wh": 3600.0, "mj": 1e6, "kj": 1e3, "j": 1.0}
 
@@ -135,7 +136,7 @@ def _request(options: dict[str, Any]) -> Request:
     given = {name: options.pop(name) for name in names}
     options["max_time_s"], options["max_energy_j"] = options.pop("max_time"), options.pop("max_energy")
     address = options.pop("address")
-    request = make_request(aim, settings=options, **given)
+    request = make_request(aim, settings=cast("SearchOptions", options), **given)
     return replace(request, meter_options=power, address=address, reading=reading)
 
 

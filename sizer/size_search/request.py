@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sizer.base.errors import UsageError
+from sizer.base.errors import UsageError, check_known
 from sizer.base.progress import Progress
 from sizer.base.storage import data_folder
 from sizer.devices import choose
@@ -29,12 +29,19 @@ from sizer.size_search.data.task import CustomTask, Task, Trainer
 from sizer.size_search.log import SearchFolder, fingerprint
 from sizer.size_search.result import SearchResult
 from sizer.size_search.search import run_search
-from sizer.size_search.settings import SearchSettings
+from sizer.size_search.settings import SearchOptions, SearchSettings
 from sizer.size_search.trials.trial import Engine, LocalEngine
 
 ENGINES = ("local", "ray")
 #: Settings that may change, but whose values were once part of the folder's name; their defaults still are.
 _ONCE_NAMED = ("meter", "threads")
+
+
+#: Keywords of `sizer.search` beside its settings.
+ARGUMENTS = (
+    *("target_loss", "target_accuracy", "target_r2", "target_metric", "target", "kind", "validation_share"),
+    *("input_dim", "output_dim", "observations", "folder", "fresh", "engine", "save", "decimal", "missing", "progress"),
+)
 
 
 class Aim(NamedTuple):
@@ -84,13 +91,10 @@ def make_request(
     fresh: bool,
     engine: str,
     save: str | Path | None,
-    settings: dict[str, Any],
+    settings: SearchOptions,
 ) -> Request:
     """A request from the arguments of `sizer.search`. Raises UsageError for a value out of range."""
-    unknown = sorted(settings.keys() - SearchSettings.__dataclass_fields__.keys())
-    if unknown:
-        known = ", ".join(name for name in SearchSettings.__dataclass_fields__ if name != "target")
-        raise UsageError(f"search has no option {unknown[0]!r}; its settings are {known}")
+    check_known("search", settings, (*ARGUMENTS, *SearchOptions.__annotations__))
     return Request(
         PreparingSettings(several(target), kind, aim.metric, validation_share, settings.get("seed", 0)),
         SearchSettings(target=aim.value, **settings),

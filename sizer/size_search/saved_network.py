@@ -1,6 +1,6 @@
 """A trained network: raw tables in, answers out; saved with its preparation as one exported program, and read back.
 
-network = sizer.size_search.saved_network.load("model.pt2")
+network = sizer.load("model.pt2")
 network.predict(pandas.read_csv("new.csv"))
 """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from sizer.base.errors import UsageError, check_choice
 from sizer.base.records import plain
@@ -90,3 +90,25 @@ class SearchSettings:
     def identity(self) -> dict[str, Any]:
         """The settings that tell one search from another."""
         return {name: value for name, value in self.to_dict().items() if name not in MAY_CHANGE}
+
+
+class SearchOptions(TypedDict, total=False):
+    """The settings that `sizer.search` takes as keywords: all but the target, which has its own."""
+
+    shape: str
+    depth: int
+    batch_size: int
+    optimizer: str
+    learning_rate: float
+    device: str | None
+    priced_for: str | None
+    threads: int | None
+    meter: str
+    seed: int
+    parallel: int
+    max_time_s: float | None
+    max_energy_j: float | None
+    max_epochs: int
+    explore: bool
+    grow: bool
+    prune: bool
