@@ -384,6 +384,8 @@ def search(
     fresh: bool = False,
     engine: str = "local",
     save: str | Path | None = None,
+    decimal: str | None = None,
+    missing: str | Sequence[str] = (),
     progress: Callable[[str, float | None], None] | None = None,
     **settings: Unpack[SearchOptions],
 ) -> SearchResult:
@@ -395,13 +397,19 @@ def search(
     ``input_dim``, ``output_dim`` and ``observations``. One of the targets is needed; ``target_metric`` is a pair such
     as ``("f1", 0.9)``. ``settings`` are those of `sizer.size_search.settings.SearchSettings`, such as ``depth``,
     ``batch_size``, ``seed``, ``max_time_s``. The state is kept in ``folder`` (None: one for this data and settings), so
-    that the same call goes on where it was interrupted. Raises UsageError for a request that makes no sense of the
-    data, DataError for data with nothing to learn from.
+    that the same call goes on where it was interrupted. ``decimal`` ("." or ",") and ``missing`` (cells such as "-200")
+    say how cells of text are read where the cells leave that open. Raises UsageError for a request that makes no sense
+    of the data, DataError for data with nothing to learn from.
     """
+    from dataclasses import replace
+
+    from sizer.method.request import several
     from sizer.size_search import request as asking
+    from sizer.size_search.data.reading.rules import ReadingOptions
 
     aim = asking.one_aim(target_loss, target_accuracy, target_r2, target_metric)
     request = asking.make_request(aim, target, kind, validation_share, folder, fresh, engine, save, settings)
+    request = replace(request, reading=ReadingOptions(decimal, several(missing)))
     if callable(train) and not hasattr(train, "__getitem__"):
         task = asking.custom_task(train, aim, input_dim, output_dim, observations)
         return asking.search_custom(task, request, progress)

@@ -16,6 +16,7 @@ from sizer.models.shapes import SHAPES
 from sizer.models.topology import Topology
 from sizer.size_search.data.task import CustomTask, Task
 from sizer.size_search.result import ForwardCost, Pruned
+from sizer.size_search.trials import pruning_search
 from sizer.size_search.trials.pruning import importances, prune, unit_outputs
 from sizer.size_search.trials.pruning_search import (
     forward_level,
@@ -137,7 +138,8 @@ def learned() -> tuple[Task, SliceSpec, int, LocalEngine]:
     return task, replace(spec, checkpoint=result.state), len(result.epochs), engine
 
 
-def test_a_winner_comes_down_a_level_and_keeps_the_target():
+def test_a_winner_comes_down_a_level_and_keeps_the_target(monkeypatch):
+    monkeypatch.setattr(pruning_search, "time_forward", lambda *_: [50e-6, 40e-6])
     task, winner, epochs, engine = learned()
     coefficients = Coefficients("shipped", "estimated", "time", {"operation": 1e-9, "pass": 1e-6})
     found = prune_winner(task, winner, epochs, engine, device(12 * KIB), coefficients)
@@ -153,18 +155,27 @@ def test_a_winner_comes_down_a_level_and_keeps_the_target():
     assert engine.collect().epochs[0].validation_loss < 2 * winner.target
 
 
-def test_a_cut_too_deep_backs_off_to_one_that_keeps_the_target():
+def test_a_cut_that_loses_the_target_is_not_kept_nor_a_smaller_one_that_comes_no_nearer():
     task, winner, epochs, engine = learned()
     # (this L1 has room for a few units a layer)
     found = prune_winner(task, winner, epochs, engine, device(2_000), Coefficients("none", "estimated", "time"))
-    assert not isinstance(found, str)
-    spec, record = found
-    assert not record.reached_level
-    assert record.attempts[0][1] is False
-    assert record.value_after <= winner.target
-    assert record.attempts[0][0] < spec.topology.widths[0] < 64
-    assert record.before.predicted is None
-    assert record.predicted_saving is None
+    assert isinstance(found, str)
+    assert "loses the target" in found
+    assert "to L1" in found
+
+
+def test_a_cut_that_makes_the_forward_pass_no_faster_is_not_kept(monkeypatch):
+    task, winner, epochs, engine = learned()
+    none = Coefficients("none", "estimated", "time")
+    monkeypatch.setattr(pruning_search, "time_forward", lambda *_: [50e-6, 52e-6])
+    assert prune_winner(task, winner, epochs, engine, device(12 * KIB), none) == (
+        "not pruned: the cut that brings its parameters to L1 makes a forward pass no faster (measured 50 us before, "
+        "52 us after)"
+    )
+    monkeypatch.setattr(pruning_search, "time_forward", lambda *_: [50e-6, 40e-6])
+    _, record = prune_winner(task, winner, epochs, engine, device(12 * KIB), none)
+    assert record.measured_saving == pytest.approx(0.2)
+    assert (record.before.predicted, record.predicted_saving) == (None, None)
 
 
 def test_what_cannot_be_pruned_says_why():
@@ -174,7 +185,7 @@ def test_what_cannot_be_pruned_says_why():
     custom = CustomTask("own", lambda *_: iter(()), 5, 2, 450)
     assert "own training function" in prune_winner(custom, winner, epochs, engine, device(2**20), none)
     strict = replace(winner, target=1e-9)
-    assert "no cut kept the target" in prune_winner(task, strict, epochs, engine, device(12 * KIB), none)
+    assert "loses the target" in prune_winner(task, strict, epochs, engine, device(12 * KIB), none)
 
 
 def test_the_record_says_what_was_saved():

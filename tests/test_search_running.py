@@ -134,6 +134,29 @@ def test_a_time_limit_ends_the_search(tmp_path):
     assert estimate_of(outcome, curve_of(outcome))
 
 
+def slowed(factor: float):
+    """A training that takes so many times as long, with the same losses."""
+
+    def train(topology, epochs, seed, resume_state):
+        for epoch in power_law(topology, epochs, seed, resume_state):
+            yield epoch._replace(cost_s=factor * epoch.cost_s)
+
+    return train
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.9, 1.0, 1.1])
+def test_a_search_given_up_before_its_limit_has_one_status_whatever_the_speed(tmp_path, factor):
+    task = custom(slowed(factor))
+    outcome = run_search(task, settings(0.1005, max_time_s=20.0), tmp_path, LocalEngine(task))
+    assert outcome.time_s < 20.0
+    assert outcome.status == SearchStatus.UNREACHABLE
+    # Its log says the same again, and the sentence holds: what is predicted is more than what was left.
+    again = run_search(task, settings(0.1005, max_time_s=20.0), tmp_path, LocalEngine(task))
+    said = estimate_of(outcome, curve_of(outcome))
+    assert (again.status, estimate_of(again, curve_of(again))) == (SearchStatus.UNREACHABLE, said)
+    assert "of 20 s" in said or "no size up to" in said
+
+
 def test_exploring_fills_in_the_curve(tmp_path):
     task = custom()
     plain = run_search(task, settings(0.3), tmp_path / "plain", LocalEngine(task))

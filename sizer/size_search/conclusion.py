@@ -23,7 +23,7 @@ from sizer.size_search.result import (
     Spent,
     TaskFacts,
 )
-from sizer.size_search.saved_network import SavedNetwork
+from sizer.size_search.saved_network import SavedNetwork, facts_of_reading
 from sizer.size_search.search import Search, total_energy
 from sizer.size_search.trials.trial import Engine, SliceSpec
 
@@ -125,15 +125,25 @@ def estimate_of(search: Search, curve: tuple[SearchPoint, ...]) -> str | None:
     if known:
         point = min(known, key=lambda point: point.cost or math.inf)
         unit = {"time": "s", "energy": "J"}.get(search.quantity, "operations")
+        cost = (point.cost or 0.0) * search.measured_per_predicted
         return (
             f"{point.num_free_parameters:,} parameters are predicted to meet the target after about {point.epochs:.0f} "
-            f"epochs, {point.cost:.3g} {unit} in all"
+            f"epochs, {cost:.3g} {unit} in all{_more_than_left(search)}"
         )
     return (
         f"no size up to {curve[-1].num_free_parameters:,} parameters is predicted to meet the target: the best is "
         f"{1.0 - search.target / _nearest(best):.0%} short of it; more data, another depth or a looser target would be "
         f"needed"
     )
+
+
+def _more_than_left(search: Search) -> str:
+    """Of a search given up before its limit was spent: that what it would take is not left."""
+    limit, spent = search.limit
+    if search.status != SearchStatus.UNREACHABLE or limit is None or spent is None:
+        return ""
+    unit = "s" if search.quantity == "time" else "J"
+    return f", which is more than is left: given up after {spent:.3g} of {limit:.3g} {unit}"
 
 
 def _facts(search: Search) -> TaskFacts:
@@ -205,6 +215,7 @@ def _trained(search: Search, prepared: Prepared | None, network: SliceSpec | Non
     if network is None or network.checkpoint is None or prepared is None:
         return None
     facts = {
+        **facts_of_reading(prepared),
         "source": search.task.name,
         "metric": search.task.metric,
         "target": search.settings.target,

@@ -23,6 +23,7 @@ from sizer.models.topology import MAX_WIDTH, check_whole
 from sizer.size_search.conclusion import conclude
 from sizer.size_search.data.metrics import LOSS, REGRESSION, check_target, reached
 from sizer.size_search.data.prepare import Prepared, PreparingSettings, prepare
+from sizer.size_search.data.reading.rules import Reading, ReadingOptions
 from sizer.size_search.data.sources import table_of
 from sizer.size_search.data.task import CustomTask, Task, Trainer
 from sizer.size_search.log import SearchFolder, fingerprint
@@ -39,7 +40,7 @@ _ONCE_NAMED = ("meter", "threads")
 #: Keywords of `sizer.search` beside its settings.
 ARGUMENTS = (
     *("target_loss", "target_accuracy", "target_r2", "target_metric", "target", "kind", "validation_share"),
-    *("input_dim", "output_dim", "observations", "folder", "fresh", "engine", "save", "progress"),
+    *("input_dim", "output_dim", "observations", "folder", "fresh", "engine", "save", "decimal", "missing", "progress"),
 )
 
 
@@ -67,6 +68,7 @@ class Request:
     ``folder`` None is one below the user's data folder, named for the data and the settings, so that the same request
     goes on where it was interrupted. ``fresh`` forgets what the folder holds. ``engine`` is ``local`` or ``ray``, with
     the cluster's ``address`` (None: the one that runs here); it trains as many sizes at a time as it has room for.
+    ``reading`` is what the user says of how cells of text are to be read.
     """
 
     preparing: PreparingSettings
@@ -77,6 +79,7 @@ class Request:
     save: Path | None = None
     address: str | None = None
     meter_options: MeterOptions = field(default_factory=MeterOptions)
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
 
 
 def make_request(
@@ -125,7 +128,9 @@ def search_data(data: Any, validation: Any, request: Request, progress: Progress
         from sizer.size_search.saved_network import check_path
 
         check_path(request.save)
-    prepared = prepare(table_of(data), request.preparing, None if validation is None else table_of(validation))
+    table = table_of(data, Reading(request.reading, request.preparing.target))
+    aside = None if validation is None else table_of(validation, Reading(request.reading, rules=table.rules))
+    prepared = prepare(table, request.preparing, aside)
     _check_aim(prepared.task, request.settings.target)
     return _search(prepared.task, prepared, request, progress)
 

@@ -123,20 +123,23 @@ class Search:
         return None
 
     def _given_up(self) -> SearchStatus:
-        """How a search ended in which no size is predicted to meet the target: within the limits, or at all."""
-        if not self._decide(self._goal()._replace(budget=math.inf)):
+        """How a search ended in which no size is predicted to meet the target within the limits.
+
+        A limit is spent when what is left of it does not pay for the next slice that there would be without it. Else
+        the target is out of reach, whether or not a size could meet it with more: that hangs on the clock.
+        """
+        goal = self._goal()
+        wished = self._decide(goal._replace(budget=math.inf))
+        if min((epochs * self.sizes[name].epoch_cost for name, epochs in wished), default=0.0) <= goal.budget:
             return SearchStatus.UNREACHABLE
         return SearchStatus.OUT_OF_TIME if self.quantity == "time" else SearchStatus.OUT_OF_ENERGY
 
     def _goal(self) -> Goal:
         """What the sizes are trained for. Limits are measured time or energy: predictions are scaled to that."""
-        settings = self.settings
-        limits = {"time": (settings.max_time_s, self.time_s), "energy": (settings.max_energy_j, self.energy_j)}
-        limit, spent = limits.get(self.quantity, (None, None))
+        limit, spent = self.limit
         if limit is None or not spent:
-            return Goal(self.target, settings.max_epochs)
-        predicted = sum(size.epoch_cost * len(size.epochs) for size in self.sizes.values())
-        return Goal(self.target, settings.max_epochs, (limit - spent) * predicted / spent)
+            return Goal(self.target, self.settings.max_epochs)
+        return Goal(self.target, self.settings.max_epochs, (limit - spent) / self.measured_per_predicted)
 
     def _add(self, entry: LogEntry) -> None:
         """Take in what a slice did."""
@@ -197,6 +200,20 @@ class Search:
         """Of the sizes that met the target, the one whose epochs cost least as predicted; None if none did."""
         met = [size for size in self.sizes.values() if size.is_met]
         return min(met, key=lambda size: size.epoch_cost * len(size.epochs), default=None)
+
+    @property
+    def limit(self) -> tuple[float | None, float | None]:
+        """The limit that is of the predicted costs' quantity, and what is spent of it; None for what there is not."""
+        settings = self.settings
+        limits = {"time": (settings.max_time_s, self.time_s), "energy": (settings.max_energy_j, self.energy_j)}
+        return limits.get(self.quantity, (None, None))
+
+    @property
+    def measured_per_predicted(self) -> float:
+        """Measured over predicted cost of all epochs so far; 1 where nothing was measured in the costs' quantity."""
+        predicted = sum(size.epoch_cost * len(size.epochs) for size in self.sizes.values())
+        _, spent = self.limit
+        return spent / predicted if spent and predicted else 1.0
 
     @property
     def time_s(self) -> float:

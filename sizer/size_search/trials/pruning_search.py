@@ -1,19 +1,21 @@
-"""Prune a search's winner to the next cache level down: take units out, fine-tune, keep the target, or cut less.
+"""Prune a search's winner to the next cache level down: take units out, fine-tune, keep target and speed, or leave it.
 
-The cut that is wanted is the largest first width at which the parameters, f, live one level nearer in a forward pass
-(`level_down`). If fine-tuning does not bring the target back after it, the first width is bisected between a cut that
-lost the target and one that kept it. What is gained is predicted by the cost model, and timed.
+The cut is the largest first width at which the parameters, f, live one level nearer in a forward pass (`level_down`);
+any smaller cut leaves them where they are. It is kept where fine-tuning brings the target back and the forward pass has
+become faster, as timed.
 """
 
 from __future__ import annotations
 
+import math
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from sizer.base.units import format_quantity
 from sizer.calibration.timed_step import QUIET_QUANTILE
 from sizer.method.coefficients import Coefficients
 from sizer.method.cost import predict
@@ -31,13 +33,9 @@ from sizer.size_search.trials.growing import moments_by_name
 from sizer.size_search.trials.pruning import prune
 from sizer.size_search.trials.trial import Engine, SliceSpec
 
-#: Fine-tuning of one attempt, as a share of the epochs that the winner was trained for, and at least so many. With the
-#: number of cuts that are tried, pruning trains no more than 1.5 times what the winner did; no figure was fitted.
+#: Fine-tuning, as a share of the epochs that the winner was trained for, and at least so many; no figure was fitted.
 _FINE_TUNING_SHARE = 0.25
 _MIN_EPOCHS = 3
-#: How many cuts are tried, and how near two of them may be: six halve a range of widths, in logarithms, to a 32nd.
-_MAX_ATTEMPTS = 6
-_NEAR = 1.05
 #: Rounds in which the networks before and after are timed in turn, the first to warm up, and the time of each in s:
 #: half a second in all.
 _ROUNDS = 7
@@ -57,23 +55,28 @@ def prune_winner(
     down = level_down(winner.topology, winner.batch_size, hierarchy)
     if isinstance(down, str):
         return f"not pruned: {down}"
-    attempts = _Attempts(task, winner, engine, max(_MIN_EPOCHS, round(_FINE_TUNING_SHARE * epochs)))
-    attempts.bisect(down.first_width)
-    if attempts.best is None:
-        widths = ", ".join(str(width) for width, _ in attempts.tried)
-        return f"not pruned: no cut kept the target (first widths tried: {widths} of {winner.topology.widths[0]})"
-    spec, value = attempts.best
+    spec, value, tuned = _cut(task, winner, engine, down.first_width, epochs)
+    if spec.checkpoint is None or winner.target is None or not reached(task.metric, value, winner.target):
+        return (
+            f"not pruned: the cut that brings its parameters to {down.level} (first width {down.first_width} of "
+            f"{winner.topology.widths[0]}) loses the target, and a smaller one leaves them where they are"
+        )
     before, after = _forward_costs((winner, spec), hierarchy, coefficients)
+    if (after.measured_s or 0.0) >= (before.measured_s or math.inf):
+        return (
+            f"not pruned: the cut that brings its parameters to {down.level} makes a forward pass no faster (measured "
+            f"{format_quantity(before.measured_s, 's')} before, {format_quantity(after.measured_s, 's')} after)"
+        )
     record = Pruned(
         before=before,
         after=after,
         level_wanted=down.level,
-        reached_level=spec.topology.widths[0] <= down.first_width,
+        reached_level=True,
         value_before=_value(task, winner),
         value_after=value,
-        attempts=tuple(attempts.tried),
-        fine_tuning_epochs=len(attempts.epochs),
-        fine_tuning_s=sum(epoch.time_s for epoch in attempts.epochs),
+        attempts=((down.first_width, True),),
+        fine_tuning_epochs=len(tuned),
+        fine_tuning_s=sum(epoch.time_s for epoch in tuned),
         quantity=coefficients.quantity,
     )
     return spec, record
@@ -117,48 +120,19 @@ def forward_level(swept: Sweep) -> str | None:
     return swept.networks.hierarchy.name(int(swept.networks.placement("f").level[0]))
 
 
-@dataclass
-class _Attempts:
-    """Cuts tried so far: first width and whether the target was kept; the epochs of fine-tuning that they took."""
-
-    task: Task
-    winner: SliceSpec
-    engine: Engine
-    most_epochs: int
-    tried: list[tuple[int, bool]] = field(default_factory=list)
-    epochs: list[Epoch] = field(default_factory=list)
-    best: tuple[SliceSpec, float] | None = None
-
-    def bisect(self, first_width: int) -> None:
-        """Try the whole cut; then between the deepest that keeps the target and the shallowest that loses it."""
-        losing, keeping = first_width, self.winner.topology.widths[0]
-        width = first_width
-        while len(self.tried) < _MAX_ATTEMPTS:
-            kept = self._try(width)
-            if kept and width == first_width:
-                return
-            losing, keeping = (losing, width) if kept else (width, keeping)
-            width = round((losing * keeping) ** 0.5)
-            if keeping < losing * _NEAR or width in (losing, keeping):
-                return
-
-    def _try(self, first_width: int) -> bool:
-        """Prune to a first width and fine-tune where that is needed; whether the target was kept."""
-        task, target = self.task, self.winner.target
-        assert target is not None  # (a winner met it)
-        spec = _pruned(self.winner, task, first_width)
-        value = _value(task, spec)
-        if not reached(task.metric, value, target):
-            self.engine.submit(replace(spec, epochs=self.most_epochs))
-            tuned = self.engine.collect()
-            self.epochs += tuned.epochs
-            spec = replace(spec, checkpoint=tuned.state)
-            value = tuned.epochs[-1].metric if tuned.epochs else value
-        kept = spec.checkpoint is not None and reached(task.metric, value, target)
-        self.tried.append((first_width, kept))
-        if kept:
-            self.best = spec, value
-        return kept
+def _cut(
+    task: Task, winner: SliceSpec, engine: Engine, first_width: int, epochs: int
+) -> tuple[SliceSpec, float, tuple[Epoch, ...]]:
+    """The winner pruned to a first width, fine-tuned where that is needed; the metric of it, and the fine-tuning."""
+    assert winner.target is not None  # (a winner met it)
+    spec = _pruned(winner, task, first_width)
+    value = _value(task, spec)
+    if reached(task.metric, value, winner.target):
+        return spec, value, ()
+    engine.submit(replace(spec, epochs=max(_MIN_EPOCHS, round(_FINE_TUNING_SHARE * epochs))))
+    tuned = engine.collect()
+    last = tuned.epochs[-1].metric if tuned.epochs else value
+    return replace(spec, checkpoint=tuned.state), last, tuned.epochs
 
 
 def _pruned(winner: SliceSpec, task: Task, first_width: int) -> SliceSpec:
