@@ -153,4 +153,4 @@ def test_losses_that_too_few_sizes_reach_have_no_picture(tmp_path, iso_losses):
     found, networks, laws = iso_losses
     two_sizes = found.curves["size"].isin((2**6, 2**8))
     written = save_iso_loss(found._replace(curves=found.curves[two_sizes]), networks, laws, tmp_path)
-    assert {name.partition(".")[0] for name in written} == {"data_efficiency"}
+    assert {Path(name).stem for name in written} == {"data_efficiency"}
