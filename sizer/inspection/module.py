@@ -12,6 +12,7 @@ from sizer.base.errors import UsageError
 from sizer.devices import chosen_for
 from sizer.inspection.advice_predicted import advise_dense
 from sizer.inspection.advice_unpredicted import Subject, advise_other
+from sizer.inspection.batch import batch_of
 from sizer.inspection.checks import check_module, check_trainable
 from sizer.inspection.counts import Counts, StepSettings, count
 from sizer.inspection.losses import Loss, as_loss
@@ -90,9 +91,9 @@ class _Step(NamedTuple):
             device=self.device,
             coefficients=self.coefficients,
             notes=(*wrapper_notes, *counts.notes, *priced.notes),
-            **self._named(),
-            **_counted(counts),
-            **_kept(memory),
+            **self._named(counts),
+            **counted_fields(counts),
+            **kept_fields(memory),
             **priced.fields(),
             **placed,
         )
@@ -103,11 +104,13 @@ class _Step(NamedTuple):
             return None
         return price_neighbours(counts.topology, training, Hierarchy.of(self.device), self.coefficients)
 
-    def _named(self) -> dict[str, Any]:
+    def _named(self, counts: Counts) -> dict[str, Any]:
         """What is inspected."""
+        batch = batch_of(self.module, self.settings, counts)
         return {
             "module": type(self.module).__name__,
-            "batch_size": self.settings.batch_size,
+            "batch_size": batch.observations,
+            "first_dimension": batch.first_dimension,
             "optimizer": known_name(self.optimizer) or type(self.optimizer).__name__,
             "optimizer_implementation": implementation(self.optimizer),
             "loss": None if self.settings.loss is None else self.settings.loss.name,
@@ -118,7 +121,7 @@ class _Step(NamedTuple):
         hierarchy = Hierarchy.of(self.device)
         sets = module_sets(counts, memory, self.settings, training)
         placed, refused = place_sets(sets, hierarchy)
-        advice = advise_other(Subject(counts.layers, sets, hierarchy, self.settings.batch_size))
+        advice = advise_other(Subject(counts.layers, sets, hierarchy))
         return {"working_sets": placed, "refused": refused, "advice": tuple(advice)}
 
 
@@ -130,7 +133,7 @@ def _as_network(near: Neighbours, priced: PricedStep, coefficients: Coefficients
     return {"working_sets": network.working_sets, "refused": network.refused, "advice": tuple(advice)}
 
 
-def _counted(counts: Counts) -> dict[str, Any]:
+def counted_fields(counts: Counts) -> dict[str, Any]:
     """What a step computes, saves and moves."""
     largest = max(counts.layers, key=lambda layer: layer.transfer_bytes)
     return {
@@ -143,7 +146,7 @@ def _counted(counts: Counts) -> dict[str, Any]:
     }
 
 
-def _kept(memory: Memory) -> dict[str, Any]:
+def kept_fields(memory: Memory) -> dict[str, Any]:
     """What a training keeps whatever the batch."""
     return {
         "dtype": memory.precision,

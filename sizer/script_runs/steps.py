@@ -1,0 +1,136 @@
+"""The steps of a training: what lies between two steps of the same optimizer, put together from what is observed.
+
+A *phase* is what ends in one optimizer's step: calls, backward passes, the step. A training with one optimizer has one
+phase a step; one with several has those of the others between two steps of the same.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from torch import nn
+from torch.optim import Optimizer
+
+from sizer.script_runs.calls import NotedCall
+
+
+class BackwardPass(NamedTuple):
+    """One backward pass: the calls it reached (by index), the leaves it gave gradients to (by id), its FLOPs."""
+
+    calls: frozenset[int]
+    leaves: frozenset[int]
+    flops: int
+
+
+@dataclass
+class Phase:
+    """What ended in a step of ``optimizer``. ``calls`` are those begun in it, by index."""
+
+    optimizer: Optimizer
+    calls: list[int]
+    passes: list[BackwardPass]
+
+    def flops(self, calls: Sequence[NotedCall], first: bool) -> tuple[int, int]:
+        """FLOPs outside and inside backward passes; of what came before the first phase's step see `_counts`."""
+        counted = _counts(self, calls) if first else self.calls
+        forward = sum(calls[index].flops + calls[index].flops_after for index in counted)
+        return forward, sum(each.flops for each in self.passes)
+
+
+def _counts(phase: Phase, calls: Sequence[NotedCall]) -> list[int]:
+    """The calls of a first phase that belong to its step.
+
+    Before it a script may have evaluated, or a policy may have been asked for actions. What no backward pass reached
+    and was called before all that one did belongs to the step if it was called once (a teacher), and does not if again
+    and again.
+    """
+    reached = {index for each in phase.passes for index in each.calls}
+    first = min(reached & set(phase.calls), default=None)
+    if first is None:
+        return phase.calls
+    before = Counter(calls[index].pattern for index in phase.calls if index < first)
+    return [index for index in phase.calls if index >= first or before[calls[index].pattern] == 1]
+
+
+@dataclass
+class SeenSteps:
+    """All that was observed so far: every call, the phases that have ended, the passes of the one that has not."""
+
+    calls: list[NotedCall] = field(default_factory=list)
+    phases: list[Phase] = field(default_factory=list)
+    passes: list[BackwardPass] = field(default_factory=list)
+    started: int = 0  # index of the first call of the phase that has not ended
+
+    def end_phase(self, optimizer: Optimizer) -> None:
+        """An optimizer stepped."""
+        calls = list(range(self.started, len(self.calls)))
+        self.phases.append(Phase(optimizer, calls, self.passes))
+        self.passes, self.started = [], len(self.calls)
+
+    @property
+    def optimizers(self) -> list[Optimizer]:
+        """Those that stepped, in the order of their first steps."""
+        found: list[Optimizer] = []
+        for phase in self.phases:
+            if not any(phase.optimizer is known for known in found):
+                found.append(phase.optimizer)
+        return found
+
+    def last_step(self, optimizer: Optimizer) -> Step:
+        """What lies between the last two steps of an optimizer; before its only step, where it has made but one."""
+        own = [index for index, phase in enumerate(self.phases) if phase.optimizer is optimizer]
+        begin = own[-2] + 1 if len(own) > 1 else 0
+        between = self.phases[begin : own[-1] + 1]
+        flops = [phase.flops(self.calls, begin == index == 0) for index, phase in enumerate(between)]
+        passes = [each for phase in between for each in phase.passes]
+        return Step(
+            optimizer=optimizer,
+            calls=self._calls_of(passes),
+            passes=tuple(passes),
+            forward_flops=sum(forward for forward, _ in flops),
+            backward_flops=sum(backward for _, backward in flops),
+            own_flops=sum(flops[-1]),
+            others=tuple(phase.optimizer for phase in between[:-1]),
+        )
+
+    def _calls_of(self, passes: Sequence[BackwardPass]) -> tuple[StepCall, ...]:
+        """The calls that passes reached, like ones together, in the order of their first."""
+        times = Counter(index for each in passes for index in each.calls)
+        groups: dict[object, list[int]] = {}
+        for index in sorted(times):
+            groups.setdefault(self.calls[index].pattern, []).append(index)
+        found = []
+        for indices in groups.values():
+            module = self.calls[indices[0]].module()
+            if module is not None:
+                in_passes = tuple(sum(index in each.calls for index in indices) for each in passes)
+                found.append(StepCall(module, self.calls[indices[-1]], len(indices), in_passes))
+        return tuple(found)
+
+
+class StepCall(NamedTuple):
+    """Like calls of a module in a step: how many, and how many of them each backward pass reaches."""
+
+    module: nn.Module
+    noted: NotedCall
+    times: int
+    in_passes: tuple[int, ...]
+
+
+class Step(NamedTuple):
+    """What lies between two steps of an optimizer.
+
+    FLOPs are those counted between them, ``own_flops`` those of its own phase; ``others`` are the optimizers that
+    stepped in between, once for each step.
+    """
+
+    optimizer: Optimizer
+    calls: tuple[StepCall, ...]
+    passes: tuple[BackwardPass, ...]
+    forward_flops: int
+    backward_flops: int
+    own_flops: int
+    others: tuple[Optimizer, ...]
