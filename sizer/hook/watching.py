@@ -155,7 +155,7 @@ class Watch:
 
     def _called(self, call: NotedCall) -> None:
         """A call was noted: it may tell that a compiled optimizer has stepped, or that none ever does."""
-        from sizer.hook.reasons import compiled_step, why_left
+        from sizer.hook.reasons import compiled_step
 
         assert self._observer is not None
         optimizer = compiled_step(call, self._observer)
@@ -163,6 +163,16 @@ class Watch:
             self._observer.steps += 1
             self._observer.end_phase(optimizer)
         elif self._observer.graph_calls >= MAX_CALLS and not self.trained:
+            self._leave_unseen()
+
+    def _leave_unseen(self) -> None:
+        """After so many calls: report what was seen of a step, or say why there is none, and be gone."""
+        from sizer.hook.reasons import why_left
+
+        assert self._observer is not None
+        if self._observer.seen.phases:
+            self._report_unfinished()
+        if not self.trained:
             self._failed = True
             warn(f"{why_left(self._observer)}; the hook is gone")
             self._leave()

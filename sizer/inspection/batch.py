@@ -55,10 +55,10 @@ def _of_vector(first: torch.Tensor, module: nn.Module) -> int | None:
 def _of_sequences(first: torch.Tensor, module: nn.Module, counts: Counts) -> int | None:
     """The second dimension where the layers that take time first get the input so; None where that cannot be told."""
     time_first = {name for name, part in module.named_modules() if getattr(part, "batch_first", None) is False}
-    shapes = [layer.output_shape for layer in counts.layers if layer.name in time_first]
+    shapes = [shape for name, shape in counts.called_with.items() if name in time_first]
     known = [shape for shape in shapes if shape is not None and len(shape) == 3]
     if not known:
-        return first.shape[0] if not time_first or not shapes else None
+        return None if shapes else first.shape[0]
     found = {_observations(tuple(first.shape), shape) for shape in known}
     return found.pop() if len(found) == 1 else None
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ class Counts:
     activations: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     not_closed: str | None = None  # why it is not counted in closed form
+    called_with: Mapping[str, tuple[int, ...] | None] = field(default_factory=dict)  # layer -> shape of its input
 
 
 @dataclass(frozen=True)
@@ -199,7 +201,8 @@ def _traced(module: nn.Module, settings: StepSettings) -> Counts:
     parts = {name: part for name, part in module.named_modules() if part._parameters or name in trace.layers}
     layers = tuple(_layer_record(name, part, trace.layers[name]) for name, part in parts.items())
     notes = (_WORKSPACE,) if trace.unknown_workspace else ()
-    return Counts(layers, trace.input_bytes, trace.output_bytes, notes=notes)
+    shapes = {name: trace.layers[name].called_with for name in parts}
+    return Counts(layers, trace.input_bytes, trace.output_bytes, notes=notes, called_with=shapes)
 
 
 def _layer_record(name: str, part: nn.Module, traced: LayerTrace) -> LayerRecord:

@@ -136,8 +136,8 @@ class _Merged(NamedTuple):
         return max(reversed(self.counted), key=lambda each: _flops(each.counts))
 
     def _widths(self, num_parts: int) -> tuple[int, ...] | None:
-        topology = self.counted[0].counts.topology
-        return topology.full if num_parts == 1 and topology is not None else None
+        known = [each.counts.topology.full for each in self.counted if each.counts.topology is not None]
+        return known[0] if known and num_parts == 1 else None
 
     def _counts(self) -> Counts:
         """All calls' counts as one: FLOPs of each, bytes of those alive together at the worst backward pass."""
@@ -202,7 +202,8 @@ def _parts(step: WholeStep, counted: Sequence[_Counted]) -> tuple[PartRecord, ..
     for module in {id(each.calls.module): each.calls.module for each in counted}.values():
         own = [each for each in counted if each.calls.module is module]
         main = max(reversed(own), key=lambda each: _flops(each.counts))
-        widths = None if main.counts.topology is None else main.counts.topology.full
+        known = [each.counts.topology.full for each in own if each.counts.topology is not None]
+        widths = known[0] if known else None
         parts.append(_part(step, module, widths, sum(each.calls.times for each in own), main.batch))
     return tuple(parts)
 

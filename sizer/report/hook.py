@@ -170,7 +170,8 @@ def _step_lines(step: StepRecord) -> Iterator[str]:
 
 def _unseen_lines(block: Unseen) -> Iterator[str]:
     modules = f"{', '.join(block.modules)}: " if block.modules else ""
-    yield f"{modules}{format_count(block.parameters)} parameters, trained by {block.optimizer}"
+    plural = "" if block.parameters == 1 else "s"
+    yield f"{modules}{format_count(block.parameters)} parameter{plural}, trained by {block.optimizer}"
     yield f"no working sets, no prediction: {block.why}"
     if block.flops is not None:
         yield f"step: {format_count(sum(block.flops))} FLOPs, counted between two of its steps"

@@ -119,10 +119,16 @@ def tensors_in(value: Any, depth: int = 3) -> Iterator[torch.Tensor]:
 
 
 class Reached(NamedTuple):
-    """What a backward pass reaches: marked calls, and leaves by id. ``whole`` is False where the graph is too large."""
+    """What a backward pass reaches: marked calls, and leaves by id.
+
+    Of these it adds to the gradients of ``accumulated``; ``without_gradient`` hold none yet. ``whole`` is False where
+    the graph is too large.
+    """
 
     calls: frozenset[int]
     leaves: frozenset[int]
+    accumulated: frozenset[int]
+    without_gradient: frozenset[int]
     whole: bool
 
 
@@ -130,19 +136,21 @@ def reached_by(roots: Sequence[Any]) -> Reached:
     """Follow the graph from the outputs of a backward pass."""
     pending = [getattr(root, "grad_fn", None) or getattr(root, "node", None) for root in roots]
     seen: set[Any] = set()  # holds the nodes, so that none is met under a second identity
-    calls, leaves = set(), set()
-    while pending:
+    calls: set[int] = set()
+    leaves: set[int] = set()
+    empty: set[int] = set()
+    while pending and len(seen) <= MAX_NODES:
         node = pending.pop()
         if node is None or node in seen:
             continue
         seen.add(node)
-        if len(seen) > MAX_NODES:
-            return Reached(frozenset(calls), frozenset(leaves), whole=False)
         mark = node.metadata.get(_MARK)
         if mark is not None:
             calls.add(mark)
         leaf = getattr(node, "variable", None)
         if leaf is not None:
             leaves.add(id(leaf))
+            if leaf.grad is None:
+                empty.add(id(leaf))
         pending += [parent for parent, _ in node.next_functions]
-    return Reached(frozenset(calls), frozenset(leaves), whole=True)
+    return Reached(frozenset(calls), frozenset(leaves), frozenset(leaves), frozenset(empty), whole=not pending)

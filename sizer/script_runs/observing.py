@@ -137,12 +137,16 @@ class Observer:
         if call.trains and output is not None:
             call.mark(output, self.seen.calls.index(call))
 
-    def backward_begins(self, roots: Any) -> Any:
+    def backward_begins(self, roots: Any, accumulates: bool) -> Any:
         """A backward pass begins: what it will reach is in the graph."""
         depth = self.clock.enter("backward")
         if self._counter is None:
             return depth, None, 0
         reached = reached_by(roots)
+        if not accumulates:
+            reached = reached._replace(without_gradient=frozenset(), accumulated=frozenset())
+        elif not self._stepping:  # a closure zeroes gradients inside its step
+            self.seen.forget_dropped(reached.without_gradient)
         self._counter.in_backward = True
         return depth, reached, self._counter.backward
 
@@ -160,7 +164,8 @@ class Observer:
             if call.trains and (call.unmarked or not reached.whole) and call.trainable & reached.leaves:
                 calls.add(index)
         flops = self._counter.backward - before
-        self.seen.passes.append(BackwardPass(frozenset(calls), reached.leaves, flops))
+        found = BackwardPass(frozenset(calls), reached.accumulated, flops, len(self.seen.calls))
+        self.seen.passes.append(found)
 
     def step_begins(self, optimizer: torch.optim.Optimizer) -> None:
         """An optimizer steps, perhaps inside another's step."""

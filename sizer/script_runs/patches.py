@@ -30,8 +30,8 @@ class Listener(Protocol):
     def returned(self, token: Any, output: Any) -> None:
         """The call is over; the output is None where it raised."""
 
-    def backward_begins(self, roots: Any) -> Any:
-        """A backward pass begins from some tensors."""
+    def backward_begins(self, roots: Any, accumulates: bool) -> Any:
+        """A backward pass begins from some tensors, and adds to the gradients of leaves, or hands them out."""
 
     def backward_ended(self, token: Any) -> None:
         """It is over."""
@@ -130,7 +130,8 @@ class Patches:
             return original(roots, *args, **kwargs)
         thread = threading.get_ident()
         self._in_backward.add(thread)
-        token = self.listener.safely(self.listener.backward_begins, roots)
+        accumulates = bool(kwargs.get("accumulate_grad", True))
+        token = self.listener.safely(self.listener.backward_begins, roots, accumulates)
         try:
             return original(roots, *args, **kwargs)
         finally:

@@ -18,11 +18,15 @@ from sizer.script_runs.calls import NotedCall
 
 
 class BackwardPass(NamedTuple):
-    """One backward pass: the calls it reached (by index), the leaves it gave gradients to (by id), its FLOPs."""
+    """One backward pass: the calls it reached (by index), its FLOPs, and how many calls were made by its end.
+
+    ``accumulated``: the leaves (by id) to whose gradients it added, none for `torch.autograd.grad`.
+    """
 
     calls: frozenset[int]
-    leaves: frozenset[int]
+    accumulated: frozenset[int]
     flops: int
+    at_call: int
 
 
 @dataclass
@@ -70,6 +74,16 @@ class SeenSteps:
         self.phases.append(Phase(optimizer, calls, self.passes))
         self.passes, self.started = [], len(self.calls)
 
+    def forget_dropped(self, without_gradient: frozenset[int]) -> None:
+        """A backward pass begins with leaves that hold no gradient: what gave them one was zeroed before any step.
+
+        A scaler that skips its first steps does that, and a script that drops a batch.
+        """
+        dropped = [index for index, each in enumerate(self.passes) if each.accumulated & without_gradient]
+        if dropped:
+            self.started = self.passes[dropped[-1]].at_call
+            self.passes = self.passes[dropped[-1] + 1 :]
+
     @property
     def optimizers(self) -> list[Optimizer]:
         """Those that stepped, in the order of their first steps."""
@@ -80,11 +94,9 @@ class SeenSteps:
         return found
 
     def last_step(self, optimizer: Optimizer) -> Step:
-        """What lies between the last two steps of an optimizer; before its only step, where it has made but one."""
-        own = [index for index, phase in enumerate(self.phases) if phase.optimizer is optimizer]
-        begin = own[-2] + 1 if len(own) > 1 else 0
-        between = self.phases[begin : own[-1] + 1]
-        flops = [phase.flops(self.calls, begin == index == 0) for index, phase in enumerate(between)]
+        """What lies between the last two steps of an optimizer."""
+        between = [self.phases[index] for index in self._between(optimizer)]
+        flops = [phase.flops(self.calls, phase is self.phases[0]) for phase in between]
         passes = [each for phase in between for each in phase.passes]
         return Step(
             optimizer=optimizer,
@@ -95,6 +107,23 @@ class SeenSteps:
             own_flops=sum(flops[-1]),
             others=tuple(phase.optimizer for phase in between[:-1]),
         )
+
+    def _between(self, optimizer: Optimizer) -> list[int]:
+        """Indices of the phases between its last two steps, its own last.
+
+        One that has stepped once, in a round that another began and ended, has the phases of that round; one that
+        stepped before any round was over, those up to its step.
+        """
+        own = self._steps_of(optimizer)
+        if len(own) > 1:
+            return list(range(own[-2] + 1, own[-1] + 1))
+        first = self._steps_of(self.phases[0].optimizer)
+        if len(first) > 1 and first[-2] < own[0] < first[-1]:
+            return [*range(own[0] + 1, first[-1] + 1), *range(first[-2] + 1, own[0] + 1)]
+        return list(range(own[0] + 1))
+
+    def _steps_of(self, optimizer: Optimizer) -> list[int]:
+        return [index for index, phase in enumerate(self.phases) if phase.optimizer is optimizer]
 
     def _calls_of(self, passes: Sequence[BackwardPass]) -> tuple[StepCall, ...]:
         """The calls that passes reached, like ones together, in the order of their first."""
