@@ -11,7 +11,7 @@ from torch import nn
 from sizer.base.errors import SizerError, UsageError
 from sizer.devices import chosen_for
 from sizer.inspection.counts import StepSettings
-from sizer.inspection.module import inspect_step, precision
+from sizer.inspection.module import inspect_step, precision, wrapper_notes
 from sizer.inspection.module_record import ModuleInspection, StepRecord
 from sizer.inspection.networks import Passes
 from sizer.inspection.whole_step import Calls, WholeStep, inspect_whole_step
@@ -87,6 +87,8 @@ def _inspected(step: Step, own: list[StepCall], root: nn.Module | None) -> Modul
     record, parts = inspect_whole_step(whole)
     if root is not None and all(part.name for part in parts):
         record = replace(record, module=type(unwrap(root)).__name__)
+    notes = dict.fromkeys(note for each in own for note in wrapper_notes(each.module))
+    record = replace(record, notes=(*notes, *record.notes))
     return replace(record, step=StepRecord(parts, sum(each.times for each in own), 0, 0, 0, False, 0, ()))
 
 

@@ -29,15 +29,16 @@ def why_nothing(observer: Observer | None) -> str:
         return "an optimizer stepped, and no module that it trains was called with gradients on"
     if observer.other_calls:
         return (
-            f"modules were called with gradients off or everything frozen ({observer.other_calls} calls){_children()}"
+            f"modules were called with gradients off or everything frozen ({observer.other_calls} in all){_children()}"
         )
     return f"no module was called and no optimizer stepped in this process{_children()}"
 
 
 def why_left(observer: Observer) -> str:
     """Calls that build a graph, and no optimizer to step on it."""
-    names = list(dict.fromkeys(type(module).__name__ for call in observer.seen.calls if (module := call.module())))
-    called = f"{', '.join(names[:3]) or 'a module'} was called {observer.graph_calls} times with gradients on"
+    names = list(dict.fromkeys(call.kind for call in observer.seen.calls if call.builds_graph))
+    times = f"{observer.graph_calls} time{'s' if observer.graph_calls > 1 else ''}"
+    called = f"{', '.join(names[:3])} was called {times} with gradients on"
     if observer.steps:
         return f"{called}, and the optimizers that stepped train something else"
     return f"{called}, and none of torch's optimizers stepped"

@@ -72,6 +72,7 @@ class Watch:
         self._optimizer = None if optimizer is None else weakref.ref(optimizer)
         self._observer: Observer | None = None
         self._process = os.getpid()
+        self._running = False
         self._failed = False
         self._blocks: list[ModuleInspection | Unseen] = []
         self._waited: float | None = None
@@ -101,7 +102,8 @@ class Watch:
 
     def start(self, look: bool = True) -> Watch:
         """Begin to wait; ``look`` for the optimizers that are there already."""
-        if not is_off() and self._observer is None:
+        if not is_off() and not self._running and not self.trained:
+            self._running = True
             self._safely(self._arm, look)
         return self
 
@@ -116,6 +118,7 @@ class Watch:
         self._leave()
 
     def _leave(self) -> None:
+        self._running = False
         if self._observer is not None:
             self._observer.leave()
         atexit.unregister(self._at_exit)
@@ -188,16 +191,31 @@ class Watch:
     def _is_known(self, optimizer: torch.optim.Optimizer) -> bool:
         """Whether enough has stepped to report on what is wanted."""
         assert self._observer is not None
-        seen = self._observer.seen
         if self._optimizer is not None:
             return self._optimizer() is optimizer
-        stepped = seen.optimizers
-        waiting = [other for other in self._wanted() if not any(other is one for one in stepped)]
-        if not waiting and len(stepped) == 1:
+        seen, waiting = self._observer.seen, self._waiting_for()
+        if not waiting and len(seen.optimizers) == 1:
             return True
-        again = sum(phase.optimizer is stepped[0] for phase in seen.phases) > 1
-        made = [other for other in waiting if not self._observer.optimizers.was_there(other)]
-        return (again and not made) or len(seen.phases) >= MAX_STEPS
+        again = sum(phase.optimizer is seen.optimizers[0] for phase in seen.phases) > 1
+        return (again and not waiting) or len(seen.phases) >= MAX_STEPS
+
+    def _waiting_for(self) -> list[torch.optim.Optimizer]:
+        """The wanted optimizers that have not stepped.
+
+        Not among them are wrappers and successors of one that has, which train nothing else, nor those that were there
+        before of whose parameters nothing was seen: their training may be over.
+        """
+        from sizer.script_runs.optimizers import trained_by
+
+        assert self._observer is not None
+        seen, known = self._observer.seen, self._observer.optimizers
+        trained = {key for one in seen.optimizers for key in trained_by(one)}
+        others = [(each, trained_by(each).keys()) for each in self._wanted()]
+        return [
+            each
+            for each, own in others
+            if not own <= trained and not (known.was_there(each) and not seen.has_touched(own))
+        ]
 
     def _wanted(self) -> list[torch.optim.Optimizer]:
         """The optimizers of the model that was named; without one, all that may step."""

@@ -47,7 +47,7 @@ def inspect_module(
     settings = step_settings(inner, example_input, batch_size, as_loss(loss), dtype)
     chosen = chosen_for(device or _own_device(inner), precision(inner, settings))
     step = _Step(inner, settings, optimizer or "adam", observations, chosen.device, chosen.coefficients)
-    return step.inspect(_wrapper_notes(module))
+    return step.inspect(wrapper_notes(module))
 
 
 def inspect_step(
@@ -62,7 +62,7 @@ def inspect_step(
     inner = unwrap(module)
     check_module(inner)
     step = _Step(inner, settings, optimizer, observations, device, coefficients)
-    return step.inspect(_wrapper_notes(module))
+    return step.inspect(wrapper_notes(module))
 
 
 class _Step(NamedTuple):
@@ -210,7 +210,8 @@ def _sum_flops(counts: Counts) -> Passes:
     return Passes(*(sum(getattr(layer.flops, name) for layer in counts.layers) for name in ("forward", "backward")))
 
 
-def _wrapper_notes(module: nn.Module) -> tuple[str, ...]:
+def wrapper_notes(module: nn.Module) -> tuple[str, ...]:
+    """What to know of a module in a wrapper."""
     if isinstance(module, nn.DataParallel):
         count_ = len(module.device_ids) or 1
         return (

@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 from sizer.base.errors import UsageError
+from sizer.models.reading import unwrap
 
 #: Where a node of the graph keeps the index of the call whose output it made.
 _MARK = "sizer call"
@@ -58,6 +59,7 @@ class NotedCall:
 
     def __init__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.module = weakref.ref(module)
+        self.kind = type(unwrap(module)).__name__
         self.arguments = tree_map(_boxed, (args, kwargs))
         parameters = list(module.parameters())
         self.trainable = frozenset(id(parameter) for parameter in parameters if parameter.requires_grad)

@@ -22,9 +22,9 @@ class KnownOptimizers:
 
     def look(self) -> None:
         """Find the optimizers among all objects, by type: weak proxies and deprecated modules answer ``__class__``."""
-        for candidate in gc.get_objects():
-            if issubclass(type(candidate), torch.optim.Optimizer):
-                self.add(candidate)
+        kinds = set(_with_subclasses(torch.optim.Optimizer))
+        for candidate in [found for found in gc.get_objects() if type(found) in kinds]:
+            self.add(candidate)
         self._before = list(self._found)
 
     def was_there(self, optimizer: torch.optim.Optimizer) -> bool:
@@ -61,6 +61,12 @@ class KnownOptimizers:
         if self._own is not None and torch.optim.Optimizer.__init__ is self._own:
             torch.optim.Optimizer.__init__ = self._original  # type: ignore[method-assign]
         self._own = None
+
+
+def _with_subclasses(kind: type) -> Iterator[type]:
+    yield kind
+    for below in type.__subclasses__(kind):
+        yield from _with_subclasses(below)
 
 
 def trained_by(optimizer: torch.optim.Optimizer) -> dict[int, torch.Tensor]:

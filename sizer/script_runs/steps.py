@@ -7,7 +7,7 @@ phase a step; one with several has those of the others between two steps of the 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -83,6 +83,12 @@ class SeenSteps:
         if dropped:
             self.started = self.passes[dropped[-1]].at_call
             self.passes = self.passes[dropped[-1] + 1 :]
+
+    def has_touched(self, parameters: Set[int]) -> bool:
+        """Whether a module with one of these parameters (by id) was called, or a backward pass gave one a gradient."""
+        return any(call.trainable & parameters for call in self.calls) or any(
+            each.accumulated & parameters for phase in self.phases for each in phase.passes
+        )
 
     @property
     def optimizers(self) -> list[Optimizer]:
