@@ -204,7 +204,7 @@ def test_the_record_is_one_of_its_schema(capsys):
     schema = json.loads(files("sizer.schemas").joinpath("module-1.json").read_text(encoding="utf-8"))
     jsonschema.validate(json.loads(watch.record.to_json()), schema)
     assert [part.widths for part in watch.record.step.parts] == [(6, 8), (6, 4)]
-    assert report_text([watch.record]).count("part Linear") == 2
+    assert report_text(watch.record).count("part Linear") == 2
 
 
 @pytest.mark.parametrize("frozen", [True, False])

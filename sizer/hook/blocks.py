@@ -16,6 +16,7 @@ from sizer.inspection.module_record import ModuleInspection, StepRecord
 from sizer.inspection.networks import Passes
 from sizer.inspection.whole_step import Calls, WholeStep, inspect_whole_step
 from sizer.models.reading import unwrap
+from sizer.script_runs.flops import anything_compiled
 from sizer.script_runs.optimizers import trained_by
 from sizer.script_runs.steps import Step, StepCall
 
@@ -33,6 +34,16 @@ class Unseen(NamedTuple):
     why: str
 
 
+NOT_CALLED = "nothing that it trains was called as a module"
+
+
+def inside_compiled() -> str:
+    """What to add where a call may have been inside a function that torch.compile made."""
+    if not anything_compiled():
+        return ""
+    return ", and what is called inside a compiled function is not seen; TORCH_COMPILE_DISABLE=1 for one run shows it"
+
+
 def block(step: Step, flops_counted: bool, root: nn.Module | None) -> ModuleInspection | Unseen:
     """Inspect what an optimizer trains in a step, on the device it is on.
 
@@ -41,7 +52,7 @@ def block(step: Step, flops_counted: bool, root: nn.Module | None) -> ModuleInsp
     trained = trained_by(step.optimizer)
     own = [each for each in step.calls if each.noted.trainable & trained.keys()]
     if not own:
-        return _unseen(step, flops_counted, own, "nothing that it trains was called as a module")
+        return _unseen(step, flops_counted, own, NOT_CALLED + inside_compiled())
     try:
         record = _inspected(step, own, root)
     except SizerError as error:

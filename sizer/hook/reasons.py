@@ -26,12 +26,12 @@ def why_nothing(observer: Observer | None) -> str:
     if observer.graph_calls:
         return f"{why_left(observer)}{_children()}"
     if observer.steps:
-        return "an optimizer stepped, and no module that it trains was called with gradients on"
+        return f"an optimizer stepped, and no module that it trains was called with gradients on{_compiled()}"
     if observer.other_calls:
         return (
             f"modules were called with gradients off or everything frozen ({observer.other_calls} in all){_children()}"
         )
-    return f"no module was called and no optimizer stepped in this process{_children()}"
+    return f"no module was called and no optimizer stepped in this process{_compiled()}{_children()}"
 
 
 def why_left(observer: Observer) -> str:
@@ -42,6 +42,12 @@ def why_left(observer: Observer) -> str:
     if observer.steps:
         return f"{called}, and the optimizers that stepped train something else"
     return f"{called}, and none of torch's optimizers stepped"
+
+
+def _compiled() -> str:
+    from sizer.hook.blocks import inside_compiled
+
+    return inside_compiled()
 
 
 def _children() -> str:

@@ -292,7 +292,7 @@ class Watch:
     def _finish(self) -> None:
         """Leave the training, and report with what was measured."""
         from sizer.hook.reasons import measured_record
-        from sizer.report.hook import report_text
+        from sizer.report.hook import training_text
 
         self._leave()
         self._unsaid, self._timed = False, None
@@ -301,7 +301,7 @@ class Watch:
             self.measured_s = measured.time_per_step_s
             self._with_measured(measured)
         if not self.quiet and self._blocks:
-            print(report_text(self._blocks, measured, self._waited), file=sys.stderr, flush=True)
+            print(training_text(self._blocks, measured, self._waited), file=sys.stderr, flush=True)
         if self.json_file is not None and self.record is not None:
             from sizer.base.storage import write_whole
 

@@ -28,10 +28,15 @@ _PART_NAMES = {
 }
 
 
-def report_text(
+def report_text(record: ModuleInspection) -> str:
+    """The report: what trains, where its sets live, what a step is predicted to cost, what would be worth changing."""
+    return training_text([record, *record.other_optimizers], record.measured)
+
+
+def training_text(
     blocks: Sequence[ModuleInspection | Unseen], measured: MeasuredRecord | None = None, waited: float | None = None
 ) -> str:
-    """The report: what trains, where its sets live, what a step is predicted to cost, what would be worth changing.
+    """The report of a training, a block for each optimizer.
 
     ``waited`` is the share of the first step that went into waiting for data, None where it is not known.
     """

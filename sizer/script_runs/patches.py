@@ -167,9 +167,9 @@ class Patches:
         return restore
 
     def _before(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002
-        if os.getpid() == self._process and not torch.compiler.is_compiling():
+        if not torch.compiler.is_compiling() and os.getpid() == self._process:
             self.listener.safely(self.listener.step_begins, optimizer)
 
     def _after(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002
-        if os.getpid() == self._process and not torch.compiler.is_compiling():
+        if not torch.compiler.is_compiling() and os.getpid() == self._process:
             self.listener.safely(self.listener.stepped, optimizer)
