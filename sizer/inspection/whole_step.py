@@ -19,12 +19,13 @@ from sizer.inspection.module import counted_fields, inspect_step, kept_fields, p
 from sizer.inspection.module_record import LayerRecord, ModuleInspection, PartRecord
 from sizer.inspection.module_sets import memory_of, module_sets, place_sets
 from sizer.inspection.neighbours import Neighbours, price_neighbours
-from sizer.inspection.networks import Passes, sizing_hierarchy
+from sizer.inspection.networks import Passes
 from sizer.inspection.optimizer_state import implementation, known_name
 from sizer.inspection.prediction import PricedStep, price_step, training_of
 from sizer.method.coefficients import OUTSIDE, Coefficients, outside_interval
 from sizer.method.cost import SMALL_WORK, backward_row, forward_row, predict, small_work_row
 from sizer.method.hardware import Device
+from sizer.method.placement import Hierarchy
 from sizer.models.reading import unwrap
 
 
@@ -107,7 +108,7 @@ class _Merged(NamedTuple):
         whole = nn.ModuleList(_outermost([each.calls.module for each in self.counted]))
         memory = memory_of(whole, step.optimizer, precision(main.calls.module, settings))
         counts = self._counts()
-        hierarchy = sizing_hierarchy(step.device)
+        hierarchy = Hierarchy.of(step.device)
         sets = module_sets(counts, memory, settings, None)
         placed, refused = place_sets(sets, hierarchy)
         kinds = [type(part).__name__ for part in whole]
@@ -257,7 +258,7 @@ def _price(step: WholeStep, each: _Counted) -> tuple[PricedStep, Neighbours | No
     training = training_of(each.counts, memory, calls.settings, step.optimizer, None)
     near = None
     if each.counts.topology is not None:
-        near = price_neighbours(each.counts.topology, training, sizing_hierarchy(step.device), step.coefficients)
+        near = price_neighbours(each.counts.topology, training, Hierarchy.of(step.device), step.coefficients)
     return price_step(each.counts, near, step.optimizer, step.device, step.coefficients), near
 
 

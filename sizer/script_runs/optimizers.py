@@ -65,7 +65,8 @@ class KnownOptimizers:
 
 def _with_subclasses(kind: type) -> Iterator[type]:
     yield kind
-    for below in type.__subclasses__(kind):
+    subclasses: list[type] = kind.__subclasses__()
+    for below in subclasses:
         yield from _with_subclasses(below)
 
 
