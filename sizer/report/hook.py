@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Share of the time that goes into waiting, or into the script's own rest, from which that is said before all else.
 LOST = 0.5
+#: Optimizers shown: a script may make one for each parameter.
+BLOCKS = 4
 #: Parts named one a line.
 _PARTS = 6
 #: How the parts of a step's time are called.
@@ -42,11 +44,13 @@ def training_text(
     """
     lines = list(_before_all(measured, waited))
     notes: list[str] = []
-    for index, block in enumerate(blocks):
+    for index, block in enumerate(blocks[:BLOCKS]):
         if len(blocks) > 1:
             lines.append(f"optimizer {index + 1} of {len(blocks)}:")
         lines += _block_lines(block) if isinstance(block, ModuleInspection) else _unseen_lines(block)
         notes += block.notes if isinstance(block, ModuleInspection) else ()
+    if len(blocks) > BLOCKS:
+        lines.append(f"and {len(blocks) - BLOCKS} more optimizers")
     lines += dict.fromkeys(notes)
     if measured is not None:
         first = blocks[0] if blocks and isinstance(blocks[0], ModuleInspection) else None

@@ -25,6 +25,11 @@ def anything_compiled() -> bool:
     return any(callable(backend) for backend in list(backends.values()))
 
 
+def _inside_transform() -> bool:
+    """Whether a function transform (`torch.func.grad`, `vmap`) is running."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
+
+
 class FlopCount(TorchDispatchMode):  # type: ignore[no-untyped-call, unused-ignore]
     """A dispatch mode that adds up FLOPs of passes. ``whole`` turns False once an operation could not be counted."""
 
@@ -36,6 +41,7 @@ class FlopCount(TorchDispatchMode):  # type: ignore[no-untyped-call, unused-igno
         self.backward = 0
         self.in_backward = False
         self.whole = True
+        self.in_inference = False
         self._thread: int | None = None
 
     @property
@@ -44,17 +50,24 @@ class FlopCount(TorchDispatchMode):  # type: ignore[no-untyped-call, unused-igno
         return self._thread is not None
 
     def start(self) -> bool:
-        """Put it on the stack, unless modes of the script are there or it compiles."""
-        if _get_current_dispatch_mode_stack() or anything_compiled():
+        """Put it on the stack, unless modes or function transforms of the script are there, or it compiles.
+
+        What is put there in inference mode has to be taken off in it (`stop`): leaving it forgets that modes are on.
+        """
+        if _get_current_dispatch_mode_stack() or anything_compiled() or _inside_transform():
             return False
         _push_mode(self)
-        self._thread = threading.get_ident()
+        self._thread, self.in_inference = threading.get_ident(), torch.is_inference_mode_enabled()
         return True
 
+    @property
+    def thread(self) -> int | None:
+        """The thread on whose stack it lies, the only one that can take it off."""
+        return self._thread
+
     def stop(self) -> None:
-        """Take it off the stack, from below modes that the script has put on it since."""
-        if self._thread != threading.get_ident():
-            self.whole = self.whole and self._thread is None
+        """Take it off the stack of this thread, from below modes that the script has put on it since."""
+        if self._thread != threading.get_ident() or self.in_inference != torch.is_inference_mode_enabled():
             return
         above: list[Any] = []
         while _get_current_dispatch_mode_stack():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 
-from sizer.script_runs.calls import NotedCall, reached_by
+from sizer.script_runs.calls import NotedCall, Reached, reached_by
 from sizer.script_runs.flops import FlopCount, anything_compiled
 from sizer.script_runs.optimizers import KnownOptimizers
 from sizer.script_runs.patches import Patches
@@ -44,6 +45,8 @@ class Observer:
         self._on_step, self._on_call = on_step, on_call
         self._patches = Patches(self)
         self._stepping: list[tuple[int, int]] = []  # optimizers whose step runs, and the clock's depth
+        self._in_backward = False
+        self._after_backward: list[torch.optim.Optimizer] = []  # those that stepped inside a backward pass
 
     @property
     def counted(self) -> bool:
@@ -68,6 +71,8 @@ class Observer:
         counter, self._counter = self._counter, None
         if counter is not None:
             counter.stop()
+            if counter.thread is not None:  # an optimizer that steps in another thread than the model runs in
+                self._patches.when_next_called_in(counter.thread, counter.stop)
         self.optimizers.leave()
         self._patches.armed = False
 
@@ -110,7 +115,8 @@ class Observer:
 
     def _count_from(self, call: NotedCall) -> None:
         assert self._counter is not None
-        if self._counter.is_on and anything_compiled():
+        elsewhere = self._counter.is_on and self._counter.thread != threading.get_ident()
+        if elsewhere or (self._counter.is_on and anything_compiled()):
             self._counter.stop()
             self._counter.whole = False
         elif not self._counter.is_on and self._counter.whole:
@@ -134,12 +140,14 @@ class Observer:
             return
         call.flops += self._counter.forward - self._mark
         self._mark = self._counter.forward
+        if self._counter.in_inference:
+            self._counter.stop()
         if call.trains and output is not None:
             call.mark(output, self.seen.calls.index(call))
 
     def backward_begins(self, roots: Any, accumulates: bool) -> Any:
         """A backward pass begins: what it will reach is in the graph."""
-        depth = self.clock.enter("backward")
+        depth, self._in_backward = self.clock.enter("backward"), True
         if self._counter is None:
             return depth, None, 0
         reached = reached_by(roots)
@@ -152,12 +160,19 @@ class Observer:
 
     def backward_ended(self, token: Any) -> None:
         """It is over."""
+        self._in_backward = False
         if token is None:
             return
         depth, reached, before = token
         self.clock.leave(depth)
-        if reached is None or self._counter is None:
-            return
+        if reached is not None and self._counter is not None:
+            self._note_pass(reached, before)
+        waiting, self._after_backward = self._after_backward, []
+        for optimizer in waiting:
+            self.end_phase(optimizer)
+
+    def _note_pass(self, reached: Reached, before: int) -> None:
+        assert self._counter is not None
         self._counter.in_backward = False
         calls = {index for index in reached.calls if index < len(self.seen.calls)}
         for index, call in enumerate(self.seen.calls):
@@ -180,7 +195,10 @@ class Observer:
         if not self._stepping:
             self.steps += 1
             self.optimizers.add(optimizer)
-            self.end_phase(optimizer)
+            if self._in_backward:
+                self._after_backward.append(optimizer)
+            else:
+                self.end_phase(optimizer)
 
     def end_phase(self, optimizer: torch.optim.Optimizer) -> None:
         """What was noted since the last step ended in this one's."""

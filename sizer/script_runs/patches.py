@@ -116,6 +116,21 @@ class Patches:
                 self._unpatch_call = restore
                 nn.Module.__call__ = __call__  # type: ignore[method-assign]
 
+    def when_next_called_in(self, thread: int, action: Callable[[], None]) -> None:
+        """Act before the next call of a module in a thread, whether this is armed by then or not."""
+        self._call_as_before()
+        original = nn.Module.__call__
+
+        def __call__(module: nn.Module, *args: Any, **kwargs: Any) -> Any:  # noqa: N807 (takes Module.__call__'s place)
+            here = not torch.compiler.is_compiling() and threading.get_ident() == thread
+            if here and not torch.is_inference_mode_enabled():
+                if nn.Module.__call__ is __call__:
+                    nn.Module.__call__ = original  # type: ignore[method-assign]
+                action()
+            return original(module, *args, **kwargs)
+
+        nn.Module.__call__ = __call__  # type: ignore[method-assign]
+
     def _call_as_before(self) -> None:
         with self._lock:
             restore, self._unpatch_call = self._unpatch_call, None
