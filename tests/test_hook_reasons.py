@@ -54,7 +54,7 @@ def test_advise_on_a_model_trained_through_a_method_reports_after_one_step_and_i
     assert in_torch() == before
     said = words(capsys)
     assert said.startswith("Agent 6-8-2, 74 parameters, all trained")
-    assert "covers 99% of what adam trains: 74 of 75 parameters" in said
+    assert "covers 99 % of what adam trains: 74 of 75 parameters" in said
 
 
 def test_advise_on_a_model_that_is_never_called_warns_and_is_gone(capsys):
@@ -165,7 +165,7 @@ def test_a_script_that_waits_for_its_loader_is_told_so_first(capsys):
             train(model, optimizer, lambda _, batch=batch: model(batch))
     said = words(capsys)
     shares = watch.record.measured.shares
-    assert said.startswith(f"{shares['waiting']:.0%} of the time goes into waiting for data")
+    assert said.startswith(f"{100 * shares['waiting']:.0f} % of the time goes into waiting for data")
     assert sum(shares.values()) == pytest.approx(1)
     assert watch.measured_s == watch.record.measured.time_per_step_s > 0.004
 

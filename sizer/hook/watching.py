@@ -93,12 +93,15 @@ class Watch:
             self.say_if_nothing_trained()
 
     def say_if_nothing_trained(self) -> None:
-        """One line when no training step was seen, and why."""
+        """When no training step was seen, that and why."""
         if not (self.trained or self.quiet or self._failed or is_off() or os.getpid() != self._process):
-            from sizer.hook.reasons import why_nothing
+            self._safely(self._say_nothing_trained)
 
-            why = why_nothing(self._observer)
-            self._safely(lambda: print(f"sizer: no training step was seen: {why}", file=sys.stderr))
+    def _say_nothing_trained(self) -> None:
+        from sizer.hook.reasons import why_nothing
+        from sizer.report.hook import wrapped
+
+        print("\n".join(wrapped(f"no training step was seen: {why_nothing(self._observer)}")), file=sys.stderr)
 
     def start(self, look: bool = True) -> Watch:
         """Begin to wait; ``look`` for the optimizers that are there already."""

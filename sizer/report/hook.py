@@ -55,10 +55,16 @@ def training_text(
     if measured is not None:
         first = blocks[0] if blocks and isinstance(blocks[0], ModuleInspection) else None
         lines += _measured_lines(measured, first)
-    return "\n".join(wrapped for line in lines for wrapped in _wrapped(line))
+    return "\n".join(text for line in lines for text in wrapped(line))
 
 
-def _wrapped(line: str) -> list[str]:
+def percent(share: float) -> str:
+    """A share as ``85 %``."""
+    return f"{100 * share:.0f} %"
+
+
+def wrapped(line: str) -> list[str]:
+    """A line as lines of at most 80 columns, each with the name in front."""
     return textwrap.wrap(
         line,
         80,
@@ -76,11 +82,12 @@ def _before_all(measured: MeasuredRecord | None, waited: float | None) -> Iterat
         if waiting + rest >= LOST:
             what = "waiting for data" if waiting >= rest else "the script's own code between the passes"
             share = waiting if waiting >= rest else rest
-            yield f"{share:.0%} of the time goes into {what}: look there first, no size of the network changes that"
+            told = "look there first, no size of the network changes that"
+            yield f"{percent(share)} of the time goes into {what}: {told}"
     elif waited is not None and waited >= LOST:
         yield (
-            f"the first step waited for its data {waited:.0%} of the time; if `sizer run --measure` says so of more "
-            f"steps, look there first"
+            f"the first step waited for its data {percent(waited)} of the time; if `sizer run --measure` says so of "
+            f"more steps, look there first"
         )
 
 
@@ -156,8 +163,8 @@ def _coverage(record: ModuleInspection, step: StepRecord) -> Iterator[str]:
     else:
         share = step.covered_parameters / step.optimizer_parameters
         yield (
-            f"that covers {share:.0%} of what {record.optimizer} trains: {format_count(step.covered_parameters)} of "
-            f"{format_count(step.optimizer_parameters)} parameters; the rest was not in a module called here"
+            f"that covers {percent(share)} of what {record.optimizer} trains: {format_count(step.covered_parameters)} "
+            f"of {format_count(step.optimizer_parameters)} parameters; the rest was not in a module called here"
         )
 
 
@@ -224,7 +231,7 @@ def _measured_lines(measured: MeasuredRecord, record: ModuleInspection | None) -
     optimizer = "" if record is None else f" of {record.optimizer}"
     step = format_quantity(measured.time_per_step_s, "s")
     yield f"measured {step} from one step{optimizer} to its next (20th percentile of {measured.steps})"
-    shares = [f"{share:.0%} {_PART_NAMES[name]}" for name, share in measured.shares.items() if share >= 0.005]
+    shares = [f"{percent(share)} {_PART_NAMES[name]}" for name, share in measured.shares.items() if share >= 0.005]
     where = "" if record is None or record.device.kind == "cpu" else ", as the host saw it"
     yield f"of that time{where}: {', '.join(shares)}"
     computing = format_quantity(measured.computing_s, "s")
