@@ -223,3 +223,21 @@ def test_a_batch_is_not_advised_without_a_predicted_effect():
     record = sizer.inspect(model, torch.empty(4000, 64))
     assert record.outside is not None
     assert [advice for advice in record.advice if advice.kind == "batch"] == []
+
+
+def test_optimizers_that_were_there_before_are_found(capsys):
+    class Own(torch.optim.SGD):
+        """An optimizer of the user's."""
+
+    first, second = nn.Linear(6, 1), nn.Linear(6, 1)
+    optimizers = Own(first.parameters(), lr=0.1), torch.optim.Adam(second.parameters())
+    with Watch() as watch:
+        for _ in range(3):
+            first(torch.rand(4, 6)).square().mean().backward()
+            second(torch.rand(4, 6)).square().mean().backward()
+            for optimizer in optimizers:
+                optimizer.step()
+                optimizer.zero_grad()
+    assert watch.record.optimizer == "Own"
+    assert [other.optimizer for other in watch.record.other_optimizers] == ["adam"]
+    assert "optimizer 2 of 2:" in capsys.readouterr().err

@@ -22,9 +22,11 @@ class KnownOptimizers:
 
     def look(self) -> None:
         """Find the optimizers among all objects, by type: weak proxies and deprecated modules answer ``__class__``."""
-        kinds = set(_with_subclasses(torch.optim.Optimizer))
-        for candidate in [found for found in gc.get_objects() if type(found) in kinds]:
-            self.add(candidate)
+        # torch marks a class's step when the first of its kind is made; instances refer to their class
+        kinds = [kind for kind in _with_subclasses(torch.optim.Optimizer) if getattr(kind.step, "hooked", False)]
+        for found in gc.get_referrers(*kinds) if kinds else ():
+            if type(found) in kinds:
+                self.add(found)
         self._before = list(self._found)
 
     def was_there(self, optimizer: torch.optim.Optimizer) -> bool:
@@ -63,10 +65,9 @@ class KnownOptimizers:
         self._own = None
 
 
-def _with_subclasses(kind: type) -> Iterator[type]:
+def _with_subclasses(kind: type[torch.optim.Optimizer]) -> Iterator[type[torch.optim.Optimizer]]:
     yield kind
-    subclasses: list[type] = kind.__subclasses__()
-    for below in subclasses:
+    for below in kind.__subclasses__():
         yield from _with_subclasses(below)
 
 
