@@ -17,8 +17,7 @@ from sizer.inspection.networks import Passes
 from sizer.inspection.whole_step import Calls, WholeStep, inspect_whole_step
 from sizer.models.reading import unwrap
 from sizer.script_runs.flops import anything_compiled
-from sizer.script_runs.optimizers import trained_by
-from sizer.script_runs.steps import Step, StepCall
+from sizer.script_runs.steps import Step, StepCall, trained_by
 
 
 class Unseen(NamedTuple):

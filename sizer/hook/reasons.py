@@ -64,7 +64,7 @@ def _children() -> str:
 def compiled_step(call: NotedCall, observer: Observer) -> torch.optim.Optimizer | None:
     """The optimizer that stepped since an earlier call though no hook was called: a compiled one changes parameters."""
     from sizer.script_runs.flops import anything_compiled
-    from sizer.script_runs.optimizers import trained_by
+    from sizer.script_runs.steps import trained_by
 
     module, seen = call.module(), observer.seen
     earlier = seen.calls[seen.started :]

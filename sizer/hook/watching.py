@@ -208,7 +208,7 @@ class Watch:
         Not among them are wrappers and successors of one that has, which train nothing else, nor those that were there
         before of whose parameters nothing was seen: their training may be over.
         """
-        from sizer.script_runs.optimizers import trained_by
+        from sizer.script_runs.steps import trained_by
 
         assert self._observer is not None
         seen, known = self._observer.seen, self._observer.optimizers
@@ -222,7 +222,7 @@ class Watch:
 
     def _wanted(self) -> list[torch.optim.Optimizer]:
         """The optimizers of the model that was named; without one, all that may step."""
-        from sizer.script_runs.optimizers import trained_by
+        from sizer.script_runs.steps import trained_by
 
         assert self._observer is not None
         model = None if self._model is None else self._model()

@@ -1,4 +1,4 @@
-"""The steps of a training: what lies between two steps of the same optimizer, put together from what is observed.
+"""The steps of a training: its optimizers, and what lies between two steps of the same, put together from what is seen.
 
 A *phase* is what ends in one optimizer's step: calls, backward passes, the step. A training with one optimizer has one
 phase a step; one with several has those of the others between two steps of the same.
@@ -6,11 +6,15 @@ phase a step; one with several has those of the others between two steps of the 
 
 from __future__ import annotations
 
+import functools
+import gc
+import weakref
 from collections import Counter
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 
@@ -169,3 +173,69 @@ class Step(NamedTuple):
     backward_flops: int
     own_flops: int
     others: tuple[Optimizer, ...]
+
+
+class KnownOptimizers:
+    """The optimizers made while it watches, and, where it looks, those made before. None is kept alive."""
+
+    def __init__(self) -> None:
+        self._found: list[weakref.ReferenceType[Optimizer]] = []
+        self._before: list[weakref.ReferenceType[Optimizer]] = []
+        self._original: Any = None
+        self._own: Any = None
+
+    def look(self) -> None:
+        """Find the optimizers among all objects, by type: weak proxies and deprecated modules answer ``__class__``."""
+        # torch marks a class's step when the first of its kind is made; instances refer to their class
+        kinds = [kind for kind in _with_subclasses(Optimizer) if getattr(kind.step, "hooked", False)]
+        for found in gc.get_referrers(*kinds) if kinds else ():
+            if type(found) in kinds:
+                self.add(found)
+        self._before = list(self._found)
+
+    def was_there(self, optimizer: Optimizer) -> bool:
+        """Whether an optimizer was found by looking: it may be of a training that is over."""
+        return any(reference() is optimizer for reference in self._before)
+
+    def add(self, optimizer: Optimizer) -> None:
+        """Know one more."""
+        if not any(known is optimizer for known in self):
+            self._found.append(weakref.ref(optimizer))
+
+    def __iter__(self) -> Iterator[Optimizer]:
+        """Those that are still alive and have parameters to train."""
+        for reference in list(self._found):
+            optimizer = reference()
+            if optimizer is not None and trained_by(optimizer):
+                yield optimizer
+
+    def watch(self) -> None:
+        """Note every optimizer that is made from now on."""
+        original = Optimizer.__init__
+        known = self
+
+        @functools.wraps(original)
+        def __init__(self: Optimizer, *args: Any, **kwargs: Any) -> None:  # noqa: N807 (takes its place)
+            original(self, *args, **kwargs)
+            known.add(self)
+
+        self._original, self._own = original, __init__
+        Optimizer.__init__ = __init__  # type: ignore[method-assign]
+
+    def leave(self) -> None:
+        """Put torch's own function back, unless somebody else's is there by now."""
+        if self._own is not None and Optimizer.__init__ is self._own:
+            Optimizer.__init__ = self._original  # type: ignore[method-assign]
+        self._own = None
+
+
+def _with_subclasses(kind: type[Optimizer]) -> Iterator[type[Optimizer]]:
+    yield kind
+    for below in kind.__subclasses__():
+        yield from _with_subclasses(below)
+
+
+def trained_by(optimizer: Optimizer) -> dict[int, torch.Tensor]:
+    """The parameters that an optimizer trains, by id."""
+    groups = getattr(optimizer, "param_groups", ())
+    return {id(p): p for group in groups for p in group["params"] if isinstance(p, torch.Tensor) and p.requires_grad}
