@@ -67,8 +67,10 @@ for _ in range(3):
     model(torch.randn(8, 20)).square().mean().backward()
     optimizer.step()
 rank = torch.distributed.get_rank()
-torch.distributed.destroy_process_group()
 sys.stdout.write(f"rank {rank} of {sys.argv[1:]}\\n")
+sys.stdout.flush()
+torch.distributed.barrier()  # the first that fails has the other killed
+torch.distributed.destroy_process_group()
 sys.exit(3 if "fail" in sys.argv else 0)
 """
 
