@@ -300,7 +300,7 @@ def advise(
     json_file: str | Path | None = None,
     quiet: bool = False,
 ) -> None:
-    """Advise on a model once, on standard error, when its first training step shows batch size, type and device.
+    """Advise on a model once, on standard error, when its first training step shows how it is called.
 
     Nothing of the training changes, and nothing stays behind. ``json_file`` also writes the record; ``quiet`` prints
     nothing. The environment variable ``SIZER=off`` makes this do nothing. Never raises.

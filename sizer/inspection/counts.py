@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 from sizer.base.errors import UsageError
-from sizer.inspection.checks import expectation
+from sizer.inspection.checks import VALUES, depends_on_values, expectation
 from sizer.inspection.losses import Loss
 from sizer.inspection.networks import Passes
 from sizer.inspection.operators import kept_random_states
@@ -37,6 +38,8 @@ class Counts:
     topology: Topology | None = None
     activations: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    not_closed: str | None = None  # why it is not counted in closed form
+    called_with: Mapping[str, tuple[int, ...] | None] = field(default_factory=dict)  # layer -> shape of its input
 
 
 @dataclass(frozen=True)
@@ -74,10 +77,11 @@ def count(module: nn.Module, settings: StepSettings) -> Counts:
     if network is None:
         with kept_random_states():
             network = read_if_dense(module, settings)
-    if network is not None and _is_closed(module, network, settings):
+    why = NOT_DENSE if network is None else _why_not_closed(module, network, settings)
+    if network is not None and why is None:
         return _closed_form(network, settings)
     with kept_random_states():
-        return _traced(module, settings)
+        return replace(_traced(module, settings), not_closed=why)
 
 
 def _only_input(settings: StepSettings) -> torch.Tensor | None:
@@ -97,11 +101,29 @@ def read_if_dense(module: nn.Module, settings: StepSettings) -> ReadNetwork | No
         return None
 
 
-def _is_closed(module: nn.Module, network: ReadNetwork, settings: StepSettings) -> bool:
-    """Whether the closed forms hold: nothing but biased Linear layers, all trained, one known activation between."""
+#: Why there is no closed form where there is none.
+NOT_DENSE = "the module is not a plain fully connected network (biased Linear layers, all trained)"
+
+
+def _why_not_closed(module: nn.Module, network: ReadNetwork, settings: StepSettings) -> str | None:
+    """Why the closed forms do not hold; None where they do.
+
+    They are of nothing but biased Linear layers, all trained, with one known activation between.
+    """
+    parameters = list(module.parameters())
+    if not all(parameter.requires_grad for parameter in parameters):
+        return "some of the parameters are frozen"
+    if settings.args[0].requires_grad:
+        return "the input requires a gradient, so that the step computes one more product"
+    if settings.loss is not None and settings.loss.name != "mse":
+        return f"the loss is {settings.loss.name}, not the mean squared error"
+    return None if _is_closed(parameters, network, settings) else NOT_DENSE
+
+
+def _is_closed(parameters: list[nn.Parameter], network: ReadNetwork, settings: StepSettings) -> bool:
+    """Whether a network that was read is of the kind that the closed forms are of."""
     hidden = len(network.widths) - 1
     known = _activation(network) in _SAVED_OUTPUTS and len(network.activations) in (0, hidden)
-    parameters = list(module.parameters())
     return (
         known
         and not network.final_activation
@@ -109,10 +131,8 @@ def _is_closed(module: nn.Module, network: ReadNetwork, settings: StepSettings) 
         and network.normalization is None
         and network.dropout == 0
         and len(parameters) == 2 * len(network.widths)
-        and all(parameter.requires_grad for parameter in parameters)
         and {parameter.dtype for parameter in parameters} == {settings.args[0].dtype}
-        and not settings.args[0].requires_grad
-        and (settings.loss is None or (settings.loss.name == "mse" and settings.autocast is None))
+        and (settings.loss is None or settings.autocast is None)
         and (settings.autocast is None or _activation(network) in ("relu", "identity"))
     )
 
@@ -181,7 +201,8 @@ def _traced(module: nn.Module, settings: StepSettings) -> Counts:
     parts = {name: part for name, part in module.named_modules() if part._parameters or name in trace.layers}
     layers = tuple(_layer_record(name, part, trace.layers[name]) for name, part in parts.items())
     notes = (_WORKSPACE,) if trace.unknown_workspace else ()
-    return Counts(layers, trace.input_bytes, trace.output_bytes, notes=notes)
+    shapes = {name: trace.layers[name].called_with for name in parts}
+    return Counts(layers, trace.input_bytes, trace.output_bytes, notes=notes, called_with=shapes)
 
 
 def _layer_record(name: str, part: nn.Module, traced: LayerTrace) -> LayerRecord:
@@ -210,4 +231,6 @@ def _why_not(module: nn.Module, settings: StepSettings, layer: str, error: Excep
         arguments = f"{len(settings.args)} inputs" if settings.args else ", ".join(settings.kwargs) or "no input"
         expected = inspect.signature(module.forward)
         return f"{type(module).__name__} takes {expected} and was given {arguments}: {mismatch}"
+    if depends_on_values(error):
+        return VALUES.format(type(module).__name__)
     return f"{expectation(module, layer)}; the module was given {shapes}: {reason[:200]}"

@@ -12,6 +12,7 @@ from sizer.base.errors import UsageError
 from sizer.devices import chosen_for
 from sizer.inspection.advice_predicted import advise_dense
 from sizer.inspection.advice_unpredicted import Subject, advise_other
+from sizer.inspection.batch import batch_of
 from sizer.inspection.checks import check_module, check_trainable
 from sizer.inspection.counts import Counts, StepSettings, count
 from sizer.inspection.losses import Loss, as_loss
@@ -46,7 +47,7 @@ def inspect_module(
     settings = step_settings(inner, example_input, batch_size, as_loss(loss), dtype)
     chosen = chosen_for(device or _own_device(inner), precision(inner, settings))
     step = _Step(inner, settings, optimizer or "adam", observations, chosen.device, chosen.coefficients)
-    return step.inspect(_wrapper_notes(module))
+    return step.inspect(wrapper_notes(module))
 
 
 def inspect_step(
@@ -61,7 +62,7 @@ def inspect_step(
     inner = unwrap(module)
     check_module(inner)
     step = _Step(inner, settings, optimizer, observations, device, coefficients)
-    return step.inspect(_wrapper_notes(module))
+    return step.inspect(wrapper_notes(module))
 
 
 class _Step(NamedTuple):
@@ -90,9 +91,9 @@ class _Step(NamedTuple):
             device=self.device,
             coefficients=self.coefficients,
             notes=(*wrapper_notes, *counts.notes, *priced.notes),
-            **self._named(),
-            **_counted(counts),
-            **_kept(memory),
+            **self._named(counts),
+            **counted_fields(counts),
+            **kept_fields(memory),
             **priced.fields(),
             **placed,
         )
@@ -103,11 +104,13 @@ class _Step(NamedTuple):
             return None
         return price_neighbours(counts.topology, training, Hierarchy.of(self.device), self.coefficients)
 
-    def _named(self) -> dict[str, Any]:
+    def _named(self, counts: Counts) -> dict[str, Any]:
         """What is inspected."""
+        batch = batch_of(self.module, self.settings, counts)
         return {
             "module": type(self.module).__name__,
-            "batch_size": self.settings.batch_size,
+            "batch_size": batch.observations,
+            "first_dimension": batch.first_dimension,
             "optimizer": known_name(self.optimizer) or type(self.optimizer).__name__,
             "optimizer_implementation": implementation(self.optimizer),
             "loss": None if self.settings.loss is None else self.settings.loss.name,
@@ -118,7 +121,7 @@ class _Step(NamedTuple):
         hierarchy = Hierarchy.of(self.device)
         sets = module_sets(counts, memory, self.settings, training)
         placed, refused = place_sets(sets, hierarchy)
-        advice = advise_other(Subject(counts.layers, sets, hierarchy, self.settings.batch_size))
+        advice = advise_other(Subject(counts.layers, sets, hierarchy))
         return {"working_sets": placed, "refused": refused, "advice": tuple(advice)}
 
 
@@ -130,7 +133,7 @@ def _as_network(near: Neighbours, priced: PricedStep, coefficients: Coefficients
     return {"working_sets": network.working_sets, "refused": network.refused, "advice": tuple(advice)}
 
 
-def _counted(counts: Counts) -> dict[str, Any]:
+def counted_fields(counts: Counts) -> dict[str, Any]:
     """What a step computes, saves and moves."""
     largest = max(counts.layers, key=lambda layer: layer.transfer_bytes)
     return {
@@ -143,7 +146,7 @@ def _counted(counts: Counts) -> dict[str, Any]:
     }
 
 
-def _kept(memory: Memory) -> dict[str, Any]:
+def kept_fields(memory: Memory) -> dict[str, Any]:
     """What a training keeps whatever the batch."""
     return {
         "dtype": memory.precision,
@@ -207,7 +210,8 @@ def _sum_flops(counts: Counts) -> Passes:
     return Passes(*(sum(getattr(layer.flops, name) for layer in counts.layers) for name in ("forward", "backward")))
 
 
-def _wrapper_notes(module: nn.Module) -> tuple[str, ...]:
+def wrapper_notes(module: nn.Module) -> tuple[str, ...]:
+    """What to know of a module in a wrapper."""
     if isinstance(module, nn.DataParallel):
         count_ = len(module.device_ids) or 1
         return (

@@ -37,6 +37,7 @@ class LayerTrace:
     transfer_bytes: int = 0
     input_shapes: tuple[tuple[int, ...], ...] = ()
     output_shapes: tuple[tuple[int, ...], ...] = ()
+    called_with: tuple[int, ...] | None = None  # shape of the first tensor that the module itself is called with
 
 
 def _no_layers() -> dict[str, LayerTrace]:
@@ -166,6 +167,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call, unused-igno
             self._label(outputs, name)
             if owns_parameters:
                 self._moved(name, inputs, outputs)
+                self.trace.layers[name].called_with = tuple(inputs[0].shape) if inputs else None
 
         return leave
 

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import signal
 import sys
+import threading
 import types
 from collections.abc import Callable, Sequence
 from importlib.abc import InspectLoader, Loader, MetaPathFinder
@@ -28,10 +29,14 @@ def when_torch_is_imported(action: Callable[[], object]) -> None:
 
 
 class _Waiting(MetaPathFinder):
-    """Finds torch as the others would, with a loader that calls the action at the end; gone after that."""
+    """Finds torch as the others would, with a loader that calls the action at the end; gone after that.
+
+    Asking whether torch is there (`importlib.util.find_spec`, as many libraries do) imports and changes nothing.
+    """
 
     def __init__(self, action: Callable[[], object]) -> None:
         self.action = action
+        self._asking: set[int] = set()  # threads whose question is on its way to the other finders
 
     def find_spec(
         self,
@@ -40,13 +45,23 @@ class _Waiting(MetaPathFinder):
         target: ModuleType | None = None,  # noqa: ARG002
     ) -> ModuleSpec | None:
         """The spec of torch; None for everything else."""
-        if fullname != "torch":
+        thread = threading.get_ident()
+        if fullname != "torch" or thread in self._asking:
             return None
-        sys.meta_path.remove(self)
-        spec = find_spec("torch")
+        self._asking.add(thread)
+        try:
+            spec = find_spec("torch")
+        finally:
+            self._asking.discard(thread)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader, self.action)
+            spec.loader = _Loader(spec.loader, self._imported)
         return spec
+
+    def _imported(self) -> None:
+        """Torch is there: nothing is waited for any more, whoever found it."""
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+            self.action()
 
 
 class _Loader(Loader):
