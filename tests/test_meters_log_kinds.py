@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import subprocess
+import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -199,6 +202,38 @@ EXACT = {
         table(lambda at, t, w, i: f"{berlin(at):%Y-%m-%d %H:%M:%S},{w}", "Time,watts", "# Time zone: Europe/Berlin\n"),
         LogFormat(),
     ),
+    "newest first": (
+        "Time,Watts\n" + "\n".join(table(lambda at, t, w, i: f"{iso(at)},{w}").splitlines()[::-1]) + "\n",
+        LogFormat(),
+    ),
+    "a header in comments, as nvidia-smi dmon writes": (
+        table(
+            lambda at, t, w, i: f" {at:%Y%m%d}   {at:%H:%M:%S}      0   {w}    45     -",
+            "#Date       Time        gpu   pwr gtemp mtemp\n#YYYYMMDD   HH:MM:SS    Idx     W     C     C",
+        ),
+        UTC,
+    ),
+    "epoch seconds with decimal commas": (table(lambda at, t, w, i: f"{t},0;{comma(w)}", "time;W"), LogFormat()),
+    "a unit in a column of its own": (table(lambda at, t, w, i: f"{t} {w * 1000:.0f} mW"), LogFormat()),
+    "Grafana": (
+        table(
+            lambda at, t, w, i: (
+                f'"{at:%Y-%m-%d %H:%M:%S}","{w} W"' if w < 110 else f'"{at:%Y-%m-%d %H:%M:%S}","{w / 1000:.5f} kW"'
+            ),
+            '"Time","Rack"',
+        ),
+        UTC,
+    ),
+    "objects with a unit": (
+        table(lambda at, t, w, i: json.dumps({"ts": t * 1000, "value": w / 1000, "unit": "kW"})),
+        LogFormat(),
+    ),
+    "bad samples before any good one, in epoch seconds": (
+        table(lambda at, t, w, i: f"{t},{'N/A' if i < 7 else w}", "time,watts"),
+        LogFormat(),
+    ),
+    "R's table with numbered rows": (table(lambda at, t, w, i: f"{i + 1} {t} {w}", "time watts"), LogFormat()),
+    "per cents beside watts": (table(lambda at, t, w, i: f"{t},{w},{w / 9:.1f}", "time,watts,watts %"), LogFormat()),
     "a sum below the table": (
         table(lambda at, t, w, i: f"{iso(at)},{w}", "Time,Watts") + "Total,12.3\nEnd of export\n",
         LogFormat(),
@@ -318,6 +353,17 @@ REFUSED = {
         LogFormat(),
         "not clear .PSU 1 .W., PSU 2 .W..; name one with watts_column",
     ),
+    "a PDU's outlets and their total": (
+        table(lambda at, t, w, i: f"{t},{w},{w},{2 * w}", "time,Outlet 1 (W),Outlet 2 (W),Total (W)"),
+        LogFormat(),
+        "not clear .Outlet 1 .W., Outlet 2 .W., Total .W..; name one with watts_column",
+    ),
+    "a unit with a factor": (
+        table(lambda at, t, w, i: f"{t},{w * 10:.0f}", "time,Power in 0.1 W"),
+        LogFormat(),
+        "names its unit twice .W and a multiple of W|a multiple of W and W.*--log-unit",
+    ),
+    "irradiance": (table(lambda at, t, w, i: f"{t},{w}", "time,Sun W/m2"), LogFormat(), "not clear"),
     "decimal commas between commas": (
         table(lambda at, t, w, i: f"{t},{comma(w)}", "time,watts"),
         LogFormat(),
@@ -444,7 +490,7 @@ def test_dates_of_two_orders_are_those_of_the_run_and_that_is_said(tmp_path):
     for form, order in (("%d/%m/%Y", "day first"), ("%m/%d/%Y", "month first")):
         energy = joules(tmp_path, table(lambda at, t, w, i, f=form: f"{at:{f} %H:%M:%S},{w}", "Time,Watts"), UTC)
         assert energy.joules == pytest.approx(JOULES)
-        assert f"fit two orders; they are read as those of the run ({order})" in energy.warnings[0]
+        assert f"fit more than one order; they are read as those of the run ({order})" in energy.warnings[0]
 
 
 def test_dates_that_pass_midnight_tell_their_order(tmp_path):
@@ -499,3 +545,10 @@ def test_one_line_says_what_was_taken_for_what(tmp_path):
         "[W]' in W, decimal commas; 2 lines above the table left out), the whole machine at the wattmeter, a sample "
         "every 1 s"
     )
+
+
+def test_no_log_of_the_benchmark_is_read_wrong():
+    program = Path(__file__).parents[1] / "benchmarks" / "power_logs.py"
+    done = subprocess.run([sys.executable, program, "--logs", "55", "--seed", "3"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"^4\d exact  1\d refused  0 WRONG  of 55 logs$", done.stdout, re.MULTILINE)

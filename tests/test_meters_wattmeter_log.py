@@ -124,7 +124,7 @@ def test_an_unknown_time_zone_is_wrong_usage(write, name):
         ("time,watts\n0,50\nnoon,60\n120,70\n", "line 3 of .*'noon,60'.*neither epoch seconds"),
         ("time,watts\n0,50\n60\n120,70\n", "line 3 of .*'60'"),
         ("0,1,2,3\n", "no header and 4 columns"),
-        ("PK\x03\x04,binary\nrubbish\n", "holds no sample: no line of it has a time and a number"),
+        ("PK\x03\x04,binary\nrubbish\n", "holds no sample: no line of it has a time .epoch seconds"),
         ("time,watts\n2022-13-45T00:00:00Z,50\n0,1\n", "line 2 of"),
         ("time,watts\n1e400,50\n0,1\n", "line 2 of"),
     ],

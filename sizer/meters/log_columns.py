@@ -90,6 +90,7 @@ NO_POWER_DRAWN = frozenset(
 )
 _APPARENT_WORDS = frozenset(("apparent", "apparentpower", "scheinleistung", "aprt_power"))
 _TOTAL_WORDS = frozenset(("total", "sum", "gesamt", "summe", "overall"))
+_PHASE_WORDS = frozenset(("a", "b", "c", "l1", "l2", "l3", "r", "s", "t", "phase", "ph1", "ph2", "ph3"))
 _MEAN_WORDS = frozenset(("avg", "average", "mean", "mittel", "mittelwert"))
 #: Names of formats that fix the unit: Shelly's (Gen2 API, ``apower`` and ``act_power``), Tasmota's ENERGY, Gen1 meters.
 _FORMAT_WATTS = re.compile(r"(?:.*_)?(?:apower|act_power|energy_power)|meters_\d+_power")
@@ -177,6 +178,8 @@ def roles(path: object, table: Table, time_column: str | None, watts_column: str
 def _named(path: object, header: Sequence[str], name: str, option: str) -> int:
     if name not in header:
         raise UsageError(f"{option} is {name!r}, but the columns of {path} are {', '.join(header)}")
+    if header.count(name) > 1:
+        raise UsageError(f"{option} is {name!r}, and {header.count(name)} columns of {path} are called so; rename one")
     return header.index(name)
 
 
@@ -225,7 +228,8 @@ def _best_times(moments: list[_Column]) -> list[_Column]:
     moving = [one for one in moments if len(set(one.cells)) > 1] or moments
     in_utc = [one for one in moving if one.words & {"utc", "gmt"}]
     called = [one for one in moving if one.plain in _TIME_NAMES]
-    for some in (in_utc, called):
+    changed = [one for one in called if one.plain == "last_changed"]
+    for some in (in_utc, called, changed):
         if len(some) == 1:
             return some
     moments = moving
@@ -315,17 +319,19 @@ def _power(path: object, table: Table, rest: Sequence[_Column], unit_column: int
 
 
 def _may_be_power(column: _Column, kinds: set[str]) -> bool:
-    if column.words & NO_POWER_DRAWN or column.plain.endswith("apparentpower"):
+    if column.words & NO_POWER_DRAWN or column.plain.endswith("apparentpower") or "%" in column.name:
         return False
     if kinds:
-        unsure = kinds == {OTHER} and bool(column.words & POWER_WORDS) and "%" not in column.name
+        unsure = kinds == {OTHER} and bool(column.words & POWER_WORDS)
         return POWER in kinds or unsure
     return bool(column.words & POWER_WORDS) or column.plain in ("p", "w")
 
 
 def _preferred(able: list[_Column]) -> list[_Column]:
-    """Of several columns of power the total, else those that are no means."""
+    """Of several columns of power the total of the phases, else the one that is no mean."""
     totals = [one for one in able if one.words & _TOTAL_WORDS]
+    if not all(one.words & _PHASE_WORDS for one in able if one not in totals):
+        totals = []  # the total of a PDU's outlets is that of other machines too
     no_means = [one for one in able if not one.words & _MEAN_WORDS]
     for some in (totals, no_means):
         if len(able) > 1 and len(some) == 1:

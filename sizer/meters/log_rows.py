@@ -53,7 +53,9 @@ def read_rows(
             continue
         if problem is not None:
             raise no_sample(path, *problem)
-        read.append((row, stamp._replace(zone=stamp.zone or _row_zone(table, found, row))))
+        if found.zone is not None and stamp.zone is None:
+            stamp = stamp._replace(zone=_row_zone(table, found, row))
+        read.append((row, stamp))
     if problem is not None:
         if not read:
             raise no_sample(path, *problem)
@@ -152,7 +154,9 @@ def _scaled_times(path: Path, table: Table, found: Roles, entries: list[Entry]) 
         and any(one % 1 for one in numbers)
     ):
         raise MeterError(f"the times of {path} ({numbers[0]:.10g}) look like a spreadsheet's days; write them as dates")
-    written = [float(entry.row.cells[found.time[0]]) for entry in entries if entry.stamp.epoch_s is not None]
+    written = [
+        float(entry.row.cells[found.time[0]].replace(",", ".")) for entry in entries if entry.stamp.epoch_s is not None
+    ]
     if divisor == 1.0 or max(written) > 1e11 or any(entry.stamp.epoch_s is None for entry in entries):
         return entries
     if max(numbers) >= 1e9:

@@ -21,7 +21,7 @@ from sizer.meters.timestamps import is_bare_clock, is_clock, is_date, read_stamp
 #: Lines that the delimiter is decided from.
 _LOOKED_AT = 400
 Line = tuple[int, str]
-_ROW_OF_FORMATS = re.compile(r"[yYmMdDhHsS:/. _-]+|iso ?8601|-+")
+_ROW_OF_FORMATS = re.compile(r"[yYmMdDhHsS:/. _-]+|iso ?8601|-+|[Ii]dx")
 
 
 class Row(NamedTuple):
@@ -128,12 +128,18 @@ def _table(rows: list[Row], above: list[str], delimiter: str) -> Table:
     body = [row for row in rows[begin_rows:] if row.cells != header]
     kept = tuple(_fitted(row, max(width, len(header)), bool(header)) for row in body)
     over = [*above, *(row.line for row in rows[: begin - bool(header) - bool(units)])]
+    if not header:
+        header, units = _commented_header(above, width, delimiter)
+        over = [line for line in over if tuple(cells(line.lstrip("# \t"), delimiter)) not in (header, units)]
     return Table(header, units, kept, tuple(over), delimiter, {" ": "spaces", "\t": "tabs"}.get(delimiter, delimiter))
 
 
 def _starts(row: Row, samples: Sequence[Row], width: int) -> bool:
-    """Whether a row is of the table though its power is missing: it has a time and as many cells."""
-    return len(row.cells) == width and (_has_moment(row.cells) if _has_moment(samples[0].cells) else False)
+    """Whether a row is of the table though its power is missing: it has as many cells, and a time where others do."""
+    if len(row.cells) != width or _has_moment(samples[0].cells):
+        return len(row.cells) == width and _has_moment(row.cells)
+    time = next((at for at, cell in enumerate(samples[0].cells) if is_time(cell)), 0)
+    return is_time(row.cells[time])
 
 
 def _header(rows: Sequence[Row], begin: int, width: int) -> tuple[tuple[str, ...], tuple[str, ...], int]:
@@ -149,6 +155,8 @@ def _header(rows: Sequence[Row], begin: int, width: int) -> tuple[tuple[str, ...
         names = names[:-1]
     wide = rows[begin].cells
     extra = len(wide) - len(names)
+    if extra == 1 and all(row.cells[:1] == (str(number),) for number, row in enumerate(rows[begin:], start=1)):
+        return ("", *names), units, begin  # R's write.table: rows are numbered, their column has no name
     if extra and not (extra == 1 and not any(row.cells[-1] for row in rows[begin:] if len(row.cells) == width)):
         raise ValueError(
             f"line {rows[begin].number} has {len(wide)} cells ({rows[begin].line.strip()[:60]!r}), the header "
@@ -156,6 +164,15 @@ def _header(rows: Sequence[Row], begin: int, width: int) -> tuple[tuple[str, ...
             "numbers or write semicolons"
         )
     return names, units, begin
+
+
+def _commented_header(above: Sequence[str], width: int, delimiter: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(names, units) in the last comment lines, where they name as many columns and a time among them."""
+    rows = [found for line in above[-2:] if len(found := cells(line.lstrip("# \t"), delimiter)) == width]
+    units = rows.pop() if len(rows) > 1 and _is_row_of_units(rows[-1]) else ()
+    if rows and any(re.match(r"(?i)time|date|epoch|unix|zeit|datum", name) for name in rows[-1]):
+        return rows[-1], units
+    return (), ()
 
 
 def _is_header(names: Sequence[str], width: int) -> bool:
@@ -172,8 +189,9 @@ def _is_row_of_units(row: Sequence[str]) -> bool:
 
 def _fitted(row: Row, width: int, has_header: bool) -> Row:
     """A row with empty cells beyond the table's width taken off. Raises ValueError for one with other cells there."""
-    extra = row.cells[width:]
-    if any(extra):
+    if len(row.cells) <= width:
+        return row
+    if any(row.cells[width:]):
         raise ValueError(
             f"line {row.number} has {len(row.cells)} cells, {'the header' if has_header else 'most lines'} {width}: "
             f"{row.line.strip()[:60]!r}; correct or remove it"
@@ -224,6 +242,8 @@ _DCMI = re.compile(r"\s*(Instantaneous power reading|IPMI timestamp)\s*:\s*(.*?)
 
 def _printed_blocks(lines: Sequence[Line]) -> Table | None:
     """A table of what ``ipmitool`` printed: blocks of ``dcmi power reading``, or sensor lines below a date."""
+    if not any("|" in line or _DCMI.fullmatch(line) for _, line in lines[:_LOOKED_AT]):
+        return None
     rows: list[Row] = []
     dated: str | None = None
     reading: tuple[int, str, str] | None = None

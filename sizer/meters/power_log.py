@@ -131,7 +131,8 @@ def _overlapping(log: PowerLog, start_s: float, end_s: float) -> PowerLog:
         return log
     covers = [one for one in (log, *log.others) if one.times_s[0] < end_s and start_s < one.covers_s[1]]
     if len(covers) == 1:
-        note = f"the dates of the {log.source} fit two orders; they are read as those of the run ({covers[0].order})"
+        order = f"they are read as those of the run ({covers[0].order})"
+        note = f"the dates of the {log.source} fit more than one order; {order}"
         return replace(covers[0], warnings=(*covers[0].warnings, note), others=())
     return replace(log, others=tuple(covers)) if len(covers) > 1 else replace(log, others=())
 
@@ -159,7 +160,9 @@ def _problem(log: PowerLog, start_s: float, end_s: float) -> str | None:
             f"{utc_text(end_s)}: they do not overlap; {_zone_hint(log, start_s, end_s)}"
         )
     if log.others:
-        return f"the dates of the {log.source} fit two orders, and the run lies in both; write them as ISO-8601"
+        return (
+            f"the dates of the {log.source} fit more than one order, and the run lies in several; write year-month-day"
+        )
     return (
         _bad(log, start_s, end_s)
         or _twice(log, start_s, end_s)

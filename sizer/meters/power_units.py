@@ -123,7 +123,9 @@ def units_in(header: str) -> tuple[Unit, ...]:
     words = [word for word in re.split(r"[^\w%°]+|_", bare) if word]
     found = [unit for unit in bracketed if unit is not None]
     found += [unit for one, two in pairwise(words) if (unit := _WORDS.get(f"{one}{two}".lower()))]
-    hours = bool(re.search(r"watt[\s_-]*hours?|W\s*[/*.·-]?\s*h\b", bare, re.IGNORECASE))
+    hours = bool(re.search(r"watt[\s_-]*hours?|W\s*[/*.·-]?\s*h\b|W\s*/\s*\w", bare, re.IGNORECASE))
+    if re.search(r"(?:\d[.,]\d+|[x×*]\s*\d+)\s*[kmMuµ]?W(?:atts?)?\b", bare):
+        found.append(Unit("a multiple of W", OTHER))
     for word in words:
         unit = _UNITS.get(word) if word in _SUFFIXES else _WORDS.get(word.lower())
         if unit is not None and not (hours and unit.kind == POWER):
@@ -157,14 +159,17 @@ _GROUPED = {
     mark: re.compile(rf"[+-]?(?:\d+|\d{{1,3}}(?:[{other}{_SPACES}]\d{{3}})+)?(?:[{mark}]\d*)?(?:[eE][+-]?\d+)?")
     for mark, other in ((".", ","), (",", "."))
 }
+_DIGIT = re.compile(r"\d")
 _GROUPS = re.compile(rf"[{_SPACES}]")
 
 
 def number(text: str, mark: str) -> float | None:
     """A number with this decimal mark and any grouping; None where it does not fit."""
-    if not _GROUPED[mark].fullmatch(text) or not any(sign.isdigit() for sign in text):
+    if not _GROUPED[mark].fullmatch(text) or not _DIGIT.search(text):
         return None
-    if re.match(r"[+-]?0\d*[,.]\d{3}$", text) and mark not in text:  # no group follows a leading 0
+    if (
+        text.lstrip("+-")[0] == "0" and mark not in text and ("." in text or "," in text)
+    ):  # no group follows a leading 0
         return None
     other = "," if mark == "." else "."
     return float(_GROUPS.sub("", text).replace(other, "").replace(mark, "."))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from sizer.base.errors import UsageError
 
-_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?\d+([.,]\d*)?([eE][+-]?\d+)?")
 _CLOCK = (
     r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d+)|:(?P<milli>\d{3}))?)?"
     r"(?:\s*(?P<half>[AaPp])\.?\s?[Mm]\b\.?)?"
@@ -38,8 +38,8 @@ _FORMS = (
     re.compile(rf"{_WEEKDAY}(?P<month>[A-Za-z]{{3,9}})\s+(?P<day>\d{{1,2}})\s+{_CLOCK}{_ZONE}\s+(?P<year>\d{{4}})"),
     re.compile(rf"{_CLOCK}{_ZONE}[\s,]+{_NUMERIC}"),
     re.compile(
-        r"(?P<one>(?:19|20)\d\d)(?P<two>[01]\d)(?P<three>[0-3]\d)[T _-]?"
-        rf"(?P<hour>[0-2]\d)(?P<minute>[0-5]\d)(?P<second>[0-5]\d)(?:[.,](?P<fraction>\d+))?{_ZONE}"
+        r"(?P<one>(?:19|20)\d\d)-?(?P<two>[01]\d)-?(?P<three>[0-3]\d)[T _-]?"
+        rf"(?P<hour>[0-2]\d):?(?P<minute>[0-5]\d):?(?P<second>[0-5]\d)(?:[.,](?P<fraction>\d+))?{_ZONE}"
     ),
 )
 #: (first letters, month) in English, German and French, "juil" before "jui".
@@ -77,6 +77,8 @@ _MONTHS = sorted(
     ),
     reverse=True,
 )
+#: Digits of a date and a clock time without a sign between them: numbers with fewer are no dates.
+_BARE_DIGITS = 14
 # Epoch numbers above these are in milliseconds, microseconds, nanoseconds: as seconds they lie after the year 5000.
 _EPOCH_UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
 _UTC_NAMES = ("Z", "UTC", "GMT")
@@ -146,13 +148,13 @@ def _offset(text: str) -> tzinfo | None:
 def read_stamp(text: str) -> Stamp:
     """A timestamp with its date. Raises ValueError for a text that is none."""
     text = text.strip()
-    matched = next((found for form in _FORMS if (found := form.fullmatch(text))), None)
+    is_number = _NUMBER.fullmatch(text) is not None
+    forms = _FORMS if not is_number else _FORMS[-1:] if len(text) >= _BARE_DIGITS else ()
+    matched = next((found for form in forms if (found := form.fullmatch(text))), None)
     if matched is not None:
         return _dated(matched)
-    if _NUMBER.fullmatch(text):
-        number = float(text)
-        if math.isfinite(number):
-            return Stamp(next((number / divisor for above, divisor in _EPOCH_UNITS if abs(number) > above), number))
+    if is_number and math.isfinite(number := float(text.replace(",", "."))):
+        return Stamp(next((number / divisor for above, divisor in _EPOCH_UNITS if abs(number) > above), number))
     raise ValueError(f"{text!r} is neither epoch seconds nor a date with a clock time")
 
 

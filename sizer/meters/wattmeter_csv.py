@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
@@ -65,7 +66,10 @@ def read_power_log(path: str | os.PathLike[str], layout: LogFormat | None = None
     except ValueError as error:
         raise MeterError(f"the power log {path} is no table: {error}") from None
     if table is None or not table.rows:
-        raise MeterError(f"the power log {path} holds no sample: no line of it has a time and a number beside it")
+        raise MeterError(
+            f"the power log {path} holds no sample: no line of it has a time (epoch seconds, or date and clock time) "
+            "and a power"
+        )
     layout = _entity_for_column(table, layout)
     found = roles(path, table, layout.time_column, layout.watts_column)
     warnings: list[str] = []
@@ -75,8 +79,12 @@ def read_power_log(path: str | os.PathLike[str], layout: LogFormat | None = None
     if not text.endswith(("\n", "\r")) and is_missing(entries[-1].cell):
         entries = entries[:-1]
     read = _powers(path, table, found, entries, layout, node, warnings)
+    zone_text = zone_written(table, found)
     try:
-        likely = readings([entry.stamp for entry in entries], zone, zone_written(table, found))
+        likely = readings([entry.stamp for entry in entries], zone, zone_text)
+        if _is_newest_first(likely[0]):
+            entries, read = entries[::-1], read._replace(watts=read.watts[::-1])
+            likely = readings([entry.stamp for entry in entries], zone, zone_text)
     except StampError as error:
         raise no_sample(path, entries[error.index].row, str(error)) from None
     said = _said(table, found, read, node)
@@ -86,6 +94,10 @@ def read_power_log(path: str | os.PathLike[str], layout: LogFormat | None = None
     orders = " or ".join(f"{times.order}" for times in likely)
     taken = said.replace("{times}", f"{orders}, whichever the run lies in; {likely[0].zone}")
     return replace(logs[0], others=tuple(logs[1:]), taken=taken)
+
+
+def _is_newest_first(times: Times) -> bool:
+    return len(times.unix_s) > 2 and all(later < earlier for earlier, later in pairwise(times.unix_s))
 
 
 def _check(layout: LogFormat) -> None:
