@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from meter_fakes import at
 
 from sizer.base.errors import MeterError, UsageError
-from sizer.meters.timestamps import read_stamp, readings, time_zone_named, utc_text
+from sizer.meters.local_times import readings, time_zone_named
+from sizer.meters.timestamps import read_stamp, utc_text
 from sizer.meters.wattmeter_csv import LogFormat, WattmeterLog, read_power_log
 
 

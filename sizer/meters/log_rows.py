@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sizer.base.errors import MeterError, UsageError
-from sizer.meters.log_columns import NO_POWER_DRAWN, POWER_WORDS, Roles
+from sizer.meters.log_columns import NO_POWER_DRAWN, POWER_WORDS
+from sizer.meters.log_roles import Roles
 from sizer.meters.log_table import Row, Table
 from sizer.meters.power_units import POWER, WATT, Unit, unit_named, units_in
 from sizer.meters.timestamps import Stamp, read_stamp

@@ -16,13 +16,15 @@ from pathlib import Path
 from statistics import median
 
 from sizer.base.errors import MeterError, UsageError
-from sizer.meters.log_columns import Roles, columns_of, roles, stated_units
+from sizer.meters.local_times import StampError, Times, readings, time_zone_named
+from sizer.meters.log_columns import columns_of, stated_units
+from sizer.meters.log_roles import Roles, roles
 from sizer.meters.log_rows import Entry, entity_unit, no_sample, read_rows, zone_written
 from sizer.meters.log_table import Table, is_missing, read_table
 from sizer.meters.power_log import WALL, PowerLog, energy_between, power_log
 from sizer.meters.power_units import WATT, Powers, decimal_marks, powers, split_cell, stated_unit, units_in
 from sizer.meters.protocol import MEASURED, Energy, Snapshot
-from sizer.meters.timestamps import YEAR_FIRST, StampError, Times, readings, time_zone_named
+from sizer.meters.timestamps import YEAR_FIRST
 
 _MAX_BYTES = 2**30
 #: Least median of powers that are taken as W by what their format means (a history of Home Assistant; a log without a
