@@ -139,7 +139,7 @@ def _starts(row: Row, samples: Sequence[Row], width: int) -> bool:
     if len(row.cells) != width or _has_moment(samples[0].cells):
         return len(row.cells) == width and _has_moment(row.cells)
     time = next((at for at, cell in enumerate(samples[0].cells) if is_time(cell)), 0)
-    return is_time(row.cells[time])
+    return time < width and is_time(row.cells[time])
 
 
 def _header(rows: Sequence[Row], begin: int, width: int) -> tuple[tuple[str, ...], tuple[str, ...], int]:
