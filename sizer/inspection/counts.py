@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from torch import nn
 from sizer.base.errors import UsageError
 from sizer.inspection.checks import expectation
 from sizer.inspection.losses import Loss
+from sizer.inspection.module_record import Counted, LayerRecord
 from sizer.inspection.networks import Passes
 from sizer.inspection.operators import kept_random_states
 from sizer.models.reading import ReadNetwork, read_network, read_sequential
@@ -20,7 +22,6 @@ from sizer.models.topology import Topology
 
 if TYPE_CHECKING:
     from sizer.inspection.tracing import LayerTrace
-from sizer.inspection.module_record import LayerRecord
 
 #: Storages of a layer's output size that each activation leaves saved, in a plain and in a residual layer: some keep
 #: their result, which the next Linear keeps too; some keep their input as well.
@@ -37,6 +38,18 @@ class Counts:
     topology: Topology | None = None
     activations: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def record(self) -> Counted:
+        """What the record says of them."""
+        largest = max(self.layers, key=lambda layer: layer.transfer_bytes)
+        return Counted(
+            widths=None if self.topology is None else self.topology.full,
+            saved_activation_bytes=sum(layer.saved_bytes for layer in self.layers),
+            largest_transfer_layer=largest.name,
+            largest_transfer_bytes=largest.transfer_bytes,
+            flops=Passes(*map(sum, zip(*(layer.flops for layer in self.layers), strict=True))),
+            layers=self.layers,
+        )
 
 
 @dataclass(frozen=True)
@@ -69,30 +82,24 @@ def count(module: nn.Module, settings: StepSettings) -> Counts:
     """
     if settings.batch_size == 0:
         raise UsageError(f"{type(module).__name__} was given an empty batch; expected at least one observation")
-    example = _only_input(settings)
-    network = None if example is None else read_sequential(module, example)
-    if network is None:
-        with kept_random_states():
-            network = read_if_dense(module, settings)
+    network = _read_if_dense(module, settings)
     if network is not None and _is_closed(module, network, settings):
         return _closed_form(network, settings)
     with kept_random_states():
         return _traced(module, settings)
 
 
-def _only_input(settings: StepSettings) -> torch.Tensor | None:
-    """The tensor that a module is called with, if that is all."""
-    only = len(settings.args) == 1 and not settings.kwargs and isinstance(settings.args[0], torch.Tensor)
-    return settings.args[0] if only else None
-
-
-def read_if_dense(module: nn.Module, settings: StepSettings) -> ReadNetwork | None:
+def _read_if_dense(module: nn.Module, settings: StepSettings) -> ReadNetwork | None:
     """The fully connected network that a module is, or None."""
-    example = _only_input(settings)
-    if example is None:
+    if len(settings.args) != 1 or settings.kwargs or not isinstance(settings.args[0], torch.Tensor):
         return None
+    example = settings.args[0]
+    network = read_sequential(module, example)
+    if network is not None:
+        return network
     try:
-        return read_network(module, torch.empty(example.shape, dtype=example.dtype, device="meta"))
+        with kept_random_states():
+            return read_network(module, torch.empty(example.shape, dtype=example.dtype, device="meta"))
     except Exception:  # whatever keeps it from being read, the trace says it better
         return None
 
@@ -123,50 +130,42 @@ def _activation(network: ReadNetwork) -> str:
 
 
 def _closed_form(network: ReadNetwork, settings: StepSettings) -> Counts:
-    """DESIGN section 2: t_l = e B (w_in + w_out); 2 FLOPs a multiply-accumulate of the matrix products."""
-    topology, given = _topology(network), settings.args[0]
+    """The inter-layer sets of `docs/method.md`, t_l = e B (w_in + w_out); 2 FLOPs a multiply-accumulate."""
+    topology, given = Topology(network.shape, network.input_dim, network.widths), settings.args[0]
     element = given.element_size()
     moved = element if settings.autocast is None else settings.autocast.itemsize
     B = given.numel() // topology.input_dim
-    pairs = list(zip(topology.full[:-1], topology.widths, strict=True))
-    saved = _saved_bytes(network, B, moved, cast=settings.autocast is not None, loss=settings.loss is not None)
+    saved = _saved_values(topology, _activation(network), B, settings)
     layers = [
         LayerRecord(
             name=weight.removesuffix("weight").removesuffix("."),
             kind="Linear",
             parameters=(w_in + 1) * w_out,
             parameter_bytes=element * (w_in + 1) * w_out,
-            saved_bytes=saved[index],
+            saved_bytes=moved * values,
             transfer_bytes=moved * B * (w_in + w_out),
             flops=Passes(2 * B * w_in * w_out, (4 if index else 2) * B * w_in * w_out),
             output_shape=(B, w_out),
         )
-        for index, ((w_in, w_out), weight) in enumerate(zip(pairs, network.linears, strict=True))
+        for index, (w_in, w_out, weight, values) in enumerate(
+            zip(topology.full, topology.widths, network.linears, saved, strict=False)
+        )
     ]
     sizes = moved * B * topology.input_dim, moved * B * topology.output_dim
     return Counts(tuple(layers), *sizes, topology, tuple(dict.fromkeys(network.activations)))
 
 
-def _topology(network: ReadNetwork) -> Topology:
-    return Topology(network.shape, network.input_dim, network.widths)
-
-
-def _saved_bytes(network: ReadNetwork, rows: int, element: int, cast: bool, loss: bool) -> list[int]:
-    """What each layer's output leaves saved, in bytes; under autocast the cast input and weights too.
+def _saved_values(topology: Topology, activation: str, rows: int, settings: StepSettings) -> Iterator[int]:
+    """How many values each layer's output leaves saved; under autocast the cast input and weights too.
 
     The first weight is not among them: the gradient of the input is not computed.
     """
-    topology = _topology(network)
-    plain, residual = _SAVED_OUTPUTS[_activation(network)]
-    saved = []
+    plain, residual = _SAVED_OUTPUTS[activation]
     for index, width in enumerate(topology.widths):
         adds = topology.shape == "rectangle_residual" and 0 < index < topology.depth - 1
-        copies = int(loss) if index == topology.depth - 1 else residual if adds else plain
-        size = copies * rows * width
-        if cast:
-            size += rows * topology.input_dim if index == 0 else topology.full[index] * width
-        saved.append(element * size)
-    return saved
+        copies = int(settings.loss is not None) if index == topology.depth - 1 else residual if adds else plain
+        cast = 0 if settings.autocast is None else topology.full[index] * (width if index else rows)
+        yield copies * rows * width + cast
 
 
 def _traced(module: nn.Module, settings: StepSettings) -> Counts:
@@ -190,7 +189,7 @@ def _layer_record(name: str, part: nn.Module, traced: LayerTrace) -> LayerRecord
         name=name,
         kind=type(part).__name__,
         parameters=sum(tensor.numel() for tensor in own),
-        parameter_bytes=sum(tensor.numel() * tensor.element_size() for tensor in own),
+        parameter_bytes=sum(tensor.nbytes for tensor in own),
         saved_bytes=traced.saved_bytes,
         transfer_bytes=traced.transfer_bytes,
         flops=Passes(traced.flops_forward, traced.flops_backward),

@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -35,12 +36,7 @@ class LayerTrace:
     flops_backward: int = 0
     saved_bytes: int = 0
     transfer_bytes: int = 0
-    input_shapes: tuple[tuple[int, ...], ...] = ()
     output_shapes: tuple[tuple[int, ...], ...] = ()
-
-
-def _no_layers() -> dict[str, LayerTrace]:
-    return defaultdict(LayerTrace)
 
 
 @dataclass
@@ -50,11 +46,7 @@ class StepTrace:
     input_bytes: int = 0
     output_bytes: int = 0
     unknown_workspace: bool = False  # oneDNN's recurrent layers keep a workspace whose size only the library knows
-    layers: dict[str, LayerTrace] = field(default_factory=_no_layers)
-
-    def total(self, name: str) -> int:
-        """Sum of a count over the layers."""
-        return sum(getattr(layer, name) for layer in self.layers.values())
+    layers: dict[str, LayerTrace] = field(default_factory=lambda: defaultdict(LayerTrace))
 
 
 class TraceError(Exception):
@@ -84,11 +76,9 @@ def trace_step(
         copied = copier.module(module)
         inputs = tree_map(lambda leaf: _fake(leaf, device) if isinstance(leaf, torch.Tensor) else leaf, (args, kwargs))
         recorder = _Recorder(copied, tree_leaves(inputs))
-        precision: AbstractContextManager[Any] = nullcontext()
-        if autocast is not None:
-            precision = torch.autocast(torch.device(device).type, dtype=autocast)
+        cast = torch.autocast(torch.device(device).type, dtype=autocast) if autocast is not None else nullcontext()
         try:
-            recorder.run(copied, inputs, loss, precision)
+            recorder.run(copied, inputs, loss, cast)
         except Exception as error:
             raise TraceError(recorder.innermost, error) from error
     return recorder.trace
@@ -143,38 +133,29 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call, unused-igno
     def _follow(self, module: nn.Module) -> None:
         """Keep the stack of running modules with hooks on the copy, outermost call first."""
         for name, part in module.named_modules():
-            part.register_forward_pre_hook(self._entering(name), with_kwargs=True, prepend=True)
-            part.register_forward_hook(self._leaving(name, part), with_kwargs=True, always_call=True)
+            part.register_forward_pre_hook(partial(self._enter, name), with_kwargs=True, prepend=True)
+            part.register_forward_hook(partial(self._leave, name), with_kwargs=True, always_call=True)
 
-    def _entering(self, name: str) -> Callable[..., None]:
-        def enter(module: nn.Module, args: Any, kwargs: Any) -> None:  # noqa: ARG001
-            self.stack.append(name)
-            self.innermost = name
+    def _enter(self, name: str, *_: Any) -> None:
+        self.stack.append(name)
+        self.innermost = name
 
-        return enter
-
-    def _leaving(self, name: str, part: nn.Module) -> Callable[..., None]:
-        owns_parameters = any(parameter is not None for parameter in part._parameters.values())
-
-        def leave(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:  # noqa: ARG001
-            if len(self.stack) > 1:
-                self.stack.pop()
-            inputs, outputs = _tensors((args, kwargs)), _tensors(output)
-            if output is None or not outputs:
-                return
-            self.innermost = self.stack[-1]
-            self._label(outputs, name)
-            if owns_parameters:
-                self._moved(name, inputs, outputs)
-
-        return leave
+    def _leave(self, name: str, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        if len(self.stack) > 1:
+            self.stack.pop()
+        inputs, outputs = _tensors((args, kwargs)), _tensors(output)
+        if not outputs:
+            return
+        self.innermost = self.stack[-1]
+        self._label(outputs, name)
+        if any(parameter is not None for parameter in module._parameters.values()):
+            self._moved(name, inputs, outputs)
 
     def _moved(self, name: str, inputs: list[torch.Tensor], outputs: list[torch.Tensor]) -> None:
         layer = self.trace.layers[name]
         moved = _bytes((*inputs, *outputs), self.parameters)
         if moved >= layer.transfer_bytes:
             layer.transfer_bytes = moved
-            layer.input_shapes = tuple(tuple(tensor.shape) for tensor in inputs)
             layer.output_shapes = tuple(tuple(tensor.shape) for tensor in outputs)
 
     def _label(self, outputs: list[torch.Tensor], name: str) -> None:
