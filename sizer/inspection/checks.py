@@ -55,6 +55,28 @@ def check_trainable(module: nn.Module) -> None:
         )
 
 
+#: What to do about a module whose trace needs values. Fake tensors have none.
+VALUES = (
+    "the shapes or branches of {} depend on values of tensors, which a trace on shapes alone does not have; "
+    "give a real example instead of shapes (sizer.inspect(module, batch)), validate_args=False where it is a check of "
+    "torch.distributions, `sizer run --measure` on a script that trains it for its FLOPs and time"
+)
+
+
+def depends_on_values(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came from, says that a tensor's values were asked for."""
+    while error is not None:
+        if type(error).__name__ in _VALUE_ERRORS or ("meta tensors" in str(error) and "item" in str(error)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+_VALUE_ERRORS = frozenset(
+    {"DataDependentOutputException", "DynamicOutputShapeException", "GuardOnDataDependentSymNode"}
+)
+
+
 #: What layers expect of their input, as text for the layer and the number of its input's dimensions.
 _EXPECTED: tuple[tuple[type[nn.Module], str], ...] = (
     (nn.Linear, "a last dimension of {0.in_features}"),

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor
 
 from sizer.base.errors import UsageError
-from sizer.inspection.checks import expectation
+from sizer.inspection.checks import VALUES, depends_on_values, expectation
 from sizer.inspection.losses import Loss
 from sizer.inspection.module_record import Counted, LayerRecord
 from sizer.inspection.networks import Passes
 from sizer.inspection.operators import kept_random_states
+from sizer.inspection.surroundings import kept_surroundings
 from sizer.models.reading import ReadNetwork, read_network, read_sequential
 from sizer.models.topology import Topology
 
@@ -38,6 +42,7 @@ class Counts:
     topology: Topology | None = None
     activations: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    not_closed: str | None = None  # why it is not counted in closed form
 
     def record(self) -> Counted:
         """What the record says of them."""
@@ -83,10 +88,11 @@ def count(module: nn.Module, settings: StepSettings) -> Counts:
     if settings.batch_size == 0:
         raise UsageError(f"{type(module).__name__} was given an empty batch; expected at least one observation")
     network = _read_if_dense(module, settings)
-    if network is not None and _is_closed(module, network, settings):
+    why = NOT_DENSE if network is None else _why_not_closed(module, network, settings)
+    if network is not None and why is None:
         return _closed_form(network, settings)
     with kept_random_states():
-        return _traced(module, settings)
+        return replace(_traced(module, settings), not_closed=why)
 
 
 def _read_if_dense(module: nn.Module, settings: StepSettings) -> ReadNetwork | None:
@@ -98,17 +104,36 @@ def _read_if_dense(module: nn.Module, settings: StepSettings) -> ReadNetwork | N
     if network is not None:
         return network
     try:
-        with kept_random_states():
+        with kept_random_states(), kept_surroundings(module), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             return read_network(module, torch.empty(example.shape, dtype=example.dtype, device="meta"))
     except Exception:  # whatever keeps it from being read, the trace says it better
         return None
 
 
-def _is_closed(module: nn.Module, network: ReadNetwork, settings: StepSettings) -> bool:
-    """Whether the closed forms hold: nothing but biased Linear layers, all trained, one known activation between."""
+#: Why there is no closed form where there is none.
+NOT_DENSE = "the module is not a plain fully connected network (biased Linear layers, all trained)"
+
+
+def _why_not_closed(module: nn.Module, network: ReadNetwork, settings: StepSettings) -> str | None:
+    """Why the closed forms do not hold; None where they do.
+
+    They are of nothing but biased Linear layers, all trained, with one known activation between.
+    """
+    parameters = list(module.parameters())
+    if not all(parameter.requires_grad for parameter in parameters):
+        return "some of the parameters are frozen"
+    if settings.args[0].requires_grad:
+        return "the input requires a gradient, so that the step computes one more product"
+    if settings.loss is not None and settings.loss.name != "mse":
+        return f"the loss is {settings.loss.name}, not the mean squared error"
+    return None if _is_closed(parameters, network, settings) else NOT_DENSE
+
+
+def _is_closed(parameters: list[nn.Parameter], network: ReadNetwork, settings: StepSettings) -> bool:
+    """Whether a network that was read is of the kind that the closed forms are of."""
     hidden = len(network.widths) - 1
     known = _activation(network) in _SAVED_OUTPUTS and len(network.activations) in (0, hidden)
-    parameters = list(module.parameters())
     return (
         known
         and not network.final_activation
@@ -116,10 +141,8 @@ def _is_closed(module: nn.Module, network: ReadNetwork, settings: StepSettings) 
         and network.normalization is None
         and network.dropout == 0
         and len(parameters) == 2 * len(network.widths)
-        and all(parameter.requires_grad for parameter in parameters)
         and {parameter.dtype for parameter in parameters} == {settings.args[0].dtype}
-        and not settings.args[0].requires_grad
-        and (settings.loss is None or (settings.loss.name == "mse" and settings.autocast is None))
+        and (settings.loss is None or settings.autocast is None)
         and (settings.autocast is None or _activation(network) in ("relu", "identity"))
     )
 
@@ -173,14 +196,33 @@ def _traced(module: nn.Module, settings: StepSettings) -> Counts:
 
     device = next(module.parameters()).device
     on = "cpu" if device.type == "meta" else str(device)
+    step = partial(trace_step, module, settings.args, settings.kwargs, settings.loss, settings.autocast, on)
+    notes = []
     try:
-        trace = trace_step(module, settings.args, settings.kwargs, settings.loss, settings.autocast, on)
+        try:
+            trace = step()
+        except TraceError as failure:
+            if not depends_on_values(failure.error) or not _has_values(module, settings):
+                raise
+            trace = step(with_values=True)
+            notes.append("its shapes depend on values: a copy of it was run for real, once, on the example")
     except TraceError as failure:
         raise UsageError(_why_not(module, settings, failure.layer, failure.error)) from failure.error
+    if trace.created:
+        raise UsageError(
+            f"{type(module).__name__} creates parameters when it is first called ({trace.created[0]} and "
+            f"{len(trace.created) - 1} more); run it on a batch first"
+        )
     parts = {name: part for name, part in module.named_modules() if part._parameters or name in trace.layers}
     layers = tuple(_layer_record(name, part, trace.layers[name]) for name, part in parts.items())
-    notes = (_WORKSPACE,) if trace.unknown_workspace else ()
-    return Counts(layers, trace.input_bytes, trace.output_bytes, notes=notes)
+    notes += [_WORKSPACE] if trace.unknown_workspace else []
+    notes += [] if trace.has_backward else [_NO_BACKWARD]
+    return Counts(layers, trace.input_bytes, trace.output_bytes, notes=tuple(notes))
+
+
+def _has_values(module: nn.Module, settings: StepSettings) -> bool:
+    tensors = (*module.parameters(), *module.buffers(), *settings.tensors)
+    return not any(tensor.is_meta or isinstance(tensor, FakeTensor) for tensor in tensors)
 
 
 def _layer_record(name: str, part: nn.Module, traced: LayerTrace) -> LayerRecord:
@@ -197,6 +239,10 @@ def _layer_record(name: str, part: nn.Module, traced: LayerTrace) -> LayerRecord
     )
 
 
+_NO_BACKWARD = (
+    "no tensor that requires a gradient was found in its output, so that the step has no backward pass here; return "
+    "tensors, or give loss=, a function of the output"
+)
 _WORKSPACE = "oneDNN's recurrent layers also save a workspace whose size only that library knows; it is not counted"
 
 
@@ -209,4 +255,6 @@ def _why_not(module: nn.Module, settings: StepSettings, layer: str, error: Excep
         arguments = f"{len(settings.args)} inputs" if settings.args else ", ".join(settings.kwargs) or "no input"
         expected = inspect.signature(module.forward)
         return f"{type(module).__name__} takes {expected} and was given {arguments}: {mismatch}"
+    if depends_on_values(error):
+        return VALUES.format(type(module).__name__)
     return f"{expectation(module, layer)}; the module was given {shapes}: {reason[:200]}"

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
 from sizer.base.errors import UsageError
+from sizer.base.units import format_bytes
 from sizer.devices import chosen_for
 from sizer.inspection.advice_predicted import advise_dense
 from sizer.inspection.advice_unpredicted import Subject, advise_other
 from sizer.inspection.checks import check_module, check_trainable
 from sizer.inspection.counts import StepSettings, count
 from sizer.inspection.losses import Loss, as_loss
-from sizer.inspection.module_record import Advice, ModuleInspection
+from sizer.inspection.module_record import Advice, Memory, ModuleInspection
 from sizer.inspection.module_sets import memory_of, module_sets, place_sets
 from sizer.inspection.neighbours import price_neighbours
 from sizer.inspection.networks import Placed
@@ -72,11 +73,11 @@ def inspect_step(
     priced = price_step(counts, near, optimizer, device, coefficients)
     advice: Iterable[Advice]
     if near is not None and priced.network is not None and priced.prediction.outside is None:
-        placed = Placed(priced.network.working_sets, priced.network.refused)
+        placed = Placed(priced.network.working_sets, priced.network.refused, priced.network.pushed_by)
         advice = advise_dense(near, priced.coefficients_for(coefficients))
     else:
         sets = module_sets(counts, memory, settings, training)
-        placed = place_sets(sets, hierarchy)
+        placed = place_sets(sets, hierarchy, memory)
         advice = advise_other(Subject(counts.layers, sets, hierarchy, settings.batch_size))
     return ModuleInspection(
         device=device,
@@ -87,7 +88,7 @@ def inspect_step(
         optimizer_implementation=implementation(optimizer),
         loss=None if settings.loss is None else settings.loss.name,
         advice=tuple(advice),
-        notes=(*_wrapper_notes(module), *counts.notes, *priced.notes),
+        notes=(*_wrapper_notes(module), *state_notes(inner, optimizer, memory), *counts.notes, *priced.notes),
         **vars(memory) | vars(counts.record()) | vars(priced.prediction) | vars(placed),
     )
 
@@ -140,6 +141,21 @@ def precision(module: nn.Module, settings: StepSettings) -> str:
     if name not in DTYPES:
         raise UsageError(f"{type(module).__name__} has parameters of type {name}; expected one of {', '.join(DTYPES)}")
     return name
+
+
+def state_notes(module: nn.Module, optimizer: Any, memory: Memory) -> Iterator[str]:
+    """What to know of the state that a module and its optimizer are in."""
+    if not module.training:
+        yield (
+            f"{type(module).__name__} is in evaluation mode (.eval()) and was inspected so: dropout and batch "
+            f"statistics as in inference; call .train() first for a step of a training"
+        )
+    if memory.optimizer_state_bytes is None:
+        yield (
+            f"what {type(optimizer).__name__} keeps beside parameters and gradients is not known before its first "
+            f"step, so that o (twice the gradients, {format_bytes(2 * memory.gradient_bytes)}, and that state) is not "
+            f"known either"
+        )
 
 
 def _wrapper_notes(module: nn.Module) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,12 @@ def _one_set(replicated: int, distributed: int) -> WorkingSet:
     return WorkingSet(np.array([replicated], dtype=np.int64), np.array([distributed], dtype=np.int64))
 
 
-def place_sets(sets: WorkingSets, hierarchy: Hierarchy) -> Placed:
-    """Bytes and level of each working set, and why the module cannot run on the device where it cannot."""
-    return placed(sets, place_all(sets, hierarchy), hierarchy)
+def place_sets(sets: WorkingSets, hierarchy: Hierarchy, memory: Memory) -> Placed:
+    """Bytes and level of each working set, and why the module cannot run on the device where it cannot.
+
+    Without the optimizer's state o is not known.
+    """
+    found = placed(sets, place_all(sets, hierarchy), hierarchy)
+    if memory.optimizer_state_bytes is None:
+        return replace(found, working_sets={**found.working_sets, "o": None})
+    return found

@@ -24,7 +24,7 @@ from sizer.method.cost import (
     priced_row,
 )
 from sizer.method.hardware import Device, device_to_dict
-from sizer.method.placement import FloatArray, Hierarchy, Placements
+from sizer.method.placement import NOWHERE, FloatArray, Hierarchy, Placements
 from sizer.method.recommendation import PlacedSet
 from sizer.method.sweep import MAX_WORK
 from sizer.method.training_step import Training
@@ -45,10 +45,14 @@ class Passes(NamedTuple):
 
 @dataclass(frozen=True)
 class Placed:
-    """Bytes and level of each working set; ``refused`` says why the device cannot hold one, None where it can."""
+    """Bytes and level of each working set; ``refused`` says why the device cannot hold one, None where it can.
+
+    ``pushed_by`` names, for each set that alone would live nearer, the one that is placed before it.
+    """
 
     working_sets: Mapping[str, PlacedSet | None]
     refused: str | None
+    pushed_by: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,7 @@ class InspectedNetwork:
     interval: tuple[float, float] | None
     label: str
     refused: str | None
+    pushed_by: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,8 @@ def _flat_row(network: InspectedNetwork) -> dict[str, Any]:
                 row[f"{set_name}_level"] = placed and placed["level"]
         elif name in ("operations", "flops"):
             row |= {f"{name}_{key}": count for key, count in value.items()}
+        elif name == "pushed_by":
+            continue
         elif name == "interval":
             row["interval_low"], row["interval_high"] = value or (None, None)
         else:
@@ -239,7 +246,19 @@ def placed(sets: WorkingSets, placements: Placements, hierarchy: Hierarchy, inde
         one, placement = getattr(sets, name), getattr(placements, name)
         found[name] = one and PlacedSet(int(one.total[index]), hierarchy.name(int(placement.level[index])))
     refused = next((name for name in ("t_max", *found) if (one := found[name]) and one.level is None), None)
-    if refused is None:
-        return Placed(found, None)
-    size, last = format_bytes(found[refused].bytes), format_bytes(hierarchy.capacities[-1])  # type: ignore[union-attr]
-    return Placed(found, f"{refused} needs {size}; {hierarchy.names[-1]} offers {last}")
+    if refused is not None:
+        size, last = format_bytes(found[refused].bytes), format_bytes(hierarchy.capacities[-1])  # type: ignore[union-attr]
+        refused = f"{refused} needs {size}; {hierarchy.names[-1]} offers {last}"
+    return Placed(found, refused, dict(_pushed(sets, placements, hierarchy, index)))
+
+
+def _pushed(sets: WorkingSets, placements: Placements, hierarchy: Hierarchy, index: int) -> Iterator[tuple[str, str]]:
+    """Each set that alone would live nearer, and the set that it is placed on top of (`placement.place_all`)."""
+    for name, below in (("f", "t_max"), ("b", "t_max"), ("d", "b")):
+        if getattr(sets, name) is not None:
+            replicated, distributed = (int(part[index]) for part in getattr(sets, name))
+            levels = zip(hierarchy.capacities, hierarchy.instances, strict=True)
+            fits = (replicated + distributed / instances <= capacity for capacity, instances in levels)
+            alone = next((level for level, fit in enumerate(fits) if fit), NOWHERE)
+            if alone != getattr(placements, name).level[index]:
+                yield name, below

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._pytree import tree_leaves
 
 from sizer.method.training_step import OPTIMIZER_MOMENTS
 
@@ -51,7 +52,7 @@ def state_bytes(optimizer: Any, trainable: Sequence[nn.Parameter]) -> int | None
     name = known_name(optimizer)
     if name is None:
         state = optimizer.state or _state_after_a_step(optimizer)
-        values = None if state is None else [value for entries in state.values() for value in entries.values()]
+        values = None if state is None else tree_leaves(list(state.values()))
         return (
             None
             if values is None

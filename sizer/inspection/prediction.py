@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from sizer.inspection.counts import Counts, StepSettings
+from sizer.inspection.counts import NOT_DENSE, Counts, StepSettings
 from sizer.inspection.module_record import Memory, Prediction
 from sizer.inspection.neighbours import Neighbours
 from sizer.inspection.networks import InspectedNetwork, inspect_priced
@@ -58,7 +58,7 @@ def price_step(
 ) -> PricedStep:
     """The predicted step of a fully connected network, priced with those near it; or why there is no prediction."""
     if near is None:
-        no_network = f"{OUTSIDE}: the module is not a plain fully connected network (biased Linear layers, all trained)"
+        no_network = f"{OUTSIDE}: {counts.not_closed or NOT_DENSE}"
         return PricedStep(None, Prediction(None, None, None, None, coefficients.label, no_network))
     inspected = inspect_priced(near.topology, near.networks, near.cost, device, coefficients)
     network = inspected.networks[0]

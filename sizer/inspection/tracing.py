@@ -8,23 +8,27 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from types import FunctionType, MethodType
 from typing import Any
 
 import torch
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.flop_counter import flop_registry
 
 from sizer.inspection.losses import Loss
-from sizer.inspection.operators import NORMALIZATIONS, check_one_type, decomposes, with_float_statistics
+from sizer.inspection.operators import NORMALIZATIONS, RECURRENT, check_one_type, decomposes, with_float_statistics
+from sizer.inspection.surroundings import kept_surroundings
 from sizer.models.copying import ModuleCopier
 
 
@@ -46,6 +50,8 @@ class StepTrace:
     input_bytes: int = 0
     output_bytes: int = 0
     unknown_workspace: bool = False  # oneDNN's recurrent layers keep a workspace whose size only the library knows
+    created: tuple[str, ...] = ()  # parameters that the forward pass made
+    has_backward: bool = True  # whether the output led to a tensor that a backward pass could start from
     layers: dict[str, LayerTrace] = field(default_factory=lambda: defaultdict(LayerTrace))
 
 
@@ -65,23 +71,30 @@ def trace_step(
     loss: Loss | None = None,
     autocast: torch.dtype | None = None,
     device: str = "cpu",
+    with_values: bool = False,
 ) -> StepTrace:
     """Trace one step of a module; tensors in ``args`` and ``kwargs`` may be real, meta or fake, only shapes count.
 
     The backward pass starts from ``loss(output)``, else from the output's own ``loss`` or from every differentiable
-    tensor in it. The module is left as it was. Raises TraceError.
+    tensor in it. ``with_values`` runs a copy of real tensors instead of fake ones. The module, and what its code can
+    reach, is left as it was. Raises TraceError.
     """
-    with _eager(), FakeTensorMode(allow_non_fake_inputs=True), torch.enable_grad():
-        copier = ModuleCopier(lambda tensor: _fake(tensor, device))
+    mode = nullcontext() if with_values else FakeTensorMode(allow_non_fake_inputs=True)
+    convert = _real if with_values else partial(_fake, device=device)
+    with _eager(), kept_surroundings(module, with_values), mode, torch.enable_grad():
+        copier = ModuleCopier(convert)
         copied = copier.module(module)
-        inputs = tree_map(lambda leaf: _fake(leaf, device) if isinstance(leaf, torch.Tensor) else leaf, (args, kwargs))
+        inputs = tree_map(lambda leaf: convert(leaf) if isinstance(leaf, torch.Tensor) else leaf, (args, kwargs))
+        before = {id(parameter) for parameter in copied.parameters()}
         recorder = _Recorder(copied, tree_leaves(inputs))
         cast = torch.autocast(torch.device(device).type, dtype=autocast) if autocast is not None else nullcontext()
         try:
-            recorder.run(copied, inputs, loss, cast)
+            with _StandIns(copier, {id(leaf) for leaf in tree_leaves(inputs)} | before, with_values):
+                recorder.run(copied, inputs, loss, cast)
         except Exception as error:
             raise TraceError(recorder.innermost, error) from error
-    return recorder.trace
+        created = [name for name, parameter in copied.named_parameters() if id(parameter) not in before]
+    return replace(recorder.trace, created=tuple(created))
 
 
 def _fake(tensor: torch.Tensor, device: str) -> torch.Tensor:
@@ -90,6 +103,59 @@ def _fake(tensor: torch.Tensor, device: str) -> torch.Tensor:
     if isinstance(tensor, nn.Parameter):
         return nn.Parameter(made, requires_grad=tensor.requires_grad)
     return made.requires_grad_(tensor.requires_grad)
+
+
+def _real(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor with the same values."""
+    made = tensor.detach().clone()
+    if isinstance(tensor, nn.Parameter):
+        return nn.Parameter(made, requires_grad=tensor.requires_grad)
+    return made.requires_grad_(tensor.requires_grad)
+
+
+class _StandIns(TorchFunctionMode):
+    """Puts a copy in the place of a tensor from outside of the module (a closure's, a global) that trains or changes.
+
+    Its gradient, its hooks and its values are not the module's to change.
+    """
+
+    def __init__(self, copier: ModuleCopier, own: set[int], with_values: bool) -> None:
+        super().__init__()
+        self.copier, self.own = copier, own
+        self.with_values = with_values  # then intermediate tensors are real too, and values are put back in the end
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run a function, on copies where an argument is from outside."""
+        kwargs = kwargs or {}
+        outside = list(filter(self._is_outside, tree_leaves((args, kwargs)) if _nested(args, kwargs) else args))
+        changes = not self.with_values and _changes(func, kwargs)
+        if outside and (changes or any(tensor.is_leaf and tensor.requires_grad for tensor in outside)):
+            args, kwargs = tree_map(
+                lambda leaf: self.copier.value(leaf) if self._is_outside(leaf) else leaf, (args, kwargs)
+            )
+        return func(*args, **kwargs)
+
+    def _is_outside(self, value: Any) -> bool:
+        return (
+            isinstance(value, torch.Tensor)
+            and not isinstance(value, FakeTensor)
+            and id(value) not in self.own
+            and not torch._C._functorch.is_functorch_wrapped_tensor(value)
+        )
+
+
+def _nested(args: Any, kwargs: Any) -> bool:
+    return bool(kwargs) or any(isinstance(arg, (list, tuple)) for arg in args)
+
+
+_OPERATORS = ("add", "sub", "mul", "div", "truediv", "floordiv", "mod", "pow", "and", "or", "xor", "lshift", "rshift")
+_IN_PLACE = frozenset({"__setitem__", "__set__", *(f"__i{name}__" for name in _OPERATORS)})
+
+
+def _changes(func: Any, kwargs: Any) -> bool:
+    """Whether a function changes one of its arguments."""
+    name = getattr(func, "__name__", "")
+    return name in _IN_PLACE or (name.endswith("_") and not name.startswith("__")) or "out" in kwargs
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call, unused-ignore]
@@ -118,6 +184,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call, unused-igno
             self._label(starts, "")
             self.trace.output_bytes = _bytes(_tensors(output), self.parameters)
             self.backward = True
+            self.trace.has_backward = bool(starts)
             if starts:
                 torch.autograd.backward(starts, [torch.ones_like(start) for start in starts])
 
@@ -171,7 +238,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call, unused-igno
 
     def _saved(self, tensor: torch.Tensor) -> torch.Tensor:
         storage = _storage(tensor)
-        if storage not in self.known:
+        if storage not in self.known and not self.backward:  # what the backward pass recomputes is soon gone again
             self.known.add(storage)
             self.alive.append(tensor)
             self.trace.layers[self.stack[-1]].saved_bytes += tensor.untyped_storage().nbytes()
@@ -184,13 +251,20 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call, unused-igno
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation, decomposed where FlopCounterMode decomposes it, and count it as that does."""
-        if func is torch.ops.prim.device.default and not args[0].fake_mode.in_kernel_invocation:
+        if (
+            func is torch.ops.prim.device.default
+            and isinstance(args[0], FakeTensor)
+            and not args[0].fake_mode.in_kernel_invocation
+        ):
             return args[0].fake_device  # asked for by autograd, more often than all other operations together
         kwargs = kwargs or {}
-        formula = flop_registry.get(func._overloadpacket) if isinstance(func, torch._ops.OpOverload) else None
+        packet: Any = func._overloadpacket if isinstance(func, torch._ops.OpOverload) else None
+        formula = flop_registry.get(packet) or RECURRENT.get(packet)
         if formula is None:
             return self._uncounted(func, args, kwargs)
-        check_one_type(func._overloadpacket, args)
+        if packet is torch.ops.aten.mkldnn_rnn_layer:
+            self.trace.unknown_workspace = True
+        check_one_type(packet, args)
         output = func(*args, **kwargs)
         flops = formula(*args, **kwargs, out_val=output)
         if not self.backward:
@@ -202,10 +276,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call, unused-igno
         return output
 
     def _uncounted(self, func: Any, args: Any, kwargs: Any) -> Any:
-        packet = getattr(func, "_overloadpacket", None)
-        if packet is torch.ops.aten.mkldnn_rnn_layer:
-            self.trace.unknown_workspace = True
-        if packet in NORMALIZATIONS:
+        if getattr(func, "_overloadpacket", None) in NORMALIZATIONS:
             return with_float_statistics(func(*args, **kwargs), args)
         if isinstance(func, torch._ops.OpOverload) and decomposes(func):
             with self:
@@ -235,25 +306,52 @@ def _bytes(tensors: Any, without: Any = ()) -> int:
 
 
 def _tensors(tree: Any) -> list[torch.Tensor]:
-    return [leaf for leaf in tree_leaves(_plain(tree)) if isinstance(leaf, torch.Tensor)]
+    found: list[torch.Tensor] = []
+    for leaf in tree_leaves(tree):
+        _collect(leaf, found, set())
+    return found
 
 
-def _plain(output: Any) -> Any:
-    """A dataclass output as a dictionary; everything else as it is."""
-    return vars(output) if hasattr(output, "__dataclass_fields__") and not isinstance(output, dict) else output
+def _collect(value: Any, found: list[torch.Tensor], seen: set[int]) -> None:
+    """The tensors in a value: in records, in the attributes of an object, as distributions have them."""
+    if isinstance(value, torch.Tensor):
+        found.append(value)
+    elif id(value) not in seen and not isinstance(value, (type, nn.Module, FunctionType, MethodType, *_ATOMS)):
+        seen.add(id(value))
+        inside = value.values() if isinstance(value, Mapping) else value
+        if not isinstance(value, (Mapping, list, tuple, set)):
+            slots = [name for kind in type(value).__mro__ for name in _as_tuple(getattr(kind, "__slots__", ()))]
+            inside = [*getattr(value, "__dict__", {}).values(), *(getattr(value, name, None) for name in slots)]
+        for one in inside:
+            _collect(one, found, seen)
+
+
+def _as_tuple(slots: Any) -> Any:
+    return (slots,) if isinstance(slots, str) else slots
+
+
+_ATOMS = (str, bytes, int, float, complex, type(None), torch.dtype, torch.device)
 
 
 def _differentiable(output: Any) -> list[torch.Tensor]:
     """Where the backward pass starts without a loss: the output's own, else every differentiable tensor in it."""
-    own = output.get("loss") if isinstance(output, dict) else getattr(output, "loss", None)
+    own = output.get("loss") if isinstance(output, Mapping) else getattr(output, "loss", None)
     tensors = [own] if isinstance(own, torch.Tensor) else _tensors(output)
-    return [tensor for tensor in tensors if tensor.requires_grad]
+    return list({id(tensor): tensor for tensor in tensors if tensor.requires_grad}.values())
 
 
 @contextmanager
 def _eager() -> Iterator[None]:
-    """Functions that the module had compiled run uncompiled, and torch logs nothing of what fails."""
+    """Functions that the module had compiled run uncompiled; torch logs and warns nothing.
+
+    Distributions do not check their parameters, whose values are not there.
+    """
     with ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        distribution = torch.distributions.Distribution
+        stack.callback(distribution.set_default_validate_args, distribution._validate_args)
+        distribution.set_default_validate_args(False)
         logger = logging.getLogger("torch._subclasses.fake_tensor")
         stack.callback(setattr, logger, "disabled", logger.disabled)
         logger.disabled = True  # it writes a traceback for an input of the wrong shape; the error says it in one line
