@@ -92,17 +92,17 @@ class ModuleCopier:
         self._copies[id(original)] = copied  # first, since a module's attributes may refer back to it
         for name, value in original.__dict__.items():
             copied.__dict__[name] = _own_hooks(name, value) if name in _HOOKS else self.value(value)
-        for kind in type(original).__mro__:
-            for name in _slots(kind):
-                if hasattr(original, name):
-                    object.__setattr__(copied, name, self.value(getattr(original, name)))
+        for name in _slots(original) if hasattr(type(original), "__slots__") else ():
+            object.__setattr__(copied, name, self.value(getattr(original, name)))
         copied.__dict__["_compiled_call_impl"] = None
         return copied
 
 
-def _slots(kind: type) -> list[str]:
-    own = kind.__dict__.get("__slots__", ())
-    return [name for name in ([own] if isinstance(own, str) else own) if not name.startswith("__")]
+def _slots(original: nn.Module) -> list[str]:
+    """Names of the slots that are filled, of its class and of those above."""
+    own = [kind.__dict__.get("__slots__", ()) for kind in type(original).__mro__]
+    names = [name for slots in own for name in ([slots] if isinstance(slots, str) else slots)]
+    return [name for name in names if not name.startswith("__") and hasattr(original, name)]
 
 
 def _own_hooks(name: str, hooks: OrderedDict[int, Any]) -> OrderedDict[int, Any]:

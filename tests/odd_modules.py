@@ -579,8 +579,8 @@ def draws_from_its_generators():
     return with_forward(
         forward,
         torch_generator=torch.Generator(),
-        python=random.Random(1),
-        numpy=np.random.default_rng(1),  # noqa: S311
+        python=random.Random(1),  # noqa: S311
+        numpy=np.random.default_rng(1),
     )
 
 

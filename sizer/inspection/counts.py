@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 _SAVED_OUTPUTS = {"relu": (1, 2), "tanh": (1, 2), "sigmoid": (1, 2), "gelu": (2, 2), "identity": (1, 1)}
 
 
+#: Objects around a network that is read in closed form, in at most about 5 ms: a trainer that it refers to has more.
+_MOST_NEAR = 4_000
+
+
 @dataclass(frozen=True)
 class Counts:
     """Counts of one step. ``topology`` is set where they are closed forms of a fully connected network."""
@@ -104,7 +108,7 @@ def _read_if_dense(module: nn.Module, settings: StepSettings) -> ReadNetwork | N
     if network is not None:
         return network
     try:
-        with kept_random_states(), kept_surroundings(module), warnings.catch_warnings():
+        with kept_random_states(), kept_surroundings(module, most_objects=_MOST_NEAR), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return read_network(module, torch.empty(example.shape, dtype=example.dtype, device="meta"))
     except Exception:  # whatever keeps it from being read, the trace says it better

@@ -23,7 +23,7 @@ _HALF = (torch.bfloat16, torch.float16)
 def _rnn_flops(*args: Any, out_val: Any = None, **kwargs: Any) -> int:  # noqa: ARG001
     """Of one layer's weights, a matrix product with each of its 2-D ones for every step and sequence."""
     rows = args[0].numel() // args[0].shape[-1]
-    weights = args[1] if isinstance(args[1], (list, tuple)) else args[1:5]
+    weights = args[1] if isinstance(args[1], (list, tuple)) else args[1:3]
     return 2 * int(rows) * sum(int(weight.numel()) for weight in weights if weight.dim() == 2)
 
 

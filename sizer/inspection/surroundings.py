@@ -11,7 +11,7 @@ import random
 import sys
 import types
 import weakref
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -21,8 +21,8 @@ from torch import nn
 from torch.autograd.grad_mode import _unsafe_preserve_version_counter
 from torch.nn.modules import module as torch_module
 
-#: Objects looked at, and items of one container: enough for a 80-layer language model, and a fraction of its trace.
-_MOST_OBJECTS, _MOST_ITEMS = 100_000, 10_000
+#: Objects looked at, the nearest first, and items of one container: a few per cent of what the trace takes.
+_MOST_OBJECTS, _MOST_ITEMS = 50_000, 10_000
 #: Arrays up to this size are copied to be put back.
 _MOST_ARRAY_BYTES = 2**20
 
@@ -31,16 +31,19 @@ _ATOMS = (str, bytes, int, float, complex, type(None), torch.dtype, torch.device
 _LIBRARIES = (sys.stdlib_module_names | {"torch", "numpy", "pandas", "scipy", "sizer", "triton", "builtins"}) - {
     *("types", "collections", "argparse")
 }
+_DICTIONARIES = (dict, OrderedDict)
 _NOTHING = object()
 
 
 @contextmanager
-def kept_surroundings(module: nn.Module, with_values: bool = False) -> Iterator[None]:
+def kept_surroundings(
+    module: nn.Module, with_values: bool = False, most_objects: int = _MOST_OBJECTS
+) -> Iterator[None]:
     """Everything that a module's code can reach ends as it was, and no hook of all modules runs.
 
     ``with_values`` also keeps the values of tensors, which only a run on real tensors can change.
     """
-    found = _Surroundings(with_values)
+    found = _Surroundings(with_values, most_objects)
     found.visit(module)
     with ExitStack() as stack:
         stack.callback(found.put_back)
@@ -55,16 +58,17 @@ def kept_surroundings(module: nn.Module, with_values: bool = False) -> Iterator[
 class _Surroundings:
     """Notes of objects, each with how to put it back."""
 
-    def __init__(self, with_values: bool) -> None:
-        self.with_values = with_values
+    def __init__(self, with_values: bool, most_objects: int) -> None:
+        self.with_values, self.most_objects = with_values, most_objects
         self.seen: dict[int, Any] = {}
         self.notes: list[Callable[[], object]] = []
+        self.empty: list[Any] = []  # dictionaries of modules, most of them for hooks that there are none of
 
     def visit(self, root: Any) -> None:
         """Note everything that can be reached from an object."""
-        pending = [root]
-        while pending and len(self.seen) < _MOST_OBJECTS:
-            value = pending.pop()
+        pending = deque([root])
+        while pending and len(self.seen) < self.most_objects:
+            value = pending.popleft()
             if isinstance(value, _ATOMS) or id(value) in self.seen:
                 continue
             self.seen[id(value)] = value
@@ -74,6 +78,8 @@ class _Surroundings:
         """Everything noted as it was."""
         for note in self.notes:
             note()
+        for each in self.empty:
+            each.clear()
 
     def _inside(self, value: Any) -> Iterable[Any]:
         """Note an object; what is inside of it."""
@@ -84,9 +90,27 @@ class _Surroundings:
             return self._numpy(value)
         return () if _is_library(type(value).__module__) else self._attributes(value)
 
+    def _module(self, value: nn.Module) -> Iterable[Any]:
+        inside: list[Any] = [type(value)]
+        for item in self._mapping(value.__dict__):
+            if type(item) in _DICTIONARIES and not item:
+                self.empty.append(item)
+            elif not isinstance(item, _ATOMS):
+                inside.append(item)
+        return [*inside, *self._slots(value)]
+
     def _mapping(self, value: dict[Any, Any]) -> Iterable[Any]:
         before = list(dict.items(value))
-        self.notes.append(lambda: _same_items(value, before) or (dict.clear(value), dict.update(value, before)))
+
+        def put_back() -> None:
+            now = list(dict.items(value))
+            if len(now) != len(before) or any(
+                k is not key or v is not old for (k, v), (key, old) in zip(now, before, strict=True)
+            ):
+                dict.clear(value)
+                dict.update(value, before)
+
+        self.notes.append(put_back)
         return [item for _, item in before[:_MOST_ITEMS]]
 
     def _sequence(self, value: Any) -> Iterable[Any]:
@@ -175,9 +199,18 @@ class _Surroundings:
 
     def _attributes(self, value: Any) -> Iterable[Any]:
         """An object's own attributes, in its dictionary or in slots, and its class."""
-        own = getattr(type(value), "__dict__", {}).get("__slots__", ())
-        slots = [name for name in ([own] if isinstance(own, str) else own) if not name.startswith("__")]
-        held = {name: object.__getattribute__(value, name) for name in slots if hasattr(value, name)}
+        try:
+            attributes = object.__getattribute__(value, "__dict__")
+        except AttributeError:
+            attributes = None
+        return [type(value), attributes, *self._slots(value)]
+
+    def _slots(self, value: Any) -> Iterable[Any]:
+        if not hasattr(type(value), "__slots__"):
+            return ()
+        own = [kind.__dict__.get("__slots__", ()) for kind in type(value).__mro__]
+        names = [name for slots in own for name in ([slots] if isinstance(slots, str) else slots)]
+        held = {name: getattr(value, name) for name in names if not name.startswith("__") and hasattr(value, name)}
         if held:
 
             def put_back() -> None:
@@ -186,11 +219,7 @@ class _Surroundings:
                         object.__setattr__(value, name, old)
 
             self.notes.append(put_back)
-        try:
-            attributes = object.__getattribute__(value, "__dict__")
-        except AttributeError:
-            attributes = None
-        return [type(value), attributes, *held.values()]
+        return held.values()
 
     def _cached(self, value: Any) -> Iterable[Any]:
         """A function with `functools.cache`: what it cached of a trace goes, and with it what it held before."""
@@ -228,7 +257,7 @@ _NOTED: tuple[tuple[Any, Callable[[_Surroundings, Any], Iterable[Any]]], ...] = 
     (dict, _Surroundings._mapping),
     ((list, set, deque, bytearray), _Surroundings._sequence),
     ((tuple, frozenset), lambda _, value: list(value)[:_MOST_ITEMS]),
-    (nn.Module, _Surroundings._attributes),
+    (nn.Module, _Surroundings._module),
     (types.FunctionType, _Surroundings._function),
     (functools._lru_cache_wrapper, _Surroundings._cached),
     (weakref.ref, lambda _, value: [value()]),
@@ -266,13 +295,6 @@ def _put_name(namespace: dict[str, Any], name: str, old: Any) -> None:
         del namespace[name]
     else:
         namespace[name] = old
-
-
-def _same_items(value: dict[Any, Any], before: list[tuple[Any, Any]]) -> bool:
-    now = dict.items(value)
-    return len(now) == len(before) and all(
-        k is key and v is old for (k, v), (key, old) in zip(now, before, strict=True)
-    )
 
 
 def _differ(one: Any, other: Any) -> bool:

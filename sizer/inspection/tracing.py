@@ -127,7 +127,9 @@ class _StandIns(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run a function, on copies where an argument is from outside."""
         kwargs = kwargs or {}
-        outside = list(filter(self._is_outside, tree_leaves((args, kwargs)) if _nested(args, kwargs) else args))
+        if getattr(func, "__name__", "") == "__get__" or not _may_hold_real(args, kwargs):
+            return func(*args, **kwargs)
+        outside = list(filter(self._is_outside, tree_leaves((args, kwargs))))
         changes = not self.with_values and _changes(func, kwargs)
         if outside and (changes or any(tensor.is_leaf and tensor.requires_grad for tensor in outside)):
             args, kwargs = tree_map(
@@ -144,8 +146,12 @@ class _StandIns(TorchFunctionMode):
         )
 
 
-def _nested(args: Any, kwargs: Any) -> bool:
-    return bool(kwargs) or any(isinstance(arg, (list, tuple)) for arg in args)
+def _may_hold_real(args: Any, kwargs: Any) -> bool:
+    """Whether there may be a tensor that is not fake among the arguments, told at once for most calls."""
+    return any(type(arg) not in _NOT_REAL for arg in args) or any(type(arg) not in _NOT_REAL for arg in kwargs.values())
+
+
+_NOT_REAL = frozenset({FakeTensor, int, float, bool, str, type(None), torch.dtype, torch.device})
 
 
 _OPERATORS = ("add", "sub", "mul", "div", "truediv", "floordiv", "mod", "pow", "and", "or", "xor", "lshift", "rshift")
