@@ -99,6 +99,9 @@ class Topology:
 
         Raises UnreachableError, which names the nearest reachable count, when that is more than 20 % off the target,
         and UsageError for a target, depth or width out of range.
+
+        >>> Topology.solve("rectangle", 100_000, 4, 784, 10).widths
+        (100, 100, 100, 10)
         """
         target = check_whole("num_free_parameters", num_free_parameters, 1, MAX_PARAMETERS)
         _check_family(shape, depth, input_dim, output_dim)

@@ -39,7 +39,7 @@ def build_profile(record: Mapping[str, Any], origin: str) -> Profile:
         coefficients=_first_choice(coefficients),
         by_quantity=coefficients,
         match=rebuild(Match, record["match"]),
-        sources={name: Source(**source) for name, source in record["sources"].items()},
+        sources={name: rebuild(Source, source) for name, source in record["sources"].items()},
         origin=origin,
         unverified=tuple(what for _, what, value in sourced_values(record) if not value["verified"]),
         notes=tuple(record.get("notes", ())),
@@ -57,7 +57,7 @@ def _first_choice(coefficients: Mapping[str, Coefficients]) -> Coefficients | No
 
 
 def _facts(values: Mapping[str, Any]) -> dict[str, Fact]:
-    return {name: Fact(**value) for name, value in values.items() if value is not None}
+    return {name: rebuild(Fact, value) for name, value in values.items() if value is not None}
 
 
 def _bandwidths(levels: list[dict[str, Any]]) -> dict[str, Fact]:

@@ -51,3 +51,15 @@ def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
     if value not in known:
         raise UsageError(f"unknown {name} {value!r}; expected one of {', '.join(known)}")
     return str(value)
+
+
+def check_known(asked: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse a keyword that a function does not have, with the nearest one that it has. Raises UsageError."""
+    known = tuple(known)
+    for name in given:
+        if name not in known:
+            from difflib import get_close_matches
+
+            nearest = get_close_matches(name, known, 1)
+            meant = f"did you mean {nearest[0]}? " if nearest else ""
+            raise UsageError(f"{asked} has no option {name!r}; {meant}Its options are {', '.join(known)}")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -47,6 +47,7 @@ class Counts:
     activations: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     not_closed: str | None = None  # why it is not counted in closed form
+    called_with: Mapping[str, tuple[int, ...] | None] = field(default_factory=dict)  # layer -> shape of its input
 
     def record(self) -> Counted:
         """What the record says of them."""
@@ -221,7 +222,8 @@ def _traced(module: nn.Module, settings: StepSettings) -> Counts:
     layers = tuple(_layer_record(name, part, trace.layers[name]) for name, part in parts.items())
     notes += [_WORKSPACE] if trace.unknown_workspace else []
     notes += [] if trace.has_backward else [_NO_BACKWARD]
-    return Counts(layers, trace.input_bytes, trace.output_bytes, notes=tuple(notes))
+    shapes = {name: trace.layers[name].called_with for name in parts}
+    return Counts(layers, trace.input_bytes, trace.output_bytes, notes=tuple(notes), called_with=shapes)
 
 
 def _has_values(module: nn.Module, settings: StepSettings) -> bool:

@@ -13,6 +13,7 @@ from sizer.base.units import format_bytes
 from sizer.devices import chosen_for
 from sizer.inspection.advice_predicted import advise_dense
 from sizer.inspection.advice_unpredicted import Subject, advise_other
+from sizer.inspection.batch import batch_of
 from sizer.inspection.checks import check_module, check_trainable
 from sizer.inspection.counts import StepSettings, count
 from sizer.inspection.losses import Loss, as_loss
@@ -78,17 +79,19 @@ def inspect_step(
     else:
         sets = module_sets(counts, memory, settings, training)
         placed = place_sets(sets, hierarchy, memory)
-        advice = advise_other(Subject(counts.layers, sets, hierarchy, settings.batch_size))
+        advice = advise_other(Subject(counts.layers, sets, hierarchy))
+    batch = batch_of(inner, settings, counts)
     return ModuleInspection(
         device=device,
         coefficients=coefficients,
         module=type(inner).__name__,
-        batch_size=settings.batch_size,
+        batch_size=batch.observations,
+        first_dimension=batch.first_dimension,
         optimizer=known_name(optimizer) or type(optimizer).__name__,
         optimizer_implementation=implementation(optimizer),
         loss=None if settings.loss is None else settings.loss.name,
         advice=tuple(advice),
-        notes=(*_wrapper_notes(module), *state_notes(inner, optimizer, memory), *counts.notes, *priced.notes),
+        notes=(*wrapper_notes(module), *state_notes(inner, optimizer, memory), *counts.notes, *priced.notes),
         **vars(memory) | vars(counts.record()) | vars(priced.prediction) | vars(placed),
     )
 
@@ -158,7 +161,8 @@ def state_notes(module: nn.Module, optimizer: Any, memory: Memory) -> Iterator[s
         )
 
 
-def _wrapper_notes(module: nn.Module) -> tuple[str, ...]:
+def wrapper_notes(module: nn.Module) -> tuple[str, ...]:
+    """What to know of a module in a wrapper."""
     if not isinstance(module, nn.DataParallel):
         return ()
     replicas = len(module.device_ids) or 1

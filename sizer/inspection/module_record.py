@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sizer.base.records import Record, plain
@@ -50,6 +51,57 @@ class Advice:
 
 
 @dataclass(frozen=True)
+class PartRecord:
+    """A module that a step calls: how often, on what batch, and what it has to train.
+
+    ``trained_parameters`` are those of the step's optimizer; ``batch_size`` is None where it is not known, and
+    ``first_dimension`` that of its first input.
+    """
+
+    name: str
+    kind: str
+    widths: tuple[int, ...] | None
+    num_parameters: int
+    trained_parameters: int
+    calls: int
+    batch_size: int | None
+    first_dimension: int | None
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What lies between two steps of an optimizer, as it was seen in a training.
+
+    ``optimizer_parameters`` are those it trains, ``covered_parameters`` those of them in the parts. ``flops_counted``
+    says whether the record's FLOPs were counted in the step (as FlopCounterMode does) or are those of the traced calls;
+    of them ``own_flops`` end in this optimizer's step, the rest in a step of ``others``.
+    """
+
+    parts: tuple[PartRecord, ...]
+    calls: int
+    backward_passes: int
+    optimizer_parameters: int
+    covered_parameters: int
+    flops_counted: bool
+    own_flops: int
+    others: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MeasuredRecord:
+    """Steps that were timed: the time between two steps of the optimizer, its 20th percentile, and where it goes.
+
+    ``computing_s`` is that of forward, backward and optimizer, which a prediction is of. ``shares`` of the whole time,
+    by part: waiting, forward, backward, optimizer, others, rest.
+    """
+
+    steps: int
+    time_per_step_s: float
+    computing_s: float
+    shares: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Memory:
     """What a training keeps whatever the batch; ``dtype`` is the name in `DTYPES` of what a step computes in."""
 
@@ -91,7 +143,11 @@ class Prediction:
 
 @dataclass(frozen=True)
 class ModuleInspection(Placed, Prediction, Counted, Memory, Record):
-    """A module on a device. Bytes and counts are for one step; not known is None."""
+    """A module on a device. Bytes and counts are for one step; not known is None.
+
+    ``step``, ``measured`` and ``other_optimizers`` (a record for each) are set by the hook, which saw a training.
+    ``first_dimension`` is that of the first input, where ``batch_size`` is None because it may be no batch.
+    """
 
     device: Device
     coefficients: Coefficients
@@ -102,10 +158,16 @@ class ModuleInspection(Placed, Prediction, Counted, Memory, Record):
     loss: str | None
     advice: tuple[Advice, ...]
     notes: tuple[str, ...]
+    first_dimension: int | None = None
+    step: StepRecord | None = None
+    measured: MeasuredRecord | None = None
+    other_optimizers: tuple[ModuleInspection, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The record as the JSON data ``sizer.module/1``."""
-        return {"format": MODULE_FORMAT, **plain(self), "device": device_to_dict(self.device)}
+        others = [other.to_dict() for other in self.other_optimizers]
+        own = {**plain(replace(self, other_optimizers=())), "other_optimizers": others}
+        return {"format": MODULE_FORMAT, **own, "device": device_to_dict(self.device)}
 
     def remarks(self) -> tuple[str, ...]:
         """The notes, and the device's warnings."""

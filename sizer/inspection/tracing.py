@@ -41,6 +41,7 @@ class LayerTrace:
     saved_bytes: int = 0
     transfer_bytes: int = 0
     output_shapes: tuple[tuple[int, ...], ...] = ()
+    called_with: tuple[int, ...] | None = None  # shape of the first tensor that the module itself is called with
 
 
 @dataclass
@@ -223,6 +224,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call, unused-igno
         self._label(outputs, name)
         if any(parameter is not None for parameter in module._parameters.values()):
             self._moved(name, inputs, outputs)
+            self.trace.layers[name].called_with = tuple(inputs[0].shape) if inputs else None
 
     def _moved(self, name: str, inputs: list[torch.Tensor], outputs: list[torch.Tensor]) -> None:
         layer = self.trace.layers[name]

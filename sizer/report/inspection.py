@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sizer.base.units import format_bytes, format_cost, format_count, format_quantity, format_widths
 from sizer.method.explanation import SET_CONTENTS
-from sizer.report.hook import advice_text, step_text
+from sizer.report.hook import advice_text, nothing_advised, step_text
 from sizer.report.layout import BLANK, Block, Column, Line, Paragraph, Table, device_lines, label_text
 
 if TYPE_CHECKING:  # (another command's record is not loaded with this one's)
@@ -105,7 +105,7 @@ def module_report(record: ModuleInspection) -> Iterator[Block]:
     for advice in record.advice:
         yield Line(f" *  {advice_text(advice)}")
     if not record.advice:
-        yield Line(" *  nothing near is worth changing")
+        yield Line(f" *  {nothing_advised(record)}")
 
 
 def _memory_table(record: ModuleInspection) -> Table:

@@ -9,14 +9,13 @@ from __future__ import annotations
 import uuid
 from collections import deque
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from sizer.base.errors import MeasurementError, SizerError, UsageError
 from sizer.base.ray_cluster import Node, connect, import_ray, nodes
 from sizer.size_search.data.task import CustomTask, Task
-from sizer.size_search.trials.custom import Running
-from sizer.size_search.trials.slices import Slice, SliceResult, TrialSpec
-from sizer.size_search.trials.trial import run_slice
+from sizer.size_search.log import LogEntry
+from sizer.size_search.trials.trial import Running, SliceSpec, run_slice
 
 #: How often a slice is run again because its node or process died.
 _RETRIES = 5
@@ -32,76 +31,66 @@ class RayEngine:
     """
 
     def __init__(
-        self,
-        task: Task | CustomTask,
-        threads: int | None = None,
-        device: str | None = None,
-        address: str | None = None,
+        self, task: Task | CustomTask, threads: int | None = None, device: str | None = None, address: str | None = None
     ) -> None:
         self._ray = import_ray()
+        self._queue: deque[tuple[str, Any]] = deque()
         self._connected_here = not self._ray.is_initialized()
         if self._connected_here:
             connect(self._ray, address)
         try:
             self._room = _Room(max(1, threads or 1), 1 if (device or "cpu").startswith("cuda") else 0)
-            self._workers = self._room.check(nodes(self._ray))
+            self.workers = self._room.check(nodes(self._ray))
             self._id = uuid.uuid4().hex
             self._task = self._ray.put(task)
         except BaseException:
             self.close()
             raise
-        self._queue: deque[tuple[TrialSpec, Any]] = deque()
 
-    @property
-    def workers(self) -> int:
-        """How many slices run at a time."""
-        return self._workers
-
-    def submit(self, job: Slice) -> None:
+    def submit(self, spec: SliceSpec) -> None:
         """Send a slice out. Returns at once."""
         # What the local engine does without a number of threads depends on the machine; here a trial has its own.
-        job = replace(job, spec=replace(job.spec, threads=self._room.cpus))
+        spec = replace(spec, threads=self._room.cpus)
         remote = self._ray.remote(_run_slice).options(
-            num_cpus=self._room.cpus, num_gpus=self._room.gpus, max_retries=_RETRIES, name=f"sizer {job.spec.name}"
+            num_cpus=self._room.cpus, num_gpus=self._room.gpus, max_retries=_RETRIES, name=f"sizer {spec.name}"
         )
-        self._queue.append((job.spec, remote.remote(self._id, self._task, job)))
+        self._queue.append((spec.name, remote.remote(self._id, self._task, spec)))
 
-    def collect(self) -> SliceResult:
+    def collect(self) -> LogEntry:
         """Wait for the slice submitted first.
 
         Raises MeasurementError when it cannot be run any more: nodes died time and again, or none that is left has
         room for it.
         """
-        spec, reference = self._queue[0]
+        name, reference = self._queue[0]
         while not self._ray.wait([reference], timeout=_CHECK_S)[0]:
             self._room.check(nodes(self._ray))
         self._queue.popleft()
         try:
-            result: SliceResult = self._ray.get(reference)
+            entry: LogEntry = self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:
             raise _cause(error) from None
         except self._ray.exceptions.RayError as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise MeasurementError(
-                f"trial {spec.name} could not be run on the cluster: {reason}; look at `ray status` and start the "
+                f"trial {name} could not be run on the cluster: {reason}; look at `ray status` and start the "
                 f"search again, which goes on where it stopped"
             ) from None
-        return result
+        return entry
 
     def close(self) -> None:
         """Give up slices that still run, and leave the cluster."""
-        for _, reference in getattr(self, "_queue", ()):
+        for _, reference in self._queue:
             self._ray.cancel(reference, force=True)
         if self._connected_here:
             self._ray.shutdown()
 
 
-class _Room:
+class _Room(NamedTuple):
     """What a trial takes of a node."""
 
-    def __init__(self, cpus: int, gpus: int) -> None:
-        self.cpus = cpus
-        self.gpus = gpus
+    cpus: int
+    gpus: int
 
     def check(self, alive: tuple[Node, ...]) -> int:
         """How many trials fit at a time. Raises UsageError when no node is large enough for one."""
@@ -127,25 +116,19 @@ def _cause(error: Any) -> BaseException:
 _at_work: dict[str, tuple[Task | CustomTask, Running]] = {}
 
 
-def _run_slice(engine_id: str, task: Task | CustomTask, job: Slice) -> SliceResult:
+def _run_slice(engine_id: str, task: Task | CustomTask, spec: SliceSpec) -> LogEntry:
     """Run a slice in a worker process of Ray."""
     ray = import_ray()
     if engine_id not in _at_work:
         _at_work.clear()
         _at_work[engine_id] = (_writable(task), {})
     kept, running = _at_work[engine_id]
-    result = run_slice(kept, job, None, running)
-    return replace(result, where=str(ray.util.get_node_ip_address()))
+    return replace(run_slice(kept, spec, None, running), where=str(ray.util.get_node_ip_address()))
 
 
 def _writable(task: Task | CustomTask) -> Task | CustomTask:
     """A copy of the arrays, which Ray hands out read-only: torch shares memory with writable ones only."""
     if isinstance(task, CustomTask):
         return task
-    return replace(
-        task,
-        train_features=task.train_features.copy(),
-        train_targets=task.train_targets.copy(),
-        validation_features=task.validation_features.copy(),
-        validation_targets=task.validation_targets.copy(),
-    )
+    arrays = ("train_features", "train_targets", "validation_features", "validation_targets")
+    return replace(task, **{name: getattr(task, name).copy() for name in arrays})
