@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import types
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -38,7 +39,7 @@ class ModuleCopier:
 
     def value(self, original: Any) -> Any:
         """The copy of anything that a module may hold."""
-        if isinstance(original, (str, int, float, type, type(None))):
+        if type(original) in (str, int, float, bool, type, type(None)) or _is_dead(original):
             return original
         if isinstance(original, types.FunctionType):
             original = getattr(original, "_torchdynamo_orig_callable", original)  # what torch.compile wrapped
@@ -96,6 +97,14 @@ class ModuleCopier:
             object.__setattr__(copied, name, self.value(getattr(original, name)))
         copied.__dict__["_compiled_call_impl"] = None
         return copied
+
+
+def _is_dead(original: Any) -> bool:
+    """Whether it is a proxy of an object that is gone, which cannot be asked for anything, not even for its class."""
+    try:
+        return type(original) in weakref.ProxyTypes and original.__class__ is None
+    except ReferenceError:
+        return True
 
 
 def _slots(original: nn.Module) -> list[str]:

@@ -159,6 +159,28 @@ def caches_in_a_defaultdict():
 
 
 @odd
+def reorders_a_dictionary_outside():
+    recent = OrderedDict(a=1, b=2, c=3)
+
+    def forward(self, x):
+        self.holder.recent.move_to_end("a")
+        self.holder.recent["d"] = x
+        return self.layer(x)
+
+    return with_forward(forward, holder=types.SimpleNamespace(recent=recent))
+
+
+@odd
+def holds_a_dead_proxy():
+    gone = Cache()
+    module = with_forward(
+        lambda self, x: (self.cache.put(x), self.layer(x))[1], gone=weakref.proxy(gone), cache=Cache()
+    )
+    del gone
+    return module
+
+
+@odd
 def caches_in_a_set():
     return with_forward(lambda self, x: (self.shapes.add(tuple(x.shape)), self.layer(x))[1], shapes={(1,)})
 

@@ -34,6 +34,8 @@ class Snapshot:
             self.add(root)
 
     def add(self, value):
+        if type(value) is weakref.ProxyType:
+            return
         if id(value) in self.seen and not isinstance(value, _MADE_HERE):
             self.lines.append(("again", self.seen[id(value)][0]))
             return

@@ -109,9 +109,10 @@ def _read_if_dense(module: nn.Module, settings: StepSettings) -> ReadNetwork | N
     if network is not None:
         return network
     try:
-        with kept_random_states(), kept_surroundings(module, most_objects=_MOST_NEAR), warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return read_network(module, torch.empty(example.shape, dtype=example.dtype, device="meta"))
+            with kept_random_states(), kept_surroundings(module, most_objects=_MOST_NEAR):
+                return read_network(module, torch.empty(example.shape, dtype=example.dtype, device="meta"))
     except Exception:  # whatever keeps it from being read, the trace says it better
         return None
 

@@ -166,4 +166,6 @@ def wrapper_notes(module: nn.Module) -> tuple[str, ...]:
     if not isinstance(module, nn.DataParallel):
         return ()
     replicas = len(module.device_ids) or 1
-    return (f"DataParallel splits each batch over {replicas} replicas; this is the module inside with the whole batch",)
+    return (
+        f"DataParallel splits each batch over {replicas} replicas; this is the wrapped module with the whole batch",
+    )

@@ -13,7 +13,7 @@ import types
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import torch
@@ -26,7 +26,7 @@ _MOST_OBJECTS, _MOST_ITEMS = 50_000, 10_000
 #: Arrays up to this size are copied to be put back.
 _MOST_ARRAY_BYTES = 2**20
 
-_ATOMS = (str, bytes, int, float, complex, type(None), torch.dtype, torch.device, torch.Size)
+_ATOMS = frozenset({str, bytes, int, float, complex, bool, type(None), torch.dtype, torch.device, torch.Size})
 #: Their objects are no user's state; those of the last three (namespaces, user dictionaries) hold what users put in.
 _LIBRARIES = (sys.stdlib_module_names | {"torch", "numpy", "pandas", "scipy", "sizer", "triton", "builtins"}) - {
     *("types", "collections", "argparse")
@@ -69,17 +69,17 @@ class _Surroundings:
         pending = deque([root])
         while pending and len(self.seen) < self.most_objects:
             value = pending.popleft()
-            if isinstance(value, _ATOMS) or id(value) in self.seen:
+            if type(value) in _ATOMS or id(value) in self.seen:
                 continue
             self.seen[id(value)] = value
-            pending.extend(self._inside(value))
+            with suppress(Exception):  # a dead proxy, a class that answers for another: nothing to look into
+                pending.extend(self._inside(value))
 
     def put_back(self) -> None:
-        """Everything noted as it was."""
-        for note in self.notes:
-            note()
-        for each in self.empty:
-            each.clear()
+        """Everything noted as it was, also where one of it refuses to be."""
+        with ExitStack() as stack:
+            for note in (*self.notes, *(each.clear for each in self.empty)):
+                stack.callback(note)
 
     def _inside(self, value: Any) -> Iterable[Any]:
         """Note an object; what is inside of it."""
@@ -95,20 +95,21 @@ class _Surroundings:
         for item in self._mapping(value.__dict__):
             if type(item) in _DICTIONARIES and not item:
                 self.empty.append(item)
-            elif not isinstance(item, _ATOMS):
+            elif type(item) not in _ATOMS:
                 inside.append(item)
         return [*inside, *self._slots(value)]
 
     def _mapping(self, value: dict[Any, Any]) -> Iterable[Any]:
-        before = list(dict.items(value))
+        kind: Any = OrderedDict if isinstance(value, OrderedDict) else dict  # past what a subclass makes of them
+        before = list(kind.items(value))
 
         def put_back() -> None:
-            now = list(dict.items(value))
+            now = list(kind.items(value))
             if len(now) != len(before) or any(
                 k is not key or v is not old for (k, v), (key, old) in zip(now, before, strict=True)
             ):
-                dict.clear(value)
-                dict.update(value, before)
+                kind.clear(value)
+                kind.update(value, before)
 
         self.notes.append(put_back)
         return [item for _, item in before[:_MOST_ITEMS]]
