@@ -32,6 +32,7 @@ _LIBRARIES = (sys.stdlib_module_names | {"torch", "numpy", "pandas", "scipy", "s
     *("types", "collections", "argparse")
 }
 _DICTIONARIES = (dict, OrderedDict)
+_CONTAINERS = (dict, OrderedDict, set)
 _NOTHING = object()
 
 
@@ -62,6 +63,8 @@ class _Surroundings:
         self.with_values, self.most_objects = with_values, most_objects
         self.seen: dict[int, Any] = {}
         self.notes: list[Callable[[], object]] = []
+        self.mappings: list[tuple[Any, Any]] = []  # (tuples, since a closure for each would wake the garbage collector)
+        self.tensors: list[tuple[torch.Tensor, torch.Tensor | None, bool]] = []
         self.empty: list[Any] = []  # dictionaries of modules, most of them for hooks that there are none of
 
     def visit(self, root: Any) -> None:
@@ -77,9 +80,15 @@ class _Surroundings:
 
     def put_back(self) -> None:
         """Everything noted as it was, also where one of it refuses to be."""
-        with ExitStack() as stack:
-            for note in (*self.notes, *(each.clear for each in self.empty)):
-                stack.callback(note)
+        notes = (
+            *self.notes,
+            *(functools.partial(_put_items_back, *mapping) for mapping in self.mappings),
+            *(functools.partial(_put_tensor_back, *tensor) for tensor in self.tensors),
+            *(each.clear for each in self.empty if each),
+        )
+        for note in notes:
+            with suppress(Exception):
+                note()
 
     def _inside(self, value: Any) -> Iterable[Any]:
         """Note an object; what is inside of it."""
@@ -93,26 +102,16 @@ class _Surroundings:
     def _module(self, value: nn.Module) -> Iterable[Any]:
         inside: list[Any] = [type(value)]
         for item in self._mapping(value.__dict__):
-            if type(item) in _DICTIONARIES and not item:
+            if type(item) in _CONTAINERS and not item:
                 self.empty.append(item)
             elif type(item) not in _ATOMS:
                 inside.append(item)
         return [*inside, *self._slots(value)]
 
     def _mapping(self, value: dict[Any, Any]) -> Iterable[Any]:
-        kind: Any = OrderedDict if isinstance(value, OrderedDict) else dict  # past what a subclass makes of them
-        before = list(kind.items(value))
-
-        def put_back() -> None:
-            now = list(kind.items(value))
-            if len(now) != len(before) or any(
-                k is not key or v is not old for (k, v), (key, old) in zip(now, before, strict=True)
-            ):
-                kind.clear(value)
-                kind.update(value, before)
-
-        self.notes.append(put_back)
-        return [item for _, item in before[:_MOST_ITEMS]]
+        before = value.copy() if type(value) in _DICTIONARIES else _plain_copy(value)
+        self.mappings.append((value, before))
+        return before.values() if len(before) <= _MOST_ITEMS else list(before.values())[:_MOST_ITEMS]
 
     def _sequence(self, value: Any) -> Iterable[Any]:
         before = list(value)
@@ -127,15 +126,7 @@ class _Surroundings:
 
     def _tensor(self, value: torch.Tensor) -> Iterable[Any]:
         if value.is_leaf:
-            grad, requires = value.grad, value.requires_grad
-
-            def put_back() -> None:
-                if value.grad is not grad:
-                    value.grad = grad
-                if value.requires_grad is not requires:
-                    value.requires_grad_(requires)
-
-            self.notes.append(put_back)
+            self.tensors.append((value, value.grad, value.requires_grad))
         if self.with_values and not value.is_meta and value.layout == torch.strided:
             self._values(value)
         return [value.__dict__] if value.__dict__ else []
@@ -296,6 +287,28 @@ def _put_name(namespace: dict[str, Any], name: str, old: Any) -> None:
         del namespace[name]
     else:
         namespace[name] = old
+
+
+def _plain_copy(value: Any) -> dict[Any, Any]:
+    kind: Any = OrderedDict if isinstance(value, OrderedDict) else dict
+    return dict(kind.items(value))
+
+
+def _put_items_back(value: Any, before: dict[Any, Any]) -> None:
+    kind: Any = OrderedDict if isinstance(value, OrderedDict) else dict  # past what a subclass makes of them
+    now = list(kind.items(value))
+    if len(now) != len(before) or any(
+        k is not key or v is not old for (k, v), (key, old) in zip(now, before.items(), strict=True)
+    ):
+        kind.clear(value)
+        kind.update(value, before)
+
+
+def _put_tensor_back(value: torch.Tensor, grad: torch.Tensor | None, requires_grad: bool) -> None:
+    if value.grad is not grad:
+        value.grad = grad
+    if value.requires_grad is not requires_grad:
+        value.requires_grad_(requires_grad)
 
 
 def _differ(one: Any, other: Any) -> bool:
