@@ -62,10 +62,6 @@ def pushes(
                     f"from {hierarchy.name(without)} to {hierarchy.name(lives)}"
                 ),
                 layer=names[widest] if layers is None else layers[widest].name,
-                effect=None,
-                interval=None,
-                widths=None,
-                batch_size=None,
             )
             return
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sizer.base.records import Record, plain
-from sizer.inspection.networks import Passes
+from sizer.inspection.networks import Passes, Placed
 from sizer.method.coefficients import Coefficients
 from sizer.method.hardware import Device, device_to_dict
-from sizer.method.recommendation import PlacedSet
 
 MODULE_FORMAT = "sizer.module/1"
 
@@ -44,11 +43,11 @@ class Advice:
     kind: str
     change: str
     reason: str
-    layer: str | None
-    effect: float | None
-    interval: tuple[float, float] | None
-    widths: tuple[int, ...] | None
-    batch_size: int | None
+    layer: str | None = None
+    effect: float | None = None
+    interval: tuple[float, float] | None = None
+    widths: tuple[int, ...] | None = None
+    batch_size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -103,44 +102,60 @@ class MeasuredRecord:
 
 
 @dataclass(frozen=True)
-class ModuleInspection(Record):
-    """A module on a device. Bytes and counts are for one step; not known is None.
+class Memory:
+    """What a training keeps whatever the batch; ``dtype`` is the name in `DTYPES` of what a step computes in."""
 
-    ``step``, ``measured`` and ``other_optimizers`` (a record for each) are set by the hook, which saw a training.
-    ``first_dimension`` is that of the first input, where ``batch_size`` is None because it may be no batch.
-
-    ``widths`` (the input's first) is set for a fully connected network; ``operations``, the paper's count, too.
-    ``outside`` says why there is no predicted cost; ``label`` what the prediction is.
-    """
-
-    device: Device
-    coefficients: Coefficients
-    module: str
-    batch_size: int | None
     dtype: str
-    optimizer: str
-    optimizer_implementation: str | None
-    loss: str | None
-    widths: tuple[int, ...] | None
     num_parameters: int
     num_trainable_parameters: int
     parameter_bytes: int
     gradient_bytes: int
     buffer_bytes: int
     optimizer_state_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What a step computes, saves and moves. ``widths`` (the input's first) are a fully connected network's."""
+
+    widths: tuple[int, ...] | None
     saved_activation_bytes: int
     largest_transfer_layer: str | None
     largest_transfer_bytes: int
     flops: Passes
-    operations: Passes | None
-    working_sets: Mapping[str, PlacedSet | None]
     layers: tuple[LayerRecord, ...]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a step is predicted to cost, ``label`` what the prediction is; ``outside`` why there is none.
+
+    ``operations``, the paper's count, are known for a fully connected network.
+    """
+
+    operations: Passes | None
     time_per_step_s: float | None
     energy_per_step_j: float | None
     interval: tuple[float, float] | None
     label: str
     outside: str | None
-    refused: str | None
+
+
+@dataclass(frozen=True)
+class ModuleInspection(Placed, Prediction, Counted, Memory, Record):
+    """A module on a device. Bytes and counts are for one step; not known is None.
+
+    ``step``, ``measured`` and ``other_optimizers`` (a record for each) are set by the hook, which saw a training.
+    ``first_dimension`` is that of the first input, where ``batch_size`` is None because it may be no batch.
+    """
+
+    device: Device
+    coefficients: Coefficients
+    module: str
+    batch_size: int | None
+    optimizer: str
+    optimizer_implementation: str | None
+    loss: str | None
     advice: tuple[Advice, ...]
     notes: tuple[str, ...]
     first_dimension: int | None = None
@@ -150,9 +165,9 @@ class ModuleInspection(Record):
 
     def to_dict(self) -> dict[str, Any]:
         """The record as the JSON data ``sizer.module/1``."""
-        own = {name: plain(value) for name, value in vars(self).items() if name not in ("device", "other_optimizers")}
         others = [other.to_dict() for other in self.other_optimizers]
-        return {"format": MODULE_FORMAT, "device": device_to_dict(self.device), **own, "other_optimizers": others}
+        own = {**plain(replace(self, other_optimizers=())), "other_optimizers": others}
+        return {"format": MODULE_FORMAT, **own, "device": device_to_dict(self.device)}
 
     def remarks(self) -> tuple[str, ...]:
         """The notes, and the device's warnings."""
@@ -160,9 +175,5 @@ class ModuleInspection(Record):
 
     def rows(self) -> list[dict[str, Any]]:
         """One row a layer."""
-        rows = []
-        for layer in self.layers:
-            row = plain(layer)
-            flops = row.pop("flops")
-            rows.append(row | {"flops_forward": flops["forward"], "flops_backward": flops["backward"]})
-        return rows
+        rows = [plain(layer) for layer in self.layers]
+        return [row | {f"flops_{name}": count for name, count in row.pop("flops").items()} for row in rows]

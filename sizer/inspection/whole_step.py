@@ -15,7 +15,7 @@ from sizer.inspection.advice_unpredicted import Subject, advise_other
 from sizer.inspection.batch import Batch, batch_of
 from sizer.inspection.checks import check_module
 from sizer.inspection.counts import Counts, StepSettings, count
-from sizer.inspection.module import counted_fields, inspect_step, kept_fields, precision
+from sizer.inspection.module import inspect_step, precision, state_notes
 from sizer.inspection.module_record import LayerRecord, ModuleInspection, PartRecord
 from sizer.inspection.module_sets import memory_of, module_sets, place_sets
 from sizer.inspection.neighbours import Neighbours, price_neighbours
@@ -110,10 +110,14 @@ class _Merged(NamedTuple):
         counts = self._counts()
         hierarchy = Hierarchy.of(step.device)
         sets = module_sets(counts, memory, settings, None)
-        placed, refused = place_sets(sets, hierarchy)
+        placed = place_sets(sets, hierarchy, memory)
         kinds = [type(part).__name__ for part in whole]
         cost = _cost(step, self.counted)
-        notes = [*(note for each in self.counted for note in each.counts.notes), *cost.pop("notes", ())]
+        notes = [
+            *state_notes(main.calls.module, step.optimizer, memory),
+            *(note for each in self.counted for note in each.counts.notes),
+            *cost.pop("notes", ()),
+        ]
         return ModuleInspection(
             device=step.device,
             coefficients=step.coefficients,
@@ -124,12 +128,8 @@ class _Merged(NamedTuple):
             optimizer_implementation=implementation(step.optimizer),
             loss=None,
             notes=tuple(dict.fromkeys(notes)),
-            working_sets=placed,
-            refused=refused,
             advice=tuple(advise_other(Subject(counts.layers, sets, hierarchy))),
-            **{**counted_fields(counts), "widths": self._widths(len(kinds))},
-            **kept_fields(memory),
-            **cost,
+            **vars(placed) | vars(replace(counts.record(), widths=self._widths(len(kinds)))) | vars(memory) | cost,
         )
 
     def _main(self) -> _Counted:
@@ -227,7 +227,7 @@ def _part(step: WholeStep, module: nn.Module, widths: tuple[int, ...] | None, ca
 def _cost(step: WholeStep, counted: Sequence[_Counted]) -> dict[str, Any]:
     """The predicted cost of all calls with one step of the optimizer, or why there is none."""
     priced = [_price(step, each) for each in counted]
-    outside = next((each.outside for each, _ in priced if each.outside is not None), None)
+    outside = next((each.prediction.outside for each, _ in priced if each.prediction.outside is not None), None)
     none = {"operations": None, "time_per_step_s": None, "energy_per_step_j": None, "interval": None}
     if outside is not None:
         return {**none, "label": step.coefficients.label, "outside": outside}
@@ -266,7 +266,8 @@ def _calls_cost(each: _Counted, priced: PricedStep, near: Neighbours | None) -> 
     """Cost of a network's calls: its passes so many times, the optimizer once."""
     assert near is not None
     assert priced.network is not None
-    alone = priced.time_s if priced.time_s is not None else priced.network.energy_per_step_j
+    found = priced.prediction
+    alone = found.energy_per_step_j if found.time_per_step_s is None else found.time_per_step_s
     assert alone is not None
     return float(alone + (each.calls.times - 1) * _passes_cost(near))
 
