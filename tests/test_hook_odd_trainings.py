@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 
 import pytest
@@ -125,6 +126,13 @@ ODD = {
     two_gradients: ONE_STEP,
     evaluation_in_inference_mode: ONE_STEP + FORWARD,
 }
+
+
+@pytest.fixture(autouse=True)
+def nothing_compiled():
+    """Where anything was compiled, FLOPs are those of the traced calls: what other tests compiled is forgotten."""
+    if "torch._dynamo" in sys.modules:
+        torch._dynamo.reset()
 
 
 def train(step):
