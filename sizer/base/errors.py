@@ -4,10 +4,6 @@ Each message is one line: what was given, what was expected, what to do. The exi
 one place, the command line's entry point.
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterable
-
 
 class SizerError(Exception):
     """Something could not be done; the message names the remedy. Exit code 1."""
@@ -43,23 +39,3 @@ class MeasurementError(SizerError):
 
 class DataError(SizerError):
     """Data cannot be read, or there is nothing in it to learn from."""
-
-
-def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
-    """The value, or a UsageError that lists the choices."""
-    known = tuple(choices)
-    if value not in known:
-        raise UsageError(f"unknown {name} {value!r}; expected one of {', '.join(known)}")
-    return str(value)
-
-
-def check_known(asked: str, given: Iterable[str], known: Iterable[str]) -> None:
-    """Refuse a keyword that a function does not have, with the nearest one that it has. Raises UsageError."""
-    known = tuple(known)
-    for name in given:
-        if name not in known:
-            from difflib import get_close_matches
-
-            nearest = get_close_matches(name, known, 1)
-            meant = f"did you mean {nearest[0]}? " if nearest else ""
-            raise UsageError(f"{asked} has no option {name!r}; {meant}Its options are {', '.join(known)}")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from sizer.base.errors import UsageError, check_choice, check_known
+from sizer.base.errors import UsageError
 from sizer.base.records import plain, rebuild
 from sizer.method.epochs_to_loss import DIFFICULTIES, Pilot
 from sizer.method.training_step import DTYPES, OPTIMIZER_MOMENTS, Training
@@ -27,6 +27,26 @@ PURPOSES = ("training", "inference")
 
 #: Fields of `Request` whose option has another name.
 _OPTION_NAMES = {"purpose": "for", "pilots": "pilot"}
+
+
+def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
+    """The value, or a UsageError that lists the choices."""
+    known = tuple(choices)
+    if value not in known:
+        raise UsageError(f"unknown {name} {value!r}; expected one of {', '.join(known)}")
+    return str(value)
+
+
+def check_known(asked: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse a keyword that a function does not have, with the nearest one that it has. Raises UsageError."""
+    known = tuple(known)
+    for name in given:
+        if name not in known:
+            from difflib import get_close_matches
+
+            nearest = get_close_matches(name, known, 1)
+            meant = f"did you mean {nearest[0]}? " if nearest else ""
+            raise UsageError(f"{asked} has no option {name!r}; {meant}Its options are {', '.join(known)}")
 
 
 def check_limit(name: str, value: float | None) -> float | None:

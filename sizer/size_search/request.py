@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sizer.base.errors import UsageError, check_known
+from sizer.base.errors import UsageError
 from sizer.base.progress import Progress
 from sizer.base.storage import data_folder
 from sizer.devices import choose
 from sizer.meters.choosing import MeterOptions, choose_meter
 from sizer.meters.protocol import UNKNOWN, Meter
-from sizer.method.request import MAX_OBSERVATIONS, several
+from sizer.method.request import MAX_OBSERVATIONS, check_known, several
 from sizer.models.topology import MAX_WIDTH, check_whole
 from sizer.size_search.conclusion import conclude
 from sizer.size_search.data.metrics import LOSS, REGRESSION, check_target, reached

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from sizer.base.errors import UsageError, check_choice
+from sizer.base.errors import UsageError
 from sizer.base.records import plain
-from sizer.method.request import MAX_BATCH, Request, check_limit
+from sizer.method.request import MAX_BATCH, Request, check_choice, check_limit
 from sizer.method.training_step import OPTIMIZER_MOMENTS, Training
 from sizer.models.shapes import MAX_DEPTH
 from sizer.models.topology import check_shape, check_whole
