@@ -412,7 +412,7 @@ def test_attribute_numbers_are_those_of_cuda_h():
     ("capability", "kib"),
     [
         ((7, 0), 128),
-        ((7, 5), 96),
+        ((7, 5), 64),
         ((8, 0), 192),
         ((8, 6), 128),
         ((8, 9), 128),
