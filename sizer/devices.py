@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sizer import profiles
+from sizer.base.errors import UsageError
 from sizer.calibration.validity import calibration_of, with_effective_levels
 from sizer.detection.detect import detected
+from sizer.detection.usable_gpu import why_not_usable
 from sizer.method.coefficients import Coefficients, from_datasheet
 from sizer.method.hardware import Device
 from sizer.profiles import Profile
@@ -48,6 +50,22 @@ def choose(name: str | None, dtype: str = "float32", threads: int | None = None)
         return _of_detected(detected(name), dtype, threads)
     profile = profiles.load(name)
     return Chosen(profile.device, _of_profile(profile, dtype) or _nearest(profile.device, dtype))
+
+
+def trains_on(name: str | None, threads: int | None = None) -> Chosen:
+    """As `choose`, for a device that is to train now, which PyTorch must be able to use.
+
+    Where no device was named and PyTorch cannot use the GPU, it is the CPU, with a warning that says why. Raises
+    UsageError, with the remedy, for a named one.
+    """
+    chosen = choose(name, threads=threads)
+    problem = why_not_usable(chosen.device.id)
+    if problem is None:
+        return chosen
+    if name is not None:
+        raise UsageError(problem)
+    cpu = choose("cpu", threads=threads)
+    return cpu._replace(device=cpu.device.with_warning(f"{chosen.device.id} is not used: {problem}"))
 
 
 def is_device_id(name: str) -> bool:

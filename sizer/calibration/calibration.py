@@ -33,6 +33,7 @@ from sizer.calibration.rounds import Pace, take_rounds
 from sizer.calibration.session import METER_SHARE, MIN_METERED, Session, Settings, open_session
 from sizer.calibration.timed_step import time_run
 from sizer.calibration.validity import profile_name
+from sizer.detection.usable_gpu import check_usable
 from sizer.meters.choosing import AUTO, MeterOptions
 from sizer.meters.stated_power import PowerModel
 from sizer.method.hardware import device_from_dict
@@ -57,10 +58,11 @@ def calibrate(settings: Settings, fresh: bool = False, progress: Progress | None
     """Calibrate this machine within a budget and save the profile; an interrupted calibration goes on where it stopped.
 
     ``progress`` is told what happens and how much of the budget is used. Raises UsageError for a budget or a number of
-    threads that cannot work, MeterError when the meter asked for does not measure, MeasurementError when the file
-    cannot be written or another calibration is running.
+    threads that cannot work and for a GPU that PyTorch cannot use, MeterError when the meter asked for does not
+    measure, MeasurementError when the file cannot be written or another calibration is running.
     """
     with open_session(settings, progress, MIN_BUDGET_S) as session:
+        check_usable(session.device.id)
         path = measurement_path(session.settings)
         _measure(session, path, fresh)
         record = replay(path, options=settings.meter_options)

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 from sizer.base.errors import UsageError
 from sizer.base.storage import data_folder
-from sizer.devices import choose
-from sizer.meters.choosing import MeterOptions, choose_meter
+from sizer.devices import choose, trains_on
+from sizer.meters.choosing import MeterOptions, about_gpu, choose_meter
 from sizer.meters.protocol import UNKNOWN, Meter
 from sizer.method.request import MAX_OBSERVATIONS
 from sizer.models.topology import MAX_WIDTH, check_whole
@@ -155,10 +155,11 @@ def _search(
     task: Task | CustomTask, prepared: Prepared | None, request: Request, progress: Progress | None
 ) -> SearchResult:
     settings = request.settings
-    chosen = choose(settings.priced_for or settings.device, threads=settings.threads)
-    meter = choose_meter(settings.meter, choose(settings.device).device.id, request.meter_options)
+    where = trains_on(settings.device, threads=settings.threads)
+    chosen = where if settings.priced_for is None else choose(settings.priced_for, threads=settings.threads)
+    meter = choose_meter(settings.meter, where.device.id, about_gpu(request.meter_options, where.device))
     _check_limits(settings, meter)
-    with _folder(task, request) as folder, _engine(request, task, meter) as engine:
+    with _folder(task, request) as folder, _engine(request, task, meter, where.device.id) as engine:
         if request.fresh:
             forget(folder)
         if settings.parallel == 1 and engine.workers > 1:
@@ -179,10 +180,10 @@ def _check_limits(settings: SearchSettings, meter: Meter) -> None:
 
 
 @contextmanager
-def _engine(request: Request, task: Task | CustomTask, meter: Meter) -> Iterator[Engine]:
+def _engine(request: Request, task: Task | CustomTask, meter: Meter, device: str) -> Iterator[Engine]:
     if request.engine not in ENGINES:
         raise UsageError(f"unknown engine {request.engine!r}; expected one of {', '.join(ENGINES)}")
-    engine = _make_engine(request, task, None if meter.label == UNKNOWN else meter)
+    engine = _make_engine(request, task, None if meter.label == UNKNOWN else meter, device)
     try:
         yield engine
     finally:
@@ -190,12 +191,12 @@ def _engine(request: Request, task: Task | CustomTask, meter: Meter) -> Iterator
         meter.close()
 
 
-def _make_engine(request: Request, task: Task | CustomTask, meter: Meter | None) -> Engine:
+def _make_engine(request: Request, task: Task | CustomTask, meter: Meter | None, device: str) -> Engine:
     if request.engine == "local":
         return LocalEngine(task, meter)
     from sizer.size_search.trials.ray_engine import RayEngine
 
-    return RayEngine(task, request.settings.threads, request.settings.device, request.address)
+    return RayEngine(task, request.settings.threads, device, request.address)
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sizer.devices import choose
+from sizer.detection.usable_gpu import check_usable
+from sizer.devices import choose, trains_on
 from sizer.size_search.candidates import candidate_sizes, first_size
 from sizer.size_search.data.task import CustomTask, Task
 from sizer.size_search.log import LOG_FORMAT, SearchFolder, check_same, fingerprint
@@ -50,6 +51,7 @@ def _begin(
         log = state.read()
         assert log is not None  # (it was just written)
     check_same(log.header, settings.to_dict(), fingerprint(task), state.path)
+    check_usable(str(log.header["device"]))
     tally = Tally(log.header, settings)
     for done in log.finished:
         tally.add(done)
@@ -58,8 +60,8 @@ def _begin(
 
 def _header(task: Task | CustomTask, settings: SearchSettings) -> dict[str, Any]:
     """The log's first line: what is searched for, among which sizes, at which predicted cost."""
-    trains_on = choose(settings.device, threads=settings.threads)
-    priced = trains_on if settings.priced_for is None else choose(settings.priced_for, threads=settings.threads)
+    where = trains_on(settings.device, threads=settings.threads)
+    priced = where if settings.priced_for is None else choose(settings.priced_for, threads=settings.threads)
     validation = len(task.validation_targets) if isinstance(task, Task) else 0
     candidates = candidate_sizes(
         task.input_dim,
@@ -79,7 +81,7 @@ def _header(task: Task | CustomTask, settings: SearchSettings) -> dict[str, Any]
         "input_dim": task.input_dim,
         "baseline": task.baseline_value if isinstance(task, Task) else None,
         "settings": settings.to_dict(),
-        "device": trains_on.device.id,
+        "device": where.device.id,
         "quantity": priced.coefficients.quantity if known else "operations",
         "first": first_size(candidates).name,
         "candidates": [_entry(candidate) for candidate in candidates],

@@ -29,7 +29,21 @@ def fake_torch(module):
     """What goes to the GPU stays where it is."""
     for owner in (module.Tensor, module.nn.Module):
         owner.to = _staying(owner.to)
+    for name in ("empty", "ones", "randn", "tensor", "zeros"):
+        setattr(module, name, _made_here(getattr(module, name)))
+    module.version.cuda = "fake"
+    module.cuda.is_available = lambda: True
+    module.cuda.device_count = lambda: 1
     module.cuda.synchronize = lambda device=None: None
+
+
+def _made_here(make):
+    def made(*arguments, **options):
+        if str(options.get("device", "")).startswith("cuda"):
+            options["device"] = "cpu"
+        return make(*arguments, **options)
+
+    return made
 
 
 def _staying(move):
