@@ -322,6 +322,19 @@ def test_a_loaded_torch_stands_in_for_the_driver(tree):
     assert found.warnings == ()
 
 
+@pytest.mark.parametrize("visible", ["", "1", None])
+def test_once_cuda_runs_torch_says_which_gpus_there_are(tree, visible):
+    """CUDA_VISIBLE_DEVICES is read when CUDA is initialised; what it is changed to afterwards changes nothing."""
+    torch = torch_with(
+        name="NVIDIA RTX 4000", major=8, minor=9, multi_processor_count=48, total_memory=20 * GIB, uuid=ADA.uuid[4:]
+    )
+    torch.cuda.is_initialized = lambda: True
+    environment = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
+    found = gpus(tree, FakeNvml(Gpu(), ADA), FakeDriver(Gpu()), torch, **environment)
+    assert [(device.id, device.name, device.units) for device in found.devices] == [("cuda:0", "NVIDIA RTX 4000", 48)]
+    assert found.devices[0].facts["power_limit_w"]["value"] == 130.0
+
+
 def test_an_old_torch_without_a_field_is_a_warning(tree):
     torch = torch_with(name="GPU", major=7, minor=0, multi_processor_count=80, total_memory=16 * GIB)
     (device,) = gpus(tree, FakeNvml(), no_driver, torch).devices
@@ -343,7 +356,7 @@ def test_torch_is_imported_only_when_there_is_a_gpu_to_ask_about(tree):
 
     read_gpus(tree, {}, nvml=lambda: (), driver=no_driver, torch=torch)
     read_gpus(tree, {}, nvml=lambda: read_nvml(lambda: FakeNvml(Gpu())), driver=no_driver, torch=torch)
-    assert asked == [False, True]
+    assert asked == [False, False, False, True]  # (whether CUDA runs already; then instead of the driver)
 
 
 # The child process

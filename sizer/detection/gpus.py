@@ -36,11 +36,12 @@ _TIMEOUT_S = 60
 
 @dataclass(frozen=True)
 class Gpus:
-    """The devices, what to tell the user, and whether a driver that is there did not work."""
+    """The devices, what to tell the user, and whether there is a driver, and one that did not work."""
 
     devices: tuple[Device, ...] = ()
     warnings: tuple[str, ...] = ()
     failed: bool = False
+    driver_is_there: bool = False
 
 
 def read_driver_in_child(run: Callable[[list[str]], str] | None = None) -> tuple[GpuReading, ...]:
@@ -123,8 +124,12 @@ def read_gpus(
     torch: Callable[[bool], Any] | None = None,
 ) -> Gpus:
     """Every GPU that PyTorch would see. A machine without an NVIDIA driver has none, and that is not worth a word."""
-    if not _driver_is_there(tree) or _hides_all(environment.get("CUDA_VISIBLE_DEVICES")):
+    if not _driver_is_there(tree):
         return Gpus()
+    torch = torch or _torch
+    initialised = _initialised(torch(False))
+    if not initialised and _hides_all(environment.get("CUDA_VISIBLE_DEVICES")):
+        return Gpus(driver_is_there=True)
     warnings: list[str] = []
     physical: tuple[GpuReading, ...] = ()
     try:
@@ -132,7 +137,7 @@ def read_gpus(
     except NvmlUnavailableError as error:
         warnings.append(f"An NVIDIA driver is here but NVML does not answer ({error}): power limits are not known.")
     try:
-        visible = _in_cuda_order(driver, torch or _torch, may_import=bool(physical))
+        visible = read_torch(torch(False)) if initialised else _in_cuda_order(driver, torch, bool(physical))
     except CudaDriverError as error:
         warnings.append(
             f"An NVIDIA driver is here but {error}: SM counts and L2 sizes are not known. Check that nvidia-smi and "
@@ -142,13 +147,18 @@ def read_gpus(
     if physical and not visible and "CUDA_VISIBLE_DEVICES" not in environment:
         warnings.append(f"NVML sees {len(physical)} GPUs but CUDA can use none of them: none is listed.")
     devices = tuple(build_device(index, one, *_match(one, physical)) for index, one in enumerate(visible))
-    return Gpus(devices, tuple(warnings), failed=bool(warnings))
+    return Gpus(devices, tuple(warnings), failed=bool(warnings), driver_is_there=True)
 
 
 def _driver_is_there(tree: Tree) -> bool:
     if sys.platform == "win32":
         return os.path.exists(os.path.expandvars(r"%SystemRoot%\System32\nvcuda.dll"))  # noqa: PTH110
     return any(tree.exists(file) for file in _DRIVER_FILES)
+
+
+def _initialised(torch: Any) -> bool:
+    """Whether CUDA runs in this process: it has the GPUs that it saw then, whatever the environment says now."""
+    return torch is not None and hasattr(torch.cuda, "is_initialized") and bool(torch.cuda.is_initialized())
 
 
 def _hides_all(visible: str | None) -> bool:
@@ -211,7 +221,7 @@ def _from_nvml_alone(physical: Sequence[GpuReading], environment: Mapping[str, s
         build_device(index, None, gpu.parts[0] if gpu.parts else gpu, gpu if gpu.parts else None)
         for index, gpu in enumerate(chosen)
     ]
-    return Gpus(tuple(devices), tuple(warnings), failed=True)
+    return Gpus(tuple(devices), tuple(warnings), failed=True, driver_is_there=True)
 
 
 def _select(physical: Sequence[GpuReading], visible: str | None) -> list[GpuReading]:

@@ -196,7 +196,8 @@ def _make_engine(request: Request, task: Task | CustomTask, meter: Meter | None,
         return LocalEngine(task, meter)
     from sizer.size_search.trials.ray_engine import RayEngine
 
-    return RayEngine(task, request.settings.threads, device, request.address)
+    settings = request.settings
+    return RayEngine(task, settings.threads, device, request.address, settings.parallel)
 
 
 @contextmanager
