@@ -71,6 +71,8 @@ def test_both_sources_make_one_record(tree):
     ]
     assert "CUDA Programming Guide" in device.levels[0].source
     assert device.levels[1].source == "CUDA driver"
+    assert device.levels[1].effective_bytes == 27.5 * 2**20  # its L2 is two partitions
+    assert "stated" in device.facts["l2_effective_share"]["source"]
     assert device.facts["compute_capability"]["value"] == "8.0"
     assert device.facts["power_limit_w"] == {"value": 400.0, "source": "NVML"}
     assert device.facts["shared_memory_per_sm_bytes"]["value"] == 164 << 10
@@ -128,6 +130,7 @@ def test_a_mig_instance_is_the_device(tree):
     found = gpus(tree, FakeNvml(Gpu(parts=[part])), FakeDriver(part))
     (device,) = found.devices
     assert (device.name, device.units) == (part.name, 14)
+    assert device.levels[1].effective_bytes is None  # its slices of L2 are in one partition
     assert [level.capacity_bytes for level in device.levels] == [192 << 10, 5 << 20, 10 * GIB]
     assert device.facts["mig_instance"]["value"] is True
     assert device.facts["power_limit_w"]["value"] == 400.0

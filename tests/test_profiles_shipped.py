@@ -355,7 +355,16 @@ def _quantile(bins: list[dict[str, str]], share: float) -> float:
 
 def test_the_cpu_node_warns_that_its_fit_is_poor_for_deep_networks():
     assert "0.30 at depth 20" in profiles.load("butter-e-cpu").device.warnings[0]
-    assert profiles.load("butter-e-gpu").device.warnings == ()
+
+
+def test_the_l1_of_a_gpu_is_sized_for_in_the_study_s_model_only():
+    sized = {
+        profile.name: [level.name for level in profile.device.caches()] for profile in ALL if profile.kind == "cuda"
+    }
+    assert sized.pop("butter-e-gpu") == ["L1", "L2"]
+    assert set(map(tuple, sized.values())) == {("L2",)}
+    assert "the study's model" in profiles.load("butter-e-gpu").device.warnings[0]
+    assert profiles.load("nvidia-h200").device.known_levels()[0].name == "L1"
 
 
 @pytest.mark.parametrize("profile", ALL, ids=lambda profile: profile.name)
