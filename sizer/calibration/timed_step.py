@@ -5,8 +5,10 @@ error, backward, optimizer step, on batches sliced from tensors in memory, eager
 
 On a CPU steps are timed one by one. A GPU runs behind the program that feeds it: waiting for it after every step would
 add the wait to each of them and keep the next step's launches from overlapping with this one's kernels, and a small
-step would seem to take longer than it does in any training. So there steps are timed in batches, each long enough that
-one wait does not count, and a batch's time is divided by its steps.
+step would seem to take longer than it does in any training. So there steps are timed in batches, by marks in the GPU's
+own stream (`StreamClock`), and a batch's time is divided by its steps. The first batch of a network is timed with the
+context, the libraries' handles and the kernels that are loaded in it: it is discarded, and batches are run until two
+agree.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from torch import nn
 
 from sizer.calibration.measurements import Case, Timing
 from sizer.calibration.plan import MIN_STEPS, WARM_UP
+from sizer.calibration.stream_clock import StreamClock
 from sizer.meters.protocol import Meter, Snapshot
 from sizer.method.training_step import Training
 from sizer.models.topology import Topology
@@ -37,10 +40,12 @@ _LEARNING_RATE = 1e-4
 #: Random numbers kept to slice batches from: 32 MiB in float32.
 _POOL_SIZE = 2**23
 
-#: On a GPU a batch of steps lasts at least this long, some hundred times what a wait takes.
+#: On a GPU a batch of steps lasts at least this long, some hundred times what a mark takes.
 _BATCH_S = 0.005
 #: The first steps on a GPU load kernels, let the libraries choose theirs, and bring the clocks up.
 _WARM_UP_S = 0.02
+#: Two batches agree within a tenth, the calibration's own error; a GPU that others use may never come to that.
+_AGREE, _MOST_BATCHES = 0.1, 50
 _MOST_STEPS = 1000
 
 _Step = Callable[[], None]
@@ -53,12 +58,12 @@ def time_run(case: Case, training: Training, seconds: float, device: str = "cpu"
     """
     step = make_step(case, training, device)
     on_gpu = torch.device(device).type == "cuda"
-    timed, steps = _batch(step, device) if on_gpu else _warmed_up(step)
+    steps = steps_in_batch(step, device) if on_gpu else _warmed_up(step)
     seconds = seconds if meter is None else max(seconds, meter.minimum_window_s)
     others_before = None if on_gpu else others_busy_s()  # (who else used a GPU meanwhile is not known)
     start = None if meter is None else meter.snapshot()
     began = time.perf_counter()
-    times = _times(timed, began + seconds)
+    times = _times_on_gpu(step, steps, device, began + seconds) if on_gpu else _times(step, began + seconds)
     lasted = time.perf_counter() - began
     end = None if meter is None else meter.snapshot()
     quiet_s = float(np.quantile(times, QUIET_QUANTILE)) / steps
@@ -66,35 +71,53 @@ def time_run(case: Case, training: Training, seconds: float, device: str = "cpu"
     return timing if meter is None or start is None or end is None else charged(timing, meter, start, end)
 
 
-def _warmed_up(step: _Step) -> tuple[_Step, int]:
+def _warmed_up(step: _Step) -> int:
     for _ in range(WARM_UP):
         step()
-    return step, 1
+    return 1
 
 
-def _batch(step: _Step, device: str) -> tuple[_Step, int]:
-    """A batch of steps, after which the device has nothing left to do, and how many they are; warmed up."""
+def steps_in_batch(step: _Step, device: str) -> int:
+    """How many steps make a batch on a GPU, which has nothing left to do afterwards; warmed up."""
+    _batch_s(step, 1, device)
+    began = time.perf_counter()
+    lasted = _batch_s(step, WARM_UP, device)
+    for _ in range(_MOST_BATCHES):
+        before, lasted = lasted, _batch_s(step, WARM_UP, device)
+        if abs(lasted - before) <= _AGREE * before and time.perf_counter() - began >= _WARM_UP_S:
+            break
+    return min(max(math.ceil(_BATCH_S * WARM_UP / lasted), 1), _MOST_STEPS)
 
-    def run(steps: int) -> None:
+
+def _batch_s(step: _Step, steps: int, device: str) -> float:
+    """Time of so many steps in s, and of the wait for the device."""
+    began = time.perf_counter()
+    for _ in range(steps):
+        step()
+    torch.cuda.synchronize(device)
+    return time.perf_counter() - began
+
+
+def _times_on_gpu(step: _Step, steps: int, device: str, deadline: float) -> list[float]:
+    """Times of batches of so many steps in s until the deadline, at least `MIN_STEPS`, by the device's clock."""
+    clock = StreamClock(device)
+    clock.mark()
+    batches = 0
+    while time.perf_counter() < deadline or batches < MIN_STEPS:
         for _ in range(steps):
             step()
-        torch.cuda.synchronize(device)
-
-    began = before = time.perf_counter()
-    lasted = 0.0
-    while not lasted or before - began < _WARM_UP_S:
-        run(WARM_UP)
-        lasted, before = time.perf_counter() - before, time.perf_counter()
-    steps = min(max(math.ceil(_BATCH_S * WARM_UP / lasted), 1), _MOST_STEPS)
-    return functools.partial(run, steps), steps
+        clock.mark()
+        clock.wait_for(-2)  # never far ahead, or the deadline would pass long before the work is done
+        batches += 1
+    return clock.times_s()
 
 
-def _times(timed: _Step, deadline: float) -> list[float]:
-    """Times in s until the deadline on the `time.perf_counter` clock, at least `MIN_STEPS` of them."""
+def _times(step: _Step, deadline: float) -> list[float]:
+    """Times of steps in s until the deadline on the `time.perf_counter` clock, at least `MIN_STEPS` of them."""
     times: list[float] = []
     before = time.perf_counter()
     while before < deadline or len(times) < MIN_STEPS:
-        timed()
+        step()
         after = time.perf_counter()
         times.append(after - before)
         before = after
