@@ -94,12 +94,12 @@ def recommend(
     sizes or more, with ``target_loss``, place one size for a target without training (``one_shot`` of the record).
     Raises UsageError for a value out of range and UnreachableError when no network fits.
     """
-    from sizer.devices import choose
+    from sizer.devices import choose_for
     from sizer.method.advisor import recommend as recommend_for
     from sizer.method.request import request_of
 
     request = request_of(input_dim, depth, batch_size, shape, levels, width_multiple, pilots, **options)
-    chosen = choose(request.device, request.dtype)
+    chosen = choose_for(request)
     return recommend_for(request, chosen.device, chosen.coefficients)
 
 
@@ -177,8 +177,7 @@ def inspect(
     float32 (a module's own type), Adam. Raises UsageError for a value out of range or a module that cannot be
     inspected. ``threads`` are those that PyTorch will have (None: its default; a module is priced for torch's own).
     """
-    from sizer.devices import choose
-    from sizer.inspection.networks import inspect_topologies, parse_mlp
+    from sizer.inspection.networks import choose_for, inspect_topologies, parse_mlp
     from sizer.method.request import check_training
     from sizer.models.topology import check_whole
 
@@ -193,8 +192,9 @@ def inspect(
     settings = 256 if batch_size is None else batch_size, dtype or "float32", optimizer or "adam", observations
     if threads is not None:
         check_whole("threads", threads, 1, 65_536)
-    chosen = choose(device, settings[1], threads)
-    return inspect_topologies(topologies, check_training(*settings), chosen.device, chosen.coefficients)
+    training = check_training(*settings)
+    chosen = choose_for(topologies, training, device, threads)
+    return inspect_topologies(topologies, training, chosen.device, chosen.coefficients)
 
 
 def advise(

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from sizer.base.errors import UsageError
 from sizer.base.storage import data_folder
-from sizer.devices import choose, trains_on
+from sizer.devices import choose
 from sizer.meters.choosing import MeterOptions, about_gpu, choose_meter
 from sizer.meters.protocol import UNKNOWN, Meter
 from sizer.method.request import MAX_OBSERVATIONS
@@ -27,7 +27,7 @@ from sizer.size_search.data.sources import table_of
 from sizer.size_search.data.task import CustomTask, Task, Trainer
 from sizer.size_search.log import SearchFolder, fingerprint
 from sizer.size_search.result import SearchResult
-from sizer.size_search.search import Progress, run_search
+from sizer.size_search.search import Progress, run_search, where_to_train
 from sizer.size_search.settings import SearchSettings
 from sizer.size_search.trials.engine import Engine, LocalEngine
 
@@ -155,7 +155,7 @@ def _search(
     task: Task | CustomTask, prepared: Prepared | None, request: Request, progress: Progress | None
 ) -> SearchResult:
     settings = request.settings
-    where = trains_on(settings.device, threads=settings.threads)
+    where = where_to_train(task, settings)
     chosen = where if settings.priced_for is None else choose(settings.priced_for, threads=settings.threads)
     meter = choose_meter(settings.meter, where.device.id, about_gpu(request.meter_options, where.device))
     _check_limits(settings, meter)

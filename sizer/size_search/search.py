@@ -11,8 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sizer.base.units import format_quantity
 from sizer.detection.usable_gpu import check_usable
-from sizer.devices import choose, trains_on
+from sizer.devices import Chosen, Predicted, choose, trains_on
+from sizer.method.epochs_to_loss import relative_epochs
 from sizer.size_search.candidates import candidate_sizes, first_size
 from sizer.size_search.data.task import CustomTask, Task
 from sizer.size_search.log import LOG_FORMAT, SearchFolder, check_same, fingerprint
@@ -58,20 +60,29 @@ def _begin(
     return _Search(state, tally, list(log.open_round), progress)
 
 
+def where_to_train(task: Task | CustomTask, settings: SearchSettings) -> Chosen:
+    """The device that trains: the one named, else that on which the first size is cheaper to train."""
+
+    def cost(one: Chosen) -> Predicted:
+        first = first_size(_candidates(task, settings, one))
+        unit = "J" if one.coefficients.quantity == "energy" else "s"
+        to_loss = first.epoch_cost * float(relative_epochs(first.topology.num_free_parameters))
+        return Predicted(to_loss, f"{format_quantity(first.epoch_cost, unit)} an epoch")
+
+    return trains_on(settings.device, settings.threads, cost)
+
+
+def _candidates(task: Task | CustomTask, settings: SearchSettings, priced: Chosen) -> tuple[SearchCandidate, ...]:
+    validation = len(task.validation_targets) if isinstance(task, Task) else 0
+    sizes = task.input_dim, task.output_dim, task.n_observations, validation
+    return candidate_sizes(*sizes, settings, priced.device, priced.coefficients)
+
+
 def _header(task: Task | CustomTask, settings: SearchSettings) -> dict[str, Any]:
     """The log's first line: what is searched for, among which sizes, at which predicted cost."""
-    where = trains_on(settings.device, threads=settings.threads)
+    where = where_to_train(task, settings)
     priced = where if settings.priced_for is None else choose(settings.priced_for, threads=settings.threads)
-    validation = len(task.validation_targets) if isinstance(task, Task) else 0
-    candidates = candidate_sizes(
-        task.input_dim,
-        task.output_dim,
-        task.n_observations,
-        validation,
-        settings,
-        priced.device,
-        priced.coefficients,
-    )
+    candidates = _candidates(task, settings, priced)
     known = priced.coefficients.source != "none"
     return {
         "event": "start",
