@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import torch
 from sizer.calibration import timed_step
 from sizer.calibration.measurements import Case
 from sizer.calibration.plan import MIN_STEPS, WARM_UP
+from sizer.meters.protocol import Energy, NullMeter, Snapshot
 from sizer.method.training_step import Training
 from sizer.profiles import load
 
@@ -109,24 +111,54 @@ def test_long_steps_are_timed_one_by_one(monkeypatch):
     assert device.steps <= MIN_STEPS + 3 * WARM_UP
 
 
-def test_the_meter_sees_a_device_that_has_nothing_left_to_do(monkeypatch):
-    from sizer.meters.protocol import NullMeter
+class EdgedMeter(NullMeter):
+    """A counter of the asynchronous device's energy at 300 W, that moves every 0.1 s."""
 
+    minimum_window_s, edge_period_s, label = 1.0, 0.1, "measured"
+
+    def __init__(self, device: AsynchronousDevice) -> None:
+        super().__init__()
+        self.device = device
+        self.taken: list[float] = []
+
+    def snapshot(self) -> Snapshot:
+        self.device.now += 1e-5
+        self.taken.append(self.device.now)
+        moved = math.floor(self.device.now / 0.1 + 1e-9) * 0.1
+        return Snapshot(self.device.now, self.device.now, (300.0 * moved,))
+
+    def energy(self, start: Snapshot, end: Snapshot) -> Energy:
+        return Energy(end.readings[0] - start.readings[0], end.time_s - start.time_s, "measured")
+
+
+def test_a_metered_window_begins_after_a_second_of_load_and_on_edges(monkeypatch):
+    """Between edges a counter is up to 0.1 s old: a window of a second would be wrong by a tenth."""
     device = AsynchronousDevice(monkeypatch)
-    seen = []
+    meter = EdgedMeter(device)
+    run = timed_step.time_run(CASE, Training(), 0.01, "cuda:0", meter)
+    start, end = run.window_unix_s
+    assert start >= timed_step._LOADED_S
+    for edge in run.window_unix_s:
+        assert edge % 0.1 < 0.02  # (a batch is 5 ms)
+    assert end - start >= meter.minimum_window_s
+    assert run.energy_j == pytest.approx(300.0 * device.work_s, rel=0.01)
 
-    class Meter(NullMeter):
-        minimum_window_s = 1.0
 
-        def snapshot(self):
-            seen.append((device.now, device.idle_from))
-            return super().snapshot()
+def test_a_meter_without_edges_is_read_when_the_time_is_up(monkeypatch):
+    device = AsynchronousDevice(monkeypatch)
+    meter = EdgedMeter(device)
+    meter.edge_period_s = None
+    timed_step.time_run(CASE, Training(), 0.01, "cuda:0", meter)
+    assert len(meter.taken) == 2
 
-    timed_step.time_run(CASE, Training(), 0.01, "cuda:0", Meter())
-    (start, idle_before), (end, idle_after) = seen
-    assert start >= idle_before
-    assert end >= idle_after
-    assert end - start >= 1.0
+
+@pytest.mark.parametrize(
+    ("capability", "half"), [((7, 0), "float16"), ((7, 5), "float16"), ((8, 0), "bfloat16"), ((9, 0), "bfloat16")]
+)
+def test_mixed_precision_is_float16_on_v100_and_t4(monkeypatch, capability, half):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert timed_step.half_of("cuda:0") == getattr(torch, half)
+    assert timed_step.half_of("cpu") == torch.bfloat16
 
 
 @pytest.mark.slow

@@ -146,6 +146,16 @@ def test_a_mig_instance_that_nvml_does_not_show_is_found_by_its_bus(tree):
     assert "whole GPU's limit" in device.facts["power_limit_w"]["source"]
 
 
+def test_a_mig_instance_with_the_uuid_of_its_gpu_is_an_instance_all_the_same(tree):
+    """Older drivers give it that; of a partitioned GPU CUDA shows instances only."""
+    part = Gpu(A100, "NVIDIA A100-SXM4-80GB", sms=14, l2=5 << 20)
+    nvml = FakeNvml(Gpu(parts=[Gpu(MIG, sms=14)]))
+    (device,) = gpus(tree, nvml, FakeDriver(part, absent=("cuDeviceGetUuid_v2",))).devices
+    assert device.units == 14
+    assert device.facts["mig_instance"]["value"] is True
+    assert device.levels[1].effective_bytes is None
+
+
 def test_a_mig_instance_by_nvml_alone_has_its_own_sms(tree):
     part = Gpu(MIG, "MIG 1g.10gb", sms=14, memory=10 * GIB)
     (device,) = gpus(tree, FakeNvml(Gpu(parts=[part])), no_driver).devices

@@ -197,7 +197,8 @@ def _match(cuda: GpuReading, physical: Sequence[GpuReading]) -> tuple[GpuReading
     own = uuid_digits(cuda.uuid)
     for gpu in physical:
         if own is not None and uuid_digits(gpu.uuid) == own:
-            return gpu, None
+            # Of a partitioned GPU CUDA sees instances only; older drivers give an instance its GPU's UUID.
+            return (None, gpu) if gpu.parts else (gpu, None)
         for part in gpu.parts:
             if own is not None and uuid_digits(part.uuid) == own:
                 return part, gpu

@@ -51,6 +51,7 @@ def fake_torch(module):
     module.version.cuda = "fake"
     module.cuda.is_available = lambda: True
     module.cuda.device_count = lambda: 1
+    module.cuda.get_device_capability = lambda device=None: (9, 0)
     module.cuda.synchronize = lambda device=None: None
     module.cuda.current_stream = lambda device=None: None
     module.cuda.is_current_stream_capturing = lambda: False
