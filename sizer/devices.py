@@ -18,7 +18,7 @@ from sizer.base.errors import UnreachableError, UsageError
 from sizer.base.units import format_cost
 from sizer.calibration.validity import calibration_of, with_effective_levels
 from sizer.detection.detect import detected
-from sizer.detection.usable_gpu import why_not_usable
+from sizer.detection.usable_gpu import other_gpu, why_not_usable
 from sizer.method.coefficients import Coefficients, from_datasheet
 from sizer.method.hardware import Device
 from sizer.method.request import Request
@@ -76,6 +76,10 @@ def trains_on(name: str | None, threads: int | None = None, cost: Cost | None = 
     """
     chosen = choose(name, threads=threads)
     problem = why_not_usable(chosen.device.id)
+    other = other_gpu() if name is None and chosen.device.kind == "cpu" else None
+    if other is not None:
+        only = f"PyTorch sees {other}; sizer detects and trains on NVIDIA GPUs only: networks train on the CPU"
+        return chosen._replace(device=chosen.device.with_warning(only))
     if problem is None:
         return chosen if cost is None or name is not None else cheaper(chosen, cost, threads=threads)
     if name is not None:
@@ -132,7 +136,7 @@ def _predicted(cost: Cost, one: Chosen) -> Predicted:
 
 def is_device_id(name: str) -> bool:
     """Whether a name is that of a device of this machine, and not a profile's."""
-    return name in ("cpu", "cuda", "mps") or name.startswith("cuda:")
+    return name in ("cpu", "cuda", "mps", "xpu") or name.startswith(("cuda:", "mps:", "xpu:"))
 
 
 def _of_detected(device: Device, dtype: str, threads: int | None) -> Chosen:

@@ -95,6 +95,18 @@ def test_no_driver_is_no_gpu_and_no_word(tmp_path):
     assert found == type(found)()
 
 
+def test_a_container_of_windows_subsystem_for_linux_has_a_gpu_where_the_driver_answers(tmp_path):
+    """There /dev/dxg is all there is to see; it stands for any vendor's GPU, so that silence is not worth a word."""
+
+    def no_nvml():
+        raise NvmlUnavailableError("not found")
+
+    write(tmp_path, "dev/dxg", "")
+    found = gpus(Tree(tmp_path), FakeNvml(Gpu()), FakeDriver(Gpu()))
+    assert [device.id for device in found.devices] == ["cuda:0"]
+    assert gpus(Tree(tmp_path), no_nvml, no_driver) == type(found)()
+
+
 @pytest.mark.parametrize("hidden", ["", " ", "-1", "-1,0"])
 def test_hidden_gpus_are_not_asked_for(tree, hidden):
     def never():

@@ -125,3 +125,42 @@ def test_a_search_trains_on_the_cpu_and_says_so(unusable, tmp_path):
 def test_a_search_on_it_is_refused(unusable, tmp_path):
     with pytest.raises(UsageError, match=r"^no CUDA; install it$"):
         search(tmp_path, device="cuda:0")
+
+
+# Other vendors'
+
+
+def torch_of(hip=None, available=False, mps=False, xpu=False):
+    return SimpleNamespace(
+        version=SimpleNamespace(hip=hip),
+        cuda=SimpleNamespace(is_available=lambda: available),
+        backends=SimpleNamespace(mps=SimpleNamespace(is_available=lambda: mps)),
+        xpu=SimpleNamespace(is_available=lambda: xpu),
+    )
+
+
+@pytest.mark.parametrize(
+    ("torch", "what"),
+    [
+        (torch_of(hip="7.0", available=True), "an AMD GPU (ROCm)"),
+        (torch_of(mps=True), "an Apple GPU (MPS)"),
+        (torch_of(xpu=True), "an Intel GPU (XPU)"),
+        (torch_of(hip="7.0"), None),
+        (torch_of(available=True), None),
+    ],
+)
+def test_the_gpus_of_other_vendors_are_named(torch, what):
+    assert usable_gpu.other_gpu_of(torch) == what
+
+
+@pytest.mark.parametrize("name", ["cuda:0", "mps", "xpu"])
+def test_who_asks_for_one_is_told_to_name_a_profile(monkeypatch, name):
+    monkeypatch.setattr(usable_gpu, "other_gpu", lambda: "an AMD GPU (ROCm)")
+    with pytest.raises(UsageError, match=r"PyTorch sees an AMD GPU .*; sizer detects NVIDIA GPUs only: name a profile"):
+        devices.choose(name)
+
+
+def test_a_search_beside_one_says_that_it_trains_on_the_cpu(monkeypatch):
+    monkeypatch.setattr(devices, "other_gpu", lambda: "an AMD GPU (ROCm)")
+    assert "PyTorch sees an AMD GPU (ROCm)" in devices.trains_on(None).device.warnings[-1]
+    assert "PyTorch sees" not in "".join(devices.trains_on("cpu").device.warnings)

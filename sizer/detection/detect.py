@@ -63,10 +63,19 @@ def detected(name: str | None) -> Device:
     if device is None:
         known = ", ".join(device.id for device in machine.devices)
         raise UsageError(
-            f"this machine has no device {wanted!r}; it has {known}. To plan for another machine name a profile "
-            f"(`sizer profiles list`)"
+            f"this machine has no device {wanted!r}; it has {known}. {_hint(wanted)} (`sizer profiles list`)"
         )
     return device
+
+
+def _hint(wanted: str) -> str:
+    """What to do for a device that was not found."""
+    from sizer.detection.usable_gpu import other_gpu
+
+    other = None if wanted.startswith("cpu") else other_gpu()
+    if other is None:
+        return "To plan for another machine name a profile"
+    return f"PyTorch sees {other}; sizer detects NVIDIA GPUs only: name a profile"
 
 
 def _captured_machine(sysroot: Path) -> Machine:

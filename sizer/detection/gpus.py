@@ -29,6 +29,8 @@ _DRIVER_FILES = (
     "/dev/nvhost-gpu",
     "/usr/lib/wsl/lib/libnvidia-ml.so.1",
 )
+# Windows Subsystem for Linux shows any vendor's GPU by this; in a container the driver's libraries lie elsewhere.
+_ANY_GPU_OF_WINDOWS = "/dev/dxg"
 _Reader = Callable[[], tuple[GpuReading, ...]]
 # Initialising the driver of a server with eight GPUs and no persistence daemon takes several seconds.
 _TIMEOUT_S = 60
@@ -124,7 +126,8 @@ def read_gpus(
     torch: Callable[[bool], Any] | None = None,
 ) -> Gpus:
     """Every GPU that PyTorch would see. A machine without an NVIDIA driver has none, and that is not worth a word."""
-    if not _driver_is_there(tree):
+    sure = _driver_is_there(tree)
+    if not sure and not tree.exists(_ANY_GPU_OF_WINDOWS):
         return Gpus()
     torch = torch or _torch
     initialised = _initialised(torch(False))
@@ -139,6 +142,8 @@ def read_gpus(
     try:
         visible = read_torch(torch(False)) if initialised else _in_cuda_order(driver, torch, bool(physical))
     except CudaDriverError as error:
+        if not sure and not physical:
+            return Gpus()  # another vendor's
         warnings.append(
             f"An NVIDIA driver is here but {error}: SM counts and L2 sizes are not known. Check that nvidia-smi and "
             "torch.cuda.is_available() work; in a container, that it was started with its GPUs."

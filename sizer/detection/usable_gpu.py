@@ -23,6 +23,26 @@ def why_not_usable(device: str) -> str | None:
     return _of_torch(device) if device.startswith("cuda") else None
 
 
+def other_gpu() -> str | None:
+    """The GPU of another vendor than NVIDIA that PyTorch sees, in words; None where there is none, or no PyTorch."""
+    try:
+        import torch
+    except Exception:  # a broken installation raises anything
+        return None
+    return other_gpu_of(torch)
+
+
+def other_gpu_of(torch: Any) -> str | None:
+    """As `other_gpu`, of a module ``torch``."""
+    if getattr(torch.version, "hip", None) and torch.cuda.is_available():
+        return "an AMD GPU (ROCm)"
+    if torch.backends.mps.is_available():
+        return "an Apple GPU (MPS)"
+    if hasattr(torch, "xpu") and torch.xpu.is_available():
+        return "an Intel GPU (XPU)"
+    return None
+
+
 def check_usable(device: str) -> None:
     """Raises UsageError, with the remedy, for a device that PyTorch cannot train on."""
     problem = why_not_usable(device)
