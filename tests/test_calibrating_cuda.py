@@ -169,8 +169,9 @@ def test_one_command_writes_profile_and_tables_of_a_gpu(tmp_path):
         **os.environ,
         "PYTHON": sys.executable,
         "PYTHONPATH": str(ROOT / "tests" / "fake_cuda"),
-        "CALIBRATE_S": "12",
+        "CALIBRATE_S": "16",
         "VALIDATE_S": "5",
+        "DRY": "1",
     }
     began = time.monotonic()
     done = subprocess.run(
@@ -186,7 +187,7 @@ def test_one_command_writes_profile_and_tables_of_a_gpu(tmp_path):
     assert time.monotonic() - began < 540
     files = ("calibration.json", "calibration.txt", "environment.json", "measurements.jsonl", "nvidia-h200.json")
     assert sorted(path.name for path in out.iterdir()) == sorted(
-        [*files, "tests.txt", "validation.json", "validation.txt"]
+        [*files, "checks.jsonl", "checks.txt", "tests.txt", "validation.json", "validation.txt"]
     )
     profile = load(out / "nvidia-h200.json")
     assert (profile.name, profile.kind) == ("nvidia-h200", "cuda")
@@ -197,3 +198,24 @@ def test_one_command_writes_profile_and_tables_of_a_gpu(tmp_path):
     assert json.loads((out / "calibration.json").read_text())["device"]["id"] == "cuda:0"
     assert "skipped" in (out / "tests.txt").read_text()
     assert str(tmp_path) not in (out / "nvidia-h200.json").read_text()
+    findings = [json.loads(line) for line in (out / "checks.jsonl").read_text().splitlines()]
+    assert {finding["check"] for finding in findings} >= {"facts", "times", "energy", "hook", "fresh", "search"}
+    assert not any(finding["ok"] is False for finding in findings)
+
+
+def test_a_check_that_finds_something_wrong_is_the_exit_status(tmp_path):
+    """With a made-up GPU whose NVML meters another: what went wrong is a finding, and the checks after it run."""
+    checks = ROOT / "benchmarks" / "gpu_checks.py"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "fake_cuda"), "FAKE_NVML_FAILS": "1"}
+    done = subprocess.run(
+        [sys.executable, str(checks), str(tmp_path), "meters", "facts", "--dry"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    findings = [json.loads(line) for line in (tmp_path / "checks.jsonl").read_text().splitlines()]
+    assert [finding["ok"] for finding in findings if finding["check"] == "meters"] == [False]
+    assert any(finding["ok"] for finding in findings if finding["check"] == "facts")

@@ -64,3 +64,11 @@ def test_the_sweep_reads_buffers_around_the_nominal_size(monkeypatch):
     assert rates[-1].buffer_bytes == 1 << 21
     assert all(rate.bytes_per_s > 0 for rate in rates)
     assert set(waits) == {"cuda:1"}
+
+
+def test_a_sweep_that_takes_too_long_is_cut_short_and_says_nothing(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    monkeypatch.setattr(l2_sweep, "_MOST_S", -1.0)
+    ones = torch.ones
+    monkeypatch.setattr(torch, "ones", lambda count, device: ones(count))
+    assert effective_l2_bytes(sweep_reads("cuda:0", 1 << 20), 1 << 20) is None

@@ -6,6 +6,7 @@ copies of some: buffers well below the nominal capacity already go to memory (gp
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,6 +23,8 @@ _FROM, _OCTAVES, _AN_OCTAVE = 1 / 8, 4, 10
 #: One kernel reads a buffer so often that its launch does not count.
 _READS = 64
 _ROUNDS = 3
+#: The sweep takes no longer, in s; one that is cut short shows no edge.
+_MOST_S = 2.0
 
 
 class ReadRate(NamedTuple):
@@ -52,22 +55,24 @@ def sweep_sizes(nominal_bytes: int) -> list[int]:
 
 
 def sweep_reads(device: str, nominal_bytes: int) -> list[ReadRate]:
-    """Read buffers of each size on a CUDA device, the fastest of several interleaved rounds. Takes about a second."""
+    """Read buffers of each size on a CUDA device, the fastest of several rounds each. Takes two seconds at most."""
     import torch
 
     sizes = sweep_sizes(nominal_bytes)
     buffer = torch.ones(sizes[-1] // 4, device=device)
-    best = dict.fromkeys(sizes, 0.0)
-    for _ in range(_ROUNDS):
-        for size in sizes:
-            # Rows that are one and the same: each of many blocks reads the whole buffer.
-            rows = buffer[: size // 4].expand(_READS, size // 4)
-            rows.sum(1)
-            torch.cuda.synchronize(device)
-            began = time.perf_counter()
-            rows.sum(1)
-            torch.cuda.synchronize(device)
-            best[size] = max(best[size], _READS * size / (time.perf_counter() - began))
+    best: dict[int, float] = {}
+    stop = time.perf_counter() + _MOST_S
+    for _, size in itertools.product(range(_ROUNDS), sizes):
+        if time.perf_counter() > stop:
+            break
+        # Rows that are one and the same: each of many blocks reads the whole buffer.
+        rows = buffer[: size // 4].expand(_READS, size // 4)
+        rows.sum(1)
+        torch.cuda.synchronize(device)
+        began = time.perf_counter()
+        rows.sum(1)
+        torch.cuda.synchronize(device)
+        best[size] = max(best.get(size, 0.0), _READS * size / (time.perf_counter() - began))
     return [ReadRate(size, rate) for size, rate in best.items()]
 
 
