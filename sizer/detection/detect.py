@@ -153,7 +153,8 @@ def _facts(tree: Tree, environment: Mapping[str, str]) -> Iterator[tuple[str, ob
 
 def initialised_gpus(torch: Any) -> list[str] | None:
     """The GPUs of this process once CUDA runs in it: the environment says nothing of them any more. None before."""
-    if torch is None or not torch.cuda.is_initialized():
+    cuda = getattr(torch, "cuda", None)  # (torch may be half imported)
+    if not getattr(cuda, "is_initialized", lambda: False)():
         return None
     found = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
     return [str(getattr(one, "uuid", one.name)) for one in found]

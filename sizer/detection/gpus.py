@@ -163,7 +163,7 @@ def _driver_is_there(tree: Tree) -> bool:
 
 def _initialised(torch: Any) -> bool:
     """Whether CUDA runs in this process: it has the GPUs that it saw then, whatever the environment says now."""
-    return torch is not None and hasattr(torch.cuda, "is_initialized") and bool(torch.cuda.is_initialized())
+    return bool(getattr(getattr(torch, "cuda", None), "is_initialized", lambda: False)())
 
 
 def _hides_all(visible: str | None) -> bool:
