@@ -17,6 +17,7 @@ python=${PYTHON:-python3}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export XDG_DATA_HOME="$work/data" XDG_CACHE_HOME="$work/cache" XDG_CONFIG_HOME="$work/config" PYTHONUNBUFFERED=1
+export CUBLAS_WORKSPACE_CONFIG=:4096:8 # or products of one training differ from those of the next
 
 "$python" -m venv "$work/venv" || { echo "gpu_run: $python makes no environment; install its venv module" >&2; exit 1; }
 # A .pth file, since --system-site-packages shows the packages of the base interpreter, not those of an environment that
