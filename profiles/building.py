@@ -7,7 +7,7 @@ from typing import Any
 
 from sizer.base.records import rebuild
 from sizer.method.coefficients import LABELS, Coefficients
-from sizer.method.hardware import Device, Level
+from sizer.method.hardware import SIZED_L1, Device, Level
 from sizer.profiles.records import Fact, Match, Profile, Source
 from sizer.profiles.rules import sourced_values
 
@@ -81,8 +81,16 @@ def _device(record: Mapping[str, Any], facts: Mapping[str, Mapping[str, Fact]]) 
         levels=tuple(_level(level, name) for level in record["levels"]),
         warnings=tuple(record.get("warnings", ())),
         sources=sources,
-        facts=dict(_device_facts(facts, name)),
+        facts={**dict(_device_facts(facts, name)), **_sized_l1(record)},
     )
+
+
+def _sized_l1(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The fact that L1 is a level to size for, of a GPU whose coefficients were fitted with it."""
+    terms = {term for quantity in (record["coefficients"] or {}).values() for term in quantity["terms"]}
+    if record["kind"] != "cuda" or not any(term.endswith(".L1") for term in terms):
+        return {}
+    return {SIZED_L1: {"value": True, "source": f"profile {record['name']}: its coefficients are of a model with L1"}}
 
 
 def _level(level: Mapping[str, Any], profile: str) -> Level:

@@ -187,12 +187,12 @@ def recommend(
     >>> found.best.widths, found.best.anchor.level
     ((812, 812, 812, 812, 812, 1), 'L2')
     """
-    from sizer.devices import choose
+    from sizer.devices import choose_for
     from sizer.method.advisor import recommend as recommend_for
     from sizer.method.request import request_of
 
     request = request_of(input_dim, depth, batch_size, shape, levels, width_multiple, pilots, **options)
-    chosen = choose(request.device, request.dtype)
+    chosen = choose_for(request)
     return recommend_for(request, chosen.device, chosen.coefficients)
 
 
@@ -273,8 +273,7 @@ def inspect(
     >>> inspect("784-512-10", device="nvidia-h200").networks[0].num_free_parameters
     407050
     """
-    from sizer.devices import choose
-    from sizer.inspection.networks import inspect_topologies, parse_mlp
+    from sizer.inspection.networks import choose_for, inspect_topologies, parse_mlp
     from sizer.method.request import check_training
     from sizer.models.topology import check_whole
 
@@ -289,8 +288,9 @@ def inspect(
     settings = 256 if batch_size is None else batch_size, dtype or "float32", optimizer or "adam", observations
     if threads is not None:
         check_whole("threads", threads, 1, 65_536)
-    chosen = choose(device, settings[1], threads)
-    return inspect_topologies(topologies, check_training(*settings), chosen.device, chosen.coefficients)
+    training = check_training(*settings)
+    chosen = choose_for(topologies, training, device, threads)
+    return inspect_topologies(topologies, training, chosen.device, chosen.coefficients)
 
 
 def advise(

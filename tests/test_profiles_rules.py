@@ -200,7 +200,7 @@ def test_two_kinds_of_cores_are_two_levels_of_one_name():
     record["levels"].insert(2, {**record["levels"][1], "core_kind": "small", "capacity_bytes": 1024})
     check_profile(record)
     VALIDATOR.validate(record)
-    levels = build_profile(record, "test").device.sizing_levels()
+    levels = build_profile(record, "test").device.known_levels()
     assert [(level.name, level.sizing_bytes) for level in levels] == [("L1", 65536), ("L2", 3145728), ("RAM", 2**34)]
 
 

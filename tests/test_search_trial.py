@@ -14,7 +14,7 @@ from sizer.models.topology import Topology
 from sizer.size_search.data.metrics import CLASSIFICATION, REGRESSION
 from sizer.size_search.data.task import CustomTask, Task, TrainedEpoch
 from sizer.size_search.log import read_checkpoint, write_checkpoint
-from sizer.size_search.trials.trial import LocalEngine, SliceSpec, run_slice
+from sizer.size_search.trials.trial import LocalEngine, SliceSpec, _Training, run_slice
 
 
 def regression(rows: int = 240, metric: str = "loss") -> Task:
@@ -158,3 +158,23 @@ def test_a_users_training_that_stops_or_fails_ends_its_trial():
     result = run_slice(broken, spec(3))
     assert "no longer finite" in result.ended
     assert len(result.epochs) == 1
+
+
+def _here(device):
+    return "cpu" if device == "cuda:0" else device
+
+
+def staying(move):
+    """What goes to the GPU stays where it is."""
+    return lambda self, *where, **options: self if where == ("cuda:0",) else move(self, *where, **options)
+
+
+def test_on_a_gpu_the_epoch_itself_is_timed(monkeypatch):
+    """Steps return there before they are done: their times say nothing, and the epoch's say all."""
+    zeros = torch.zeros
+    monkeypatch.setattr(torch, "zeros", lambda *a, device=None, **o: zeros(*a, **o, device=_here(device)))
+    for owner in (torch.Tensor, torch.nn.Module):
+        monkeypatch.setattr(owner, "to", staying(owner.to))
+    epoch = _Training(regression(), spec(device="cuda:0")).run_epoch()
+    assert epoch.quiet_s == pytest.approx(epoch.time_s, rel=1e-9)
+    assert _Training(regression(), spec()).run_epoch().quiet_s != pytest.approx(epoch.time_s, rel=1e-9)

@@ -17,6 +17,7 @@ from sizer.base.storage import data_folder
 from sizer.calibration import plan as planning
 from sizer.calibration.cache_probe import sweep_accesses, with_effective_capacity
 from sizer.calibration.fit import design, fit
+from sizer.calibration.l2_sweep import sweep_reads, with_effective_l2
 from sizer.calibration.measurements import (
     END,
     Case,
@@ -33,9 +34,10 @@ from sizer.calibration.rounds import Pace, take_rounds
 from sizer.calibration.session import METER_SHARE, MIN_METERED, Session, Settings, open_session
 from sizer.calibration.timed_step import time_run
 from sizer.calibration.validity import profile_name
+from sizer.detection.usable_gpu import check_usable
 from sizer.meters.choosing import AUTO, MeterOptions
 from sizer.meters.stated_power import PowerModel
-from sizer.method.hardware import device_from_dict
+from sizer.method.hardware import Device, device_from_dict
 from sizer.method.placement import Hierarchy
 from sizer.method.training_step import Training
 from sizer.profiles import save
@@ -57,10 +59,11 @@ def calibrate(settings: Settings, fresh: bool = False, progress: Progress | None
     """Calibrate this machine within a budget and save the profile; an interrupted calibration goes on where it stopped.
 
     ``progress`` is told what happens and how much of the budget is used. Raises UsageError for a budget or a number of
-    threads that cannot work, MeterError when the meter asked for does not measure, MeasurementError when the file
-    cannot be written or another calibration is running.
+    threads that cannot work and for a GPU that PyTorch cannot use, MeterError when the meter asked for does not
+    measure, MeasurementError when the file cannot be written or another calibration is running.
     """
     with open_session(settings, progress, MIN_BUDGET_S) as session:
+        check_usable(session.device.id)
         path = measurement_path(session.settings)
         _measure(session, path, fresh)
         record = replay(path, options=settings.meter_options)
@@ -166,10 +169,8 @@ def _same(session: Session) -> dict[str, Any]:
 
 def _begun(session: Session, same: Mapping[str, Any]) -> Measurements:
     """A new file's first line: the machine, its last cache as it really is, and the plan."""
-    device = session.device
-    if device.kind == "cpu":  # a GPU's caches are its own and need no probe
-        session.begin("probing the caches")
-        device = with_effective_capacity(device, sweep_accesses())
+    session.begin("probing the caches")
+    device = _as_it_is(session.device)
     settings = session.header(same, device) | {
         "identity": session.identity,
         "meter": None if session.meter is None else session.meter.name,
@@ -178,6 +179,16 @@ def _begun(session: Session, same: Mapping[str, Any]) -> Measurements:
         "power_model": power_dict(session.power),
     }
     return Measurements(settings, _plan(session))
+
+
+def _as_it_is(device: Device) -> Device:
+    """The device with the effective capacity of its last cache."""
+    if device.kind == "cpu":
+        return with_effective_capacity(device, sweep_accesses())
+    nominal = next((level.capacity_bytes for level in device.caches() if level.name == "L2"), None)
+    if device.kind != "cuda" or nominal is None:
+        return device
+    return with_effective_l2(device, sweep_reads(device.id, nominal))
 
 
 def _plan(session: Session) -> tuple[Case, ...]:

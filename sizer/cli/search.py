@@ -65,7 +65,7 @@ class NamedValue(click.ParamType):
 @click.option("--batch-size", type=WHOLE, default=256, show_default=True, metavar="N", help="Observations a step.")
 @click.option("--optimizer", default="adam", show_default=True, metavar="NAME", help="adam, adamw, sgd, sgd-momentum.")
 @click.option("--learning-rate", type=float, default=1e-3, show_default=True, metavar="X", help="Its step size.")
-@click.option("--device", metavar="NAME", help="Where to train: cpu or cuda:0. [default: the GPU if any]")
+@click.option("--device", metavar="NAME", help="Where to train: cpu or cuda:0. [default: the cheaper one]")
 @THREADS
 @click.option("--seed", type=WHOLE, default=0, show_default=True, metavar="N", help="Of split, weights and order.")
 @click.option("--max-time", type=DURATION, metavar="TIME", help="Stop after training for so long: 90s, 10m, 2h.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -11,7 +12,8 @@ import numpy as np
 
 from sizer.base.errors import UsageError
 from sizer.base.records import Record, plain
-from sizer.base.units import format_bytes
+from sizer.base.units import format_bytes, format_quantity
+from sizer.devices import Chosen, Predicted, cheaper, choose
 from sizer.method.coefficients import OUTSIDE, Coefficients, outside_interval, why_outside
 from sizer.method.cost import (
     Networks,
@@ -118,6 +120,19 @@ def _flat_row(network: InspectedNetwork) -> dict[str, Any]:
         else:
             row[name] = value
     return row
+
+
+def choose_for(topologies: Sequence[Topology], training: Training, device: str | None, threads: int | None) -> Chosen:
+    """The device that networks are inspected for: the one named, else that on which a step of each is cheaper."""
+    chosen = choose(device, training.dtype, threads)
+
+    def cost(one: Chosen) -> Predicted:
+        networks = inspect_topologies(topologies, training, one.device, one.coefficients).networks
+        steps = [network.energy_per_step_j or network.time_per_step_s or math.inf for network in networks]
+        unit = "J" if one.coefficients.quantity == "energy" else "s"
+        return Predicted(sum(steps), f"{format_quantity(sum(steps), unit)} for a step of each")
+
+    return chosen if device is not None else cheaper(chosen, cost, training.dtype, threads)
 
 
 def parse_mlp(text: str) -> Topology:

@@ -16,7 +16,7 @@ from sizer.base.errors import UsageError
 from sizer.base.progress import Progress
 from sizer.base.storage import data_folder
 from sizer.devices import choose
-from sizer.meters.choosing import MeterOptions, choose_meter
+from sizer.meters.choosing import MeterOptions, about_gpu, choose_meter
 from sizer.meters.protocol import UNKNOWN, Meter
 from sizer.method.request import MAX_OBSERVATIONS, check_known, several
 from sizer.models.topology import MAX_WIDTH, check_whole
@@ -28,7 +28,7 @@ from sizer.size_search.data.sources import table_of
 from sizer.size_search.data.task import CustomTask, Task, Trainer
 from sizer.size_search.log import SearchFolder, fingerprint
 from sizer.size_search.result import SearchResult
-from sizer.size_search.search import run_search
+from sizer.size_search.search import run_search, where_to_train
 from sizer.size_search.settings import SearchOptions, SearchSettings
 from sizer.size_search.trials.trial import Engine, LocalEngine
 
@@ -156,14 +156,15 @@ def _search(
     task: Task | CustomTask, prepared: Prepared | None, request: Request, progress: Progress | None
 ) -> SearchResult:
     settings = request.settings
-    chosen = choose(settings.priced_for or settings.device, threads=settings.threads)
-    meter = choose_meter(settings.meter, choose(settings.device).device.id, request.meter_options)
+    where = where_to_train(task, settings)
+    chosen = where if settings.priced_for is None else choose(settings.priced_for, threads=settings.threads)
+    meter = choose_meter(settings.meter, where.device.id, about_gpu(request.meter_options, where.device))
     if settings.max_energy_j is not None and meter.label == UNKNOWN:
         raise UsageError(
             f"max_energy limits the joules that a meter reads, and there is none here ({meter.source}); limit the "
             f"time instead, or state the power with --busy-watts"
         )
-    with _folder(task, request) as folder, _engine(request, task, meter) as engine:
+    with _folder(task, request) as folder, _engine(request, task, meter, where.device.id) as engine:
         if request.fresh:
             SearchFolder(folder).forget()
         if settings.parallel == 1 and engine.workers > 1:
@@ -176,7 +177,7 @@ def _search(
 
 
 @contextmanager
-def _engine(request: Request, task: Task | CustomTask, meter: Meter) -> Iterator[Engine]:
+def _engine(request: Request, task: Task | CustomTask, meter: Meter, device: str) -> Iterator[Engine]:
     if request.engine not in ENGINES:
         raise UsageError(f"unknown engine {request.engine!r}; expected one of {', '.join(ENGINES)}")
     engine: Engine
@@ -185,7 +186,7 @@ def _engine(request: Request, task: Task | CustomTask, meter: Meter) -> Iterator
     else:
         from sizer.size_search.trials.ray_engine import RayEngine
 
-        engine = RayEngine(task, request.settings.threads, request.settings.device, request.address)
+        engine = RayEngine(task, request.settings.threads, device, request.address, request.settings.parallel)
     try:
         yield engine
     finally:

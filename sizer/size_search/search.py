@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from sizer.base.progress import Progress
-from sizer.devices import choose
+from sizer.base.units import format_quantity
+from sizer.detection.usable_gpu import check_usable
+from sizer.devices import Chosen, Predicted, choose, trains_on
+from sizer.method.epochs_to_loss import relative_epochs
 from sizer.method.recommendation import Anchor
 from sizer.models.topology import Topology
 from sizer.size_search.candidates import candidate_sizes, first_size
@@ -67,6 +70,7 @@ class Search:
             log = state.read()
             assert log is not None  # (it was just written)
         check_same(log.header, settings, fingerprint(task), state.path)
+        check_usable(str(log.header["device"]))
         self.task = task
         self.settings = settings
         self.folder = state
@@ -251,12 +255,28 @@ def _can_grow(size: SearchCandidate) -> bool:
     return size.epochs[-1].train_loss >= OVERFITTED * min(epoch.validation_loss for epoch in size.epochs)
 
 
+def where_to_train(task: Task | CustomTask, settings: SearchSettings) -> Chosen:
+    """The device that trains: the one named, else that on which the first size is cheaper to train."""
+
+    def cost(one: Chosen) -> Predicted:
+        first = first_size(_priced_sizes(task, settings, one))
+        unit = "J" if one.coefficients.quantity == "energy" else "s"
+        to_loss = first.epoch_cost * float(relative_epochs(first.topology.num_free_parameters))
+        return Predicted(to_loss, f"{format_quantity(first.epoch_cost, unit)} an epoch")
+
+    return trains_on(settings.device, settings.threads, cost)
+
+
+def _priced_sizes(task: Task | CustomTask, settings: SearchSettings, priced: Chosen) -> tuple[SearchCandidate, ...]:
+    rows = task.n_observations, len(task.validation_targets) if isinstance(task, Task) else 0
+    return candidate_sizes(task.input_dim, task.output_dim, rows, settings, priced)
+
+
 def _header(task: Task | CustomTask, settings: SearchSettings) -> dict[str, Any]:
     """The log's first line: what is searched for, among which sizes, at which predicted cost."""
-    trains_on = choose(settings.device, threads=settings.threads)
-    priced = trains_on if settings.priced_for is None else choose(settings.priced_for, threads=settings.threads)
-    rows = task.n_observations, len(task.validation_targets) if isinstance(task, Task) else 0
-    sizes = candidate_sizes(task.input_dim, task.output_dim, rows, settings, priced)
+    where = where_to_train(task, settings)
+    priced = where if settings.priced_for is None else choose(settings.priced_for, threads=settings.threads)
+    sizes = _priced_sizes(task, settings, priced)
     return {
         "event": "start",
         "format": LOG_FORMAT,
@@ -265,7 +285,7 @@ def _header(task: Task | CustomTask, settings: SearchSettings) -> dict[str, Any]
         "input_dim": task.input_dim,
         "baseline": task.baseline_value if isinstance(task, Task) else None,
         "settings": settings.to_dict(),
-        "device": trains_on.device.id,
+        "device": where.device.id,
         "quantity": priced.coefficients.quantity if priced.coefficients.source != "none" else "operations",
         "first": first_size(sizes).name,
         "candidates": [

@@ -23,7 +23,7 @@ class SearchSettings:
     """Settings of a search.
 
     ``target`` is a value of the task's metric (its loss, unless the task names another). ``device`` is where networks
-    train, None for a GPU where there is one, else the CPU; ``priced_for`` is the device or profile that predicts their
+    train, None for a GPU where it is predicted cheaper; ``priced_for`` is the device or profile that predicts their
     cost, None for the same. ``threads`` are PyTorch's, None its default. ``parallel`` is how many trials train at a
     time. Limits are for the whole search, s and J; ``max_epochs`` is for one trial. ``explore`` goes on after the
     target is met until the curve of cost against size is known, ``grow`` starts a larger size from a smaller one's

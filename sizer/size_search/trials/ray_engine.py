@@ -2,10 +2,12 @@
 
 It decides as little as the local one: slices go out as they are submitted, results come back in that order. Ray runs a
 slice again on another node when its node dies; a slice gives the same result wherever it runs, given the same threads.
+GPUs of different kinds round differently: across them equal results are not promised.
 """
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections import deque
 from dataclasses import replace
@@ -26,12 +28,18 @@ _CHECK_S = 10.0
 class RayEngine:
     """Runs slices on the nodes of a cluster, as many at a time as its CPUs, and GPUs where they are asked for, allow.
 
-    ``threads`` are those of a trial, and the CPUs that Ray keeps for it; ``device`` is where a trial trains. Raises
+    ``threads`` are those of a trial, and the CPUs that Ray keeps for it; ``device`` is where a trial trains. Where more
+    are to run in ``parallel`` than the cluster has GPUs, each has a share of one. Raises
     UsageError where Ray is not installed, no cluster answers, or no node of it is large enough for a trial.
     """
 
     def __init__(
-        self, task: Task | CustomTask, threads: int | None = None, device: str | None = None, address: str | None = None
+        self,
+        task: Task | CustomTask,
+        threads: int | None = None,
+        device: str | None = None,
+        address: str | None = None,
+        parallel: int = 1,
     ) -> None:
         self._ray = import_ray()
         self._queue: deque[tuple[str, Any]] = deque()
@@ -39,8 +47,10 @@ class RayEngine:
         if self._connected_here:
             connect(self._ray, address)
         try:
-            self._room = _Room(max(1, threads or 1), 1 if (device or "cpu").startswith("cuda") else 0)
-            self.workers = self._room.check(nodes(self._ray))
+            alive = nodes(self._ray)
+            on_gpu = (device or "cpu").startswith("cuda")
+            self._room = _Room(max(1, threads or 1), gpu_share(parallel, alive) if on_gpu else 0.0)
+            self.workers = self._room.check(alive)
             self._id = uuid.uuid4().hex
             self._task = self._ray.put(task)
         except BaseException:
@@ -50,7 +60,8 @@ class RayEngine:
     def submit(self, spec: SliceSpec) -> None:
         """Send a slice out. Returns at once."""
         # What the local engine does without a number of threads depends on the machine; here a trial has its own.
-        spec = replace(spec, threads=self._room.cpus)
+        # Ray shows a worker its own GPU alone, which is the first there whatever its number is here.
+        spec = replace(spec, threads=self._room.cpus, device="cuda:0" if self._room.gpus else spec.device)
         remote = self._ray.remote(_run_slice).options(
             num_cpus=self._room.cpus, num_gpus=self._room.gpus, max_retries=_RETRIES, name=f"sizer {spec.name}"
         )
@@ -86,20 +97,35 @@ class RayEngine:
             self._ray.shutdown()
 
 
+def gpu_share(parallel: int, alive: tuple[Node, ...]) -> float:
+    """The share of a GPU that each of so many trials has: a whole one where there are enough, else an equal part.
+
+    Ray counts in ten-thousandths of a GPU, and a node may offer less than a whole one.
+    """
+    largest = max((node.gpus for node in alive), default=0.0)
+    whole = min(1.0, largest) or 1.0
+    available = sum(int(node.gpus / whole) for node in alive)
+    return math.floor(1e4 * whole / max(1, math.ceil(parallel / max(available, 1)))) / 1e4
+
+
 class _Room(NamedTuple):
     """What a trial takes of a node."""
 
     cpus: int
-    gpus: int
+    gpus: float
 
     def check(self, alive: tuple[Node, ...]) -> int:
         """How many trials fit at a time. Raises UsageError when no node is large enough for one."""
-        fitting = sum(min(node.cpus // self.cpus, node.gpus // self.gpus if self.gpus else node.cpus) for node in alive)
+        fitting = sum(min(node.cpus // self.cpus, self._on_gpus(node)) for node in alive)
         if fitting:
             return fitting
         wanted = f"{self.cpus} CPUs" + (" and a GPU" if self.gpus else "")
-        there = ", ".join(f"{node.address} with {node.cpus} CPUs and {node.gpus} GPUs" for node in alive)
+        there = ", ".join(f"{node.address} with {node.cpus} CPUs and {node.gpus:g} GPUs" for node in alive)
         raise UsageError(f"no node of the cluster has {wanted} for a trial (there are {there}); give fewer --threads")
+
+    def _on_gpus(self, node: Node) -> int:
+        """How many trials the node's GPUs have room for (shares such as a third do not divide it exactly)."""
+        return int(node.gpus / self.gpus + 1e-6) if self.gpus else node.cpus
 
 
 def _cause(error: Any) -> BaseException:

@@ -212,6 +212,8 @@ class _Training:
         predictions = self._predict()
         validated = time.perf_counter()
         self.epoch += 1
+        # On a GPU steps return before they are done: only the epoch as a whole is timed.
+        on_gpu = torch.device(self._spec.device).type == "cuda"
         loss = self._task.loss_of(predictions)
         return Epoch(
             self.epoch,
@@ -219,7 +221,7 @@ class _Training:
             loss,
             loss if self._task.metric == LOSS else self._task.value_of(predictions),
             validated - began,
-            _quiet(step_times, trained - began) + validated - trained,
+            (trained - began if on_gpu else _quiet(step_times)) + validated - trained,
             None,
             len(step_times),
         )
@@ -249,13 +251,9 @@ class _Training:
         return torch.cat([self.model(part) for part in torch.split(self._validation, _VALIDATION_CHUNK)]).cpu().numpy()
 
 
-def _quiet(step_times: list[float], lasted_s: float) -> float:
-    """Time of an epoch's training with every step at its quiet value; no more than what it took.
-
-    On a GPU steps return before they are done, and only the whole is known: the quiet value would be far below it.
-    """
-    quiet = float(np.quantile(step_times, QUIET_QUANTILE)) * len(step_times)
-    return quiet if quiet > 0.25 * lasted_s else lasted_s
+def _quiet(step_times: list[float]) -> float:
+    """Time of an epoch's training with every step at its quiet value."""
+    return float(np.quantile(step_times, QUIET_QUANTILE)) * len(step_times)
 
 
 def _run_users(task: CustomTask, spec: SliceSpec, running: Running) -> LogEntry:
