@@ -1,6 +1,7 @@
 """What `benchmarks/gpu_run.sh` runs in its environment: calibrate, validate, and write profile and tables.
 
     python benchmarks/gpu_measure.py missing
+    python benchmarks/gpu_measure.py age [--device cuda:0]
     python benchmarks/gpu_measure.py measure FOLDER [--device cuda:0] [--calibrate-s 120] [--validate-s 90]
 
 FOLDER gets calibration.json and .txt, validation.json and .txt, measurements.jsonl, environment.json, and the measured
@@ -10,6 +11,8 @@ profile as it would be shipped: named vendor-model, what a datasheet says of the
 from __future__ import annotations
 
 import argparse
+import datetime
+import json
 import shutil
 import sys
 from collections.abc import Iterator
@@ -46,6 +49,20 @@ def measure(folder: Path, device: str, calibrate_s: float, validate_s: float) ->
     shutil.copy(measurement_path(Settings(calibration.device.id)), folder / "measurements.jsonl")
     print(f"profile: {shipped_profile(calibration, folder)}")
     write(folder, "validation", sizer.validate(device=device, budget_s=validate_s))
+
+
+def age(device: str, days: int = 60) -> None:
+    """Make the calibration so much older, to see that the hook says so and trains nothing for it."""
+    from sizer.base.storage import write_whole
+    from sizer.calibration.validity import profile_name
+    from sizer.detection.detect import detected
+    from sizer.profiles import load
+
+    path = Path(load(profile_name(detected(device))).origin)
+    record = json.loads(path.read_text(encoding="utf-8"))
+    made = datetime.datetime.fromisoformat(record["calibration"]["date"]) - datetime.timedelta(days=days)
+    record["calibration"]["date"] = made.isoformat(timespec="seconds")
+    write_whole(path, json.dumps(record))
 
 
 def write(folder: Path, name: str, record: Record) -> None:
@@ -120,6 +137,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("missing")
+    commands.add_parser("age").add_argument("--device", default="cuda:0")
     measuring = commands.add_parser("measure")
     measuring.add_argument("folder", type=Path)
     measuring.add_argument("--device", default="cuda:0")
@@ -128,6 +146,9 @@ def main() -> None:
     given = parser.parse_args()
     if given.command == "missing":
         print(" ".join(missing()))
+        return
+    if given.command == "age":
+        age(given.device)
         return
     from sizer.base.errors import SizerError
 

@@ -21,10 +21,9 @@ from search_recording import LEARNING_RATE
 from search_replays import CURVES, DEVICE, Sweep, Target, read_sweeps
 from search_tasks import TASKS, load
 
-from sizer.size_search import search as running
-from sizer.size_search.outcome import Outcome
+from sizer.size_search.search import run_search
 from sizer.size_search.settings import SearchSettings
-from sizer.size_search.trials.engine import LocalEngine
+from sizer.size_search.trials.trial import LocalEngine
 
 
 class Spent(NamedTuple):
@@ -53,15 +52,10 @@ def search(target: Target, grow: bool) -> Spent:
     )
     task = load(sweep.task)
     with tempfile.TemporaryDirectory() as folder:
-        outcome = running.run_search(task, settings, Path(folder) / "search", LocalEngine(task))
-    trained = [trial for trial in outcome.trials if trial.epochs]
-    cost_s = sum(len(trial.epochs) * _epoch_cost(sweep, trial.spec.topology.num_free_parameters) for trial in trained)
-    sizes = " ".join(f"{_kilo(trial.spec.topology.num_free_parameters)}:{len(trial.epochs)}" for trial in trained)
-    return Spent(cost_s, sizes, _is_met(outcome))
-
-
-def _is_met(outcome: Outcome) -> bool:
-    return outcome.winner is not None
+        found = run_search(task, settings, Path(folder) / "search", LocalEngine(task))
+    cost_s = sum(len(size.epochs) * _epoch_cost(sweep, size.num_free_parameters) for size in found.trained)
+    sizes = " ".join(f"{_kilo(size.num_free_parameters)}:{len(size.epochs)}" for size in found.trained)
+    return Spent(cost_s, sizes, found.winner is not None)
 
 
 def _epoch_cost(sweep: Sweep, parameters: int) -> float:

@@ -2,14 +2,15 @@
 
     python benchmarks/hook.py [--steps 2000] [--json FILE]
 
-A 6-layer network (784-512x5-10, batch 32 so that a step is short and a cost would show). The time that `sizer.watch()`
-adds is what the hook's own functions take, apart for the set-up before the training (imports and reads included) and
-for the training's steps, in fresh processes and again in the same one. *After* is the median ratio of step times with a
-finished hook to those without any, in blocks that alternate. zeus and codecarbon are called around an empty step as
-their documentation shows, and left out where they are not installed; codecarbon in its offline mode. Of zeus it takes a
-release under its present name (`pip install zeus`): the last one named zeus-ml, 0.11.0.post1, raises KeyError without
-AMD's library, since its dependency amdsmi raises another error than those that it catches. Where this machine has no
-calibration, one of 15 s is made in a temporary folder, so that the hook has a profile to read.
+A 6-layer network (784-512x5-10, batch 32 so that a step is short and a cost would show). The time that
+`sizer.watch()` adds is what its set-up takes before the training (imports and reads included), and how much longer
+the step that it sees is than the median of others, in fresh processes and again in the same one. *After* is the
+median ratio of step times with a finished hook to those without any, in blocks that alternate. zeus and codecarbon
+are called around an empty step as their documentation shows, and left out where they are not installed; codecarbon in
+its offline mode. Of zeus it takes a release under its present name (`pip install zeus`): the last one named zeus-ml,
+0.11.0.post1, raises KeyError without AMD's library, since its dependency amdsmi raises another error than those that
+it catches. Where this machine has no calibration, one of 15 s is made in a temporary folder, so that the hook has a
+profile to read.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -69,39 +69,21 @@ class Training:
 
 
 def hook_times_s() -> tuple[float, float]:
-    """Time spent in the hook's own functions when the watch starts, and from there to its end, s."""
+    """What setting the watch up takes, and how much longer than others the step is that it sees, s.
+
+    A training of the same kind has run before, so that what torch does once for its first step is not in it.
+    """
+    usual = statistics.median(Training().block())
     started = time.perf_counter()
     from sizer.hook.watching import Watch
 
-    spent = {"start": time.perf_counter() - started, "steps": 0.0}
-    originals = {name: getattr(Watch, name) for name in ("start", "_note", "_patch", "_first_step", "stop")}
-    depth = 0
-
-    def timed(original: Callable[..., Any], part: str) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            nonlocal depth
-            started, depth = time.perf_counter(), depth + 1
-            try:
-                return original(*args, **kwargs)
-            finally:
-                depth -= 1
-                if depth == 0:
-                    spent[part] += time.perf_counter() - started
-
-        return call
-
-    for name, original in originals.items():
-        setattr(Watch, name, timed(original, "start" if name == "start" else "steps"))
-    try:
-        training = Training()
-        with contextlib.redirect_stderr(io.StringIO()), Watch() as watch:
-            for _ in range(3):
-                training.step()
-        assert watch.trained
-    finally:
-        for name, original in originals.items():
-            setattr(Watch, name, original)
-    return spent["start"], spent["steps"]
+    training = Training()
+    with contextlib.redirect_stderr(io.StringIO()), Watch() as watch:
+        ready = time.perf_counter()
+        training.step()
+        ended = time.perf_counter()
+    assert watch.trained
+    return ready - started, ended - ready - usual
 
 
 def ratio_after(steps: int) -> tuple[float, float]:

@@ -20,22 +20,20 @@ from ray_nodes import two_nodes
 from search_tasks import load
 
 from sizer.models.topology import Topology
-from sizer.size_search.trials.engine import Engine, LocalEngine
 from sizer.size_search.trials.ray_engine import RayEngine
-from sizer.size_search.trials.slices import Slice, TrialSpec
+from sizer.size_search.trials.trial import Engine, LocalEngine, SliceSpec
 
 TASK = "satimage"
 
 
-def jobs(trials: int, epochs: int) -> list[Slice]:
+def jobs(trials: int, epochs: int) -> list[SliceSpec]:
     """Trials of one size and as many seeds."""
     task = load(TASK)
     topology = Topology.solve("rectangle", 2**15, 4, task.input_dim, task.output_dim)
-    specs = [TrialSpec(f"{seed}", topology, 128, "adam", 1e-3, seed, threads=1) for seed in range(trials)]
-    return [Slice(spec, epochs) for spec in specs]
+    return [SliceSpec(f"{seed}", topology, 128, "adam", 1e-3, seed, threads=1, epochs=epochs) for seed in range(trials)]
 
 
-def run(engine: Engine, wanted: list[Slice]) -> tuple[float, list[float]]:
+def run(engine: Engine, wanted: list[SliceSpec]) -> tuple[float, list[float]]:
     """Wall time of the trials in s, and the loss that each ends at."""
     began = time.perf_counter()
     for job in wanted:

@@ -18,7 +18,7 @@ import numpy as np
 from search_replays import Sweep, read_sweeps
 
 from sizer.size_search.learning_curves import AHEAD, LearningCurve, hitting
-from sizer.size_search.policy import Arm, borrowed_forecast
+from sizer.size_search.policy import borrowed_forecast
 
 SMALLEST = 3000
 AGES = (2, 3, 4, 6, 8, 11, 15, 20, 28, 40)
@@ -51,17 +51,16 @@ def borrowed(sweep: Sweep) -> Iterator[Said]:
     sizes = [i for i, size in enumerate(sweep.sizes) if size >= SMALLEST]
     for i in sizes:
         for age in (2, 4, 8, 16):
-            guide = Arm("guide", int(sweep.sizes[i]), 1.0, sweep.losses[i][:age])
             for j in sizes:
                 if i != j and abs(math.log2(sweep.sizes[i] / sweep.sizes[j])) <= 4.2:
-                    yield from _borrowed(sweep, guide, j)
+                    yield from _borrowed(sweep, i, age, j)
 
 
-def _borrowed(sweep: Sweep, guide: Arm, other: int) -> Iterator[Said]:
-    arm = Arm("other", int(sweep.sizes[other]), 1.0)
+def _borrowed(sweep: Sweep, guide: int, age: int, other: int) -> Iterator[Said]:
+    values = sweep.losses[guide][:age]
     for factor in (1.1, 0.98, 0.93, 0.85, 0.7):
-        target = factor * min(guide.values)
-        epochs, weights = borrowed_forecast(arm, guide, target)
+        target = factor * min(values)
+        epochs, weights = borrowed_forecast(int(sweep.sizes[other]), int(sweep.sizes[guide]), values, target)
         for within in (2, 6, 15, len(sweep.losses[other])):
             chance = float(weights[epochs <= within].sum())
             yield Said(sweep.task, chance, sweep.epochs(other, target) <= within)

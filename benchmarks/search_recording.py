@@ -14,6 +14,7 @@ import gzip
 import json
 import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -78,20 +79,18 @@ def _record_one(job: Job, folder: Path, deadline: float) -> bool:
 
 def _train(job: Job) -> dict[str, Any]:
     from sizer.models.topology import Topology
-    from sizer.size_search.trials.slices import Slice, TrialSpec
-    from sizer.size_search.trials.trial import run_slice
+    from sizer.size_search.trials.trial import SliceSpec, run_slice
 
     task = load(job.task)
     topology = Topology.solve("rectangle", job.size, DEPTH, task.input_dim, task.output_dim)
-    spec = TrialSpec("recorded", topology, BATCH_SIZE, "adam", LEARNING_RATE, job.seed, "cpu", 1)
+    spec = SliceSpec("recorded", topology, BATCH_SIZE, "adam", LEARNING_RATE, job.seed, "cpu", 1, epochs=5)
     epochs: list[Any] = []
-    checkpoint = None
     while len(epochs) < MAX_EPOCHS and not _stalled([epoch.validation_loss for epoch in epochs]):
-        result = run_slice(task, Slice(spec, 5, None, checkpoint))
-        epochs += result.epochs
-        checkpoint = result.checkpoint
-        if checkpoint is None:
+        trained = run_slice(task, spec)
+        epochs += trained.epochs
+        if trained.state is None:
             break
+        spec = replace(spec, checkpoint=trained.state)
     return {
         "widths": list(topology.widths),
         "num_free_parameters": topology.num_free_parameters,
@@ -134,11 +133,10 @@ def _topology(job: Job) -> Any:
 
 
 def _time_epoch(task: str, topology: Any) -> float:
-    from sizer.size_search.trials.slices import Slice, TrialSpec
-    from sizer.size_search.trials.trial import run_slice
+    from sizer.size_search.trials.trial import SliceSpec, run_slice
 
-    spec = TrialSpec("timed", topology, BATCH_SIZE, "adam", LEARNING_RATE, 0, "cpu", 1)
-    return min(epoch.quiet_s for epoch in run_slice(load(task), Slice(spec, 2)).epochs)
+    spec = SliceSpec("timed", topology, BATCH_SIZE, "adam", LEARNING_RATE, 0, "cpu", 1, epochs=2)
+    return min(epoch.quiet_s for epoch in run_slice(load(task), spec).epochs)
 
 
 def pack(folder: Path, into: Path) -> None:

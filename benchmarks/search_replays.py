@@ -10,7 +10,7 @@ import gzip
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,7 @@ import numpy as np
 from sizer.devices import choose
 from sizer.models.topology import Topology
 from sizer.size_search.candidates import candidate_sizes, first_size, price_sizes
-from sizer.size_search.outcome import SearchCandidate
-from sizer.size_search.policy import Arm, Goal, decide
+from sizer.size_search.policy import Goal, SearchCandidate, decide
 from sizer.size_search.settings import SearchSettings
 
 CURVES = Path(__file__).parent / "data" / "search_curves.json.gz"
@@ -57,16 +56,13 @@ class Sweep:
     @cached_property
     def candidates(self) -> tuple[SearchCandidate, ...]:
         """The sizes as the search sees them."""
-        chosen = choose(DEVICE)
-        return price_sizes(self.topologies, *self.rows, self.settings, chosen.device, chosen.coefficients)
+        return price_sizes(self.topologies, self.rows, self.settings, choose(DEVICE))
 
     @cached_property
     def first(self) -> int:
         """Position of the recorded size nearest to the one that a search on this machine begins with."""
-        chosen, topology = choose(DEVICE), self.topologies[0]
-        sizes = candidate_sizes(
-            topology.input_dim, topology.output_dim, *self.rows, self.settings, chosen.device, chosen.coefficients
-        )
+        topology = self.topologies[0]
+        sizes = candidate_sizes(topology.input_dim, topology.output_dim, self.rows, self.settings, choose(DEVICE))
         return self.nearest(first_size(sizes).num_free_parameters)
 
     @cached_property
@@ -156,14 +152,14 @@ def replay(target: Target) -> tuple[float, list[tuple[int, int]]]:
     losses: list[tuple[float, ...]] = [()] * len(sweep.sizes)
     spent, slices = 0.0, []
     while True:
-        arms = tuple(
-            Arm(candidate.name, candidate.num_free_parameters, candidate.epoch_cost, seen, len(seen) >= len(recorded))
+        sizes = tuple(
+            replace(candidate, values=seen, ended="recorded no further" if len(seen) >= len(recorded) else None)
             for candidate, seen, recorded in zip(sweep.candidates, losses, sweep.losses, strict=True)
         )
-        decisions = decide(arms, Goal(target.loss, max(map(len, sweep.losses))), arms[sweep.first].name)
+        decisions = decide(sizes, Goal(target.loss, max(map(len, sweep.losses))), sizes[sweep.first].name)
         if not decisions:
             return math.inf, slices
-        position = next(i for i, arm in enumerate(arms) if arm.name == decisions[0].name)
+        position = next(i for i, size in enumerate(sizes) if size.name == decisions[0].name)
         done = len(losses[position])
         until = min(done + decisions[0].epochs, sweep.epochs(position, target.loss), len(sweep.losses[position]))
         losses[position] = sweep.losses[position][: int(until)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from sizer.base.errors import UsageError, check_choice
+from sizer.base.errors import UsageError
 
 if TYPE_CHECKING:
     from sizer.models.topology import Topology
@@ -88,7 +88,8 @@ def _after(width: int, activation: str, normalization: str | None, dropout: floa
 
 
 def _check(activation: str, normalization: str | None, dropout: float) -> None:
-    check_choice("activation", activation, ACTIVATIONS)
+    if activation not in ACTIVATIONS:
+        raise UsageError(f"unknown activation {activation!r}; expected one of {', '.join(ACTIVATIONS)}")
     if normalization is not None and normalization not in NORMALIZATIONS:
         known = ", ".join(NORMALIZATIONS)
         raise UsageError(f"unknown normalization {normalization!r}; expected one of {known}, or None")

@@ -177,6 +177,10 @@ class _Watcher(TorchFunctionMode):
         kwargs = kwargs or {}
         name = getattr(func, "__name__", str(func))
         before = self.current
+        operands = [value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)]
+        of_buffers = all(id(operand) in self.buffers for operand in operands)
+        if name not in _QUERIES and not of_buffers and not any(operand is before for operand in operands):
+            raise _NotDenseError(f"{name} works on something else than the previous layer's output")
         result = _shortcut(name, before, args, kwargs)
         if result is None:
             result = func(*args, **kwargs)
@@ -184,11 +188,8 @@ class _Watcher(TorchFunctionMode):
             if isinstance(result, torch.Tensor) and result is not before and args and args[0] is before:
                 self.current = result if result.shape == before.shape else before
             return result
-        operands = [value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)]
-        if all(id(operand) in self.buffers for operand in operands):
+        if of_buffers:
             return result  # a normalisation that counts its batches
-        if not any(operand is before for operand in operands):
-            raise _NotDenseError(f"{name} works on something else than the previous layer's output")
         self._follow(name, operands, args, kwargs, before, result)
         self.current = result
         return result

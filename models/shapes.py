@@ -63,6 +63,9 @@ def layer_widths(
     Returns shape (depth, *np.shape(first_width)). With ``multiple`` above 1 each hidden width is rounded to the nearest
     multiple of it (at least one), which keeps the shape and suits vector units. Rounding is to even at a half, as
     Python's round() does. Depth 1 has no hidden layer. Raises KeyError for an unknown shape.
+
+    >>> layer_widths("trapezoid", 100, depth=4, output_dim=10)
+    array([100,  70,  40,  10])
     """
     s = np.asarray(first_width, dtype=np.float64)
     output = np.full((1, *s.shape), output_dim, dtype=np.int64)

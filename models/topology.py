@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, SupportsIndex
 
-from sizer.base.errors import UnreachableError, UsageError, check_choice
+from sizer.base.errors import UnreachableError, UsageError
 from sizer.models.shapes import MAX_DEPTH, SHAPES, layer_widths
 
 if TYPE_CHECKING:
@@ -39,7 +39,9 @@ def check_whole(name: str, value: object, low: int, high: int) -> int:
 
 def check_shape(shape: str) -> str:
     """The shape, or a UsageError that lists the known ones."""
-    return check_choice("shape", shape, SHAPES)
+    if shape not in SHAPES:
+        raise UsageError(f"unknown shape {shape!r}; expected one of {', '.join(SHAPES)}")
+    return shape
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,9 @@ class Topology:
 
         Raises UnreachableError, which names the nearest reachable count, when that is more than 20 % off the target,
         and UsageError for a target, depth or width out of range.
+
+        >>> Topology.solve("rectangle", 100_000, 4, 784, 10).widths
+        (100, 100, 100, 10)
         """
         target = check_whole("num_free_parameters", num_free_parameters, 1, MAX_PARAMETERS)
         _check_family(shape, depth, input_dim, output_dim)

@@ -7,7 +7,7 @@ from typing import Any
 
 from sizer.base.records import rebuild
 from sizer.method.coefficients import LABELS, Coefficients
-from sizer.method.hardware import Device, Level
+from sizer.method.hardware import SIZED_L1, Device, Level
 from sizer.profiles.records import Fact, Match, Profile, Source
 from sizer.profiles.rules import sourced_values
 
@@ -39,7 +39,7 @@ def build_profile(record: Mapping[str, Any], origin: str) -> Profile:
         coefficients=_first_choice(coefficients),
         by_quantity=coefficients,
         match=rebuild(Match, record["match"]),
-        sources={name: Source(**source) for name, source in record["sources"].items()},
+        sources={name: rebuild(Source, source) for name, source in record["sources"].items()},
         origin=origin,
         unverified=tuple(what for _, what, value in sourced_values(record) if not value["verified"]),
         notes=tuple(record.get("notes", ())),
@@ -57,7 +57,7 @@ def _first_choice(coefficients: Mapping[str, Coefficients]) -> Coefficients | No
 
 
 def _facts(values: Mapping[str, Any]) -> dict[str, Fact]:
-    return {name: Fact(**value) for name, value in values.items() if value is not None}
+    return {name: rebuild(Fact, value) for name, value in values.items() if value is not None}
 
 
 def _bandwidths(levels: list[dict[str, Any]]) -> dict[str, Fact]:
@@ -81,8 +81,16 @@ def _device(record: Mapping[str, Any], facts: Mapping[str, Mapping[str, Fact]]) 
         levels=tuple(_level(level, name) for level in record["levels"]),
         warnings=tuple(record.get("warnings", ())),
         sources=sources,
-        facts=dict(_device_facts(facts, name)),
+        facts={**dict(_device_facts(facts, name)), **_sized_l1(record)},
     )
+
+
+def _sized_l1(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The fact that L1 is a level to size for, of a GPU whose coefficients were fitted with it."""
+    terms = {term for quantity in (record["coefficients"] or {}).values() for term in quantity["terms"]}
+    if record["kind"] != "cuda" or not any(term.endswith(".L1") for term in terms):
+        return {}
+    return {SIZED_L1: {"value": True, "source": f"profile {record['name']}: its coefficients are of a model with L1"}}
 
 
 def _level(level: Mapping[str, Any], profile: str) -> Level:

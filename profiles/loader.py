@@ -46,6 +46,9 @@ def load(name_or_path: str | os.PathLike[str]) -> Profile:
     """The profile of a name, or of a file when the text has a path separator or ends in ``.json``.
 
     Raises ProfileError with one line: there is no such profile, or its file cannot be used and why.
+
+    >>> [level.name for level in load("nvidia-h200").device.levels]
+    ['L1', 'L2', 'RAM']
     """
     text = os.fspath(name_or_path)
     if not isinstance(name_or_path, str) or text.endswith(".json") or os.sep in text or (os.altsep or os.sep) in text:

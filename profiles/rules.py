@@ -183,7 +183,7 @@ def _map_of(key: Check, inner: Check, minimum: int = 0) -> Check:
 
 
 def _fields(required: Mapping[str, Check], optional: Mapping[str, Check] | None = None) -> Check:
-    """An object with fixed fields; an unknown one is an error, since it is most likely a misspelt optional one."""
+    """An object with fields that this version knows. Others are ignored: releases add fields within a format."""
     known = {**required, **(optional or {})}
 
     def check(value: Any) -> None:
@@ -191,11 +191,9 @@ def _fields(required: Mapping[str, Check], optional: Mapping[str, Check] | None 
         for name in required:
             if name not in value:
                 raise InvalidError(f"has no {name!r}; expected the fields {', '.join(required)}")
-        for name in value:
-            if name not in known:
-                raise InvalidError(f"has the unknown field {shown(name)}; expected only {', '.join(known)}")
         for name, item in value.items():
-            _inside(name, known[name], item)
+            if name in known:
+                _inside(name, known[name], item)
 
     return check
 

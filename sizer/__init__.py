@@ -11,38 +11,117 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from sizer._version import __version__
-from sizer.base.errors import SizerError
+from sizer.base.errors import (
+    DataError,
+    MachineError,
+    MeasurementError,
+    MeterError,
+    ProfileError,
+    SizerError,
+    UnreachableError,
+    UsageError,
+)
 from sizer.base.records import show_with
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import torch
+    from typing_extensions import Unpack
 
-    from sizer.calibration.record import Calibration, Validation
-    from sizer.fleet.fleet import Fleet
+    from sizer import integrations as integrations
+    from sizer import models as models
+    from sizer import profiles as profiles
+    from sizer.calibration.record import Calibration, SizeErrors, ValidatedNetwork, Validation
+    from sizer.fleet.comparison import Comparison
+    from sizer.fleet.fleet import Fleet, NodeChoice
     from sizer.hook.watching import Watch
-    from sizer.inspection.module_record import ModuleInspection
-    from sizer.inspection.networks import Inspection
+    from sizer.inspection.module_record import Advice, LayerRecord, ModuleInspection
+    from sizer.inspection.networks import InspectedNetwork, Inspection
     from sizer.meters.choosing import MeterOptions
-    from sizer.method.hardware import Machine
-    from sizer.method.recommendation import Recommendation
+    from sizer.method.coefficients import Coefficients
+    from sizer.method.hardware import Device, Level, Machine
+    from sizer.method.recommendation import Anchor, Candidate, CurvePoint, OneShot, Recommendation
+    from sizer.method.request import FleetOptions, RecommendOptions, Request
     from sizer.models.topology import Topology
-    from sizer.size_search.result import SearchResult
+    from sizer.size_search.data.task import TrainedEpoch, Trainer
+    from sizer.size_search.result import Pruned, SearchPoint, SearchResult, SearchTrial
+    from sizer.size_search.saved_network import SavedNetwork
+    from sizer.size_search.settings import SearchOptions
 
 __all__ = [
+    "Advice",
+    "Anchor",
+    "Calibration",
+    "Candidate",
+    "Coefficients",
+    "Comparison",
+    "CurvePoint",
+    "DataError",
+    "Device",
+    "Fleet",
+    "InspectedNetwork",
+    "Inspection",
+    "LayerRecord",
+    "Level",
+    "Machine",
+    "MachineError",
+    "MeasurementError",
+    "MeterError",
+    "MeterOptions",
+    "ModuleInspection",
+    "NodeChoice",
+    "OneShot",
+    "ProfileError",
+    "Pruned",
+    "Recommendation",
+    "Request",
+    "SavedNetwork",
+    "SearchPoint",
+    "SearchResult",
+    "SearchTrial",
+    "SizeErrors",
     "SizerError",
+    "Topology",
+    "TrainedEpoch",
+    "Trainer",
+    "UnreachableError",
+    "UsageError",
+    "ValidatedNetwork",
+    "Validation",
+    "Watch",
     "__version__",
     "advise",
     "calibrate",
     "detect",
     "inspect",
+    "load",
     "recommend",
     "recommend_fleet",
     "search",
     "validate",
     "watch",
 ]
+
+#: Module -> the public records in it, imported when one is first asked for.
+_RECORDS = {
+    "sizer.calibration.record": ("Calibration", "SizeErrors", "ValidatedNetwork", "Validation"),
+    "sizer.fleet.comparison": ("Comparison",),
+    "sizer.fleet.fleet": ("Fleet", "NodeChoice"),
+    "sizer.hook.watching": ("Watch",),
+    "sizer.inspection.module_record": ("Advice", "LayerRecord", "ModuleInspection"),
+    "sizer.inspection.networks": ("InspectedNetwork", "Inspection"),
+    "sizer.meters.choosing": ("MeterOptions",),
+    "sizer.method.coefficients": ("Coefficients",),
+    "sizer.method.hardware": ("Device", "Level", "Machine"),
+    "sizer.method.recommendation": ("Anchor", "Candidate", "CurvePoint", "OneShot", "Recommendation"),
+    "sizer.method.request": ("Request",),
+    "sizer.models.topology": ("Topology",),
+    "sizer.size_search.data.task": ("TrainedEpoch", "Trainer"),
+    "sizer.size_search.result": ("Pruned", "SearchPoint", "SearchResult", "SearchTrial"),
+    "sizer.size_search.saved_network": ("SavedNetwork",),
+}
+_SUBPACKAGES = ("integrations", "models", "profiles")
 
 
 def _reports() -> Any:
@@ -54,13 +133,23 @@ def _reports() -> Any:
 show_with(_reports)
 
 
-def __getattr__(name: str) -> Any:
-    """The subpackages `models` and `profiles`, imported when they are first asked for."""
-    if name in ("models", "profiles"):
+if not TYPE_CHECKING:  # (to type checkers, a module with this function has every name)
+
+    def __getattr__(name: str) -> Any:
+        """The public subpackages and records, imported when they are first asked for."""
         import importlib
 
-        return importlib.import_module(f"sizer.{name}")
-    raise AttributeError(f"module 'sizer' has no attribute {name!r}")
+        if name in _SUBPACKAGES:
+            return importlib.import_module(f"sizer.{name}")
+        for module, names in _RECORDS.items():
+            if name in names:
+                return globals().setdefault(name, getattr(importlib.import_module(module), name))
+        raise AttributeError(f"module 'sizer' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """What there is, whether it was imported or not."""
+    return sorted({*globals(), *__all__, *_SUBPACKAGES})
 
 
 def detect(sysroot: str | Path | None = None, fresh: bool = False) -> Machine:
@@ -82,8 +171,8 @@ def recommend(
     shape: str | Sequence[str] | None = None,
     levels: Sequence[str] | None = None,
     width_multiple: int | str | None = 1,
-    pilots: Sequence[Any] = (),
-    **options: Any,
+    pilots: Sequence[tuple[int, float] | str] = (),
+    **options: Unpack[RecommendOptions],
 ) -> Recommendation:
     """Recommend network sizes for a machine: those whose working sets fill a cache once to twice.
 
@@ -93,13 +182,17 @@ def recommend(
     ``max_energy`` (J). ``difficulty`` (``"easy"``, ``"medium"``, ``"hard"``), or ``pilots``, pairs (size, loss) of two
     sizes or more, with ``target_loss``, place one size for a target without training (``one_shot`` of the record).
     Raises UsageError for a value out of range and UnreachableError when no network fits.
+
+    >>> found = recommend(input_dim=784, depth=6, device="nvidia-h200", levels=["L2"])
+    >>> found.best.widths, found.best.anchor.level
+    ((812, 812, 812, 812, 812, 1), 'L2')
     """
-    from sizer.devices import choose
+    from sizer.devices import choose_for
     from sizer.method.advisor import recommend as recommend_for
     from sizer.method.request import request_of
 
     request = request_of(input_dim, depth, batch_size, shape, levels, width_multiple, pilots, **options)
-    chosen = choose(request.device, request.dtype)
+    chosen = choose_for(request)
     return recommend_for(request, chosen.device, chosen.coefficients)
 
 
@@ -112,8 +205,8 @@ def recommend_fleet(
     shape: str | Sequence[str] | None = None,
     levels: Sequence[str] | None = None,
     width_multiple: int | str | None = 1,
-    pilots: Sequence[Any] = (),
-    **options: Any,
+    pilots: Sequence[tuple[int, float] | str] = (),
+    **options: Unpack[FleetOptions],
 ) -> Fleet:
     """Say which kind of node of a fleet, and which size on it, reaches a loss at the least cost.
 
@@ -176,9 +269,11 @@ def inspect(
     starts from the output. ``dtype="mixed"`` inspects the module under autocast in bfloat16. Defaults: batch 256,
     float32 (a module's own type), Adam. Raises UsageError for a value out of range or a module that cannot be
     inspected. ``threads`` are those that PyTorch will have (None: its default; a module is priced for torch's own).
+
+    >>> inspect("784-512-10", device="nvidia-h200").networks[0].num_free_parameters
+    407050
     """
-    from sizer.devices import choose
-    from sizer.inspection.networks import inspect_topologies, parse_mlp
+    from sizer.inspection.networks import choose_for, inspect_topologies, parse_mlp
     from sizer.method.request import check_training
     from sizer.models.topology import check_whole
 
@@ -193,8 +288,9 @@ def inspect(
     settings = 256 if batch_size is None else batch_size, dtype or "float32", optimizer or "adam", observations
     if threads is not None:
         check_whole("threads", threads, 1, 65_536)
-    chosen = choose(device, settings[1], threads)
-    return inspect_topologies(topologies, check_training(*settings), chosen.device, chosen.coefficients)
+    training = check_training(*settings)
+    chosen = choose_for(topologies, training, device, threads)
+    return inspect_topologies(topologies, training, chosen.device, chosen.coefficients)
 
 
 def advise(
@@ -204,7 +300,7 @@ def advise(
     json_file: str | Path | None = None,
     quiet: bool = False,
 ) -> None:
-    """Advise on a model once, on standard error, when its first training step shows batch size, type and device.
+    """Advise on a model once, on standard error, when its first training step shows how it is called.
 
     Nothing of the training changes, and nothing stays behind. ``json_file`` also writes the record; ``quiet`` prints
     nothing. The environment variable ``SIZER=off`` makes this do nothing. Never raises.
@@ -288,30 +384,44 @@ def search(
     fresh: bool = False,
     engine: str = "local",
     save: str | Path | None = None,
+    decimal: str | None = None,
+    missing: str | Sequence[str] = (),
     progress: Callable[[str, float | None], None] | None = None,
-    **settings: Any,
+    **settings: Unpack[SearchOptions],
 ) -> SearchResult:
     """Search for the cheapest network that reaches a loss, or another metric, on your data; train it, and hand it back.
 
     ``train`` and ``validation`` are pairs (X, y) of arrays or DataFrames, DataFrames with ``target`` naming their
     column(s), torch Datasets of pairs, names of files, ``"sklearn:digits"`` or ``"pmlb:NAME"``; without ``validation``
-    a share is set aside. Or ``train`` is a function that trains (see `sizer.size_search.data.task.Trainer`), with
+    a share is set aside. Or ``train`` is a function that trains (see `sizer.Trainer`), with
     ``input_dim``, ``output_dim`` and ``observations``. One of the targets is needed; ``target_metric`` is a pair such
     as ``("f1", 0.9)``. ``settings`` are those of `sizer.size_search.settings.SearchSettings`, such as ``depth``,
     ``batch_size``, ``seed``, ``max_time_s``. The state is kept in ``folder`` (None: one for this data and settings), so
-    that the same call goes on where it was interrupted. Raises UsageError for a request that makes no sense of the
-    data, DataError for data with nothing to learn from.
+    that the same call goes on where it was interrupted. ``decimal`` ("." or ",") and ``missing`` (cells such as "-200")
+    say how cells of text are read where the cells leave that open. Raises UsageError for a request that makes no sense
+    of the data, DataError for data with nothing to learn from.
     """
+    from dataclasses import replace
+
+    from sizer.method.request import several
     from sizer.size_search import request as asking
+    from sizer.size_search.data.reading.rules import ReadingOptions
 
     aim = asking.one_aim(target_loss, target_accuracy, target_r2, target_metric)
-    request = asking.make_request(aim, _several(target), kind, validation_share, folder, fresh, engine, save, settings)
+    request = asking.make_request(aim, target, kind, validation_share, folder, fresh, engine, save, settings)
+    request = replace(request, reading=ReadingOptions(decimal, several(missing)))
     if callable(train) and not hasattr(train, "__getitem__"):
         task = asking.custom_task(train, aim, input_dim, output_dim, observations)
         return asking.search_custom(task, request, progress)
     return asking.search_data(train, validation, request, progress)
 
 
-def _several(value: Any) -> tuple[Any, ...]:
-    """One value or several, as a tuple."""
-    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
+def load(path: str | Path) -> SavedNetwork:
+    """The network that a search saved, and how it prepares its data: ready to predict.
+
+    Raises UsageError for a file that is not there, DataError for one that is no such network, or that holds pickled
+    objects or compiled code.
+    """
+    from sizer.size_search.saved_network import load as load_saved
+
+    return load_saved(path)

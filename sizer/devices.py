@@ -7,17 +7,23 @@ from __future__ import annotations
 
 import math
 import os
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from sizer import profiles
+from sizer.base.errors import UnreachableError, UsageError
+from sizer.base.units import format_cost
 from sizer.calibration.validity import calibration_of, with_effective_levels
 from sizer.detection.captured_tree import Tree
 from sizer.detection.detect import detected
 from sizer.detection.procfs import read_cpuinfo
+from sizer.detection.usable_gpu import other_gpu, why_not_usable
 from sizer.method.coefficients import Coefficients, from_datasheet
 from sizer.method.hardware import Device, is_detected
+from sizer.method.request import Request
 from sizer.profiles import Profile
 from sizer.profiles.loader import own_folders, stated_folders
 from sizer.profiles.records import words
@@ -49,6 +55,17 @@ class Chosen(NamedTuple):
     coefficients: Coefficients
 
 
+class Predicted(NamedTuple):
+    """What work is predicted to cost, to compare devices by, and the same in words."""
+
+    cost: float
+    said: str
+
+
+#: What the work that is asked about costs on a device.
+Cost = Callable[[Chosen], Predicted]
+
+
 def choose(name: str | None, dtype: str = "float32", threads: int | None = None) -> Chosen:
     """The device of a name, with coefficients: ``cpu``, ``cuda:0``, a profile or a file. None: a GPU, else the CPU.
 
@@ -61,9 +78,75 @@ def choose(name: str | None, dtype: str = "float32", threads: int | None = None)
     return Chosen(profile.device, _of_profile(profile, dtype) or _nearest(profile.device, dtype))
 
 
+def trains_on(name: str | None, threads: int | None = None, cost: Cost | None = None) -> Chosen:
+    """As `choose`, for a device that is to train now, which PyTorch must be able to use.
+
+    Where no device was named and PyTorch cannot use the GPU, it is the CPU, with a warning that says why; else the
+    cheaper one by ``cost``. Raises UsageError, with the remedy, for a named one.
+    """
+    chosen = choose(name, threads=threads)
+    problem = why_not_usable(chosen.device.id)
+    other = other_gpu() if name is None and chosen.device.kind == "cpu" else None
+    if other is not None:
+        only = f"PyTorch sees {other}; sizer detects and trains on NVIDIA GPUs only: networks train on the CPU"
+        return chosen._replace(device=chosen.device.with_warning(only))
+    if problem is None:
+        return chosen if cost is None or name is not None else cheaper(chosen, cost, threads=threads)
+    if name is not None:
+        raise UsageError(problem)
+    cpu = choose("cpu", threads=threads)
+    return cpu._replace(device=cpu.device.with_warning(f"{chosen.device.id} is not used: {problem}"))
+
+
+def choose_for(request: Request) -> Chosen:
+    """The device of a request for recommendations: the one named, else that on which reaching a loss is cheaper."""
+    from sizer.method.advisor import recommend
+    from sizer.method.epochs_to_loss import relative_epochs
+
+    chosen = choose(request.device, request.dtype)
+
+    def cost(one: Chosen) -> Predicted:
+        best = recommend(request, one.device, one.coefficients).optimum
+        per_datum = best.energy_per_datum_j if best.time_per_datum_s is None else best.time_per_datum_s
+        to_loss = (per_datum or math.inf) * float(relative_epochs(best.num_free_parameters))
+        return Predicted(to_loss, f"{format_cost(best.energy_per_datum_j, best.time_per_datum_s)} a datum")
+
+    return chosen if request.device is not None else cheaper(chosen, cost, request.dtype)
+
+
+def cheaper(gpu: Chosen, cost: Cost, dtype: str = "float32", threads: int | None = None) -> Chosen:
+    """The device that a choice without a name gave, or the CPU where that is predicted to be the cheaper one.
+
+    A warning says both predictions. ``cost`` gives a device's predicted cost of the work that is asked about; where the
+    two are not of one quantity the choice stands.
+    """
+    cpu = gpu if gpu.device.kind == "cpu" else choose("cpu", dtype, threads)
+    if cpu is gpu or not _comparable(gpu.coefficients, cpu.coefficients):
+        return gpu
+    on_gpu, on_cpu = _predicted(cost, gpu), _predicted(cost, cpu)
+    taken, other = (gpu, cpu) if on_gpu.cost <= on_cpu.cost else (cpu, gpu)
+    said = (
+        f"no device was named: predicted are {on_gpu.said} on {gpu.device.id} and {on_cpu.said} on the CPU, so it is "
+        f"{taken.device.id} (the other: --device {other.device.id})"
+    )
+    return taken._replace(device=taken.device.with_warning(said))
+
+
+def _comparable(one: Coefficients, other: Coefficients) -> bool:
+    return "none" not in (one.source, other.source) and one.quantity == other.quantity
+
+
+def _predicted(cost: Cost, one: Chosen) -> Predicted:
+    """What the work costs on a device; without end where it cannot be done there."""
+    try:
+        return cost(one)
+    except (UnreachableError, UsageError):
+        return Predicted(math.inf, "no network")
+
+
 def is_device_id(name: str) -> bool:
     """Whether a name is that of a device of this machine, and not a profile's."""
-    return name in ("cpu", "cuda", "mps") or name.startswith("cuda:")
+    return name in ("cpu", "cuda", "mps", "xpu") or name.startswith(("cuda:", "mps:", "xpu:"))
 
 
 def _of_detected(device: Device, dtype: str, threads: int | None) -> Chosen:
@@ -97,11 +180,25 @@ def _of_profile(profile: Profile, dtype: str) -> Coefficients | None:
     """A profile's own coefficients, else an estimate from its peaks; None when it states no peak for the dtype."""
     if profile.coefficients is not None:
         return profile.coefficients
+    if dtype == "float32" and "tf32" in profile.peaks_flop_per_s and tf32_allowed():
+        dtype = "tf32"
     peak = profile.peaks_flop_per_s.get(dtype)
     if peak is None:
         return None
     bandwidths = {level: fact.value for level, fact in profile.bandwidths_bytes_per_s.items()}
     return from_datasheet(profile.kind, peak.value, bandwidths, profile.name, dtype)
+
+
+def tf32_allowed() -> bool:
+    """Whether float32 products of this process may run as TF32 on a GPU: PyTorch's setting, and the environment's."""
+    if os.environ.get("NVIDIA_TF32_OVERRIDE") == "0":
+        return False
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return os.environ.get("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "") not in ("", "0")
+    products = torch.backends.cuda.matmul
+    precision = getattr(products, "fp32_precision", None)  # (older releases have the other setting alone)
+    return bool(products.allow_tf32) if precision is None else precision == "tf32"
 
 
 def _nearest(device: Device, dtype: str) -> Coefficients:
@@ -185,7 +282,7 @@ def _as_estimate(coefficients: Coefficients) -> Coefficients:
 # The same from memory.
 
 #: Beginnings of environment variables that say what this process may use, or where profiles lie.
-_VARIABLES = ("SIZER", "XDG_", "CUDA", "NVIDIA", "HIP", "ROCR", "OMP_", "HOME")
+_VARIABLES = ("SIZER", "XDG_", "CUDA", "NVIDIA", "TORCH_ALLOW", "HIP", "ROCR", "OMP_", "HOME")
 _known: dict[tuple[object, ...], Chosen] = {}
 
 
@@ -196,7 +293,7 @@ def chosen_for(name: str | None, dtype: str) -> Chosen:
     """
     if name is not None and not is_device_id(name):
         return choose(name, dtype)
-    key = (name, dtype, *_conditions())
+    key = (name, dtype, tf32_allowed(), *_conditions())
     if key not in _known:
         if len(_known) > 64:
             _known.clear()

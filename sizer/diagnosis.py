@@ -16,7 +16,7 @@ from sizer.base.records import Record, plain
 from sizer.base.storage import cache_folder, config_folder, data_folder
 from sizer.detection.detect import detect
 from sizer.devices import choose
-from sizer.meters.choosing import Availability, available_meters
+from sizer.meters.choosing import Availability, MeterOptions, about_gpu, available_meters
 from sizer.method.coefficients import Coefficients
 from sizer.method.hardware import Machine
 
@@ -56,6 +56,8 @@ def diagnose() -> Diagnosis:
     """Look at the installation; what cannot be read is a problem in the record and no error."""
     problems: list[str] = []
     coefficients = None
+    machine = detect(fresh=True)
+    gpu = machine.device("cuda:0")
     try:
         coefficients = choose(None).coefficients
     except SizerError as error:
@@ -63,8 +65,8 @@ def diagnose() -> Diagnosis:
     return Diagnosis(
         versions=dict(_versions()),
         platform=f"{platform.system()} {platform.release()} {platform.machine()}",
-        machine=detect(fresh=True),
-        meters=available_meters(),
+        machine=machine,
+        meters=available_meters(None, MeterOptions() if gpu is None else about_gpu(MeterOptions(), gpu)),
         coefficients=coefficients,
         profile_warnings=profiles.all_profiles().warnings,
         folders={"cache": str(cache_folder()), "data": str(data_folder()), "config": str(config_folder())},

@@ -66,6 +66,8 @@ class FakeNvml:
         self.gpus = gpus
         self.energy_mj: dict[int, int | Exception] = dict.fromkeys(range(len(gpus)), 5_000_000)
         self.power_mw: int | Exception = 300_000
+        self.instant_mw: int | Exception | None = None
+        self.partitioned = False
         self.init_error: Exception | None = None
         self.open = 0
 
@@ -94,6 +96,17 @@ class FakeNvml:
 
     def nvmlDeviceGetPowerUsage(self, handle):
         return _value(self.power_mw)
+
+    NVML_FI_DEV_POWER_INSTANT = 186
+
+    def nvmlDeviceGetFieldValues(self, handle, fields):
+        assert fields == [self.NVML_FI_DEV_POWER_INSTANT]
+        known = self.instant_mw is not None
+        value = SimpleNamespace(uiVal=_value(self.instant_mw) if known else 0)
+        return [SimpleNamespace(nvmlReturn=0 if known else 3, value=value)]
+
+    def nvmlDeviceGetMigMode(self, handle):
+        return [int(self.partitioned), int(self.partitioned)]
 
 
 class FakeZeus:

@@ -13,7 +13,7 @@ from study import KIB, MIB
 
 from sizer.base.errors import UnreachableError, UsageError
 from sizer.devices import NO_COEFFICIENTS
-from sizer.method.advisor import recommend
+from sizer.method.advisor import recommend, vector_width
 from sizer.method.epochs_to_loss import relative_epochs
 from sizer.method.explanation import explain, why_not
 from sizer.method.hardware import Device, Level
@@ -240,10 +240,28 @@ def test_levels_must_be_caches(small_cpu, time_coefficients):
 def test_a_set_that_lives_nearer_is_no_anchor(time_coefficients):
     """Many small caches hold more than one shared one: a distributed set then lives nearer than the cache it fills."""
     device = Device(
-        "gpu", "cuda", "many", 80, (Level("L1", 128 * KIB, 80), Level("L2", 4 * MIB, 1), Level("RAM", 2**34, 1))
+        "cpu", "cpu", "many", 80, (Level("L1", 128 * KIB, 80), Level("L2", 4 * MIB, 1), Level("RAM", 2**34, 1))
     )
     record = recommend(Request(784, (4,), levels=("L2",), top=50), device, time_coefficients)
     order = {"L1": 0, "L2": 1, "RAM": 2}
     for candidate in record.candidates:
         lives = candidate.working_sets[candidate.anchor.working_set].level
         assert order[lives] >= order[candidate.anchor.level]
+
+
+def test_the_l1_of_a_gpu_is_a_fact_and_no_level_to_size_for(time_coefficients):
+    """Nothing stays in it between the kernels of an eager step."""
+    levels = (Level("L1", 256 * KIB, 132, line_bytes=128), Level("L2", 60 * MIB, 1), Level("RAM", 2**37, 1))
+    device = Device("cuda:0", "cuda", "GPU", 132, levels)
+    record = recommend(Request(784, (6,)), device, time_coefficients)
+    assert {candidate.anchor.level for candidate in record.candidates} == {"L2"}
+    assert {
+        placed.level for candidate in record.candidates for placed in candidate.working_sets.values() if placed
+    } <= {
+        "L2",
+        "RAM",
+    }
+    assert record.device.levels[0].name == "L1"
+    assert vector_width(device, "float32") == 32
+    with pytest.raises(UsageError, match="'L1' is no cache of cuda:0 that holds anything from one kernel to the next"):
+        recommend(Request(784, (6,), levels=("L1",)), device, time_coefficients)

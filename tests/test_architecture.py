@@ -29,7 +29,18 @@ FLOORS = (
 OPEN = {"", "_version", "schemas"}
 #: Rooms of pure arithmetic: no file, clock, process, torch or print.
 PURE = ("models.shapes", "models.topology", "method.")
-PURE_IMPORTS = {"numpy", "__future__", "collections", "dataclasses", "json", "math", "typing", "itertools", "functools"}
+PURE_IMPORTS = {
+    "numpy",
+    "difflib",
+    "__future__",
+    "collections",
+    "dataclasses",
+    "json",
+    "math",
+    "typing",
+    "itertools",
+    "functools",
+}
 
 
 def sources() -> dict[str, Path]:

@@ -46,7 +46,7 @@ def test_a_log_is_charged_when_all_of_it_is_written(quick, tmp_path):
     assert len(metered) == record.metered == record.networks
     assert all(timing.energy_j is None and timing.window_unix_s is not None for timing in metered)
     assert record.fits["energy"].mean_error < 0.3
-    assert "power log" in record.meter
+    assert f"power log {log} (time from 'time' (epoch), power from 'watts' in W), the whole machine" in record.meter
     written = read_power_log(log)
     (energy,) = {round(energy_between(written, *timing.window_unix_s).joules, 3) for timing in metered}
     assert energy == pytest.approx(50.0 * 1.01, rel=1e-3)
@@ -86,6 +86,25 @@ def test_a_log_s_time_zone_and_columns_reach_it(quick, tmp_path, capsys):
     assert "unknown time zone 'Mars/Olympus'" in capsys.readouterr().err
     assert run([*common[:-1], str(tmp_path / "none.csv")]) == 1
     assert "cannot be read" in capsys.readouterr().err
+
+
+def test_a_log_s_unit_reaches_it_and_the_record_says_which(quick, tmp_path, capsys):
+    calibrate(
+        Settings(
+            budget_s=100.0, meter_options=MeterOptions(log_path=write_power_log(tmp_path / "w.csv", time.time() - 5))
+        )
+    )
+    path = measurement_path(Settings())
+    log = write_power_log(tmp_path / "power.csv", time.time() - 5, watts=0.05)
+    log.write_text(log.read_text().replace("watts", "power"))
+    replayed = ["calibrate", "--replay", str(path), "--wattmeter-log", str(log), "--json"]
+    capsys.readouterr()
+    assert run(replayed) == 1
+    assert "is not known; name it with --log-unit (W, kW" in capsys.readouterr().err
+    assert run([*replayed, "--log-unit", "horses"]) == 2
+    assert "'horses' is no unit of power" in capsys.readouterr().err
+    assert run([*replayed, "--log-unit", "kW", "--log-decimal", "."]) == 0
+    assert "power from 'power' in kW (as --log-unit says)" in json.loads(capsys.readouterr().out)["meter"]
 
 
 def test_a_budget_too_small_for_the_meter_says_how_much(quick, tmp_path, capsys):

@@ -12,6 +12,7 @@ from importlib.resources import files
 
 import jsonschema
 import pytest
+from schemas import closed
 
 from sizer.cli import COMMANDS, run
 
@@ -27,7 +28,7 @@ def checked(record: str, text: str) -> dict:
     data = json.loads(text)
     schema = json.loads(files("sizer.schemas").joinpath(f"{record}.json").read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
-    jsonschema.validate(data, schema)
+    jsonschema.validate(data, closed(schema))
     return data
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+import sizer
 from sizer import profiles
 from sizer.base.errors import ProfileError, UsageError
 from sizer.calibration import plan as planning
 from sizer.calibration.fit import design, predict_terms
+from sizer.calibration.validity import Found
 from sizer.detection.captured_tree import Tree
-from sizer.devices import STAND_INS, Features, choose, nearest_stand_in
+from sizer.devices import STAND_INS, Features, Predicted, cheaper, choose, nearest_stand_in, tf32_allowed
 from sizer.method.coefficients import OVERHEADS_S
 from sizer.method.hardware import Device, Level, Machine
 from sizer.method.placement import Hierarchy
@@ -144,3 +148,84 @@ def test_features_of_a_captured_processor(tmp_path, small_cpu):
     assert Features.of_device(device, Tree(tmp_path)) == Features("AMD", 512, True)
     cpuinfo.write_text("processor : 0\nFeatures : fp asimd\n")
     assert Features.of_device(device, Tree(tmp_path)) == Features("AMD")
+
+
+# The default: the cheaper one
+
+
+def predicted(**seconds):
+    """A cost by device."""
+    return lambda one: Predicted(seconds[one.device.kind], f"{seconds[one.device.kind]} s")
+
+
+@pytest.mark.parametrize(("on_cpu", "on_gpu", "taken"), [(2.0, 1.0, "cuda:0"), (1.0, 2.0, "cpu"), (1.0, 1.0, "cuda:0")])
+def test_a_gpu_is_the_default_where_it_is_predicted_to_be_cheaper_and_both_are_said(
+    machine_of, small_cpu, on_cpu, on_gpu, taken
+):
+    machine_of(small_cpu, gpu("NVIDIA H200", 132))
+    found = cheaper(choose(None), predicted(cpu=on_cpu, cuda=on_gpu)).device
+    assert found.id == taken
+    assert f"{on_gpu} s on cuda:0 and {on_cpu} s on the CPU, so it is {taken}" in found.warnings[-1]
+
+
+def test_without_a_gpu_there_is_nothing_to_compare(machine_of, small_cpu):
+    machine_of(small_cpu)
+    chosen = choose(None)
+    assert cheaper(chosen, lambda one: pytest.fail("asked")) is chosen
+
+
+def test_a_recommendation_is_for_the_cheaper_device(machine_of, small_cpu):
+    """A sliver of a GPU that is launched as slowly as any is no match for a CPU; a whole one is, for large batches."""
+    machine_of(small_cpu, gpu("NVIDIA H200", 132))
+    small = sizer.recommend(input_dim=2, depth=2, batch_size=1, max_bytes=4096)
+    large = sizer.recommend(input_dim=784, depth=6, batch_size=4096)
+    assert (small.device.id, large.device.id) == ("cpu", "cuda:0")
+    assert any("so it is cpu" in remark for remark in small.remarks())
+    named = sizer.recommend(input_dim=2, depth=2, batch_size=1, max_bytes=4096, device="cuda:0")
+    assert not any("no device was named" in remark for remark in named.remarks())
+
+
+def test_an_inspection_is_for_the_cheaper_device(machine_of, small_cpu):
+    machine_of(small_cpu, gpu("NVIDIA H200", 132))
+    assert sizer.inspect("2-4-1", batch_size=1).device.id == "cpu"
+    found = sizer.inspect("784-4096x3-10", batch_size=4096).device
+    assert found.id == "cuda:0"
+    assert "for a step of each on cuda:0" in found.warnings[-1]
+
+
+# TF32
+
+
+@pytest.mark.parametrize(
+    ("environment", "precision", "dtype"),
+    [
+        ({}, "ieee", "float32"),
+        ({}, "tf32", "tf32"),
+        ({"NVIDIA_TF32_OVERRIDE": "0"}, "tf32", "float32"),
+    ],
+)
+def test_float32_with_tf32_allowed_is_priced_as_tf32(machine_of, small_cpu, monkeypatch, environment, precision, dtype):
+    machine_of(small_cpu, gpu("NVIDIA H200", 132))
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    products = SimpleNamespace(fp32_precision=precision)
+    torch = SimpleNamespace(backends=SimpleNamespace(cuda=SimpleNamespace(matmul=products)))
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    monkeypatch.setattr("sizer.devices.calibration_of", lambda device, threads: Found())
+    found = choose("cuda:0").coefficients
+    peak = profiles.load("nvidia-h200").peaks_flop_per_s[dtype].value
+    assert found.terms["operation"] == pytest.approx(2 / (0.5 * peak))
+    assert f"({dtype})" in found.basis
+
+
+def test_the_environment_says_it_before_torch_is_loaded(monkeypatch):
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    assert not tf32_allowed()
+    monkeypatch.setenv("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "1")
+    assert tf32_allowed()
+
+
+def test_a_card_without_tf32_is_priced_as_float32(machine_of, small_cpu, monkeypatch):
+    machine_of(small_cpu, gpu("Tesla T4", 40))
+    monkeypatch.setattr("sizer.devices.tf32_allowed", lambda: True)
+    assert "(float32)" in choose("cuda:0").coefficients.basis

@@ -49,6 +49,13 @@ def test_a_training_keeps_output_and_exit_code_and_reports_once(script, tmp_path
     assert json.loads((tmp_path / "o.json").read_text())["widths"] == [20, 32, 1]
 
 
+def test_a_script_that_first_asks_whether_torch_is_there_is_reported(script, tmp_path):
+    asking = f"import importlib.util\nassert importlib.util.find_spec('torch') is not None\n{TRAINING}"
+    done = run(tmp_path, script(asking), "3", "0")
+    assert done.stderr.count("sizer: working sets:") == 1
+    assert "no training step" not in done.stderr
+
+
 DISTRIBUTED = """
 import sys, torch
 from torch import nn
@@ -60,8 +67,10 @@ for _ in range(3):
     model(torch.randn(8, 20)).square().mean().backward()
     optimizer.step()
 rank = torch.distributed.get_rank()
-torch.distributed.destroy_process_group()
 sys.stdout.write(f"rank {rank} of {sys.argv[1:]}\\n")
+sys.stdout.flush()
+torch.distributed.barrier()  # the first that fails has the other killed
+torch.distributed.destroy_process_group()
 sys.exit(3 if "fail" in sys.argv else 0)
 """
 

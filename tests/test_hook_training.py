@@ -123,7 +123,7 @@ def test_an_internal_error_is_one_warning_line(capsys, monkeypatch, error):
     def failing(*_):
         raise error
 
-    monkeypatch.setattr("sizer.hook.first_step.inspect_call", failing)
+    monkeypatch.setattr("sizer.hook.blocks.block", failing)
     model = nn.Linear(6, 1)
     before = nn.Module.__call__
     with sizer.watch():

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -227,6 +228,49 @@ def test_what_can_change_the_record_changes_the_fingerprint(identity, tmp_path, 
     assert before == identity()
     write(tmp_path, file, text)
     assert identity() != before
+
+
+@pytest.mark.parametrize(
+    ("file", "here", "there"),
+    [
+        ("proc/driver/nvidia/gpus/0000:1a:00.0/information", "GPU UUID: \t GPU-aa11", "GPU UUID: \t GPU-bb22"),
+        ("proc/sys/kernel/random/boot_id", "one", "other"),
+    ],
+)
+def test_another_node_of_the_same_kind_has_another_fingerprint(identity, tmp_path, file, here, there):
+    """A home is shared by many nodes: the GPUs' UUIDs tell them apart, else the boot."""
+    write(tmp_path, "dev/nvidia0", "")
+    write(tmp_path, file, here)
+    first = identity()
+    write(tmp_path, file, there)
+    assert identity() != first
+
+
+def test_without_a_gpu_a_boot_changes_nothing(identity, tmp_path):
+    first = identity()
+    write(tmp_path, "proc/sys/kernel/random/boot_id", "one")
+    assert identity() == first
+
+
+def test_cuda_that_runs_in_this_process_changes_the_fingerprint(identity, monkeypatch):
+    properties = SimpleNamespace(name="NVIDIA H200", uuid="aa11")
+    cuda = SimpleNamespace(
+        is_initialized=lambda: True, device_count=lambda: 1, get_device_properties=lambda index: properties
+    )
+    first = identity()
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    second = identity()
+    properties.uuid = "bb22"
+    assert len({first, second, identity()}) == 3
+
+
+def test_gpus_of_no_driver_are_not_kept(monkeypatch):
+    """Stand-ins for a GPU were listed for as long as the cache lived, when they were long taken away."""
+    device = Device("cuda:0", "cuda", "NVIDIA H200", 132, (Level(RAM, 2**37, 1, source="test"),))
+    monkeypatch.setattr(gpus, "read_gpus", lambda *_, **__: gpus.Gpus((device,)))
+    assert detect(fresh=True).device("cuda:0") == device
+    monkeypatch.setattr(gpus, "read_gpus", lambda *_, **__: gpus.Gpus())
+    assert detect().device("cuda:0") is None
 
 
 def test_the_environment_and_affinity_change_the_fingerprint(identity, monkeypatch):

@@ -71,6 +71,8 @@ def test_both_sources_make_one_record(tree):
     ]
     assert "CUDA Programming Guide" in device.levels[0].source
     assert device.levels[1].source == "CUDA driver"
+    assert device.levels[1].effective_bytes == 27.5 * 2**20  # its L2 is two partitions
+    assert "stated" in device.facts["l2_effective_share"]["source"]
     assert device.facts["compute_capability"]["value"] == "8.0"
     assert device.facts["power_limit_w"] == {"value": 400.0, "source": "NVML"}
     assert device.facts["shared_memory_per_sm_bytes"]["value"] == 164 << 10
@@ -91,6 +93,18 @@ def test_no_driver_is_no_gpu_and_no_word(tmp_path):
 
     found = read_gpus(Tree(tmp_path), {}, nvml=never, driver=never)
     assert found == type(found)()
+
+
+def test_a_container_of_windows_subsystem_for_linux_has_a_gpu_where_the_driver_answers(tmp_path):
+    """There /dev/dxg is all there is to see; it stands for any vendor's GPU, so that silence is not worth a word."""
+
+    def no_nvml():
+        raise NvmlUnavailableError("not found")
+
+    write(tmp_path, "dev/dxg", "")
+    found = gpus(Tree(tmp_path), FakeNvml(Gpu()), FakeDriver(Gpu()))
+    assert [device.id for device in found.devices] == ["cuda:0"]
+    assert gpus(Tree(tmp_path), no_nvml, no_driver) == type(found)()
 
 
 @pytest.mark.parametrize("hidden", ["", " ", "-1", "-1,0"])
@@ -128,6 +142,7 @@ def test_a_mig_instance_is_the_device(tree):
     found = gpus(tree, FakeNvml(Gpu(parts=[part])), FakeDriver(part))
     (device,) = found.devices
     assert (device.name, device.units) == (part.name, 14)
+    assert device.levels[1].effective_bytes is None  # its slices of L2 are in one partition
     assert [level.capacity_bytes for level in device.levels] == [192 << 10, 5 << 20, 10 * GIB]
     assert device.facts["mig_instance"]["value"] is True
     assert device.facts["power_limit_w"]["value"] == 400.0
@@ -141,6 +156,16 @@ def test_a_mig_instance_that_nvml_does_not_show_is_found_by_its_bus(tree):
     assert device.units == 14
     assert device.facts["mig_instance"]["value"] is True
     assert "whole GPU's limit" in device.facts["power_limit_w"]["source"]
+
+
+def test_a_mig_instance_with_the_uuid_of_its_gpu_is_an_instance_all_the_same(tree):
+    """Older drivers give it that; of a partitioned GPU CUDA shows instances only."""
+    part = Gpu(A100, "NVIDIA A100-SXM4-80GB", sms=14, l2=5 << 20)
+    nvml = FakeNvml(Gpu(parts=[Gpu(MIG, sms=14)]))
+    (device,) = gpus(tree, nvml, FakeDriver(part, absent=("cuDeviceGetUuid_v2",))).devices
+    assert device.units == 14
+    assert device.facts["mig_instance"]["value"] is True
+    assert device.levels[1].effective_bytes is None
 
 
 def test_a_mig_instance_by_nvml_alone_has_its_own_sms(tree):
@@ -322,6 +347,19 @@ def test_a_loaded_torch_stands_in_for_the_driver(tree):
     assert found.warnings == ()
 
 
+@pytest.mark.parametrize("visible", ["", "1", None])
+def test_once_cuda_runs_torch_says_which_gpus_there_are(tree, visible):
+    """CUDA_VISIBLE_DEVICES is read when CUDA is initialised; what it is changed to afterwards changes nothing."""
+    torch = torch_with(
+        name="NVIDIA RTX 4000", major=8, minor=9, multi_processor_count=48, total_memory=20 * GIB, uuid=ADA.uuid[4:]
+    )
+    torch.cuda.is_initialized = lambda: True
+    environment = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
+    found = gpus(tree, FakeNvml(Gpu(), ADA), FakeDriver(Gpu()), torch, **environment)
+    assert [(device.id, device.name, device.units) for device in found.devices] == [("cuda:0", "NVIDIA RTX 4000", 48)]
+    assert found.devices[0].facts["power_limit_w"]["value"] == 130.0
+
+
 def test_an_old_torch_without_a_field_is_a_warning(tree):
     torch = torch_with(name="GPU", major=7, minor=0, multi_processor_count=80, total_memory=16 * GIB)
     (device,) = gpus(tree, FakeNvml(), no_driver, torch).devices
@@ -343,7 +381,7 @@ def test_torch_is_imported_only_when_there_is_a_gpu_to_ask_about(tree):
 
     read_gpus(tree, {}, nvml=lambda: (), driver=no_driver, torch=torch)
     read_gpus(tree, {}, nvml=lambda: read_nvml(lambda: FakeNvml(Gpu())), driver=no_driver, torch=torch)
-    assert asked == [False, True]
+    assert asked == [False, False, False, True]  # (whether CUDA runs already; then instead of the driver)
 
 
 # The child process
@@ -412,7 +450,7 @@ def test_attribute_numbers_are_those_of_cuda_h():
     ("capability", "kib"),
     [
         ((7, 0), 128),
-        ((7, 5), 96),
+        ((7, 5), 64),
         ((8, 0), 192),
         ((8, 6), 128),
         ((8, 9), 128),

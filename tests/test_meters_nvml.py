@@ -12,6 +12,7 @@ from sizer.base.errors import MeterError, UsageError
 from sizer.meters.nvml import NvmlMeter
 from sizer.meters.sampling import PowerSampler
 
+SECOND = "0a1b2c3d-0000-1111-2222-333344445555"
 TWO_GPUS = (("GPU-aa11", "H200"), ("GPU-bb22", "H200"))
 
 
@@ -78,6 +79,49 @@ def test_without_a_counter_power_is_sampled_and_said():
     meter.close()
     assert nvml.open == 0
     assert "sizer-power-sampler" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_instant_power_is_sampled_where_there_is_such_a_field():
+    """From Ampere on the other reading is a mean over a second."""
+    nvml = FakeNvml()
+    nvml.energy_mj[0] = NotSupportedError("Not Supported")
+    assert "a mean over one second" in _closed(NvmlMeter(nvml=nvml, environment={})).source
+    nvml.instant_mw = 450_000
+    meter = NvmlMeter(nvml=nvml, environment={})
+    assert "instant power" in meter.source
+    assert meter.watts() == 450.0
+    assert _closed(meter).edge_period_s is None
+    nvml.instant_mw = NVMLError("Unknown Error")
+    assert "a mean over one second" in _closed(NvmlMeter(nvml=nvml, environment={})).source
+
+
+def _closed(meter):
+    meter.close()
+    return meter
+
+
+def test_the_counter_of_a_superchip_covers_its_module_and_says_so():
+    nvml = FakeNvml((("GPU-aa11", "NVIDIA GH200 480GB"),))
+    assert "the whole module, its processor" in NvmlMeter(nvml=nvml, environment={}).source
+
+
+@pytest.mark.parametrize("uuid", ["GPU-aa11", "aa11", None])
+def test_an_instance_is_never_metered_as_the_whole_card(uuid):
+    nvml = FakeNvml()
+    nvml.partitioned = True
+    with pytest.raises(MeterError, match=r"cuda:0 is a part of a GPU that is partitioned .*; use --meter power-model"):
+        NvmlMeter("cuda:0", uuid, nvml, {})
+    assert nvml.open == 0
+
+
+@pytest.mark.parametrize(
+    "uuid",
+    [SECOND, f"GPU-{SECOND}", SECOND.replace("-", ""), f"GPU-{SECOND.upper()}", "GPU-0A1B2C3D00", "0a1b2c3d-00"],
+)
+def test_a_uuid_matches_with_dashes_and_without(uuid):
+    nvml = FakeNvml((("GPU-ffff2c3d-0000-1111-2222-333344445555", "H200"), (f"GPU-{SECOND}", "H200")))
+    nvml.energy_mj = {0: 111, 1: 222}
+    assert NvmlMeter("cuda:0", uuid, nvml, {}).snapshot().readings == (222,)
 
 
 def test_a_gpu_lost_while_power_is_sampled_rejects_the_window():

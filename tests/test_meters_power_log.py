@@ -61,14 +61,14 @@ def test_the_study_s_count_of_samples_is_the_least_that_is_enough(duration, samp
         (minutes(0.0, 100.0, 100.0), (30.0, 150.0), "1970-01-01T00:00:00Z is 0 W"),
         (minutes(100.0, -5.0, 100.0), (30.0, 150.0), "is -5 W"),
         (minutes(100.0, 100.0, 100.0), (70.0, 110.0), "0 samples inside a run of 40 s"),
-        (minutes(100.0, 100.0), (0.0, 211.0), "the log ends at 1970-01-01T00:01:00Z, 151 s before the run"),
+        (minutes(100.0, 100.0), (0.0, 241.0), "the log ends at 1970-01-01T00:01:00Z, 181 s before the run"),
         (minutes(100.0, 100.0, start=61.0), (0.0, 120.0), "begins at 1970-01-01T00:01:01Z, 61 s after the run"),
         (minutes(100.0, 100.0), (50.0, 50.0), "ends .* before it starts"),
         (power_log([(5.0, 100.0)]), (0.0, 10.0), "a single sample"),
         (
-            power_log([(0.0, 100.0), (60.0, 100.0), (220.0, 100.0), (280.0, 100.0)], 60.0),
+            power_log([(0.0, 100.0), (60.0, 100.0), (241.0, 100.0), (280.0, 100.0)], 60.0),
             (0.0, 300.0),
-            "a gap of 160 s after 1970-01-01T00:01:00Z; one is expected every 60 s",
+            "a gap of 181 s after 1970-01-01T00:01:00Z; one is expected every 60 s",
         ),
         (
             power_log([(0.0, 100.0), (120.0, 100.0), (60.0, 100.0), (180.0, 100.0)], 60.0),

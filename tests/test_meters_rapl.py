@@ -41,6 +41,80 @@ def test_packages_and_their_memory_add_up_and_nothing_counts_twice(rapl):
     meter.close()
 
 
+def after(meter, start, seconds=1.0):
+    return meter.snapshot()._replace(time_s=start.time_s + seconds)
+
+
+def test_dies_that_show_one_counter_count_once_and_that_is_said(rapl):
+    """As a Threadripper of two dies does: both show the package's counter."""
+    for die in range(4):
+        rapl.zone(f"intel-rapl:{die}", f"package-0-die-{die}", energy_uj=7_654_321)
+    meter = RaplMeter(rapl.root)
+    assert meter.quantities == ("package-0-die-0",)
+    assert "package-0-die-1 left out: it shows the counter of package-0-die-0" in meter.source
+    assert "package-0-die-3 left out: it shows the counter of package-0-die-0" in meter.source
+    start = meter.snapshot()
+    for die in range(4):
+        rapl.set(f"intel-rapl:{die}", 7_654_321 + 68_000_000)
+    energy = meter.energy(start, after(meter, start))
+    assert (energy.joules, energy.warnings) == (68.0, ())
+    meter.close()
+
+
+def test_dies_with_counters_of_their_own_are_added(rapl):
+    """As on a Cascade Lake AP: two packages of two dies, each with memory."""
+    for number, (package, die) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1))):
+        rapl.zone(f"intel-rapl:{number}", f"package-{package}-die-{die}", energy_uj=1_000_000 * (number + 1))
+        rapl.zone(f"intel-rapl:{number}:0", "dram", energy_uj=3_000_000 * (number + 1))
+    meter = RaplMeter(rapl.root)
+    assert len(meter.quantities) == 8
+    assert "left out" not in meter.source
+    start = meter.snapshot()
+    for number in range(4):
+        rapl.set(f"intel-rapl:{number}", 1_000_000 * (number + 1) + 10_000_000)
+        rapl.set(f"intel-rapl:{number}:0", 3_000_000 * (number + 1) + 1_000_000)
+    assert meter.energy(start, after(meter, start)).joules == 44.0
+    meter.close()
+
+
+def test_a_die_that_agreed_by_chance_and_goes_its_own_way_is_added_after_all(rapl):
+    rapl.zone("intel-rapl:0", "package-0-die-0")
+    rapl.zone("intel-rapl:1", "package-0-die-1")
+    meter = RaplMeter(rapl.root)
+    start = meter.snapshot()
+    rapl.set("intel-rapl:0", 101_000_000)
+    rapl.set("intel-rapl:1", 31_000_000)
+    energy = meter.energy(start, after(meter, start))
+    assert energy.joules == 130.0
+    assert energy.warnings == ("package-0-die-1 has a counter of its own after all, and is added",)
+    rapl.set("intel-rapl:1", "gone")
+    lost = after(meter, start)
+    assert meter.energy(start, lost).joules is None
+    meter.close()
+
+
+def test_one_package_shown_as_two_counts_once_when_the_counters_move_together(rapl, monkeypatch):
+    """Two names, one register: told by a counter that moves between readings and agrees whenever it is read."""
+    from sizer.meters import rapl as module
+
+    for package in (0, 1):
+        rapl.zone(f"intel-rapl:{package}", f"package-{package}", energy_uj=5_000_000)
+    counts = iter(range(5_000_000, 6_000_000, 10))
+    monkeypatch.setattr(module, "_read", lambda handle: next(counts))
+    meter = RaplMeter(rapl.root)
+    assert meter.quantities == ("package-0",)
+    assert "package-1 left out: it shows the counter of package-0" in meter.source
+    meter.close()
+
+
+def test_two_packages_that_happen_to_rest_at_one_count_are_two(rapl):
+    for package in (0, 1):
+        rapl.zone(f"intel-rapl:{package}", f"package-{package}", energy_uj=5_000_000)
+    meter = RaplMeter(rapl.root)
+    assert meter.quantities == ("package-0", "package-1")
+    meter.close()
+
+
 def test_psys_counts_only_where_there_is_no_package(rapl):
     rapl.zone("intel-rapl:0", "psys")
     meter = RaplMeter(rapl.root)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from meter_fakes import at
 
 from sizer.base.errors import MeterError, UsageError
-from sizer.meters.timestamps import TimeReader, time_zone_named, utc_text
+from sizer.meters.local_times import readings, time_zone_named
+from sizer.meters.timestamps import read_stamp, utc_text
 from sizer.meters.wattmeter_csv import LogFormat, WattmeterLog, read_power_log
 
 
@@ -122,11 +123,9 @@ def test_an_unknown_time_zone_is_wrong_usage(write, name):
         ("# only a comment\n", "holds no sample"),
         ("time,watts\n", "holds no sample"),
         ("time,watts\n0,50\nnoon,60\n120,70\n", "line 3 of .*'noon,60'.*neither epoch seconds"),
-        ("time,watts\n0,50\n60,much\n120,70\n", "line 3 of .*'60,much'"),
         ("time,watts\n0,50\n60\n120,70\n", "line 3 of .*'60'"),
-        ("time,watts\n0,50\n60,inf\n120,70\n", "is no power"),
         ("0,1,2,3\n", "no header and 4 columns"),
-        ("PK\x03\x04,binary\nrubbish\n", "not clear"),
+        ("PK\x03\x04,binary\nrubbish\n", "holds no sample: no line of it has a time .epoch seconds"),
         ("time,watts\n2022-13-45T00:00:00Z,50\n0,1\n", "line 2 of"),
         ("time,watts\n1e400,50\n0,1\n", "line 2 of"),
     ],
@@ -146,7 +145,16 @@ def test_a_file_cut_in_its_last_line_loses_that_line_alone(write):
 
 
 def test_an_empty_cell_is_a_missing_sample_and_not_zero(write):
-    assert read_power_log(write("time,watts\n0,50\n60,\n120,NaN\n180,60\n")).times_s == (0.0, 180.0)
+    log = read_power_log(write("time,watts\n0,50\n60,\n120,NaN\n180,60\n"))
+    assert (log.times_s, log.period_s) == ((0.0, 180.0), 60.0)
+    assert [time_s for time_s, _ in log.bad] == [60.0, 120.0]
+
+
+@pytest.mark.parametrize("text", ["much", "inf", "1e999", "50 bananas"])
+def test_a_cell_that_is_no_power_is_a_bad_sample(write, text):
+    log = read_power_log(write(f"time,watts\n0,50\n60,{text}\n120,70\n180,70\n"))
+    assert log.watts == (50.0, 70.0, 70.0)
+    assert log.bad == ((60.0, f"line 3 ('60,{text}')"),)
 
 
 def test_a_file_that_cannot_be_read(tmp_path):
@@ -162,15 +170,19 @@ def test_a_period_is_above_zero(write, period):
         read_power_log(write("0,50\n1,50\n"), LogFormat(period_s=period))
 
 
+def seconds_of(text: str, zone: str | None = None) -> float:
+    (times, *_) = readings([read_stamp(text)], time_zone_named(zone))
+    return times.unix_s[0]
+
+
 @given(st.integers(0, 4_000_000_000))
 def test_epoch_and_iso_say_the_same_in_every_unit(second):
-    reader = TimeReader()
-    assert reader.read(str(second)) == second
-    assert reader.read(utc_text(second)) == second
+    assert seconds_of(str(second)) == second
+    assert seconds_of(utc_text(second)) == second
     if second > 200_000_000:
-        assert reader.read(str(second * 1000)) == second
-        assert reader.read(str(second * 10**6)) == second
-        assert reader.read(str(second * 10**9)) == second
+        assert seconds_of(str(second * 1000)) == second
+        assert seconds_of(str(second * 10**6)) == second
+        assert seconds_of(str(second * 10**9)) == second
 
 
 @given(st.integers(0, 4_000_000_000), st.sampled_from(["US/Mountain", "Europe/Berlin", "Asia/Kolkata", "UTC"]))
@@ -178,7 +190,7 @@ def test_local_times_of_a_zone_come_back(second, zone):
     """Not in the hour that comes twice: there the first is meant when nothing came before."""
     local = datetime.fromtimestamp(second, time_zone_named(zone))
     expected = local.replace(fold=0).timestamp()
-    assert TimeReader(time_zone_named(zone)).read(local.strftime("%Y-%m-%dT%H:%M:%SZ")) == expected
+    assert seconds_of(local.strftime("%Y-%m-%dT%H:%M:%SZ"), zone) == expected
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

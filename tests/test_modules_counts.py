@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
+import types
+import warnings
 
 import pytest
 import torch
 from architectures import ARCHITECTURES, Convolutional, LanguageModel, mlp, real_step
 from torch import nn
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils.checkpoint import checkpoint
 
 import sizer
+from sizer.base.errors import UsageError
 from sizer.inspection.counts import StepSettings, count
 from sizer.inspection.tracing import trace_step
 from sizer.models.topology import Topology
@@ -57,7 +62,8 @@ def test_closed_forms_equal_the_trace(activation, shape, loss):
     counts = count(module, settings)
     trace = trace_step(module, settings.args, {}, settings.loss)
     assert counts.topology is not None
-    assert counted(counts) == tuple(trace.total(name) for name in ("flops_forward", "flops_backward", "saved_bytes"))
+    traced = [(layer.flops_forward, layer.flops_backward, layer.saved_bytes) for layer in trace.layers.values()]
+    assert counted(counts) == tuple(map(sum, zip(*traced, strict=True)))
     assert max(layer.transfer_bytes for layer in counts.layers) == max(
         layer.transfer_bytes for name, layer in trace.layers.items()
     )
@@ -142,6 +148,187 @@ def test_a_huge_module_is_inspected_without_memory():
     assert record.num_parameters > 2.9e9
     assert time.perf_counter() - started < 30
     assert record.saved_activation_bytes > 2**32
+
+
+class Checkpointed(nn.Module):
+    """Blocks whose inside is computed again in the backward pass."""
+
+    def __init__(self, reentrant):
+        super().__init__()
+        self.reentrant, self.first, self.last = reentrant, nn.Linear(16, 16), nn.Linear(16, 2)
+        self.blocks = nn.ModuleList(nn.Sequential(nn.Linear(16, 64), nn.GELU(), nn.Linear(64, 16)) for _ in range(3))
+
+    def forward(self, x):
+        x = self.first(x)
+        for block in self.blocks:
+            x = x + (block(x) if self.reentrant is None else checkpoint(block, x, use_reentrant=self.reentrant))
+        return self.last(x)
+
+
+@pytest.mark.parametrize("reentrant", [None, False, True])
+def test_what_the_backward_pass_recomputes_is_not_saved(reentrant):
+    module, example = Checkpointed(reentrant), torch.randn(32, 16)
+    record = sizer.inspect(module, example)
+    found = record.flops.forward, record.flops.backward, record.saved_activation_bytes
+    assert found == real_step(module, ((example,), {}), None)
+
+
+class Recurring(nn.Module):
+    def __init__(self, **options):
+        super().__init__()
+        self.words, self.lstm = nn.Embedding(200, 24), nn.LSTM(24, 32, **options)
+        self.head = nn.Linear(self.lstm.hidden_size * 2 if self.lstm.bidirectional else self.lstm.hidden_size, 3)
+        if self.lstm.proj_size:
+            self.head = nn.Linear(self.lstm.proj_size, 3)
+
+    def forward(self, tokens):
+        return self.head(self.lstm(self.words(tokens))[0][:, -1])
+
+
+@pytest.mark.parametrize("tokens", [(6, 20), (5, 12)])
+def test_a_recurrent_kernel_has_the_flops_of_its_products(tokens):
+    """By hand: each step and sequence, times each weight, times two; the same as where it falls apart into products."""
+    (batch, steps), gates = tokens, 4 * 32
+    record = sizer.inspect(
+        Recurring(num_layers=2, bidirectional=True, batch_first=True), torch.zeros(tokens, dtype=torch.int64)
+    )
+    layers = 2 * (2 * batch * steps * gates * (24 + 32) + 2 * batch * steps * gates * (64 + 32))
+    assert record.flops.forward == layers + 2 * batch * 64 * 3
+    assert record.flops.backward == 2 * record.flops.forward
+    if tokens == (5, 12):
+        assert record.flops.forward == 4_671_360
+
+
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2}, {"bidirectional": True}, {"proj_size": 8}, {"bias": False}])
+def test_recurrent_kernels_equal_their_products(options):
+    module, tokens = Recurring(batch_first=True, **options), torch.zeros(4, 7, dtype=torch.int64)
+    kernel = sizer.inspect(module, tokens).flops.forward
+    torch.backends.mkldnn.set_flags(False)
+    try:
+        assert kernel == real_step(module, ((tokens,), {}), None)[0]
+    finally:
+        torch.backends.mkldnn.set_flags(True)
+
+
+class Packed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm, self.head = nn.LSTM(4, 5, 2, bidirectional=True, batch_first=True), nn.Linear(10, 3)
+
+    def forward(self, x, lengths):
+        packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        return self.head(nn.utils.rnn.pad_packed_sequence(self.lstm(packed)[0], batch_first=True)[0])
+
+
+def test_packed_sequences_are_counted_on_a_real_example():
+    module, example = Packed(), (torch.randn(3, 7, 4), torch.tensor([7, 5, 2]))
+    record = sizer.inspect(module, example)
+    assert (record.flops.forward, record.flops.backward) == real_step(module, (example, {}), None)[:2]
+    assert any("run for real" in note for note in record.notes)
+
+
+@dataclasses.dataclass
+class Answer:
+    mean: torch.Tensor
+    text: str = ""
+
+
+D = torch.distributions
+OUTPUTS = {
+    "dictionary": lambda y: {"y": y, "size": 3},
+    "dataclass": Answer,
+    "object": lambda y: types.SimpleNamespace(inside=[{"y": y}], name="y"),
+    "normal": lambda y: D.Normal(y, 1.0),
+    "categorical": lambda y: (D.Categorical(logits=y), None),
+    "independent": lambda y: D.Independent(D.Normal(y, y.exp()), 1),
+    "transformed": lambda y: D.TransformedDistribution(D.Normal(y, 1.0), [D.TanhTransform()]),
+}
+
+
+class Answering(nn.Module):
+    def __init__(self, answer):
+        super().__init__()
+        self.layer, self.answer = nn.Linear(4, 4), answer
+
+    def forward(self, x):
+        return self.answer(self.layer(x))
+
+
+@pytest.mark.parametrize("kind", OUTPUTS)
+def test_outputs_of_any_kind_have_a_backward_pass(kind):
+    record = sizer.inspect(Answering(OUTPUTS[kind]), torch.randn(6, 4))
+    assert (record.flops.forward, record.flops.backward, record.notes) == (192, 192, ())
+    assert D.Distribution._validate_args is True
+
+
+@pytest.mark.parametrize("answer", [lambda y: None, lambda y: y.detach(), lambda y: lambda: y])
+def test_a_missing_backward_pass_is_said(answer):
+    record = sizer.inspect(Answering(answer), torch.randn(6, 4))
+    assert record.flops.backward == 0
+    assert any("no backward pass" in note for note in record.notes)
+
+
+VALUES = {
+    "shape": lambda y: y[y[:, 0] > 0],
+    "branch": lambda y: y if y.sum() > 0 else -y,
+    "number": lambda y: y * float(y.sum().item()),
+    "check": lambda y: D.Normal(y, 1.0, validate_args=True),
+}
+
+
+@pytest.mark.parametrize("kind", VALUES)
+def test_shapes_that_depend_on_values_need_a_real_example(kind):
+    module = Answering(VALUES[kind])
+    with pytest.raises(UsageError, match=r"depend on values.*real example.*validate_args=False.*--measure") as raised:
+        sizer.inspect(module, torch.empty(6, 4, device="meta"))
+    assert "\n" not in str(raised.value)
+    record = sizer.inspect(module, torch.ones(6, 4))
+    assert record.flops.forward == 192
+    assert any("run for real" in note for note in record.notes)
+
+
+def test_evaluation_mode_is_said():
+    module = nn.Sequential(nn.Linear(4, 20), nn.Dropout(), nn.Linear(20, 1))
+    assert not any("evaluation" in note for note in sizer.inspect(module, 8).notes)
+    assert any("evaluation mode" in note for note in sizer.inspect(module.eval(), 8).notes)
+
+
+def test_a_state_that_is_not_known_makes_o_unknown():
+    module, x = mlp(4, 20, 1), torch.randn(200, 4)
+    optimizer = torch.optim.LBFGS(module.parameters())
+    record = sizer.inspect(module, x, optimizer=optimizer)
+    assert record.optimizer_state_bytes is record.working_sets["o"] is None
+    assert any("LBFGS" in note and "not known" in note for note in record.notes)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = module(x).pow(2).mean()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    held = [
+        leaf for leaf in tree_leaves(list(optimizer.state.values())) if isinstance(leaf, torch.Tensor) and leaf.dim()
+    ]
+    record = sizer.inspect(module, x, optimizer=optimizer)
+    assert record.optimizer_state_bytes == sum(tensor.nbytes for tensor in held) > 0
+    assert record.working_sets["o"].bytes == 2 * record.gradient_bytes + record.optimizer_state_bytes
+
+
+class Deprecated(nn.Linear):
+    def forward(self, x):
+        warnings.warn("soon to go", FutureWarning, stacklevel=2)
+        return super().forward(x).std()
+
+
+def test_warnings_stay_out_of_the_terminal(capfd):
+    sizer.inspect(Deprecated(4, 1), torch.randn(1, 4))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_gradient_of_the_input_is_the_reason():
+    record = sizer.inspect(mlp(4, 5, 2), torch.randn(8, 4, requires_grad=True))
+    assert record.outside.endswith("the input requires a gradient, so that the step computes one more product")
 
 
 def test_frozen_layers_have_neither_gradient_nor_state():

@@ -16,6 +16,7 @@ from sizer.inspection.networks import inspect_topologies
 from sizer.method.coefficients import Coefficients
 from sizer.method.training_step import Training
 from sizer.models.topology import Topology
+from sizer.report.inspection import module_report
 
 CALIBRATED = Coefficients(
     "calibrated",
@@ -102,6 +103,21 @@ def test_beyond_the_calibrated_range_the_label_and_the_interval_say_so(small_cpu
     assert any(named in remark for remark in inspection.remarks())
     borrowed = replace(CALIBRATED, source="shipped", label="estimated")
     assert inspect_topologies([topology], Training(batch_size), small_cpu, borrowed).notes == ()
+
+
+def test_the_set_that_pushes_another_is_said(small_cpu):
+    """f and b are placed above the largest inter-layer set (the paper's rule), o on its own."""
+    network = inspect_topologies([Topology(None, 4000, (8, 10))], Training(128), small_cpu, CALIBRATED).networks[0]
+    levels = {name: placed.level for name, placed in network.working_sets.items() if placed is not None}
+    sizes = {name: placed.bytes for name, placed in network.working_sets.items() if placed is not None}
+    assert sizes["f"] < sizes["o"]
+    assert (levels["f"], levels["o"]) == ("L3", "L2")
+    assert network.pushed_by == {"f": "t_max", "b": "t_max"}
+    small = inspect_topologies([Topology(None, 4, (8, 10))], Training(4), small_cpu, CALIBRATED).networks[0]
+    assert small.pushed_by == {}
+    record = inspect(small_cpu, "adam", batch_size=128, widths=(4000, 8, 10))
+    assert record.pushed_by == network.pushed_by
+    assert "L3, pushed by t_max" in str(list(module_report(record)))
 
 
 def test_many_networks_outside_are_counted_in_one_note(small_cpu):

@@ -106,12 +106,13 @@ def factories(folder, monkeypatch):
         "def number(): return 3\n"
         "def broken(): raise KeyError('x')\n"
         "def values(): return torch.nn.Linear(int(torch.ones(2).sum().item()) + 2, 3)\n"
+        "def numpy_(): return torch.nn.Linear(len(torch.ones(4).numpy()), 3)\n"
         "def make(): return torch.nn.Sequential(torch.nn.Linear(784, 32), torch.nn.ReLU(), torch.nn.Linear(32, 10))\n"
     )
     monkeypatch.syspath_prepend(str(folder))
 
 
-@pytest.mark.parametrize(("factory", "shape"), [("make", "256,784"), ("values", "16,4")])
+@pytest.mark.parametrize(("factory", "shape"), [("make", "256,784"), ("values", "16,4"), ("numpy_", "16,4")])
 def test_the_command_inspects_a_factory(factory, shape, tmp_path, monkeypatch, capsys):
     factories(tmp_path, monkeypatch)
     assert run(["inspect", f"factories:{factory}", "--input", shape, "--json"]) == 0

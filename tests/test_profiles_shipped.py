@@ -53,24 +53,32 @@ NAMES = {
         "NVIDIA H100 PCIe": "nvidia-h100-pcie",
         "NVIDIA H100 80GB HBM3": "nvidia-h100-sxm",
         "NVIDIA H100 80GB HBM3 MIG 1g.10gb": None,
-        "NVIDIA H100 NVL": None,
+        "NVIDIA H100 NVL": "nvidia-h100-nvl",
         "NVIDIA H100 SXM5 64GB": None,
         "NVIDIA H800": None,
-        "NVIDIA GH200 480GB": None,
+        "NVIDIA GH200 480GB": "nvidia-gh200",
         "NVIDIA GH200 120GB": None,
+        "NVIDIA GH200 144G HBM3e": None,
         "NVIDIA H200": "nvidia-h200",
-        "NVIDIA H200 NVL": None,
+        "NVIDIA H200 NVL": "nvidia-h200-nvl",
         "NVIDIA H20": None,
         "NVIDIA H20-3e": None,
         "NVIDIA L4": "nvidia-l4",
         "NVIDIA L4-24Q": None,
-        "NVIDIA L40": None,
+        "NVIDIA L40": "nvidia-l40",
+        "NVIDIA A40": "nvidia-a40",
+        "NVIDIA A40-48Q": None,
+        "NVIDIA B200": "nvidia-b200",
+        "NVIDIA GB200": None,
         "NVIDIA L40S": "nvidia-l40s",
         "NVIDIA L40S-48C": None,
         "NVIDIA GeForce RTX 3090": "nvidia-rtx-3090",
         "GeForce RTX 3090": "nvidia-rtx-3090",
         "NVIDIA GeForce RTX 3090 Ti": None,
         "NVIDIA GeForce RTX 4090": "nvidia-rtx-4090",
+        "NVIDIA GeForce RTX 5090": "nvidia-rtx-5090",
+        "NVIDIA GeForce RTX 5090 D": None,
+        "NVIDIA GeForce RTX 5090 Laptop GPU": None,
         "NVIDIA GeForce RTX 4090 D": None,
         "NVIDIA GeForce RTX 4090 Laptop GPU": None,
         "NVIDIA RTX 4000 Ada Generation": None,
@@ -151,7 +159,7 @@ def test_each_source_is_used_and_was_read(path):
     record = json.loads(text)
     for name, source in record["sources"].items():
         assert text.count(name) > 1, f"{name} is never referred to"
-        assert source["read"] == ("2026-11-26" if record["name"] == "amd-epyc-zen4-vm-2cpu" else "2026-11-21")
+        assert source["read"] in ("2026-11-21", "2026-11-26")
     for fact in facts(record):
         if not fact["verified"]:
             assert re.search("source not read|measured|As |as in|read for|Half of|From the L40|quotes", fact["note"])
@@ -204,9 +212,10 @@ def test_nvidia_l1_sizes_are_those_of_the_compute_capability():
     """The table that detection uses was read elsewhere, in NVIDIA's programming guide."""
     table = json.loads((ROOT / "sizer" / "detection" / "l1_by_compute_capability.json").read_text(encoding="utf-8"))
     capability = {"v100": "7.0", "t4": "7.5", "a100": "8.0", "3090": "8.6", "l4": "8.9", "l40s": "8.9", "4090": "8.9"}
-    capability |= {"h100": "9.0", "h200": "9.0"}
+    capability |= {"h100": "9.0", "h200": "9.0", "gh200": "9.0", "b200": "10.0"}
+    capability |= {"a40": "8.6", "l40": "8.9", "5090": "12.0"}
     shipped = [profile for profile in ALL if profile.name.startswith("nvidia-")]
-    assert len(shipped) == 14
+    assert len(shipped) == 21
     for profile in shipped:
         model = next(word for word in profile.name.split("-")[1:] if word in capability)
         assert profile.device.levels[0].capacity_bytes == table["l1_bytes"][capability[model]]["bytes"], profile.name
@@ -218,7 +227,7 @@ def test_nvidia_l1_sizes_are_those_of_the_compute_capability():
         ("nvidia-v100", 80, [(128 * KIB, 80), (6 * MIB, 1), (16 * GIB, 1)], 15.7e12, 125e12, 900e9, 300),
         ("nvidia-a100-80gb", 108, [(192 * KIB, 108), (40 * MIB, 1), (80 * GIB, 1)], 19.5e12, 312e12, 2039e9, 400),
         ("nvidia-h100-sxm", 132, [(256 * KIB, 132), (50 * MIB, 1), (80 * GIB, 1)], 67e12, 989.5e12, 3.35e12, 700),
-        ("nvidia-h200", 132, [(256 * KIB, 132), (50 * MIB, 1), (141 * GIB, 1)], 67e12, 990e12, 4.8e12, 700),
+        ("nvidia-h200", 132, [(256 * KIB, 132), (60 * MIB, 1), (141 * GIB, 1)], 67e12, 990e12, 4.8e12, 700),
         ("nvidia-rtx-4090", 128, [(128 * KIB, 128), (72 * MIB, 1), (24 * GIB, 1)], 82.58e12, 165.15e12, 1.008e12, 450),
         (
             "amd-mi300x",
@@ -249,6 +258,27 @@ def test_key_values(name, units, levels, float32, mixed, ram_bytes_per_s, watt):
     assert profile.bandwidths_bytes_per_s["RAM"].value == ram_bytes_per_s
     assert profile.power_w["limit"].value == watt
     assert profile.coefficients is None
+
+
+@pytest.mark.parametrize(
+    ("name", "kib"),
+    [("nvidia-a100-80gb", 28160), ("nvidia-h100-pcie", 36352), ("nvidia-h100-sxm", 36352), ("nvidia-h200", 44032)],
+)
+def test_an_l2_of_two_partitions_is_sized_by_what_was_measured_of_it(name, kib):
+    """The largest buffer that gpu-benches read at 90 % of the full rate: half to 0.73 of the nominal capacity."""
+    l2 = profiles.load(name).device.levels[1]
+    assert l2.effective_bytes == l2.sizing_bytes == kib * KIB
+    assert 0.5 < l2.effective_bytes / l2.capacity_bytes < 0.73
+
+
+def test_an_l2_is_not_slower_on_the_faster_card_of_one_chip():
+    sxm, pcie = (profiles.load(f"nvidia-h100-{form}").bandwidths_bytes_per_s["L2"].value for form in ("sxm", "pcie"))
+    assert sxm > pcie
+
+
+def test_geforce_tensor_cores_sum_float32_at_the_rate_of_the_others():
+    peaks = profiles.load("nvidia-rtx-3090").peaks_flop_per_s
+    assert peaks["tf32"].value == peaks["float32"].value == 35.6e12
 
 
 @pytest.mark.parametrize(("name", "hierarchy"), [("butter-e-cpu", STUDY_CPU), ("butter-e-gpu", STUDY_GPU)])
@@ -325,7 +355,16 @@ def _quantile(bins: list[dict[str, str]], share: float) -> float:
 
 def test_the_cpu_node_warns_that_its_fit_is_poor_for_deep_networks():
     assert "0.30 at depth 20" in profiles.load("butter-e-cpu").device.warnings[0]
-    assert profiles.load("butter-e-gpu").device.warnings == ()
+
+
+def test_the_l1_of_a_gpu_is_sized_for_in_the_study_s_model_only():
+    sized = {
+        profile.name: [level.name for level in profile.device.caches()] for profile in ALL if profile.kind == "cuda"
+    }
+    assert sized.pop("butter-e-gpu") == ["L1", "L2"]
+    assert set(map(tuple, sized.values())) == {("L2",)}
+    assert "the study's model" in profiles.load("butter-e-gpu").device.warnings[0]
+    assert profiles.load("nvidia-h200").device.known_levels()[0].name == "L1"
 
 
 @pytest.mark.parametrize("profile", ALL, ids=lambda profile: profile.name)

@@ -7,17 +7,22 @@ from dataclasses import replace
 
 import pytest
 
+from sizer.models.topology import Topology
 from sizer.size_search.learning_curves import LearningCurve
-from sizer.size_search.policy import Arm, Goal, decide, decide_exploring, forecast, slice_epochs
+from sizer.size_search.policy import Goal, SearchCandidate, decide, decide_exploring, forecast
 
 SIZES = tuple(2**k for k in range(10, 21))
 GOAL = Goal(0.2, 500)
 
 
-def arms(**trained: tuple[float, ...]) -> tuple[Arm, ...]:
-    """An arm a size, named by its exponent; ``k14=(...)`` gives the values of one."""
-    made = [Arm(f"k{size.bit_length() - 1}", size, 0.05 + size * 4e-7) for size in SIZES]
-    return tuple(replace(arm, values=trained.get(arm.name, ())) for arm in made)
+def candidate(name: str, size: int, epoch_cost: float, values: tuple[float, ...] = ()) -> SearchCandidate:
+    return SearchCandidate(name, Topology.solve("rectangle", size, 3, 8, 1), epoch_cost, 1.0, values=values)
+
+
+def candidates(**trained: tuple[float, ...]) -> tuple[SearchCandidate, ...]:
+    """Named by the exponents of their sizes; ``k14=(...)`` gives the values of one."""
+    made = [candidate(f"k{size.bit_length() - 1}", size, 0.05 + size * 4e-7) for size in SIZES]
+    return tuple(replace(size, values=trained.get(size.name, ())) for size in made)
 
 
 def falling(epochs: int, start: float = 1.0, exponent: float = 0.5) -> tuple[float, ...]:
@@ -29,35 +34,35 @@ def overfitted(lowest: float, epochs: int = 30) -> tuple[float, ...]:
 
 
 def test_it_begins_with_the_size_it_is_told_to():
-    assert decide(arms(), GOAL, "k14")[0].name == "k14"
+    assert decide(candidates(), GOAL, "k14")[0].name == "k14"
 
 
 def test_a_size_that_is_about_to_meet_the_target_goes_on():
     values = falling(20, 1.0)  # at 0.218 and falling
-    assert decide(arms(k14=values), GOAL, "k14")[0].name == "k14"
+    assert decide(candidates(k14=values), GOAL, "k14")[0].name == "k14"
 
 
 def test_a_size_that_overfits_above_the_target_is_left_for_a_larger_one():
-    decision = decide(arms(k14=overfitted(0.22)), GOAL, "k14")[0]
+    decision = decide(candidates(k14=overfitted(0.22)), GOAL, "k14")[0]
     assert int(decision.name[1:]) > 14
 
 
 def test_a_cheap_and_a_dear_size_with_the_same_curve_are_ranked_by_cost():
     values = falling(10)
-    cheap, dear = Arm("cheap", 2**14, 1.0, values), Arm("dear", 2**14, 3.0, values)
-    costs = [forecast(arm, (cheap, dear), GOAL).cost_of_success for arm in (cheap, dear)]
+    cheap, dear = candidate("cheap", 2**14, 1.0, values), candidate("dear", 2**14, 3.0, values)
+    costs = [forecast(size, (cheap, dear), GOAL).cost_of_success for size in (cheap, dear)]
     assert costs[1] == pytest.approx(3 * costs[0])
 
 
 def test_nothing_is_decided_when_the_target_is_out_of_reach():
     hopeless = {f"k{k}": overfitted(0.22, 40) for k in range(10, 21)}
-    assert decide(arms(**hopeless), Goal(0.002, 500), "k14") == []
+    assert decide(candidates(**hopeless), Goal(0.002, 500), "k14") == []
 
 
 def test_few_sizes_are_tried_for_a_target_far_below_all():
     """An absurd target ends the search long before every size was tried."""
     tried: dict[str, tuple[float, ...]] = {}
-    while decisions := decide(arms(**tried), Goal(1e-6, 500), "k14"):
+    while decisions := decide(candidates(**tried), Goal(1e-6, 500), "k14"):
         name = decisions[0].name
         tried[name] = overfitted(0.22, len(tried.get(name, ())) + decisions[0].epochs)
         assert sum(map(len, tried.values())) < 200
@@ -66,65 +71,70 @@ def test_few_sizes_are_tried_for_a_target_far_below_all():
 
 def test_what_larger_sizes_cost_is_hedged_below_the_first():
     """A cheap smaller size is tried once larger ones have cost several times its slice, and then they go on."""
-    trained = arms(k14=overfitted(0.22, 12), k15=overfitted(0.215, 6), k16=overfitted(0.21, 6))
+    trained = candidates(k14=overfitted(0.22, 12), k15=overfitted(0.215, 6), k16=overfitted(0.21, 6))
     assert decide(trained, GOAL, "k15")[0].name != "k14", "nothing is owed below yet"
     assert decide(trained, GOAL, "k14")[0].name == "k13"
-    paid = arms(k13=overfitted(0.23, 12), k14=overfitted(0.22, 12), k15=overfitted(0.215, 6), k16=overfitted(0.21, 6))
+    paid = candidates(
+        k13=overfitted(0.23, 12), k14=overfitted(0.22, 12), k15=overfitted(0.215, 6), k16=overfitted(0.21, 6)
+    )
     assert int(decide(paid, GOAL, "k14")[0].name[1:]) > 14
 
 
 def test_sizes_that_cannot_reach_the_target_are_owed_nothing():
     """Those below the first have had all the epochs that a trial may have, and cost next to nothing."""
     done = {f"k{k}": overfitted(0.23, 12) for k in range(10, 15)}
-    trained = arms(**done, k15=overfitted(0.215, 6), k16=overfitted(0.21, 6))
-    trained = tuple(replace(arm, epoch_cost=1e-4) if int(arm.name[1:]) < 14 else arm for arm in trained)
+    trained = candidates(**done, k15=overfitted(0.215, 6), k16=overfitted(0.21, 6))
+    trained = tuple(replace(size, epoch_cost=1e-4) if int(size.name[1:]) < 14 else size for size in trained)
     assert int(decide(trained, Goal(0.2, 12), "k14")[0].name[1:]) > 14
 
 
 def test_only_the_nearest_size_on_either_side_is_begun():
-    decisions = decide(arms(k14=falling(4), k15=falling(2)), GOAL, "k14", at_most=99)
+    decisions = decide(candidates(k14=falling(4), k15=falling(2)), GOAL, "k14", at_most=99)
     assert {decision.name for decision in decisions} == {"k13", "k14", "k15", "k16"}
 
 
 def test_sizes_that_have_ended_are_not_decided_on():
-    ended = tuple(replace(arm, ended=arm.name != "k12") for arm in arms(k14=overfitted(0.22)))
+    ended = tuple(
+        replace(size, ended=None if size.name == "k12" else "done") for size in candidates(k14=overfitted(0.22))
+    )
     assert {decision.name for decision in decide(ended, GOAL, "k14", at_most=5)} <= {"k12"}
 
 
 def test_a_budget_rules_out_what_costs_more():
-    trained = arms(k14=falling(10))
+    trained = candidates(k14=falling(10))
     assert decide(trained, GOAL, "k14")
     assert decide(trained, GOAL._replace(budget=0.01), "k14") == []
 
 
 def test_the_chance_grows_with_the_target_and_with_the_size():
-    trained = arms(k14=overfitted(0.22))
+    trained = candidates(k14=overfitted(0.22))
     larger = trained[SIZES.index(2**16)]
     chances = [forecast(larger, trained, Goal(target, 500)).chance for target in (0.1, 0.2, 0.21, 0.3)]
     assert chances == sorted(chances)
-    by_size = [forecast(arm, trained, Goal(0.21, 500)).chance for arm in trained if not arm.values]
+    by_size = [forecast(size, trained, Goal(0.21, 500)).chance for size in trained if not size.values]
     assert by_size[-1] > by_size[0]
 
 
 def test_two_slices_at_a_time_are_of_two_sizes():
-    decisions = decide(arms(k14=falling(10)), GOAL, "k14", at_most=3)
+    decisions = decide(candidates(k14=falling(10)), GOAL, "k14", at_most=3)
     assert len({decision.name for decision in decisions}) == 3
 
 
 def test_a_size_that_met_the_target_costs_what_is_left_to_explore():
-    met = arms(k14=(*falling(10), 0.19))
-    decision = decide_exploring(tuple(replace(arm, ended=arm.name == "k14") for arm in met), GOAL)[0]
-    assert decision.name != "k14"
-    dear = tuple(replace(arm, ended=arm.name == "k14", epoch_cost=0.05 if arm.name == "k14" else 100.0) for arm in met)
+    met = candidates(k14=(*falling(10), 0.19))
+    met = tuple(replace(size, ended="met" if size.name == "k14" else None) for size in met)
+    assert decide_exploring(met, GOAL)[0].name != "k14"
+    dear = tuple(replace(size, epoch_cost=0.05 if size.name == "k14" else 100.0) for size in met)
     assert decide_exploring(dear, GOAL) == []
 
 
 def test_slices_grow_with_what_was_trained():
-    assert [slice_epochs(done) for done in (0, 1, 5, 20, 100)] == [2, 1, 1, 2, 10]
+    trained = [candidate("k14", 2**14, 1.0, (0.5,) * done) for done in (0, 1, 5, 20, 100)]
+    assert [size.slice_epochs for size in trained] == [2, 1, 1, 2, 10]
 
 
 def test_a_forecast_adds_up():
-    found = forecast(arms(k14=falling(10))[4], arms(k14=falling(10)), GOAL)
+    found = forecast(candidates(k14=falling(10))[4], candidates(k14=falling(10)), GOAL)
     assert 0 < found.chance <= 1
     assert (found.further_epochs[1:] >= found.further_epochs[:-1]).all()
     assert found.middle >= 1

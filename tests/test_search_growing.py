@@ -13,13 +13,12 @@ from hypothesis import strategies as st
 from sizer.base.errors import UsageError
 from sizer.models.shapes import SHAPES
 from sizer.models.topology import Topology
-from sizer.size_search.data.task import Task
-from sizer.size_search.log import Finished
-from sizer.size_search.progress import Tally
+from sizer.size_search.data.task import CustomTask, Task
+from sizer.size_search.log import Epoch, LogEntry, SearchFolder, fingerprint
+from sizer.size_search.search import Search
 from sizer.size_search.settings import SearchSettings
 from sizer.size_search.trials.growing import grow
-from sizer.size_search.trials.slices import Epoch, Slice, TrialSpec
-from sizer.size_search.trials.trial import run_slice
+from sizer.size_search.trials.trial import SliceSpec, run_slice
 
 
 def of_width(shape: str, width: int, depth: int, input_dim: int = 7, output_dim: int = 3) -> Topology:
@@ -135,27 +134,38 @@ def test_what_is_no_larger_network_of_the_family_is_refused(large):
         grow(small.build().state_dict(), {}, small, large, 0)
 
 
-def tally_of(train_loss: float, validation_loss: float, grow: bool = True, epochs: int = 12) -> Tally:
-    """A search that has trained one size for some epochs, and may try a larger one."""
-    sizes = [Topology.of_first_width("rectangle", width, 4, 7, 3) for width in (8, 32)]
-    entries = [
-        {"name": f"{s.widths[0]}", "widths": s.widths, "epoch_cost": 1.0, "flops_per_epoch": 1.0, "anchor": None}
-        | {"relative_cost": 1.0}
-        for s in sizes
-    ]
-    header = {"metric": "loss", "quantity": "time", "first": "8", "device": "cpu", "input_dim": 7, "baseline": 1.0}
-    tally = Tally(header | {"candidates": entries}, SearchSettings(target=0.1, grow=grow))
-    epoch = Epoch(1, train_loss, validation_loss, validation_loss, 1.0, 1.0, None, 10)
-    tally.add(Finished("8", (epoch,) * epochs, "8-1.pt", None, None, None))
-    return tally
+@pytest.fixture
+def parent_of(tmp_path):
+    """A search that has trained one size for some epochs, and may try a larger one: what that one grows from."""
+
+    def found(train_loss: float, validation_loss: float, grow: bool = True, epochs: int = 12, of: str = "32"):
+        sizes = [Topology.of_first_width("rectangle", width, 4, 7, 3) for width in (8, 32)]
+        entries = [
+            {"name": f"{s.widths[0]}", "widths": s.widths, "epoch_cost": 1.0, "flops_per_epoch": 1.0, "anchor": None}
+            | {"relative_cost": 1.0}
+            for s in sizes
+        ]
+        task, settings = CustomTask("own", lambda *_: iter(()), 7, 3, 600), SearchSettings(target=0.1, grow=grow)
+        header = {"format": "sizer.search-log/1", "task": fingerprint(task), "settings": settings.to_dict()}
+        header |= {"quantity": "time", "first": "8", "device": "cpu", "candidates": entries}
+        folder = SearchFolder(tmp_path / f"{train_loss} {validation_loss} {grow} {epochs} {of}")
+        epoch = Epoch(1, train_loss, validation_loss, validation_loss, 1.0, 1.0, None, 10)
+        with folder.held():
+            folder.append(header)
+            folder.keep(LogEntry("8", (epoch,) * epochs, "8-1.pt", state=b"weights"), None)
+            spec = Search(task, settings, folder).spec(of)
+        assert spec.parent_checkpoint == (b"weights" if spec.parent else None)
+        return spec.parent
+
+    return found
 
 
-def test_a_larger_size_grows_from_what_has_not_learned_by_heart():
-    assert tally_of(0.5, 0.6).spec("32").parent == "8"
-    assert tally_of(0.5, 0.6, grow=False).spec("32").parent is None
-    assert tally_of(0.1, 0.6).spec("32").parent is None
-    assert tally_of(0.5, 0.6, epochs=2).spec("32").parent is None
-    assert tally_of(0.5, 0.6).spec("8").parent is None
+def test_a_larger_size_grows_from_what_has_not_learned_by_heart(parent_of):
+    assert parent_of(0.5, 0.6) == "8"
+    assert parent_of(0.5, 0.6, grow=False) is None
+    assert parent_of(0.1, 0.6) is None
+    assert parent_of(0.5, 0.6, epochs=2) is None
+    assert parent_of(0.5, 0.6, of="8") is None
 
 
 def test_a_grown_trial_begins_where_the_smaller_one_was():
@@ -164,11 +174,11 @@ def test_a_grown_trial_begins_where_the_smaller_one_was():
     y = x[:, :3] * x[:, 1:4]
     task = Task("products", "regression", x[:600], y[:600], x[600:], y[600:], 3)
     small, large = (
-        TrialSpec(f"{w}", Topology.of_first_width("rectangle", w, 4, 7, 3), 32, "adam", 3e-3, 0, threads=1)
+        SliceSpec(f"{w}", Topology.of_first_width("rectangle", w, 4, 7, 3), 32, "adam", 3e-3, 0, threads=1)
         for w in (24, 64)
     )
-    parent = run_slice(task, Slice(small, 8))
-    grown = run_slice(task, Slice(replace(large, parent="24"), 1, parent=parent.checkpoint))
-    fresh = run_slice(task, Slice(large, 1))
+    parent = run_slice(task, replace(small, epochs=8))
+    grown = run_slice(task, replace(large, parent="24", parent_checkpoint=parent.state))
+    fresh = run_slice(task, large)
     assert grown.epochs[0].train_loss < 1.2 * parent.epochs[-1].train_loss
     assert grown.epochs[0].train_loss < 0.7 * fresh.epochs[0].train_loss

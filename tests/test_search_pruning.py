@@ -16,17 +16,15 @@ from sizer.models.shapes import SHAPES
 from sizer.models.topology import Topology
 from sizer.size_search.data.task import CustomTask, Task
 from sizer.size_search.result import ForwardCost, Pruned
-from sizer.size_search.trials.engine import LocalEngine
+from sizer.size_search.trials import pruning_search
 from sizer.size_search.trials.pruning import importances, prune, unit_outputs
 from sizer.size_search.trials.pruning_search import (
-    PrunedWinner,
-    Winner,
     forward_level,
     forward_sweep,
     level_down,
     prune_winner,
 )
-from sizer.size_search.trials.slices import Slice, TrialSpec
+from sizer.size_search.trials.trial import LocalEngine, SliceSpec
 
 KIB = 1024
 
@@ -125,7 +123,7 @@ def device(l1_bytes: int) -> Device:
     return Device("cpu", "cpu", "test", 2, levels)
 
 
-def learned() -> tuple[Winner, LocalEngine]:
+def learned() -> tuple[Task, SliceSpec, int, LocalEngine]:
     """A network that has learned a function of which a few units are enough."""
     generator = np.random.default_rng(0)
     x = generator.normal(size=(600, 5)).astype(np.float32)
@@ -133,51 +131,61 @@ def learned() -> tuple[Winner, LocalEngine]:
     y = ((y - y.mean(axis=0)) / y.std(axis=0)).astype(np.float32)
     task = Task("known", "regression", x[:450], y[:450], x[450:], y[450:], 2)
     engine = LocalEngine(task)
-    spec = TrialSpec("won", of_width("rectangle", 64, 3), 32, "adam", 3e-3, 0, threads=1)
-    target = 0.05
-    engine.submit(Slice(spec, 60, target))
+    spec = SliceSpec("won", of_width("rectangle", 64, 3), 32, "adam", 3e-3, 0, threads=1, epochs=60, target=0.05)
+    engine.submit(spec)
     result = engine.collect()
-    assert result.epochs[-1].validation_loss <= target
-    return Winner(task, spec, result.checkpoint, len(result.epochs), target), engine
+    assert result.epochs[-1].validation_loss <= spec.target
+    return task, replace(spec, checkpoint=result.state), len(result.epochs), engine
 
 
-def test_a_winner_comes_down_a_level_and_keeps_the_target():
-    winner, engine = learned()
+def test_a_winner_comes_down_a_level_and_keeps_the_target(monkeypatch):
+    monkeypatch.setattr(pruning_search, "time_forward", lambda *_: [50e-6, 40e-6])
+    task, winner, epochs, engine = learned()
     coefficients = Coefficients("shipped", "estimated", "time", {"operation": 1e-9, "pass": 1e-6})
-    found = prune_winner(winner, engine, device(12 * KIB), coefficients)
-    assert isinstance(found, PrunedWinner)
-    record = found.record
+    found = prune_winner(task, winner, epochs, engine, device(12 * KIB), coefficients)
+    assert not isinstance(found, str)
+    spec, record = found
     assert (record.before.level, record.after.level, record.reached_level) == ("L2", "L1", True)
     assert record.value_after <= winner.target
-    assert record.after.num_free_parameters == found.spec.topology.num_free_parameters
+    assert record.after.num_free_parameters == spec.topology.num_free_parameters
     assert 0 < record.predicted_saving < 1
     assert record.before.measured_s > 0
     # What is kept goes on training as any trial does.
-    engine.submit(Slice(found.spec, 1, None, found.checkpoint))
+    engine.submit(replace(spec, epochs=1, target=None))
     assert engine.collect().epochs[0].validation_loss < 2 * winner.target
 
 
-def test_a_cut_too_deep_backs_off_to_one_that_keeps_the_target():
-    winner, engine = learned()
+def test_a_cut_that_loses_the_target_is_not_kept_nor_a_smaller_one_that_comes_no_nearer():
+    task, winner, epochs, engine = learned()
     # (this L1 has room for a few units a layer)
-    found = prune_winner(winner, engine, device(2_000), Coefficients("none", "estimated", "time"))
-    assert isinstance(found, PrunedWinner)
-    assert not found.record.reached_level
-    assert found.record.attempts[0][1] is False
-    assert found.record.value_after <= winner.target
-    assert found.record.attempts[0][0] < found.spec.topology.widths[0] < 64
-    assert found.record.before.predicted is None
-    assert found.record.predicted_saving is None
+    found = prune_winner(task, winner, epochs, engine, device(2_000), Coefficients("none", "estimated", "time"))
+    assert isinstance(found, str)
+    assert "loses the target" in found
+    assert "to L1" in found
+
+
+def test_a_cut_that_makes_the_forward_pass_no_faster_is_not_kept(monkeypatch):
+    task, winner, epochs, engine = learned()
+    none = Coefficients("none", "estimated", "time")
+    monkeypatch.setattr(pruning_search, "time_forward", lambda *_: [50e-6, 52e-6])
+    assert prune_winner(task, winner, epochs, engine, device(12 * KIB), none) == (
+        "not pruned: the cut that brings its parameters to L1 makes a forward pass no faster (measured 50 us before, "
+        "52 us after)"
+    )
+    monkeypatch.setattr(pruning_search, "time_forward", lambda *_: [50e-6, 40e-6])
+    _, record = prune_winner(task, winner, epochs, engine, device(12 * KIB), none)
+    assert record.measured_saving == pytest.approx(0.2)
+    assert (record.before.predicted, record.predicted_saving) == (None, None)
 
 
 def test_what_cannot_be_pruned_says_why():
-    winner, engine = learned()
+    task, winner, epochs, engine = learned()
     none = Coefficients("none", "estimated", "time")
-    assert "L1 already" in prune_winner(winner, engine, device(2**20), none)
+    assert "L1 already" in prune_winner(task, winner, epochs, engine, device(2**20), none)
     custom = CustomTask("own", lambda *_: iter(()), 5, 2, 450)
-    assert "own training function" in prune_winner(winner._replace(task=custom), engine, device(2**20), none)
-    strict = winner._replace(target=1e-9)
-    assert "no cut kept the target" in prune_winner(strict, engine, device(12 * KIB), none)
+    assert "own training function" in prune_winner(custom, winner, epochs, engine, device(2**20), none)
+    strict = replace(winner, target=1e-9)
+    assert "loses the target" in prune_winner(task, strict, epochs, engine, device(12 * KIB), none)
 
 
 def test_the_record_says_what_was_saved():

@@ -25,8 +25,7 @@ from sizer.models.topology import Topology
 from sizer.size_search.data.task import CustomTask, Task
 from sizer.size_search.search import run_search
 from sizer.size_search.settings import SearchSettings
-from sizer.size_search.trials.engine import LocalEngine
-from sizer.size_search.trials.slices import Slice, TrialSpec
+from sizer.size_search.trials.trial import LocalEngine, SliceSpec
 
 pytest.importorskip("ray")
 from ray_nodes import two_nodes
@@ -55,9 +54,9 @@ def task() -> Task:
     return Task("waves", "regression", x[:700], y[:700], x[700:], y[700:], 1)
 
 
-def spec(width: int) -> TrialSpec:
+def spec(width: int, epochs: int = 3) -> SliceSpec:
     topology = Topology.of_first_width("rectangle", width, 3, 6, 1)
-    return TrialSpec(f"{width}", topology, 32, "adam", 3e-3, seed=width, threads=1)
+    return SliceSpec(f"{width}", topology, 32, "adam", 3e-3, seed=width, threads=1, epochs=epochs)
 
 
 def losses(result) -> list[float]:
@@ -65,7 +64,7 @@ def losses(result) -> list[float]:
 
 
 def test_slices_give_what_the_local_engine_gives_in_the_order_submitted(cluster):
-    jobs = [Slice(spec(width), 3) for width in (48, 8, 32, 16)]
+    jobs = [spec(width) for width in (48, 8, 32, 16)]
     local, remote = LocalEngine(task()), RayEngine(task(), threads=1)
     try:
         assert remote.workers == 2
@@ -76,7 +75,7 @@ def test_slices_give_what_the_local_engine_gives_in_the_order_submitted(cluster)
             here, there = local.collect(), remote.collect()
             assert losses(there) == losses(here)
             assert there.where in ("127.0.0.2", "127.0.0.3")
-            again = [replace(job, checkpoint=result.checkpoint, epochs=2) for result in (here, there)]
+            again = [replace(job, checkpoint=result.state, epochs=2) for result in (here, there)]
             assert losses(_run(LocalEngine(task()), again[0])) == losses(_run(LocalEngine(task()), again[1]))
     finally:
         remote.close()
@@ -95,7 +94,7 @@ def test_what_a_users_training_raises_arrives_as_it_was(cluster):
     remote = RayEngine(CustomTask("own", failing, 6, 1, 700), threads=1)
     try:
         with pytest.raises(ValueError, match="this training fails"):
-            _run(remote, Slice(spec(8), 2))
+            _run(remote, spec(8, 2))
     finally:
         remote.close()
 
@@ -151,7 +150,7 @@ class _KillsANode:
         self.workers = engine.workers
         self.seen: set[str | None] = set()
 
-    def submit(self, job: Slice) -> None:
+    def submit(self, job: SliceSpec) -> None:
         self._engine.submit(job)
         self._submitted += 1
         if self._submitted == 4:
@@ -176,7 +175,8 @@ def test_a_search_makes_the_local_engines_decisions_and_outlives_a_node(cluster,
         there = run_search(task(), settings, tmp_path / "ray", engine)
     finally:
         engine.close()
-    assert (there.status, there.winner) == (here.status, here.winner) == ("reached", here.winner)
+    assert there.status == here.status == "reached"
+    assert there.winner.name == here.winner.name
     assert _history(there) == _history(here)
     assert engine.seen == {"127.0.0.2", "127.0.0.3"}
     deadline = time.monotonic() + 60
@@ -185,8 +185,8 @@ def test_a_search_makes_the_local_engines_decisions_and_outlives_a_node(cluster,
         time.sleep(0.5)
 
 
-def _history(outcome) -> list[tuple[str, list[float]]]:
-    return [(trial.spec.name, [epoch.validation_loss for epoch in trial.epochs]) for trial in outcome.trials]
+def _history(search) -> list[tuple[str, list[float]]]:
+    return [(size.name, [epoch.validation_loss for epoch in size.epochs]) for size in search.trained]
 
 
 def test_without_a_cluster_the_remedy_is_named(monkeypatch):

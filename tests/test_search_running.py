@@ -15,15 +15,16 @@ import pytest
 
 from sizer.base.errors import MeasurementError, UsageError
 from sizer.base.storage import read_objects
+from sizer.models.topology import Topology
+from sizer.size_search.conclusion import best_of, curve_of, estimate_of
 from sizer.size_search.data.metrics import REGRESSION
 from sizer.size_search.data.task import CustomTask, Task, TrainedEpoch
-from sizer.size_search.log import SearchFolder
-from sizer.size_search.outcome import OUT_OF_TIME, REACHED, UNREACHABLE
-from sizer.size_search.policy import Arm, Goal, decide
+from sizer.size_search.log import LogEntry, SearchFolder
+from sizer.size_search.policy import Goal, SearchCandidate, decide
+from sizer.size_search.result import SearchStatus
 from sizer.size_search.search import run_search
 from sizer.size_search.settings import SearchSettings
-from sizer.size_search.trials.engine import LocalEngine
-from sizer.size_search.trials.slices import SliceResult
+from sizer.size_search.trials.trial import LocalEngine
 
 #: Costs are predicted for a shipped profile, so that decisions do not depend on the machine of the test.
 FIXED = {
@@ -76,25 +77,24 @@ def losses_of(folder: Path) -> list[tuple[str, list[float]]]:
 
 def test_a_search_reaches_a_target_that_is_within_reach(tmp_path):
     task = sine()
-    outcome = run_search(task, settings(0.65 * task.baseline_loss), tmp_path, LocalEngine(task))
-    winner = outcome.trial(outcome.winner)
-    assert outcome.status == REACHED
-    assert winner.met
-    assert outcome.best_value <= 0.65 * task.baseline_loss
-    assert outcome.time_s == pytest.approx(sum(trial.time_s for trial in outcome.trials))
-    assert outcome.energy_j is None
-    measured = [point for point in outcome.curve if point.measured]
-    assert [point.name for point in measured] == [outcome.winner]
-    assert outcome.flops_choice in {candidate.name for candidate in outcome.candidates}
-    assert len(list(tmp_path.glob(f"trials/{outcome.winner}/*.pt"))) == 1
+    search = run_search(task, settings(0.65 * task.baseline_loss), tmp_path, LocalEngine(task))
+    assert search.status == SearchStatus.REACHED
+    assert search.winner.is_met
+    assert best_of(search) == search.winner
+    assert min(epoch.metric for epoch in search.winner.epochs) <= 0.65 * task.baseline_loss
+    assert search.time_s == pytest.approx(sum(epoch.time_s for size in search.trained for epoch in size.epochs))
+    assert search.energy_j is None
+    measured = [point for point in curve_of(search) if point.label == "measured"]
+    assert [point.name for point in measured] == [search.winner.name]
+    assert len(list(tmp_path.glob(f"trials/{search.winner.name}/*.pt"))) == 1
 
 
 def test_a_harder_target_takes_a_larger_size(tmp_path):
     winners = {}
     for target in (0.5, 0.13):
         outcome = run_search(custom(), settings(target), tmp_path / str(target), LocalEngine(custom()))
-        assert outcome.status == REACHED
-        winners[target] = outcome.trial(outcome.winner).spec.topology.num_free_parameters
+        assert outcome.status == SearchStatus.REACHED
+        winners[target] = outcome.winner.num_free_parameters
     assert winners[0.13] >= winners[0.5]
 
 
@@ -105,11 +105,11 @@ def test_a_target_that_no_size_reaches_ends_the_search_with_the_best_and_an_esti
             yield TrainedEpoch(0.3 + 0.02 * abs(math.log2(epoch / 5)), 1e-3, epoch)
 
     outcome = run_search(custom(flat), settings(0.01), tmp_path, LocalEngine(custom(flat)))
-    assert outcome.status == UNREACHABLE
+    assert outcome.status == SearchStatus.UNREACHABLE
     assert outcome.winner is None
-    assert outcome.best_value == pytest.approx(0.3)
-    assert "97%" in outcome.estimate.replace(" %", "%")
-    assert sum(len(trial.epochs) for trial in outcome.trials) < 100
+    assert min(epoch.metric for epoch in best_of(outcome).epochs) == pytest.approx(0.3)
+    assert "97%" in estimate_of(outcome, curve_of(outcome)).replace(" %", "%")
+    assert sum(len(size.epochs) for size in outcome.trained) < 100
 
 
 def test_a_trial_without_a_finite_loss_ends_and_the_search_goes_on(tmp_path):
@@ -121,35 +121,61 @@ def test_a_trial_without_a_finite_loss_ends_and_the_search_goes_on(tmp_path):
 
     task = custom(fails_where_it_begins)
     outcome = run_search(task, settings(0.3), tmp_path, LocalEngine(task))
-    assert outcome.status == REACHED
-    ended = [trial.ended for trial in outcome.trials if not trial.met]
+    assert outcome.status == SearchStatus.REACHED
+    ended = [size.ended for size in outcome.trained if not size.is_met]
     assert any("no longer finite" in (reason or "") for reason in ended)
 
 
 def test_a_time_limit_ends_the_search(tmp_path):
     task = custom()
     outcome = run_search(task, settings(0.101, max_time_s=0.5), tmp_path, LocalEngine(task))
-    assert outcome.status == OUT_OF_TIME
+    assert outcome.status == SearchStatus.OUT_OF_TIME
     assert outcome.time_s < 1.0
-    assert outcome.estimate
+    assert estimate_of(outcome, curve_of(outcome))
+
+
+def slowed(factor: float):
+    """A training that takes so many times as long, with the same losses."""
+
+    def train(topology, epochs, seed, resume_state):
+        for epoch in power_law(topology, epochs, seed, resume_state):
+            yield epoch._replace(cost_s=factor * epoch.cost_s)
+
+    return train
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.9, 1.0, 1.1])
+def test_a_search_given_up_before_its_limit_has_one_status_whatever_the_speed(tmp_path, factor):
+    task = custom(slowed(factor))
+    outcome = run_search(task, settings(0.1005, max_time_s=20.0), tmp_path, LocalEngine(task))
+    assert outcome.time_s < 20.0
+    assert outcome.status == SearchStatus.UNREACHABLE
+    # Its log says the same again, and the sentence holds: what is predicted is more than what was left.
+    again = run_search(task, settings(0.1005, max_time_s=20.0), tmp_path, LocalEngine(task))
+    said = estimate_of(outcome, curve_of(outcome))
+    assert (again.status, estimate_of(again, curve_of(again))) == (SearchStatus.UNREACHABLE, said)
+    assert "of 20 s" in said or "no size up to" in said
 
 
 def test_exploring_fills_in_the_curve(tmp_path):
     task = custom()
     plain = run_search(task, settings(0.3), tmp_path / "plain", LocalEngine(task))
     explored = run_search(task, settings(0.3, explore=True), tmp_path / "explored", LocalEngine(task))
-    assert explored.status == REACHED
-    assert sum(point.measured for point in explored.curve) >= sum(point.measured for point in plain.curve) + 3
-    costs = {point.name: point.cost for point in explored.curve if point.measured}
-    assert explored.winner == min(costs, key=costs.get)
+    assert explored.status == SearchStatus.REACHED
+    costs, without = (
+        {point.name: point.cost for point in curve_of(search) if point.label == "measured"}
+        for search in (explored, plain)
+    )
+    assert len(costs) >= len(without) + 3
+    assert explored.winner.name == min(costs, key=costs.get)
 
 
 def test_two_at_a_time_meet_the_same_target(tmp_path):
     task = custom()
     outcome = run_search(task, settings(0.3, parallel=2), tmp_path, LocalEngine(task))
-    assert outcome.status == REACHED
+    assert outcome.status == SearchStatus.REACHED
     assert all(len(slices) <= 2 for slices in decisions_of(tmp_path))
-    assert len(outcome.trials) >= 2
+    assert len(outcome.trained) >= 2
 
 
 def test_the_same_seed_decides_the_same(tmp_path):
@@ -171,23 +197,19 @@ def test_a_replay_of_the_recorded_curves_decides_as_the_search_did(tmp_path):
     done = dict.fromkeys(curves, 0)
     sizes = {entry["name"]: entry for entry in header["candidates"]}
     for slices in decisions_of(tmp_path):
-        arms = tuple(
-            Arm(
+        candidates = tuple(
+            SearchCandidate(
                 name,
-                _parameters(entry["widths"]),
+                Topology("rectangle", task.input_dim, tuple(entry["widths"])),
                 entry["epoch_cost"],
-                tuple(curves.get(name, [])[: done.get(name, 0)]),
+                entry["flops_per_epoch"],
+                values=tuple(curves.get(name, [])[: done.get(name, 0)]),
             )
             for name, entry in sizes.items()
         )
-        replayed = decide(arms, Goal(0.6 * task.baseline_loss, 1000), header["first"])
+        replayed = decide(candidates, Goal(0.6 * task.baseline_loss, 1000), header["first"])
         assert [list(decision) for decision in replayed] == slices
         done[slices[0][0]] += slices[0][1]
-
-
-def _parameters(widths: list[int], input_dim: int = 4) -> int:
-    full = [input_dim, *widths]
-    return sum((before + 1) * after for before, after in zip(full[:-1], widths, strict=True))
 
 
 SCRIPT = """
@@ -220,7 +242,7 @@ def test_a_search_that_is_killed_again_and_again_comes_to_the_same_end(tmp_path)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
     outcome = run_search(task, settings(0.55 * task.baseline_loss), killed, LocalEngine(task))
-    assert outcome.status == REACHED
+    assert outcome.status == SearchStatus.REACHED
     assert decisions_of(killed) == decisions_of(whole)
     assert losses_of(killed) == losses_of(whole)
 
@@ -240,19 +262,19 @@ def test_a_log_cut_off_in_the_middle_of_a_line_is_read_up_to_it(tmp_path):
     with (tmp_path / "log.jsonl").open("ab") as log:
         log.write(b'{"event": "slice", "trial": "715')
     outcome = run_search(task, settings(0.2), tmp_path, LocalEngine(task))
-    assert outcome.status == REACHED
+    assert outcome.status == SearchStatus.REACHED
     assert losses_of(tmp_path)[: len(before)] == before
 
 
 def test_a_finished_search_is_not_run_again(tmp_path):
     class Refuses(LocalEngine):
-        def collect(self) -> SliceResult:
+        def collect(self) -> LogEntry:
             raise AssertionError("nothing is left to run")
 
     task = custom()
     first = run_search(task, settings(0.3), tmp_path, LocalEngine(task))
     again = run_search(task, settings(0.3), tmp_path, Refuses(task))
-    assert again == first
+    assert (again.status, again.sizes) == (first.status, first.sizes)
 
 
 def test_a_folder_of_another_search_is_refused(tmp_path):
@@ -267,8 +289,8 @@ def test_a_folder_of_another_search_is_refused(tmp_path):
 def test_limits_may_change_when_a_search_goes_on(tmp_path):
     task = custom()
     stopped = run_search(task, settings(0.2, max_time_s=0.05), tmp_path, LocalEngine(task))
-    assert stopped.status == OUT_OF_TIME
-    assert run_search(task, settings(0.2), tmp_path, LocalEngine(task)).status == REACHED
+    assert stopped.status == SearchStatus.OUT_OF_TIME
+    assert run_search(task, settings(0.2), tmp_path, LocalEngine(task)).status == SearchStatus.REACHED
 
 
 def test_two_searches_do_not_share_a_folder(tmp_path):

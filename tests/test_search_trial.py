@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,9 +13,8 @@ from sizer.base.errors import UsageError
 from sizer.models.topology import Topology
 from sizer.size_search.data.metrics import CLASSIFICATION, REGRESSION
 from sizer.size_search.data.task import CustomTask, Task, TrainedEpoch
-from sizer.size_search.trials.engine import LocalEngine
-from sizer.size_search.trials.slices import Slice, TrialSpec, read_checkpoint, write_checkpoint
-from sizer.size_search.trials.trial import run_slice
+from sizer.size_search.log import read_checkpoint, write_checkpoint
+from sizer.size_search.trials.trial import LocalEngine, SliceSpec, _Training, run_slice
 
 
 def regression(rows: int = 240, metric: str = "loss") -> Task:
@@ -26,9 +26,9 @@ def regression(rows: int = 240, metric: str = "loss") -> Task:
     return Task("sine", REGRESSION, *parts, output_dim=1, metric=metric)
 
 
-def spec(**changes: object) -> TrialSpec:
+def spec(epochs: int = 1, **changes: object) -> SliceSpec:
     settings = {"batch_size": 32, "optimizer": "adam", "learning_rate": 3e-3, "seed": 7, "threads": 1}
-    return TrialSpec("trial", Topology("rectangle", 4, (16, 16, 1)), **{**settings, **changes})
+    return SliceSpec("trial", Topology("rectangle", 4, (16, 16, 1)), epochs=epochs, **{**settings, **changes})
 
 
 def losses(result) -> list[float]:
@@ -41,53 +41,53 @@ def weights(checkpoint: bytes) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd-momentum"])
 def test_slices_are_bit_for_bit_one_training(optimizer):
-    task, whole = regression(), spec(optimizer=optimizer)
-    straight = run_slice(task, Slice(whole, 6))
-    first = run_slice(task, Slice(whole, 2))
+    task, whole = regression(), spec(6, optimizer=optimizer)
+    straight = run_slice(task, whole)
+    first = run_slice(task, replace(whole, epochs=2))
     torch.manual_seed(123)  # whatever happens in between
-    second = run_slice(task, Slice(whole, 4, checkpoint=first.checkpoint))
+    second = run_slice(task, replace(whole, epochs=4, checkpoint=first.state))
     assert losses(first) + losses(second) == losses(straight)
-    for one, other in zip(weights(straight.checkpoint), weights(second.checkpoint), strict=True):
+    for one, other in zip(weights(straight.state), weights(second.state), strict=True):
         assert torch.equal(one, other)
     assert [epoch.epoch for epoch in second.epochs] == [3, 4, 5, 6]
 
 
 def test_another_seed_is_another_training():
     task = regression()
-    assert losses(run_slice(task, Slice(spec(), 2))) != losses(run_slice(task, Slice(spec(seed=8), 2)))
+    assert losses(run_slice(task, spec(2))) != losses(run_slice(task, spec(2, seed=8)))
 
 
 def test_a_trial_learns_and_stops_where_the_target_is_met():
     task = regression()
-    result = run_slice(task, Slice(spec(), 200, target=0.3 * task.baseline_loss))
+    result = run_slice(task, spec(200, target=0.3 * task.baseline_loss))
     assert 1 < len(result.epochs) < 200
     assert result.epochs[-1].metric <= 0.3 * task.baseline_loss < result.epochs[-2].metric
     assert result.ended is None
 
 
 def test_a_metric_that_is_better_when_higher_stops_above_the_target():
-    result = run_slice(regression(metric="r2"), Slice(spec(), 200, target=0.5))
+    result = run_slice(regression(metric="r2"), spec(200, target=0.5))
     assert result.epochs[-1].metric >= 0.5 > result.epochs[-2].metric
 
 
 def test_a_loss_that_is_no_longer_finite_ends_the_trial():
     task = regression()
     task.train_targets[:] = 1e30
-    result = run_slice(task, Slice(spec(), 5))
+    result = run_slice(task, spec(5))
     assert "no longer finite in epoch 1" in result.ended
     assert len(result.epochs) == 1
-    assert result.checkpoint is None
+    assert (result.checkpoint, result.state) == (None, None)
 
 
 def test_threads_and_random_numbers_are_left_as_they_were():
     before, state = torch.get_num_threads(), torch.get_rng_state()
-    run_slice(regression(), Slice(spec(threads=1), 1))
+    run_slice(regression(), spec(1, threads=1))
     assert torch.get_num_threads() == before
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_epochs_say_what_they_took():
-    epoch = run_slice(regression(), Slice(spec(), 1)).epochs[0]
+    epoch = run_slice(regression(), spec(1)).epochs[0]
     assert epoch.steps == math.ceil(180 / 32)
     assert 0 < epoch.quiet_s <= epoch.time_s * 1.001
     assert epoch.energy_j is None
@@ -99,17 +99,18 @@ def test_class_indices_are_trained_with_cross_entropy():
     task = Task(
         "sign", CLASSIFICATION, source.train_features, labels[0], source.validation_features, labels[1], output_dim=2
     )
-    network = TrialSpec("two", Topology("rectangle", 4, (16, 16, 2)), 32, "adam", 1e-2, 0, threads=1)
-    result = run_slice(task, Slice(network, 20))
+    network = SliceSpec("two", Topology("rectangle", 4, (16, 16, 2)), 32, "adam", 1e-2, 0, threads=1, epochs=20)
+    result = run_slice(task, network)
     assert result.epochs[-1].validation_loss < 0.5 * task.baseline_loss
 
 
 def test_a_grown_trial_starts_where_the_smaller_one_stopped():
     task = regression()
-    small = run_slice(task, Slice(spec(), 40))
-    large = TrialSpec("large", Topology("rectangle", 4, (32, 32, 1)), 32, "adam", 3e-3, 7, threads=1, parent="trial")
-    grown = run_slice(task, Slice(large, 1, parent=small.checkpoint))
-    scratch = run_slice(task, Slice(large, 1))
+    small = run_slice(task, spec(40))
+    large = SliceSpec("large", Topology("rectangle", 4, (32, 32, 1)), 32, "adam", 3e-3, 7, threads=1, parent="trial")
+    grown = run_slice(task, replace(large, parent_checkpoint=small.state))
+    scratch = run_slice(task, large)
+    assert grown.parent == "trial"
     assert grown.epochs[0].validation_loss < 2 * small.epochs[-1].validation_loss
     assert grown.epochs[0].validation_loss < 0.5 * scratch.epochs[0].validation_loss
 
@@ -139,11 +140,11 @@ def stateless(topology, epochs, seed, resume_state):
 def test_a_users_training_goes_on_here_and_elsewhere(train, same_process):
     task = CustomTask("own", train, 4, 1, 100)
     engine = LocalEngine(task)
-    engine.submit(Slice(spec(), 2))
+    engine.submit(spec(2))
     first = engine.collect()
     if not same_process:
         engine = LocalEngine(task)
-    engine.submit(Slice(spec(), 3, target=2.0**-4, checkpoint=first.checkpoint))
+    engine.submit(spec(3, target=2.0**-4, checkpoint=first.state))
     second = engine.collect()
     assert losses(first) + losses(second) == [2.0**-epoch for epoch in (1, 2, 3, 4)]
     assert [epoch.epoch for epoch in second.epochs] == [3, 4]
@@ -152,8 +153,28 @@ def test_a_users_training_goes_on_here_and_elsewhere(train, same_process):
 
 def test_a_users_training_that_stops_or_fails_ends_its_trial():
     short = CustomTask("short", lambda topology, epochs, seed, state: iter([(1.0, 0.1)]), 4, 1, 100)
-    assert "no further epoch" in run_slice(short, Slice(spec(), 3)).ended
+    assert "no further epoch" in run_slice(short, spec(3)).ended
     broken = CustomTask("broken", lambda topology, epochs, seed, state: iter([(math.nan, 0.1)] * 3), 4, 1, 100)
-    result = run_slice(broken, Slice(spec(), 3))
+    result = run_slice(broken, spec(3))
     assert "no longer finite" in result.ended
     assert len(result.epochs) == 1
+
+
+def _here(device):
+    return "cpu" if device == "cuda:0" else device
+
+
+def staying(move):
+    """What goes to the GPU stays where it is."""
+    return lambda self, *where, **options: self if where == ("cuda:0",) else move(self, *where, **options)
+
+
+def test_on_a_gpu_the_epoch_itself_is_timed(monkeypatch):
+    """Steps return there before they are done: their times say nothing, and the epoch's say all."""
+    zeros = torch.zeros
+    monkeypatch.setattr(torch, "zeros", lambda *a, device=None, **o: zeros(*a, **o, device=_here(device)))
+    for owner in (torch.Tensor, torch.nn.Module):
+        monkeypatch.setattr(owner, "to", staying(owner.to))
+    epoch = _Training(regression(), spec(device="cuda:0")).run_epoch()
+    assert epoch.quiet_s == pytest.approx(epoch.time_s, rel=1e-9)
+    assert _Training(regression(), spec()).run_epoch().quiet_s != pytest.approx(epoch.time_s, rel=1e-9)

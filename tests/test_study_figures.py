@@ -26,6 +26,7 @@ from sizer.study.figures.figures import (
     draw_law,
     draw_minima,
     draw_trends,
+    save_iso_loss,
 )
 from sizer.study.generated.design import Plan
 from sizer.study.generated.generate import loss_curves
@@ -41,18 +42,28 @@ PLAN = Plan(
 
 
 @pytest.fixture(scope="module")
-def figures() -> dict[str, Figure]:
-    """Every figure, of generated runs."""
-    runs = modelled_runs(PLAN)
+def runs():
+    return modelled_runs(PLAN)
+
+
+@pytest.fixture(scope="module")
+def iso_losses(runs):
     random = np.random.default_rng(0)
     networks = runs.drop_duplicates(["dataset", "shape", "depth", "size"]).reset_index(drop=True)
     losses = networks[["dataset", "shape", "depth", "size", "num_free_parameters", "widths"]].assign(num_runs=2)
     losses = losses.assign(**{name: list(values) for name, values in loss_curves(losses, -1.0, 0.01, random).items()})
     found, _ = iso_loss(runs, losses, LEVELS)
+    return found, *fit_laws(losses, found.curves)
+
+
+@pytest.fixture(scope="module")
+def figures(runs, iso_losses) -> dict[str, Figure]:
+    """Every figure, of generated runs."""
+    found, networks, laws = iso_losses
     _, ratios = fit_costs(runs, LEVELS)[:2]
     windows, edges, _ = cache_edges(runs, LEVELS)
     points = trends(runs)[0]
-    made = {"fit": draw_fit(ratios, "J"), "data_efficiency": draw_law(*fit_laws(losses, found.curves))}
+    made = {"fit": draw_fit(ratios, "J"), "data_efficiency": draw_law(networks, laws)}
     for hardware in ("cpu", "gpu"):
         made |= {
             f"trends_{hardware}": draw_trends(points, hardware),
@@ -136,3 +147,10 @@ def test_files_are_the_same_for_the_same_figure_and_whole(tmp_path: Path):
     assert contents[0][0].startswith(b"<?xml")
     assert contents[0][1].startswith(b"\x89PNG")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["first.png", "first.svg", "second.png", "second.svg"]
+
+
+def test_losses_that_too_few_sizes_reach_have_no_picture(tmp_path, iso_losses):
+    found, networks, laws = iso_losses
+    two_sizes = found.curves["size"].isin((2**6, 2**8))
+    written = save_iso_loss(found._replace(curves=found.curves[two_sizes]), networks, laws, tmp_path)
+    assert {Path(name).stem for name in written} == {"data_efficiency"}

@@ -4,10 +4,6 @@ Each message is one line: what was given, what was expected, what to do. The exi
 one place, the command line's entry point.
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterable
-
 
 class SizerError(Exception):
     """Something could not be done; the message names the remedy. Exit code 1."""
@@ -43,11 +39,3 @@ class MeasurementError(SizerError):
 
 class DataError(SizerError):
     """Data cannot be read, or there is nothing in it to learn from."""
-
-
-def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
-    """The value, or a UsageError that lists the choices."""
-    known = tuple(choices)
-    if value not in known:
-        raise UsageError(f"unknown {name} {value!r}; expected one of {', '.join(known)}")
-    return str(value)

@@ -1,10 +1,10 @@
-"""How long work tells how far it is."""
+"""How something that takes long says what it is doing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-#: Told what happens and which share of the work or its time is done, None where that is not known.
+#: Told what happens, and the share of the work or time that is done, 0 to 1, None where that is not known.
 Progress = Callable[[str, float | None], None]
 
 

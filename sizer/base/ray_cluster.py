@@ -18,12 +18,12 @@ _CONNECT_S = 10.0
 
 
 class Node(NamedTuple):
-    """A node that is alive: Ray's identifier, its address, and how many CPUs and GPUs Ray may give away there."""
+    """A node that is alive: Ray's identifier, its address, and the CPUs and (shares of) GPUs it may give away there."""
 
     id: str
     address: str
     cpus: int
-    gpus: int
+    gpus: float
 
 
 def import_ray() -> Any:
@@ -85,7 +85,7 @@ def nodes(ray: Any) -> tuple[Node, ...]:
             found["NodeID"],
             found["NodeManagerAddress"],
             int(found["Resources"].get("CPU", 0)),
-            int(found["Resources"].get("GPU", 0)),
+            float(found["Resources"].get("GPU", 0)),
         )
         for found in ray.nodes()
         if found["Alive"]

@@ -31,25 +31,36 @@ def rebuild(kind: type[T], value: Mapping[str, Any]) -> T:
     Fields that it does not know are ignored: a later version may have added them. Raises TypeError for one that lacks a
     field without a default, and AttributeError or TypeError for a value of another form.
     """
-    hints = _hints(kind)
-    return kind(**{name: _rebuilt(hints[name], item) for name, item in value.items() if name in hints})
+    makers = _makers(kind)
+    return kind(**{name: makers[name](item) for name, item in value.items() if name in makers})
+
+
+#: Makes a field of a record from its plain form.
+_Maker = Callable[[Any], Any]
+
+
+def _made_by_annotation(kind: Any) -> dict[str, _Maker]:
+    return {name: _maker(hint) for name, hint in get_type_hints(kind).items()}
 
 
 #: Evaluating the annotations takes longer than all the rest.
-_hints: Callable[[Any], dict[str, Any]] = cache(get_type_hints)
+_makers: Callable[[Any], dict[str, _Maker]] = cache(_made_by_annotation)
 
 
-def _rebuilt(kind: Any, value: Any) -> Any:
-    arguments = get_args(kind)
+def _maker(hint: Any) -> _Maker:
+    arguments, origin = get_args(hint), get_origin(hint)
     if type(None) in arguments:  # X | None
-        return None if value is None else _rebuilt(arguments[0], value)
-    if get_origin(kind) is tuple:
-        return tuple(_rebuilt(arguments[0], item) for item in value)
-    if get_origin(kind) is Mapping:
-        return {key: _rebuilt(arguments[1], item) for key, item in value.items()}
-    if hasattr(kind, "__dataclass_fields__") or hasattr(kind, "_fields"):
-        return value if isinstance(value, kind) else rebuild(kind, value)
-    return value
+        inner = _maker(arguments[0])
+        return lambda value: None if value is None else inner(value)
+    if origin is tuple:
+        inner = _maker(arguments[0])
+        return lambda value: tuple(map(inner, value))
+    if origin is Mapping:
+        inner = _maker(arguments[1])
+        return lambda value: {key: inner(item) for key, item in value.items()}
+    if hasattr(hint, "__dataclass_fields__") or hasattr(hint, "_fields"):
+        return lambda value: value if isinstance(value, hint) else rebuild(hint, value)
+    return lambda value: value
 
 
 #: Gives what shows records, `sizer.report.terminal`, which this module must not know.

@@ -21,6 +21,7 @@ from sizer.calibration.combine import Combined, combine
 from sizer.calibration.disturbance import explanation
 from sizer.calibration.fit import Fit, conformal_interval, design, fit, predict_terms
 from sizer.calibration.kept_sessions import comparable, comparable_sessions, keep_finished
+from sizer.calibration.l2_sweep import sweep_reads, with_effective_l2
 from sizer.calibration.measurements import (
     END,
     Case,
@@ -37,6 +38,7 @@ from sizer.calibration.rounds import Pace, take_rounds
 from sizer.calibration.session import METER_SHARE, MIN_METERED, Session, Settings, open_session
 from sizer.calibration.timed_step import time_run
 from sizer.calibration.validity import profile_name
+from sizer.detection.usable_gpu import check_usable
 from sizer.meters.choosing import AUTO, MeterOptions
 from sizer.meters.stated_power import PowerModel
 from sizer.method.hardware import Device, Level, device_from_dict
@@ -73,10 +75,11 @@ def calibrate(settings: Settings, fresh: bool = False, progress: Progress | None
 
     Earlier sessions of this machine that can be compared are fitted together with this one; ``fresh`` starts this one
     anew. ``progress`` is told what happens and how much of the budget is used. Raises UsageError for a budget or a
-    number of threads that cannot work, MeterError when the meter asked for does not measure, MeasurementError when the
-    file cannot be written or another calibration is running.
+    number of threads that cannot work and for a GPU that PyTorch cannot use, MeterError when the meter asked for does
+    not measure, MeasurementError when the file cannot be written or another calibration is running.
     """
     with open_session(settings, progress, MIN_QUICK_S if settings.quick else MIN_BUDGET_S) as session:
+        check_usable(session.device.id)
         path = measurement_path(session.settings)
         keep_finished(path)
         _measure(session, path, fresh)
@@ -233,11 +236,8 @@ def _same(session: Session) -> dict[str, Any]:
 
 def _begun(session: Session, same: Mapping[str, Any]) -> Measurements:
     """A new file's first line: the machine, its last cache as it really is, and the plan."""
-    device = session.device
-    if device.kind == "cpu":  # a GPU's caches are its own and need no probe
-        session.begin("probing the caches")
-        probe = _QUICK_PROBE if session.settings.quick else {}
-        device = with_effective_capacity(device, sweep_accesses(**probe))
+    session.begin("probing the caches")
+    device = _as_it_is(session.device, session.settings.quick)
     settings = session.header(same, device) | {
         "identity": session.identity,
         "meter": None if session.meter is None else session.meter.name,
@@ -247,6 +247,16 @@ def _begun(session: Session, same: Mapping[str, Any]) -> Measurements:
         "quick": session.settings.quick,
     }
     return Measurements(settings, _plan(session))
+
+
+def _as_it_is(device: Device, quick: bool) -> Device:
+    """The device with the effective capacity of its last cache."""
+    if device.kind == "cpu":
+        return with_effective_capacity(device, sweep_accesses(**(_QUICK_PROBE if quick else {})))
+    nominal = next((level.capacity_bytes for level in device.caches() if level.name == "L2"), None)
+    if device.kind != "cuda" or nominal is None:
+        return device
+    return with_effective_l2(device, sweep_reads(device.id, nominal))
 
 
 def _plan(session: Session) -> tuple[Case, ...]:

@@ -93,11 +93,15 @@ def read_measurements(path: Path) -> Measurements:
         )
     try:
         plan = tuple(_case(record) for record in header["plan"])
-        timings = tuple(_timing(record, len(plan)) for record in records if record != END)
+        timings = tuple(_timing(record, len(plan)) for record in records if not _is_end(record))
         settings = dict(header["settings"])
     except (KeyError, IndexError, TypeError, ValueError):
         raise MeasurementError(f"{path} is damaged beyond its last line; calibrate again with --fresh") from None
-    return Measurements(settings, plan, timings, END in records)
+    return Measurements(settings, plan, timings, any(map(_is_end, records)))
+
+
+def _is_end(record: Mapping[str, Any]) -> bool:
+    return record.get("end") is True
 
 
 def _case(record: Mapping[str, Any]) -> Case:

@@ -13,7 +13,7 @@ from sizer.calibration.measurements import Case, Measurements, Timing
 from sizer.calibration.session import MIN_METERED
 from sizer.meters.choosing import MeterOptions
 from sizer.meters.power_log import PowerLog, energy_between
-from sizer.meters.wattmeter_csv import read_power_log
+from sizer.meters.wattmeter_csv import read_power_log, source_line
 
 
 def charged(measurements: Measurements, options: MeterOptions) -> Measurements:
@@ -24,7 +24,8 @@ def charged(measurements: Measurements, options: MeterOptions) -> Measurements:
     if options.log_path is None:
         return measurements
     log = read_power_log(options.log_path, options.log_format)
-    return replace(measurements, timings=tuple(_charged(timing, log) for timing in measurements.timings))
+    timings = tuple(_charged(timing, log) for timing in measurements.timings)
+    return replace(measurements, timings=timings, settings={**measurements.settings, "meter_source": source_line(log)})
 
 
 def _charged(timing: Timing, log: PowerLog) -> Timing:

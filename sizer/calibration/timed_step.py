@@ -5,8 +5,10 @@ error, backward, optimizer step, on batches sliced from tensors in memory, eager
 
 On a CPU steps are timed one by one. A GPU runs behind the program that feeds it: waiting for it after every step would
 add the wait to each of them and keep the next step's launches from overlapping with this one's kernels, and a small
-step would seem to take longer than it does in any training. So there steps are timed in batches, each long enough that
-one wait does not count, and a batch's time is divided by its steps.
+step would seem to take longer than it does in any training. So there steps are timed in batches, by marks in the GPU's
+own stream (`StreamClock`), and a batch's time is divided by its steps. The first batch of a network is timed with the
+context, the libraries' handles and the kernels that are loaded in it: it is discarded, and batches are run until two
+agree.
 """
 
 from __future__ import annotations
@@ -21,9 +23,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from sizer.calibration.kernel_counters import Counters, read_counters
+from sizer.calibration.kernel_counters import read_counters
 from sizer.calibration.measurements import Case, Timing
 from sizer.calibration.plan import MIN_STEPS, WARM_UP
+from sizer.calibration.stream_clock import StreamClock
 from sizer.detection.captured_tree import Tree
 from sizer.meters.protocol import Meter, Snapshot
 from sizer.method.training_step import Training
@@ -39,11 +42,17 @@ _LEARNING_RATE = 1e-4
 #: Random numbers kept to slice batches from: 32 MiB in float32.
 _POOL_SIZE = 2**23
 
-#: On a GPU a batch of steps lasts at least this long, some hundred times what a wait takes.
+#: On a GPU a batch of steps lasts at least this long, some hundred times what a mark takes.
 _BATCH_S = 0.005
 #: The first steps on a GPU load kernels, let the libraries choose theirs, and bring the clocks up.
 _WARM_UP_S = 0.02
+#: Two batches agree within a tenth, the calibration's own error; a GPU that others use may never come to that.
+_AGREE, _MOST_BATCHES = 0.1, 50
 _MOST_STEPS = 1000
+#: Boards report power late, by up to a second from Ampere on (NVML's reference): so long they work before a window.
+_LOADED_S = 1.0
+#: A counter that does not move for so many of its periods has no edge to wait for.
+_EDGE_PERIODS = 3
 
 _Step = Callable[[], None]
 _TREE = Tree("/")
@@ -55,50 +64,108 @@ def time_run(case: Case, training: Training, seconds: float, device: str = "cpu"
     The case gives the batch size, ``training`` the rest. Under a meter the run lasts as long as the meter needs.
     """
     step = make_step(case, training, device)
-    on_gpu = torch.device(device).type == "cuda"
-    timed, steps = _batch(step, device) if on_gpu else _warmed_up(step)
     seconds = seconds if meter is None else max(seconds, meter.minimum_window_s)
-    counted = Counters() if on_gpu else read_counters(_TREE)  # (who else used a GPU meanwhile is not known)
+    if torch.device(device).type == "cuda":
+        return _time_on_gpu(step, seconds, device, meter)
+    _warm_up(step)
+    counted = read_counters(_TREE)
     start = None if meter is None else meter.snapshot()
     began = time.perf_counter()
-    times = _times(timed, began + seconds)
+    times = _times(step, began + seconds)
     lasted = time.perf_counter() - began
     end = None if meter is None else meter.snapshot()
-    quiet_s = float(np.quantile(times, QUIET_QUANTILE)) / steps
-    meanwhile = {} if on_gpu else read_counters(_TREE).since(counted)
-    timing = Timing(0, 0, quiet_s, len(times) * steps, _others_share(meanwhile, lasted), kernel=meanwhile or None)
+    meanwhile = read_counters(_TREE).since(counted)
+    timing = Timing(0, 0, _quiet_s(times), len(times), _others_share(meanwhile, lasted), kernel=meanwhile or None)
     return timing if meter is None or start is None or end is None else charged(timing, meter, start, end)
 
 
-def _warmed_up(step: _Step) -> tuple[_Step, int]:
+def _quiet_s(times: list[float]) -> float:
+    return float(np.quantile(times, QUIET_QUANTILE))
+
+
+def _time_on_gpu(step: _Step, seconds: float, device: str, meter: Meter | None) -> Timing:
+    """As `time_run`. Who else used a GPU meanwhile is not known.
+
+    Under a meter the GPU works for a second before, since boards report power late, and the window begins and ends
+    where the meter's counter moves, with equally many steps under way.
+    """
+    steps = steps_in_batch(step, device)
+    start = None if meter is None else _Batches(step, steps, device).to_edge(meter, _LOADED_S)
+    batches = _Batches(step, steps, device)
+    deadline = time.perf_counter() + seconds
+    while time.perf_counter() < deadline or batches.count < MIN_STEPS:
+        batches.run()
+    end = None if meter is None else batches.to_edge(meter)
+    timing = Timing(0, 0, _quiet_s(batches.times_s()) / steps, batches.count * steps, None)
+    return timing if meter is None or start is None or end is None else charged(timing, meter, start, end)
+
+
+class _Batches:
+    """Batches of so many steps that follow one another on a GPU, which has always one to work on."""
+
+    def __init__(self, step: _Step, steps: int, device: str) -> None:
+        self._step, self._steps = step, steps
+        self._clock = StreamClock(device)
+        self._clock.mark()
+        self.count = 0
+
+    def run(self) -> None:
+        """Start a batch, and wait for the one before: the program is never far ahead of the GPU, nor waits for all."""
+        for _ in range(self._steps):
+            self._step()
+        self._clock.mark()
+        self._clock.wait_for(-2)
+        self.count += 1
+
+    def to_edge(self, meter: Meter, loaded_s: float = 0.0) -> Snapshot:
+        """Run for so long, and on to where the meter's counter moves, if it says that it does (``edge_period_s``)."""
+        loaded = time.perf_counter() + loaded_s
+        while time.perf_counter() < loaded:
+            self.run()
+        before = snapshot = meter.snapshot()
+        last = time.perf_counter() + _EDGE_PERIODS * (getattr(meter, "edge_period_s", None) or 0.0)
+        while snapshot.readings == before.readings and time.perf_counter() < last:
+            self.run()
+            snapshot = meter.snapshot()
+        return snapshot
+
+    def times_s(self) -> list[float]:
+        """Times of the batches in s, by the device's clock. Waits for the last."""
+        return self._clock.times_s()
+
+
+def _warm_up(step: _Step) -> None:
     for _ in range(WARM_UP):
         step()
-    return step, 1
 
 
-def _batch(step: _Step, device: str) -> tuple[_Step, int]:
-    """A batch of steps, after which the device has nothing left to do, and how many they are; warmed up."""
-
-    def run(steps: int) -> None:
-        for _ in range(steps):
-            step()
-        torch.cuda.synchronize(device)
-
-    began = before = time.perf_counter()
-    lasted = 0.0
-    while not lasted or before - began < _WARM_UP_S:
-        run(WARM_UP)
-        lasted, before = time.perf_counter() - before, time.perf_counter()
-    steps = min(max(math.ceil(_BATCH_S * WARM_UP / lasted), 1), _MOST_STEPS)
-    return functools.partial(run, steps), steps
+def steps_in_batch(step: _Step, device: str) -> int:
+    """How many steps make a batch on a GPU, which has nothing left to do afterwards; warmed up."""
+    _batch_s(step, 1, device)
+    began = time.perf_counter()
+    lasted = _batch_s(step, WARM_UP, device)
+    for _ in range(_MOST_BATCHES):
+        before, lasted = lasted, _batch_s(step, WARM_UP, device)
+        if abs(lasted - before) <= _AGREE * before and time.perf_counter() - began >= _WARM_UP_S:
+            break
+    return min(max(math.ceil(_BATCH_S * WARM_UP / lasted), 1), _MOST_STEPS)
 
 
-def _times(timed: _Step, deadline: float) -> list[float]:
-    """Times in s until the deadline on the `time.perf_counter` clock, at least `MIN_STEPS` of them."""
+def _batch_s(step: _Step, steps: int, device: str) -> float:
+    """Time of so many steps in s, and of the wait for the device."""
+    began = time.perf_counter()
+    for _ in range(steps):
+        step()
+    torch.cuda.synchronize(device)
+    return time.perf_counter() - began
+
+
+def _times(step: _Step, deadline: float) -> list[float]:
+    """Times of steps in s until the deadline on the `time.perf_counter` clock, at least `MIN_STEPS` of them."""
     times: list[float] = []
     before = time.perf_counter()
     while before < deadline or len(times) < MIN_STEPS:
-        timed()
+        step()
         after = time.perf_counter()
         times.append(after - before)
         before = after
@@ -133,7 +200,7 @@ def make_step(case: Case, training: Training, device: str = "cpu") -> _Step:
     optimizer = make_optimizer(model, training.optimizer)
     batches = _batches(case, device, dtype)
     loss_function = nn.MSELoss()
-    autocast = torch.autocast(torch.device(device).type, torch.bfloat16, enabled=training.dtype == "mixed")
+    autocast = torch.autocast(torch.device(device).type, half_of(device), enabled=training.dtype == "mixed")
     position = 0
 
     def step() -> None:
@@ -147,6 +214,12 @@ def make_step(case: Case, training: Training, device: str = "cpu") -> _Step:
         optimizer.step()
 
     return step
+
+
+def half_of(device: str) -> torch.dtype:
+    """What mixed precision multiplies in: bfloat16, but on GPUs before Ampere, which have no units for it, float16."""
+    on_gpu = torch.device(device).type == "cuda"
+    return torch.float16 if on_gpu and torch.cuda.get_device_capability(device)[0] < 8 else torch.bfloat16
 
 
 def make_optimizer(model: nn.Module, name: str) -> torch.optim.Optimizer:

@@ -22,6 +22,7 @@ from sizer.calibration.record import ValidatedNetwork, Validation
 from sizer.calibration.rounds import Pace, take_rounds
 from sizer.calibration.session import Session, Settings, open_session
 from sizer.calibration.validity import calibration_of, profile_name, with_effective_levels
+from sizer.detection.usable_gpu import check_usable
 from sizer.method.coefficients import Coefficients
 from sizer.method.cost import predict_step
 from sizer.method.hardware import Device
@@ -50,6 +51,7 @@ def validate(settings: Settings, networks: int | None = None, progress: Progress
         check_whole("networks", networks, 1, MAX_NETWORKS)
     check_whole("seed", settings.seed, 0, 2**20)
     with open_session(settings._replace(meter="none"), progress, MIN_BUDGET_S) as session:
+        check_usable(session.device.id)
         profile = _calibration(session)
         conditions = profile.by_quantity["time"].conditions
         same_work = {name: conditions[name] for name in ("dtype", "optimizer") if name in conditions}

@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "inspect": ("sizer.cli.inspect", "Size and price networks that you name."),
     "run": ("sizer.cli.run", "Run a training script and advise on its model once."),
     "search": ("sizer.cli.search", "Train the cheapest network that reaches a loss on your data."),
+    "predict": ("sizer.cli.search", "Predict new data with a network that a search saved."),
     "calibrate": ("sizer.cli.calibrate", "Measure this machine, so that predictions hold on it."),
     "study": ("sizer.cli.study", "Repeat the published study, on its data or your own."),
     "validate": ("sizer.cli.validate", "Time fresh networks and compare with the predictions."),

@@ -26,10 +26,12 @@ meter_options = together(
         metavar="FILE",
         help="A wattmeter's log of time and watts, being written meanwhile.",
     ),
-    option("--log-time-zone", metavar="NAME", help="Time zone of the log, such as US/Mountain. [default: as written]"),
+    option("--log-time-zone", metavar="NAME", help="Time zone of the log: US/Mountain, +02:00. [default: as written]"),
     option("--log-time-column", metavar="NAME", help="The log's column of times. [default: by its name]"),
-    option("--log-watts-column", metavar="NAME", help="The log's column of watts. [default: by its name]"),
-    option("--log-node", metavar="NAME", help="This machine, in a log of several."),
+    option("--log-watts-column", metavar="NAME", help="The log's column of power. [default: by its name]"),
+    option("--log-unit", metavar="UNIT", help="Unit of the power: W, kW, mW. [default: as written]"),
+    option("--log-decimal", metavar="MARK", help="Decimal mark, . or , [default: the one that fits every number]"),
+    option("--log-node", metavar="NAME", help="This machine (or entity, sensor), in a log of several."),
     option("--log-period", type=DURATION, metavar="TIME", help="Step of the log. [default: its median]"),
     click.option("--log-clock-offset", type=DURATION, default="0", metavar="TIME", help="Added to the log's times."),
     option("--busy-watts", type=float, metavar="W", help="Power while training; joules from it are estimates."),
@@ -49,6 +51,8 @@ def read_meter_options(given: dict[str, Any]) -> MeterOptions:
         node=given.pop("log_node"),
         period_s=given.pop("log_period"),
         clock_offset_s=given.pop("log_clock_offset"),
+        unit=given.pop("log_unit"),
+        decimal=given.pop("log_decimal"),
     )
     watts = {"busy_w": given.pop("busy_watts"), "idle_w": given.pop("idle_watts")}
     return MeterOptions(log_path=given.pop("wattmeter_log"), log_format=layout, **watts)

@@ -90,7 +90,7 @@ HERE = option("--device", default="cpu", metavar="NAME", help="cpu or cuda:0.")
 DEVICE = option(
     "--device",
     metavar="NAME",
-    help="cpu, cuda:0, or the name or file of a profile, for a machine you do not have. [default: the GPU if any]",
+    help="cpu, cuda:0, or the name or file of a profile, for a machine you do not have. [default: the cheaper one]",
 )
 
 

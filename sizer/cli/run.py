@@ -10,7 +10,7 @@ MEASURED_STEPS = 30
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option("-m", "module", is_flag=True, help="SCRIPT is a module's name, as for python -m.")
-@click.option("--measure", is_flag=True, help=f"Time {MEASURED_STEPS} steps and show measured beside predicted.")
+@click.option("--measure", is_flag=True, help=f"Time {MEASURED_STEPS} steps first, and show where they go.")
 @click.option("--json-file", type=click.Path(dir_okay=False), metavar="FILE", help="Write the record as JSON.")
 @click.option("--quiet", is_flag=True, help="Print no report.")
 @click.argument("script")
@@ -27,16 +27,17 @@ def run(
     sizer run --measure --json-file advice.json -m package.train
     torchrun --nproc-per-node 2 -m sizer run train.py
     """
-    from sizer.hook.script import load_module, load_script, run_program, when_torch_is_imported
     from sizer.hook.watching import Watch, is_off
+    from sizer.script_runs.script import load_module, load_script, run_program, when_torch_is_imported
 
     program = load_module(script) if module else load_script(script)
     watch = Watch(json_file=json_file, quiet=quiet, measure=MEASURED_STEPS if measure else 0)
     if not is_off():
-        when_torch_is_imported(watch.start)
+        when_torch_is_imported(lambda: watch.start(look=False))
     try:
         run_program(program, list(arguments))
     except SystemExit as leaving:
+        watch.stop()
         if leaving.code in (None, 0):
             watch.say_if_nothing_trained()
         raise

@@ -1,9 +1,9 @@
-"""`sizer search`: the cheapest network that reaches a loss on the user's data."""
+"""`sizer search`: the cheapest network that reaches a loss on the user's data; `sizer predict`: what it then says."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -12,6 +12,7 @@ from sizer.cli.options import DURATION, JSON, THREADS, WHOLE, Read
 if TYPE_CHECKING:
     from sizer.size_search.request import Request
     from sizer.size_search.result import SearchResult
+    from sizer.size_search.settings import SearchOptions
 
 _JOULES = {"kwh": 3.6e6, "wh": 3600.0, "mj": 1e6, "kj": 1e3, "j": 1.0}
 
@@ -55,6 +56,8 @@ class NamedValue(click.ParamType):
     "--metric", type=NamedValue(), metavar="NAME=X", help="Reach mse, rmse, mae, error, f1, balanced_accuracy or auc."
 )
 @click.option("--kind", metavar="KIND", help="regression or classification. [default: from the data]")
+@click.option("--decimal", metavar="MARK", help="Decimal mark of numbers in text: . or , [default: from the cells]")
+@click.option("--missing", multiple=True, metavar="CELL", help="A cell that means missing, such as -200. Repeatable.")
 @click.option("--validation", metavar="DATA", help="Validation data. [default: a share of DATA]")
 @click.option("--validation-share", type=SHARE, default="0.2", show_default=True, metavar="X", help="What share.")
 @click.option("--depth", type=WHOLE, default=4, show_default=True, metavar="N", help="Layers, the output included.")
@@ -62,7 +65,7 @@ class NamedValue(click.ParamType):
 @click.option("--batch-size", type=WHOLE, default=256, show_default=True, metavar="N", help="Observations a step.")
 @click.option("--optimizer", default="adam", show_default=True, metavar="NAME", help="adam, adamw, sgd, sgd-momentum.")
 @click.option("--learning-rate", type=float, default=1e-3, show_default=True, metavar="X", help="Its step size.")
-@click.option("--device", metavar="NAME", help="Where to train: cpu or cuda:0. [default: the GPU if any]")
+@click.option("--device", metavar="NAME", help="Where to train: cpu or cuda:0. [default: the cheaper one]")
 @THREADS
 @click.option("--seed", type=WHOLE, default=0, show_default=True, metavar="N", help="Of split, weights and order.")
 @click.option("--max-time", type=DURATION, metavar="TIME", help="Stop after training for so long: 90s, 10m, 2h.")
@@ -89,9 +92,11 @@ class NamedValue(click.ParamType):
 def search(data: str, validation: str | None, quiet: bool, as_json: bool, **options: Any) -> int:
     """Train the cheapest network that reaches a loss on your data.
 
-    DATA is a CSV or TSV file (also gzipped), Parquet or NPZ, sklearn:NAME or pmlb:NAME. Sizes that fill a cache are
-    tried from the most promising one; a size is given up as soon as its learning curve says so. The state is kept:
-    interrupted, the same command goes on where it stopped.
+    DATA is a CSV or TSV file (also gzipped), Parquet, NPZ, ARFF or LIBSVM, sklearn:NAME or pmlb:NAME. How a text is
+    written (delimiter, decimal marks, units, order of dates, words for missing) is found out column by column and
+    said; --decimal and --missing settle doubts. Sizes that fill a cache are tried from the most promising one; a size
+    is given up as soon as its learning curve says so. The state is kept: interrupted, the same command goes on where
+    it stopped.
 
     \b
     sizer search data.csv --target price --r2 0.8
@@ -123,15 +128,18 @@ def _request(options: dict[str, Any]) -> Request:
     from dataclasses import replace
 
     from sizer.meters.choosing import MeterOptions
+    from sizer.size_search.data.reading.rules import ReadingOptions
     from sizer.size_search.request import make_request, one_aim
 
     aim = one_aim(*(options.pop(name) for name in ("loss", "accuracy", "r2", "metric")))
     power = MeterOptions(busy_w=options.pop("busy_watts"), idle_w=options.pop("idle_watts"))
+    reading = ReadingOptions(options.pop("decimal"), options.pop("missing"))
     names = ("target", "kind", "validation_share", "folder", "fresh", "engine", "save")
     given = {name: options.pop(name) for name in names}
     options["max_time_s"], options["max_energy_j"] = options.pop("max_time"), options.pop("max_energy")
     address = options.pop("address")
-    return replace(make_request(aim, settings=options, **given), meter_options=power, address=address)
+    request = make_request(aim, settings=cast("SearchOptions", options), **given)
+    return replace(request, meter_options=power, address=address, reading=reading)
 
 
 def _shortcoming(record: SearchResult) -> str:
@@ -140,3 +148,39 @@ def _shortcoming(record: SearchResult) -> str:
     best = "nothing" if record.best is None or record.best.best_value is None else f"{record.best.best_value:.4g}"
     estimate = "" if record.estimate is None else f"; {record.estimate}"
     return f"{task.metric} {task.target:g} was not reached ({record.status}): the best is {best}{estimate}"
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL")
+@click.argument("data", metavar="DATA")
+@click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the predictions there (CSV).")
+@JSON
+def predict(model: Path, data: str, output: Path | None, as_json: bool) -> int:
+    """Predict new data with a network that `sizer search --save` wrote.
+
+    MODEL is the saved network (.pt2), DATA as for `sizer search`. Cells are read exactly as the search read them:
+    decimal marks, units, dates, words for missing; a cell that does not fit is refused by its line. Columns that look
+    otherwise than those trained on are named in a warning. Prints a line a row; a class comes with its probability.
+
+    \b
+    sizer search data.csv --target price --r2 0.8 --save model.pt2
+    sizer predict model.pt2 new.csv
+    sizer predict model.pt2 new.csv --output predicted.csv
+    """
+    import json
+
+    from sizer.base.storage import write_whole
+    from sizer.cli.output import print_text, remark
+    from sizer.size_search.saved_network import load
+
+    predictions = load(model).predict_source(data)
+    for sentence in predictions.remarks:
+        remark(sentence)
+    if output is not None:
+        write_whole(output, predictions.to_csv().encode())
+        remark(f"{len(predictions.values):,} predictions written to {output}")
+    if as_json:
+        print_text(json.dumps(predictions.to_dict(), indent=2, allow_nan=False))
+    elif output is None:
+        print_text(predictions.to_csv())
+    return 0

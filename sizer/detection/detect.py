@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from sizer._version import __version__
 from sizer.base.errors import MachineError, UsageError
@@ -26,6 +27,7 @@ _CPU_FIELDS = ("model name", "vendor_id", "cpu family", "model", "stepping", "cp
 _ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "PROCESSOR_IDENTIFIER")
 _GPU_FOLDERS = ("/proc/driver/nvidia/gpus", "/proc/driver/nvidia/capabilities")
 _GPU_DEVICE_PREFIXES = ("nvidia", "nvhost-gpu", "dxg")
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _FNV_OFFSET, _FNV_PRIME = 0xCBF29CE484222325, 0x100000001B3
 # Containers of many sizes on one machine have a file each; the oldest go.
 _MAX_FILES = 16
@@ -61,10 +63,19 @@ def detected(name: str | None) -> Device:
     if device is None:
         known = ", ".join(device.id for device in machine.devices)
         raise UsageError(
-            f"this machine has no device {wanted!r}; it has {known}. To plan for another machine name a profile "
-            f"(`sizer profiles list`)"
+            f"this machine has no device {wanted!r}; it has {known}. {_hint(wanted)} (`sizer profiles list`)"
         )
     return device
+
+
+def _hint(wanted: str) -> str:
+    """What to do for a device that was not found."""
+    from sizer.detection.usable_gpu import other_gpu
+
+    other = None if wanted.startswith("cpu") else other_gpu()
+    if other is None:
+        return "To plan for another machine name a profile"
+    return f"PyTorch sees {other}; sizer detects NVIDIA GPUs only: name a profile"
 
 
 def _captured_machine(sysroot: Path) -> Machine:
@@ -86,7 +97,8 @@ def _running_machine(tree: Tree, identity: str) -> Machine:
     cpu = _running_cpu(tree)
     gpus = read_gpus(tree, os.environ)
     machine = Machine((cpu, *gpus.devices), gpus.warnings, identity)
-    if not gpus.failed:  # a driver that fails now may work the next time
+    # A driver that fails now may work the next time; GPUs without one are somebody's stand-ins, in this process only.
+    if not gpus.failed and (gpus.driver_is_there or not gpus.devices):
         store(machine)
     return machine
 
@@ -134,8 +146,18 @@ def _facts(tree: Tree, environment: Mapping[str, str]) -> Iterator[tuple[str, ob
         yield name, environment.get(name)
     if hasattr(os, "uname"):
         yield "kernel", (os.uname().machine, os.uname().release)
+    yield "initialised", initialised_gpus(sys.modules.get("torch"))
     if sys.platform == "linux":
         yield from _linux_facts(tree)
+
+
+def initialised_gpus(torch: Any) -> list[str] | None:
+    """The GPUs of this process once CUDA runs in it: the environment says nothing of them any more. None before."""
+    cuda = getattr(torch, "cuda", None)  # (torch may be half imported)
+    if not getattr(cuda, "is_initialized", lambda: False)():
+        return None
+    found = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    return [str(getattr(one, "uuid", one.name)) for one in found]
 
 
 def _linux_facts(tree: Tree) -> Iterator[tuple[str, object]]:
@@ -149,7 +171,18 @@ def _linux_facts(tree: Tree) -> Iterator[tuple[str, object]]:
     yield "driver", tree.word("/proc/driver/nvidia/version")
     yield "gpus", [tree.names(folder) for folder in _GPU_FOLDERS]
     yield "mig", [tree.names(f"{_GPU_FOLDERS[1]}/{gpu}/mig") for gpu in tree.names(_GPU_FOLDERS[1])]
-    yield "gpu devices", [name for name in tree.names("/dev") if name.startswith(_GPU_DEVICE_PREFIXES)]
+    devices = [name for name in tree.names("/dev") if name.startswith(_GPU_DEVICE_PREFIXES)]
+    yield "gpu devices", devices
+    if devices:
+        yield "whose", _gpu_uuids(tree) or tree.word(_BOOT_ID)
+
+
+def _gpu_uuids(tree: Tree) -> list[str] | None:
+    """The UUIDs of the GPUs by the driver, None where it does not tell them all: a home may be shared by many nodes."""
+    told = [tree.text(f"{_GPU_FOLDERS[0]}/{gpu}/information", 4096) or "" for gpu in tree.names(_GPU_FOLDERS[0])]
+    lines = [[line for line in text.splitlines() if line.startswith("GPU UUID")] for text in told]
+    known = [found[0].partition(":")[2].strip() for found in lines if found and "?" not in found[0]]
+    return known if known and len(known) == len(told) else None
 
 
 def _fnv1a(text: str) -> str:

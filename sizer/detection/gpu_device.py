@@ -14,6 +14,9 @@ from sizer.detection.levels import sourced
 from sizer.method.hardware import RAM, Device, Level
 
 _UNKNOWN = "unknown"
+#: Share of L2 that is read at 90 % of the full rate where it is two partitions, by compute capability: A100 27.5 of
+#: 40 MiB, H100 PCIe 35.5 of 50, H200 43 of 60 (0.72), by the sweeps of gpu-benches (profiles nvidia-a100-80gb, ...).
+_L2_SHARES = {(8, 0): 0.6875, (9, 0): 0.71}
 _HEX = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
 
 
@@ -64,9 +67,11 @@ def build_device(index: int, cuda: GpuReading | None, nvml: GpuReading | None, w
     capability, capability_source = _pick(all_known, "compute_capability")
     l1, l1_source = l1_bytes(capability) if capability else (None, _UNKNOWN)
     (l2, l2_source), (memory, memory_source) = _pick(own, "l2_bytes"), _pick(own, "memory_bytes")
+    # An instance of a partitioned GPU has its slices of L2 in one partition.
+    share = _L2_SHARES.get(capability) if capability and whole is None else None
     levels = (
         Level("L1", l1, multiprocessors, source=l1_source),
-        Level("L2", l2, 1, source=l2_source),
+        Level("L2", l2, 1, source=l2_source, effective_bytes=None if share is None or l2 is None else int(share * l2)),
         Level(RAM, memory, 1, source=memory_source),
     )
     facts = {
@@ -74,6 +79,10 @@ def build_device(index: int, cuda: GpuReading | None, nvml: GpuReading | None, w
         "shared_memory_per_sm_bytes": _pick(own, "shared_memory_per_sm_bytes"),
         "shared_memory_per_block_bytes": _pick(own, "shared_memory_per_block_bytes"),
         "power_limit_w": _power_limit(own, whole),
+        "l2_effective_share": (
+            share,
+            "stated: L2 is two partitions, as measured on cards of this kind (gpu-benches)",
+        ),
         "mig_instance": (True if whole is not None else None, "NVML"),
         "uuid": _pick(named, "uuid"),
         "pci_bus_id": _pick(named, "pci_bus_id"),

@@ -29,6 +29,8 @@ _DRIVER_FILES = (
     "/dev/nvhost-gpu",
     "/usr/lib/wsl/lib/libnvidia-ml.so.1",
 )
+# Windows Subsystem for Linux shows any vendor's GPU by this; in a container the driver's libraries lie elsewhere.
+_ANY_GPU_OF_WINDOWS = "/dev/dxg"
 _Reader = Callable[[], tuple[GpuReading, ...]]
 # Initialising the driver of a server with eight GPUs and no persistence daemon takes several seconds.
 _TIMEOUT_S = 60
@@ -36,11 +38,12 @@ _TIMEOUT_S = 60
 
 @dataclass(frozen=True)
 class Gpus:
-    """The devices, what to tell the user, and whether a driver that is there did not work."""
+    """The devices, what to tell the user, and whether there is a driver, and one that did not work."""
 
     devices: tuple[Device, ...] = ()
     warnings: tuple[str, ...] = ()
     failed: bool = False
+    driver_is_there: bool = False
 
 
 def read_driver_in_child(run: Callable[[list[str]], str] | None = None) -> tuple[GpuReading, ...]:
@@ -123,8 +126,13 @@ def read_gpus(
     torch: Callable[[bool], Any] | None = None,
 ) -> Gpus:
     """Every GPU that PyTorch would see. A machine without an NVIDIA driver has none, and that is not worth a word."""
-    if not _driver_is_there(tree) or _hides_all(environment.get("CUDA_VISIBLE_DEVICES")):
+    sure = _driver_is_there(tree)
+    if not sure and not tree.exists(_ANY_GPU_OF_WINDOWS):
         return Gpus()
+    torch = torch or _torch
+    initialised = _initialised(torch(False))
+    if not initialised and _hides_all(environment.get("CUDA_VISIBLE_DEVICES")):
+        return Gpus(driver_is_there=True)
     warnings: list[str] = []
     physical: tuple[GpuReading, ...] = ()
     try:
@@ -132,8 +140,10 @@ def read_gpus(
     except NvmlUnavailableError as error:
         warnings.append(f"An NVIDIA driver is here but NVML does not answer ({error}): power limits are not known.")
     try:
-        visible = _in_cuda_order(driver, torch or _torch, may_import=bool(physical))
+        visible = read_torch(torch(False)) if initialised else _in_cuda_order(driver, torch, bool(physical))
     except CudaDriverError as error:
+        if not sure and not physical:
+            return Gpus()  # another vendor's
         warnings.append(
             f"An NVIDIA driver is here but {error}: SM counts and L2 sizes are not known. Check that nvidia-smi and "
             "torch.cuda.is_available() work; in a container, that it was started with its GPUs."
@@ -142,13 +152,18 @@ def read_gpus(
     if physical and not visible and "CUDA_VISIBLE_DEVICES" not in environment:
         warnings.append(f"NVML sees {len(physical)} GPUs but CUDA can use none of them: none is listed.")
     devices = tuple(build_device(index, one, *_match(one, physical)) for index, one in enumerate(visible))
-    return Gpus(devices, tuple(warnings), failed=bool(warnings))
+    return Gpus(devices, tuple(warnings), failed=bool(warnings), driver_is_there=True)
 
 
 def _driver_is_there(tree: Tree) -> bool:
     if sys.platform == "win32":
         return os.path.exists(os.path.expandvars(r"%SystemRoot%\System32\nvcuda.dll"))  # noqa: PTH110
     return any(tree.exists(file) for file in _DRIVER_FILES)
+
+
+def _initialised(torch: Any) -> bool:
+    """Whether CUDA runs in this process: it has the GPUs that it saw then, whatever the environment says now."""
+    return bool(getattr(getattr(torch, "cuda", None), "is_initialized", lambda: False)())
 
 
 def _hides_all(visible: str | None) -> bool:
@@ -187,7 +202,8 @@ def _match(cuda: GpuReading, physical: Sequence[GpuReading]) -> tuple[GpuReading
     own = uuid_digits(cuda.uuid)
     for gpu in physical:
         if own is not None and uuid_digits(gpu.uuid) == own:
-            return gpu, None
+            # Of a partitioned GPU CUDA sees instances only; older drivers give an instance its GPU's UUID.
+            return (None, gpu) if gpu.parts else (gpu, None)
         for part in gpu.parts:
             if own is not None and uuid_digits(part.uuid) == own:
                 return part, gpu
@@ -211,7 +227,7 @@ def _from_nvml_alone(physical: Sequence[GpuReading], environment: Mapping[str, s
         build_device(index, None, gpu.parts[0] if gpu.parts else gpu, gpu if gpu.parts else None)
         for index, gpu in enumerate(chosen)
     ]
-    return Gpus(tuple(devices), tuple(warnings), failed=True)
+    return Gpus(tuple(devices), tuple(warnings), failed=True, driver_is_there=True)
 
 
 def _select(physical: Sequence[GpuReading], visible: str | None) -> list[GpuReading]:

@@ -1,17 +1,15 @@
 """The pre-training hook: it waits for the first real training step, reports once, and removes itself.
 
-While it waits, `torch.nn.Module.__call__` is replaced by a function that notes how the outermost module is called and
-puts the original back before the module runs: nothing inside a model, and nothing that torch.compile traces, ever sees
-it. The step itself is known by the first optimizer that steps. No tensor is kept, no random number drawn.
+What it sees is what `sizer.script_runs.observing` tells: calls of modules, backward passes, steps of optimizers. A
+model is what an optimizer trains, a step what lies between two of its steps. No tensor is kept, no random number drawn.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import sys
-import threading
-import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -22,12 +20,19 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from sizer.hook.first_step import NotedCall
-    from sizer.inspection.module_record import ModuleInspection
+    from sizer.hook.blocks import Unseen
+    from sizer.inspection.module_record import MeasuredRecord, ModuleInspection
+    from sizer.script_runs.calls import NotedCall
+    from sizer.script_runs.observing import Observer
+    from sizer.script_runs.timing import StepTime
 
 
-#: Outermost calls noted before the first optimizer step; a step with more micro-batches repeats what is known by then.
-MAX_CALLS = 32
+#: Calls that build a graph after which the hook leaves, if no optimizer has stepped by then.
+MAX_CALLS = 200
+#: Steps after which a report does not wait for optimizers that have not stepped: a critic may step five times first.
+MAX_STEPS = 12
+#: Steps of an optimizer without a call of what it trains after which that is said.
+MAX_WITHOUT_CALL = 3
 
 
 def is_off() -> bool:
@@ -44,7 +49,8 @@ def warn(message: object) -> None:
 class Watch:
     """``with sizer.watch():`` advises once on whatever trains inside. It never raises, and leaves nothing behind.
 
-    ``model`` and ``optimizer`` narrow it to one model; ``measure`` times that many steps after the report.
+    ``model`` and ``optimizer`` narrow it to one model; ``measure`` times that many steps and holds the report back
+    until then. ``record`` is that of the first optimizer that stepped; it holds those of the others.
     """
 
     def __init__(
@@ -64,14 +70,16 @@ class Watch:
         self.trained = False
         self._model = None if model is None else weakref.ref(model)
         self._optimizer = None if optimizer is None else weakref.ref(optimizer)
-        self._calls: list[NotedCall] = []
-        self._steps: list[float] = []
-        self._restore: Callable[[], None] | None = None
-        self._handle: Any = None
-        self._lock = threading.RLock()
+        self._observer: Observer | None = None
         self._process = os.getpid()
         self._running = False
         self._failed = False
+        self._blocks: list[ModuleInspection | Unseen] = []
+        self._waited: float | None = None
+        self._timed: weakref.ReferenceType[torch.optim.Optimizer] | None = None
+        self._times: list[StepTime] = []
+        self._unsaid = False  # whether a report waits to be printed
+        self._whole_step = False  # whether the time since the last step is that of a whole one
 
     def __enter__(self) -> Watch:
         self.start()
@@ -80,169 +88,239 @@ class Watch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.stop()
         if kind is None:
             self.say_if_nothing_trained()
-        self.stop()
 
     def say_if_nothing_trained(self) -> None:
-        """One line when no training step was seen."""
-        if self.trained or self.quiet or self._failed or is_off() or os.getpid() != self._process:
-            return
-        self._safely(lambda: print("sizer: no training step was seen, so there is nothing to report", file=sys.stderr))
+        """When no training step was seen, that and why."""
+        if not (self.trained or self.quiet or self._failed or is_off() or os.getpid() != self._process):
+            self._safely(self._say_nothing_trained)
 
-    def start(self) -> Watch:
-        """Begin to wait."""
-        if not is_off() and not self._running:
+    def _say_nothing_trained(self) -> None:
+        from sizer.hook.reasons import why_nothing
+        from sizer.report.hook import wrapped
+
+        print("\n".join(wrapped(f"no training step was seen: {why_nothing(self._observer)}")), file=sys.stderr)
+
+    def start(self, look: bool = True) -> Watch:
+        """Begin to wait; ``look`` for the optimizers that are there already."""
+        if not is_off() and not self._running and not self.trained:
             self._running = True
-            self._safely(self._arm)
+            self._safely(self._arm, look)
         return self
 
     def stop(self) -> None:
-        """Remove whatever is still in place."""
-        self._running = False
-        self._safely(self._disarm)
-        self._safely(self._forget_optimizer)
-        self._calls.clear()
+        """Report what was not reported yet, and remove whatever is still in place."""
+        if os.getpid() != self._process:
+            return
+        if self._unsaid:
+            self._safely(self._finish)
+        elif not self.trained and self._observer is not None and not self._failed:
+            self._safely(self._report_unfinished)
+        self._leave()
 
-    def _safely(self, action: Callable[..., Any], *args: Any) -> None:
+    def _leave(self) -> None:
+        self._running = False
+        if self._observer is not None:
+            self._observer.leave()
+        atexit.unregister(self._at_exit)
+
+    def _safely(self, action: Callable[..., Any], *args: Any) -> Any:
         """Nothing that goes wrong in here may reach the training: it becomes one warning line, and the watch ends."""
         try:
-            action(*args)
+            return action(*args)
         except Exception as error:
             warn(f"{type(error).__name__}: {error}" if not _is_expected(error) else error)
-            self._running, self._failed = False, True
-            for undo in (self._disarm, self._forget_optimizer):
-                try:
-                    undo()
-                except Exception as again:  # noqa: PERF203 (each is undone whatever the other does)
-                    warn(again)
+            self._failed, self._unsaid = True, False
+            try:
+                self._leave()
+            except Exception as again:
+                warn(again)
+            return None
 
-    def _arm(self) -> None:
-        from torch.optim.optimizer import register_optimizer_step_post_hook
+    def _arm(self, look: bool) -> None:
+        from sizer.script_runs.observing import Observer
 
         with contextlib.suppress(Exception):  # what fails here fails again at the first step, and is said then
-            from sizer.hook.first_step import prepare
+            from sizer.hook.blocks import prepare
 
             prepare(None if self._model is None else self._model())
-        self._handle = register_optimizer_step_post_hook(self._stepped)
-        self._patch()
+        self._observer = Observer(self._safely, self._stepped, self._called)
+        if look and self._optimizer is None:
+            self._observer.optimizers.look()
+        self._observer.arm()
 
-    def _patch(self) -> None:
-        import torch
-        from torch import nn
+    def until_exit(self) -> None:
+        """Say at the script's end what has not been said by then."""
+        atexit.register(self._at_exit)
 
-        original = nn.Module.__call__
-        watch = self
+    def _at_exit(self) -> None:
+        self.stop()
+        self.say_if_nothing_trained()
 
-        def __call__(module: nn.Module, *args: Any, **kwargs: Any) -> Any:  # noqa: N807 (takes the place of Module.__call__)
-            if torch.compiler.is_compiling() or not watch._is_worth_noting(module):
-                return original(module, *args, **kwargs)
-            watch._disarm()
-            watch._safely(watch._note, module, args, kwargs)
-            try:
-                return original(module, *args, **kwargs)
-            finally:
-                if watch._running and not watch.trained and len(watch._calls) < MAX_CALLS:
-                    watch._safely(watch._patch)
+    def _called(self, call: NotedCall) -> None:
+        """A call was noted: it may tell that a compiled optimizer has stepped, or that none ever does."""
+        from sizer.hook.reasons import compiled_step
 
-        def restore() -> None:
-            if nn.Module.__call__ is __call__:
-                nn.Module.__call__ = original  # type: ignore[method-assign]
-
-        with self._lock:
-            if self._restore is None:
-                self._restore = restore
-                nn.Module.__call__ = __call__  # type: ignore[method-assign]
-
-    def _disarm(self) -> None:
-        with self._lock:
-            restore, self._restore = self._restore, None
-            if restore is not None:
-                restore()
-
-    def _forget_optimizer(self) -> None:
-        handle, self._handle = self._handle, None
-        if handle is not None:
-            handle.remove()
-
-    def _is_worth_noting(self, module: nn.Module) -> bool:
-        """A call that builds a graph of something trainable, in the process that started the watch."""
-        import torch
-
-        return (
-            torch.is_grad_enabled()
-            and os.getpid() == self._process
-            and any(parameter.requires_grad for parameter in module.parameters())
-        )
-
-    def _note(self, module: nn.Module, args: Any, kwargs: Any) -> None:
-        from sizer.hook.first_step import NotedCall, optimizer_of, trained_version
-
-        version = trained_version(module)
-        if not any(call.module() is module and call.version != version for call in self._calls):
-            self._calls.append(NotedCall.of(module, args, kwargs))
-            return
-        optimizer = optimizer_of(module)  # a compiled one has stepped: what torch.compile traces calls no hook
+        assert self._observer is not None
+        optimizer = compiled_step(call, self._observer)
         if optimizer is not None:
-            self._first_step(optimizer)
+            self._observer.steps += 1
+            self._observer.end_phase(optimizer)
+        elif self._observer.graph_calls >= MAX_CALLS and not self.trained:
+            self._leave_unseen()
 
-    def _stepped(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002
-        """After an optimizer's step: the report after the first, the timing after the others, then nothing."""
-        import torch
+    def _leave_unseen(self) -> None:
+        """After so many calls: report what was seen of a step, or say why there is none, and be gone."""
+        from sizer.hook.reasons import why_left
 
-        if torch.compiler.is_compiling() or os.getpid() != self._process:
+        assert self._observer is not None
+        if self._observer.seen.phases:
+            self._report_unfinished()
+        if not self.trained:
+            self._failed = True
+            warn(f"{why_left(self._observer)}; the hook is gone")
+            self._leave()
+
+    def _stepped(self, optimizer: torch.optim.Optimizer) -> None:
+        """An optimizer has stepped: the report after the first steps, the timing after the others, then nothing."""
+        if not self.trained:
+            if self._is_known(optimizer):
+                self._report_if_wanted()
+        elif self._timed is not None:
+            self._time_step(optimizer)
+
+    def _is_known(self, optimizer: torch.optim.Optimizer) -> bool:
+        """Whether enough has stepped to report on what is wanted."""
+        assert self._observer is not None
+        if self._optimizer is not None:
+            return self._optimizer() is optimizer
+        seen, waiting = self._observer.seen, self._waiting_for()
+        if not waiting and len(seen.optimizers) == 1:
+            return True
+        again = sum(phase.optimizer is seen.optimizers[0] for phase in seen.phases) > 1
+        return (again and not waiting) or len(seen.phases) >= MAX_STEPS
+
+    def _waiting_for(self) -> list[torch.optim.Optimizer]:
+        """The wanted optimizers that have not stepped.
+
+        Not among them are wrappers and successors of one that has, which train nothing else, nor those that were there
+        before of whose parameters nothing was seen: their training may be over.
+        """
+        from sizer.script_runs.steps import trained_by
+
+        assert self._observer is not None
+        seen, known = self._observer.seen, self._observer.optimizers
+        trained = {key for one in seen.optimizers for key in trained_by(one)}
+        others = [(each, trained_by(each).keys()) for each in self._wanted()]
+        return [
+            each
+            for each, own in others
+            if not own <= trained and not (known.was_there(each) and not seen.has_touched(own))
+        ]
+
+    def _wanted(self) -> list[torch.optim.Optimizer]:
+        """The optimizers of the model that was named; without one, all that may step."""
+        from sizer.script_runs.steps import trained_by
+
+        assert self._observer is not None
+        model = None if self._model is None else self._model()
+        if model is None:
+            return list(self._observer.optimizers)
+        own = {id(parameter) for parameter in model.parameters()}
+        return [optimizer for optimizer in self._observer.optimizers if trained_by(optimizer).keys() & own]
+
+    def _report_if_wanted(self) -> None:
+        """Inspect the steps seen, unless they are none of the model's."""
+        from sizer.hook.blocks import Unseen, block
+
+        assert self._observer is not None
+        observer, model = self._observer, None if self._model is None else self._model()
+        steps = [observer.seen.last_step(each) for each in self._reported()]
+        without_call = not any(each.calls for each in steps)
+        if not steps or (without_call and len(observer.seen.phases) < MAX_WITHOUT_CALL * len(steps)):
             return
-        if not self._running:
-            self._forget_optimizer()
-        elif not self.trained:
-            self._safely(self._first_step, optimizer)
-        elif self.measure:
-            self._safely(self._time_step)
+        self.trained, counted, self._waited = True, observer.counted, observer.waiting_share
+        observer.pause() if self.measure else observer.leave()
+        if _is_first_rank():
+            self._blocks = [block(each, counted, model) for each in steps]
+            self._unsaid = True
+        records = [each for each in self._blocks if not isinstance(each, Unseen)]
+        if records:
+            self.record = _with_others(records[0], records[1:])
+        timed = next(
+            (step.optimizer for step, each in zip(steps, self._blocks, strict=False) if each is not None), None
+        )
+        if self.measure and timed is not None and self._unsaid:
+            self._timed = weakref.ref(timed)
+            self._whole_step = observer.seen.phases[-1].optimizer is timed
+            observer.only_time()
+        else:
+            self._finish()
 
-    def _first_step(self, optimizer: torch.optim.Optimizer) -> None:
-        if self._optimizer is not None and self._optimizer() is not optimizer:
+    def _reported(self) -> list[torch.optim.Optimizer]:
+        """The optimizers that stepped and are wanted."""
+        assert self._observer is not None
+        if self._optimizer is not None:
+            only = self._optimizer()
+            return [each for each in self._observer.seen.optimizers if each is only]
+        if self._model is None:
+            return self._observer.seen.optimizers
+        wanted = self._wanted()
+        return [each for each in self._observer.seen.optimizers if any(each is one for one in wanted)]
+
+    def _report_unfinished(self) -> None:
+        """At the end: a report on steps of which one more was waited for."""
+        if self._observer is not None and self._observer.seen.phases:
+            self._report_if_wanted()
+            if self._unsaid:
+                self._finish()
+
+    def _time_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Note the time of a step; after the last, report."""
+        assert self._observer is not None
+        assert self._timed is not None
+        clock = self._observer.clock
+        if optimizer is not self._timed():
+            clock.end_of_others()
             return
-        from sizer.hook.first_step import trained_call
+        found = clock.end_of_step()
+        if self._whole_step:
+            self._times.append(found)
+        self._whole_step = True
+        if len(self._times) >= self.measure:
+            self._finish()
 
-        call = trained_call(self._calls, optimizer, None if self._model is None else self._model())
-        if call is None:
-            self._calls.clear()
-            self._patch()
-            return
-        self.trained = True
-        self._disarm()
-        if not self.measure:
-            self._forget_optimizer()
-        try:
-            if _is_first_rank():
-                self._report(call, optimizer)
-        finally:
-            self._calls.clear()
+    def _finish(self) -> None:
+        """Leave the training, and report with what was measured."""
+        from sizer.hook.reasons import measured_record
+        from sizer.report.hook import training_text
 
-    def _report(self, call: NotedCall, optimizer: torch.optim.Optimizer) -> None:
-        from sizer.hook.first_step import inspect_call
-        from sizer.report.hook import report_text
-
-        self.record = inspect_call(call, optimizer)
-        if not self.quiet:
-            print(report_text(self.record), file=sys.stderr, flush=True)
-        if self.json_file is not None:
+        self._leave()
+        self._unsaid, self._timed = False, None
+        measured = measured_record(self._times) if self._times else None
+        if measured is not None:
+            self.measured_s = measured.time_per_step_s
+            self._with_measured(measured)
+        if not self.quiet and self._blocks:
+            print(training_text(self._blocks, measured, self._waited), file=sys.stderr, flush=True)
+        if self.json_file is not None and self.record is not None:
             from sizer.base.storage import write_whole
 
             write_whole(self.json_file, self.record.to_json() + "\n")
 
-    def _time_step(self) -> None:
-        """Note the time of a step; after the last, wait for the device and show measured beside predicted."""
-        self._steps.append(time.perf_counter())
-        if len(self._steps) <= self.measure:
-            return
-        self._forget_optimizer()
-        from sizer.hook.first_step import quiet_step_s
-        from sizer.report.hook import measured_text
+    def _with_measured(self, measured: MeasuredRecord) -> None:
+        from dataclasses import replace
 
-        self.measured_s = quiet_step_s(self._steps)
-        if self.record is not None and not self.quiet:
-            print(measured_text(self.record, self.measured_s, len(self._steps) - 1), file=sys.stderr, flush=True)
+        if self.record is not None:
+            self.record = replace(self.record, measured=measured)
+
+
+def _with_others(record: ModuleInspection, others: list[ModuleInspection]) -> ModuleInspection:
+    from dataclasses import replace
+
+    return replace(record, other_optimizers=tuple(others))
 
 
 def advise_once(
@@ -255,6 +333,7 @@ def advise_once(
         warn(f"sizer.advise takes a model and an optimizer: {error}")
         return
     watch.start()
+    watch.until_exit()
 
 
 def _is_expected(error: Exception) -> bool:

@@ -16,7 +16,6 @@ from sizer.inspection.module_record import Advice
 from sizer.inspection.neighbours import SETS, Neighbours, Variants
 from sizer.method.coefficients import Coefficients
 from sizer.method.placement import FloatArray
-from sizer.method.working_sets import BoolArray
 
 #: Least saving that is worth a line, and how often it must exceed the share of parameters given up.
 MIN_SAVING = 0.03
@@ -59,27 +58,18 @@ def _narrower(variants: Variants, near: Neighbours, coefficients: Coefficients) 
     """The widest narrower hidden width at which a set moves to a nearer level, if that pays."""
     saves = _at_worst(variants.effect, coefficients) <= -MIN_SAVING
     pays = (variants.tried < variants.width) & saves & (variants.effect <= MIN_GAIN * variants.growth)
-    found = _last_nearer(near.own_levels, variants, pays)
-    if found is not None:
-        index, name = found
+    nearer = {name: np.flatnonzero(pays & (variants.levels[name] < near.own_levels[name])) for name in SETS}
+    name = max(SETS, key=lambda each: nearer[each].max(initial=-1))  # of equal ones the first
+    if len(nearer[name]):
+        index = int(nearer[name][-1])
         reason = _keeps(name, int(variants.levels[name][index]), near)
         yield _rewritten("narrower", reason, variants, index, coefficients)
-
-
-def _last_nearer(own: dict[str, int], variants: Variants, pays: BoolArray) -> tuple[int, str] | None:
-    """The last variant that pays for which a set lives nearer, and that set."""
-    best: tuple[int, str] | None = None
-    for name in SETS:
-        nearer = np.flatnonzero(pays & (variants.levels[name] < own[name]))
-        if len(nearer) and (best is None or nearer[-1] > best[0]):
-            best = int(nearer[-1]), name
-    return best
 
 
 def _rewritten(kind: str, reason: str, variants: Variants, index: int, coefficients: Coefficients) -> Advice:
     effect, widths = float(variants.effect[index]), tuple(variants.widths[:, index].tolist())
     change = f"hidden {variants.width} -> {variants.tried[index]}"
-    return Advice(kind, change, reason, None, effect, _interval(effect, coefficients), widths, None)
+    return Advice(kind, change, reason, None, effect, _interval(effect, coefficients), widths)
 
 
 def _keeps(name: str, level: int, near: Neighbours) -> str:
@@ -94,7 +84,7 @@ def _smaller_batch(near: Neighbours, coefficients: Coefficients) -> Iterator[Adv
         if _at_worst(effect, coefficients) <= -MIN_SAVING:
             change = f"batch {near.networks.training.batch_size} -> {batch_size}"
             reason = f"{_keeps(name, level, near)}; per datum"
-            yield Advice("batch", change, reason, None, effect, _interval(effect, coefficients), None, batch_size)
+            yield Advice("batch", change, reason, None, effect, _interval(effect, coefficients), batch_size=batch_size)
             return
 
 

@@ -6,6 +6,7 @@ only aten operators are looked up; they run on fake tensors. The weights are nev
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import zipfile
@@ -24,10 +25,13 @@ MAX_PROGRAM_BYTES = 2**28
 #: Numbers of torch's serialised types (torch/_export/serde/schema.py).
 _TYPES = dict(
     enumerate(
-        (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.float16, torch.float32, torch.float64),
+        (
+            *(torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.float16, torch.float32),
+            *(torch.float64, torch.complex32, torch.complex64, torch.complex128, torch.bool, torch.bfloat16),
+        ),
         start=1,
     )
-) | {9: torch.complex32, 10: torch.complex64, 11: torch.complex128, 12: torch.bool, 13: torch.bfloat16}
+)
 _FORMATS = {1: torch.contiguous_format, 2: torch.channels_last, 3: torch.channels_last_3d, 4: torch.preserve_format}
 
 
@@ -118,25 +122,22 @@ class _Program:
             _part(self.root, name, kind)
         for spec in self.input_specs:
             self._input(spec)
-        self.root.steps = [(name, [node for _, node in group]) for name, group in _grouped(steps)]
+        grouped = itertools.groupby(steps, key=lambda step: step[0][0])
+        self.root.steps = [(name, [node for _, node in group]) for name, group in grouped]
         self.used = [{name for node in nodes for name in _inputs(node)} for _, nodes in self.root.steps]
         self.used.append({name for argument in self.graph["outputs"] for name in _names(argument)})
         return self.root, tuple(self.meta(name) for name in self.user_inputs)
 
     def _input(self, spec: Mapping[str, Any]) -> None:
         (kind, content), *_ = spec.items()
-        if kind == "user_input":
-            if "as_tensor" not in content["arg"]:
-                raise _UnknownError(f"it takes an input that is no tensor ({next(iter(content['arg']))})")
-            self.user_inputs.append(content["arg"]["as_tensor"]["name"])
-        elif kind == "parameter":
-            self._own(content["arg"]["name"], content["parameter_name"], is_parameter=True)
-        elif kind == "buffer":
-            self._own(content["arg"]["name"], content["buffer_name"], is_parameter=False)
-        elif kind == "tensor_constant":
-            self._own(content["arg"]["name"], content["tensor_constant_name"], is_parameter=False)
-        else:
+        if kind in ("parameter", "buffer", "tensor_constant"):
+            self._own(content["arg"]["name"], content[f"{kind}_name"], is_parameter=kind == "parameter")
+        elif kind != "user_input":
             raise _UnknownError(f"it takes an input of kind {kind}")
+        elif "as_tensor" not in content["arg"]:
+            raise _UnknownError(f"it takes an input that is no tensor ({next(iter(content['arg']))})")
+        else:
+            self.user_inputs.append(content["arg"]["as_tensor"]["name"])
 
     def _own(self, name: str, path: str, is_parameter: bool) -> None:
         owner, _, attribute = path.rpartition(".")
@@ -189,6 +190,19 @@ class _Program:
             raise _UnknownError(f"it has an argument of kind {kind}")
         return readers[kind]()
 
+    def run(self, nodes: Sequence[Mapping[str, Any]], values: dict[str, Any], used_later: set[str]) -> list[Any]:
+        """Run some nodes on the values so far; what later nodes use of what these produce."""
+        produced: dict[str, Any] = {}
+        for node in nodes:
+            given = [(one.get("kind") == 2, one["name"], self.value(one["arg"], values)) for one in node["inputs"]]
+            args = [value for by_name, _, value in given if not by_name]
+            result = _operator(node["target"])(*args, **{name: value for by_name, name, value in given if by_name})
+            several = isinstance(result, (tuple, list)) and "as_tensors" not in node["outputs"][0]
+            for output, one in zip(node["outputs"], result if several else [result], strict=False):
+                produced.update(zip(_names(output), one if "as_tensors" in output else [one], strict=False))
+            values.update(produced)
+        return [value for name, value in produced.items() if name in used_later]
+
 
 class _Exported(nn.Module):
     """Runs an exported program node by node, each under the module it came from."""
@@ -201,54 +215,20 @@ class _Exported(nn.Module):
 
     def forward(self, *inputs: torch.Tensor) -> tuple[Any, ...]:
         """The program's user outputs."""
+        named = (self.named_parameters(remove_duplicate=False), self.named_buffers(remove_duplicate=False))
+        own = dict(itertools.chain(*named))
         values: dict[str, Any] = dict(zip(self.program.user_inputs, inputs, strict=True))
-        own = dict(
-            itertools.chain(self.named_parameters(remove_duplicate=False), self.named_buffers(remove_duplicate=False))
-        )
         values |= {name: own[path] for name, path in self.names.items()}
         parts = dict(self.named_modules(remove_duplicate=False))
         for index, (name, nodes) in enumerate(self.steps):
-            run = _Run(self.program, nodes, values, set().union(*self.program.used[index + 1 :]))
+            run = functools.partial(self.program.run, nodes, values, set().union(*self.program.used[index + 1 :]))
             if name:
-                parts[name](run, *run.outside())
+                used = [values.get(given) for given in {given for node in nodes for given in _inputs(node)}]
+                parts[name](run, *(tensor for tensor in used if isinstance(tensor, torch.Tensor)))
             else:
                 run()
         outputs = (argument for argument in self.program.graph["outputs"] if "as_tensor" in argument)
         return tuple(values[argument["as_tensor"]["name"]] for argument in outputs)
-
-
-class _Run:
-    """Runs some nodes of a program on the values so far."""
-
-    def __init__(
-        self, program: _Program, nodes: Sequence[Mapping[str, Any]], values: dict[str, Any], used_later: set[str]
-    ) -> None:
-        self.program, self.nodes, self.values, self.used_later = program, nodes, values, used_later
-
-    def outside(self) -> list[torch.Tensor]:
-        """The tensors that the nodes use and that are there already."""
-        used = {name for node in self.nodes for name in _inputs(node)}
-        return [self.values[name] for name in used if isinstance(self.values.get(name), torch.Tensor)]
-
-    def __call__(self) -> list[Any]:
-        """What later nodes use of what these produce."""
-        produced: dict[str, Any] = {}
-        for node in self.nodes:
-            args = [self.program.value(one["arg"], self.values) for one in node["inputs"] if one.get("kind") != 2]
-            kwargs = {
-                one["name"]: self.program.value(one["arg"], self.values)
-                for one in node["inputs"]
-                if one.get("kind") == 2
-            }
-            result = _operator(node["target"])(*args, **kwargs)
-            results = (
-                result if isinstance(result, (tuple, list)) and "as_tensors" not in node["outputs"][0] else [result]
-            )
-            for output, one in zip(node["outputs"], results, strict=False):
-                results_named = zip(_names(output), one if "as_tensors" in output else [one], strict=False)
-                produced.update(results_named)
-                self.values.update(produced)
-        return [value for name, value in produced.items() if name in self.used_later]
 
 
 def _inputs(node: Mapping[str, Any]) -> Iterator[str]:
@@ -283,10 +263,6 @@ def _layer_of(node: Mapping[str, Any]) -> tuple[str, str]:
     stack = node.get("metadata", {}).get("nn_module_stack", "")
     _, path, kind = [*stack.split(";")[-1].split(","), "", ""][:3]
     return path.replace("L['self'].", "").replace("L['self']", ""), kind.rpartition(".")[2] or "Module"
-
-
-def _grouped(steps: Sequence[tuple[tuple[str, str], Mapping[str, Any]]]) -> Iterator[tuple[str, Any]]:
-    return itertools.groupby(steps, key=lambda step: step[0][0])
 
 
 def _part(root: nn.Module, path: str, kind: str) -> nn.Module:

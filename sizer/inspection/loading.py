@@ -21,6 +21,7 @@ def load_target(target: str, inputs: tuple[str, ...]) -> tuple[nn.Module, Any]:
 
     Raises UsageError for a target that is none, SizerError when the factory fails.
     """
+    given = tuple(map(_tensor, inputs))
     suffix = Path(target).suffix.lower()
     if suffix in _PICKLES:
         raise UsageError(
@@ -31,16 +32,12 @@ def load_target(target: str, inputs: tuple[str, ...]) -> tuple[nn.Module, Any]:
         from sizer.inspection.exported_program import load_exported
 
         module, own = load_exported(Path(target))
-        return module, _tensors(inputs) or own
+        return module, given or own
     if ":" not in target:
         raise UsageError(
             f"{target!r} is nothing to inspect; expected package.module:factory, a file.pt2, or --mlp 784-512-10"
         )
-    return _built(target), _tensors(inputs)
-
-
-def _tensors(inputs: tuple[str, ...]) -> tuple[torch.Tensor, ...] | None:
-    return tuple(_tensor(text) for text in inputs) or None
+    return _built(target), given or None
 
 
 def _tensor(text: str) -> torch.Tensor:
@@ -65,22 +62,16 @@ def _built(target: str) -> nn.Module:
     if isinstance(made, torch.nn.Module):
         return made
     try:
-        with torch.device("meta"):
+        try:
+            with torch.device("meta"):
+                module = made()
+        except Exception:  # whatever it needs values for (NumPy raises TypeError); a true error comes again
             module = made()
-    except (RuntimeError, NotImplementedError):
-        module = _call(target, made)
     except Exception as error:
         raise SizerError(f"{target} raised {type(error).__name__}: {' '.join(str(error).split())}") from error
     if not isinstance(module, torch.nn.Module):
         raise UsageError(f"{target} gave a {type(module).__name__}; expected a torch.nn.Module")
     return module
-
-
-def _call(target: str, made: Any) -> Any:
-    try:
-        return made()
-    except Exception as error:
-        raise SizerError(f"{target} raised {type(error).__name__}: {' '.join(str(error).split())}") from error
 
 
 def _found(target: str) -> Any:

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import nn
 
 from sizer.base.errors import UsageError
+from sizer.base.units import format_bytes
 from sizer.devices import chosen_for
 from sizer.inspection.advice_predicted import advise_dense
 from sizer.inspection.advice_unpredicted import Subject, advise_other
+from sizer.inspection.batch import batch_of
 from sizer.inspection.checks import check_module, check_trainable
-from sizer.inspection.counts import Counts, StepSettings, count
+from sizer.inspection.counts import StepSettings, count
 from sizer.inspection.losses import Loss, as_loss
-from sizer.inspection.module_record import ModuleInspection
-from sizer.inspection.module_sets import Memory, memory_of, module_sets, place_sets
-from sizer.inspection.neighbours import Neighbours, price_neighbours
-from sizer.inspection.networks import Passes
+from sizer.inspection.module_record import Advice, Memory, ModuleInspection
+from sizer.inspection.module_sets import memory_of, module_sets, place_sets
+from sizer.inspection.neighbours import price_neighbours
+from sizer.inspection.networks import Placed
 from sizer.inspection.optimizer_state import implementation, known_name
-from sizer.inspection.prediction import PricedStep, price_step, training_of
+from sizer.inspection.prediction import price_step, training_of
 from sizer.method.coefficients import Coefficients
 from sizer.method.hardware import Device
 from sizer.method.placement import Hierarchy
 from sizer.method.request import MAX_BATCH
-from sizer.method.training_step import DTYPES, Training
+from sizer.method.training_step import DTYPES
 from sizer.models.reading import unwrap
 from sizer.models.topology import check_whole
 
@@ -45,8 +47,7 @@ def inspect_module(
     check_module(inner)
     settings = step_settings(inner, example_input, batch_size, as_loss(loss), dtype)
     chosen = chosen_for(device or _own_device(inner), precision(inner, settings))
-    step = _Step(inner, settings, optimizer or "adam", observations, chosen.device, chosen.coefficients)
-    return step.inspect(_wrapper_notes(module))
+    return inspect_step(module, settings, optimizer or "adam", observations, chosen.device, chosen.coefficients)
 
 
 def inspect_step(
@@ -57,103 +58,42 @@ def inspect_step(
     device: Device,
     coefficients: Coefficients,
 ) -> ModuleInspection:
-    """Inspect a module called as the settings say. Raises UsageError for a module that cannot be inspected."""
-    inner = unwrap(module)
+    """Inspect a module called as the settings say: count, place, price and advise.
+
+    Raises UsageError for a module that cannot be inspected.
+    """
+    inner, hierarchy = unwrap(module), Hierarchy.of(device)
     check_module(inner)
-    step = _Step(inner, settings, optimizer, observations, device, coefficients)
-    return step.inspect(_wrapper_notes(module))
-
-
-class _Step(NamedTuple):
-    """A step to inspect, of a module that `check_module` lets pass."""
-
-    module: nn.Module
-    settings: StepSettings
-    optimizer: Any
-    observations: int | None
-    device: Device
-    coefficients: Coefficients
-
-    def inspect(self, wrapper_notes: tuple[str, ...]) -> ModuleInspection:
-        """Count, place, price and advise."""
-        check_trainable(self.module)
-        memory = memory_of(self.module, self.optimizer, precision(self.module, self.settings))
-        counts = count(self.module, self.settings)
-        training = training_of(counts, memory, self.settings, self.optimizer, self.observations)
-        near = self._near(counts, training)
-        priced = price_step(counts, near, self.optimizer, self.device, self.coefficients)
-        if near is not None and priced.outside is None:
-            placed = _as_network(near, priced, self.coefficients)
-        else:
-            placed = self._as_any_module(counts, memory, training)
-        return ModuleInspection(
-            device=self.device,
-            coefficients=self.coefficients,
-            notes=(*wrapper_notes, *counts.notes, *priced.notes),
-            **self._named(),
-            **_counted(counts),
-            **_kept(memory),
-            **priced.fields(),
-            **placed,
-        )
-
-    def _near(self, counts: Counts, training: Training) -> Neighbours | None:
-        """A fully connected network priced with those near it."""
-        if counts.topology is None:
-            return None
-        return price_neighbours(counts.topology, training, Hierarchy.of(self.device), self.coefficients)
-
-    def _named(self) -> dict[str, Any]:
-        """What is inspected."""
-        return {
-            "module": type(self.module).__name__,
-            "batch_size": self.settings.batch_size,
-            "optimizer": known_name(self.optimizer) or type(self.optimizer).__name__,
-            "optimizer_implementation": implementation(self.optimizer),
-            "loss": None if self.settings.loss is None else self.settings.loss.name,
-        }
-
-    def _as_any_module(self, counts: Counts, memory: Memory, training: Training) -> dict[str, Any]:
-        """Where the sets live, and the advice that needs no prediction."""
-        hierarchy = Hierarchy.of(self.device)
-        sets = module_sets(counts, memory, self.settings, training)
-        placed, refused = place_sets(sets, hierarchy)
-        advice = advise_other(Subject(counts.layers, sets, hierarchy, self.settings.batch_size))
-        return {"working_sets": placed, "refused": refused, "advice": tuple(advice)}
-
-
-def _as_network(near: Neighbours, priced: PricedStep, coefficients: Coefficients) -> dict[str, Any]:
-    """Where the sets of a network with a prediction live, and the advice that follows from it."""
-    assert priced.network is not None
-    advice = advise_dense(near, priced.coefficients_for(coefficients))
-    network = priced.network
-    return {"working_sets": network.working_sets, "refused": network.refused, "advice": tuple(advice)}
-
-
-def _counted(counts: Counts) -> dict[str, Any]:
-    """What a step computes, saves and moves."""
-    largest = max(counts.layers, key=lambda layer: layer.transfer_bytes)
-    return {
-        "widths": None if counts.topology is None else counts.topology.full,
-        "saved_activation_bytes": sum(layer.saved_bytes for layer in counts.layers),
-        "largest_transfer_layer": largest.name,
-        "largest_transfer_bytes": largest.transfer_bytes,
-        "flops": _sum_flops(counts),
-        "layers": counts.layers,
-    }
-
-
-def _kept(memory: Memory) -> dict[str, Any]:
-    """What a training keeps whatever the batch."""
-    return {
-        "dtype": memory.precision,
-        "num_parameters": memory.num_parameters,
-        "num_trainable_parameters": memory.num_trainable,
-        "parameter_bytes": memory.parameters,
-        "gradient_bytes": memory.gradients,
-        "buffer_bytes": memory.buffers,
-        "optimizer_state_bytes": memory.state,
-    }
+    check_trainable(inner)
+    memory = memory_of(inner, optimizer, precision(inner, settings))
+    counts = count(inner, settings)
+    training = training_of(counts, memory, settings, optimizer, observations)
+    near = None
+    if counts.topology is not None:
+        near = price_neighbours(counts.topology, training, hierarchy, coefficients)
+    priced = price_step(counts, near, optimizer, device, coefficients)
+    advice: Iterable[Advice]
+    if near is not None and priced.network is not None and priced.prediction.outside is None:
+        placed = Placed(priced.network.working_sets, priced.network.refused, priced.network.pushed_by)
+        advice = advise_dense(near, priced.coefficients_for(coefficients))
+    else:
+        sets = module_sets(counts, memory, settings, training)
+        placed = place_sets(sets, hierarchy, memory)
+        advice = advise_other(Subject(counts.layers, sets, hierarchy))
+    batch = batch_of(inner, settings, counts)
+    return ModuleInspection(
+        device=device,
+        coefficients=coefficients,
+        module=type(inner).__name__,
+        batch_size=batch.observations,
+        first_dimension=batch.first_dimension,
+        optimizer=known_name(optimizer) or type(optimizer).__name__,
+        optimizer_implementation=implementation(optimizer),
+        loss=None if settings.loss is None else settings.loss.name,
+        advice=tuple(advice),
+        notes=(*wrapper_notes(module), *state_notes(inner, optimizer, memory), *counts.notes, *priced.notes),
+        **vars(memory) | vars(counts.record()) | vars(priced.prediction) | vars(placed),
+    )
 
 
 def step_settings(
@@ -161,19 +101,22 @@ def step_settings(
 ) -> StepSettings:
     """How to call a module: with the example, or with a batch of the size that its first layer takes."""
     autocast = torch.bfloat16 if dtype == "mixed" else None
+    args: tuple[Any, ...] = ()
     if isinstance(example_input, Mapping):
         return StepSettings((), dict(example_input), loss, autocast)
-    if isinstance(example_input, torch.Tensor):
-        return StepSettings((example_input,), {}, loss, autocast)
-    if isinstance(example_input, (list, tuple)) and any(isinstance(part, torch.Tensor) for part in example_input):
-        return StepSettings(tuple(example_input), {}, loss, autocast)
-    if example_input is not None:
+    if example_input is None:
+        size = check_whole("batch_size", 256 if batch_size is None else batch_size, 1, MAX_BATCH)
+        args = (_first_input(module, size),)
+    elif isinstance(example_input, torch.Tensor):
+        args = (example_input,)
+    elif isinstance(example_input, (list, tuple)) and any(isinstance(part, torch.Tensor) for part in example_input):
+        args = tuple(example_input)
+    else:
         raise UsageError(
             f"example_input is {type(example_input).__name__}; expected a tensor, a tuple of them, or a dictionary of "
             f"keyword arguments (meta tensors will do)"
         )
-    size = check_whole("batch_size", 256 if batch_size is None else batch_size, 1, MAX_BATCH)
-    return StepSettings((_first_input(module, size),), {}, loss, autocast)
+    return StepSettings(args, {}, loss, autocast)
 
 
 def _first_input(module: nn.Module, batch_size: int) -> torch.Tensor:
@@ -203,14 +146,26 @@ def precision(module: nn.Module, settings: StepSettings) -> str:
     return name
 
 
-def _sum_flops(counts: Counts) -> Passes:
-    return Passes(*(sum(getattr(layer.flops, name) for layer in counts.layers) for name in ("forward", "backward")))
-
-
-def _wrapper_notes(module: nn.Module) -> tuple[str, ...]:
-    if isinstance(module, nn.DataParallel):
-        count_ = len(module.device_ids) or 1
-        return (
-            f"DataParallel splits each batch over {count_} replicas; this is the wrapped module with the whole batch",
+def state_notes(module: nn.Module, optimizer: Any, memory: Memory) -> Iterator[str]:
+    """What to know of the state that a module and its optimizer are in."""
+    if not module.training:
+        yield (
+            f"{type(module).__name__} is in evaluation mode (.eval()) and was inspected so: dropout and batch "
+            f"statistics as in inference; call .train() first for a step of a training"
         )
-    return ()
+    if memory.optimizer_state_bytes is None:
+        yield (
+            f"what {type(optimizer).__name__} keeps beside parameters and gradients is not known before its first "
+            f"step, so that o (twice the gradients, {format_bytes(2 * memory.gradient_bytes)}, and that state) is not "
+            f"known either"
+        )
+
+
+def wrapper_notes(module: nn.Module) -> tuple[str, ...]:
+    """What to know of a module in a wrapper."""
+    if not isinstance(module, nn.DataParallel):
+        return ()
+    replicas = len(module.device_ids) or 1
+    return (
+        f"DataParallel splits each batch over {replicas} replicas; this is the wrapped module with the whole batch",
+    )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sizer.base.records import Record, plain
-from sizer.inspection.networks import Passes
+from sizer.inspection.networks import Passes, Placed
 from sizer.method.coefficients import Coefficients
 from sizer.method.hardware import Device, device_to_dict
-from sizer.method.recommendation import PlacedSet
 
 MODULE_FORMAT = "sizer.module/1"
 
@@ -44,56 +43,131 @@ class Advice:
     kind: str
     change: str
     reason: str
-    layer: str | None
-    effect: float | None
-    interval: tuple[float, float] | None
-    widths: tuple[int, ...] | None
-    batch_size: int | None
+    layer: str | None = None
+    effect: float | None = None
+    interval: tuple[float, float] | None = None
+    widths: tuple[int, ...] | None = None
+    batch_size: int | None = None
 
 
 @dataclass(frozen=True)
-class ModuleInspection(Record):
-    """A module on a device. Bytes and counts are for one step; not known is None.
+class PartRecord:
+    """A module that a step calls: how often, on what batch, and what it has to train.
 
-    ``widths`` (the input's first) is set for a fully connected network; ``operations``, the paper's count, too.
-    ``outside`` says why there is no predicted cost; ``label`` what the prediction is.
+    ``trained_parameters`` are those of the step's optimizer; ``batch_size`` is None where it is not known, and
+    ``first_dimension`` that of its first input.
     """
 
-    device: Device
-    coefficients: Coefficients
-    module: str
-    batch_size: int | None
-    dtype: str
-    optimizer: str
-    optimizer_implementation: str | None
-    loss: str | None
+    name: str
+    kind: str
     widths: tuple[int, ...] | None
+    num_parameters: int
+    trained_parameters: int
+    calls: int
+    batch_size: int | None
+    first_dimension: int | None
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What lies between two steps of an optimizer, as it was seen in a training.
+
+    ``optimizer_parameters`` are those it trains, ``covered_parameters`` those of them in the parts. ``flops_counted``
+    says whether the record's FLOPs were counted in the step (as FlopCounterMode does) or are those of the traced calls;
+    of them ``own_flops`` end in this optimizer's step, the rest in a step of ``others``.
+    """
+
+    parts: tuple[PartRecord, ...]
+    calls: int
+    backward_passes: int
+    optimizer_parameters: int
+    covered_parameters: int
+    flops_counted: bool
+    own_flops: int
+    others: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MeasuredRecord:
+    """Steps that were timed: the time between two steps of the optimizer, its 20th percentile, and where it goes.
+
+    ``computing_s`` is that of forward, backward and optimizer, which a prediction is of. ``shares`` of the whole time,
+    by part: waiting, forward, backward, optimizer, others, rest.
+    """
+
+    steps: int
+    time_per_step_s: float
+    computing_s: float
+    shares: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a training keeps whatever the batch; ``dtype`` is the name in `DTYPES` of what a step computes in."""
+
+    dtype: str
     num_parameters: int
     num_trainable_parameters: int
     parameter_bytes: int
     gradient_bytes: int
     buffer_bytes: int
     optimizer_state_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What a step computes, saves and moves. ``widths`` (the input's first) are a fully connected network's."""
+
+    widths: tuple[int, ...] | None
     saved_activation_bytes: int
     largest_transfer_layer: str | None
     largest_transfer_bytes: int
     flops: Passes
-    operations: Passes | None
-    working_sets: Mapping[str, PlacedSet | None]
     layers: tuple[LayerRecord, ...]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a step is predicted to cost, ``label`` what the prediction is; ``outside`` why there is none.
+
+    ``operations``, the paper's count, are known for a fully connected network.
+    """
+
+    operations: Passes | None
     time_per_step_s: float | None
     energy_per_step_j: float | None
     interval: tuple[float, float] | None
     label: str
     outside: str | None
-    refused: str | None
+
+
+@dataclass(frozen=True)
+class ModuleInspection(Placed, Prediction, Counted, Memory, Record):
+    """A module on a device. Bytes and counts are for one step; not known is None.
+
+    ``step``, ``measured`` and ``other_optimizers`` (a record for each) are set by the hook, which saw a training.
+    ``first_dimension`` is that of the first input, where ``batch_size`` is None because it may be no batch.
+    """
+
+    device: Device
+    coefficients: Coefficients
+    module: str
+    batch_size: int | None
+    optimizer: str
+    optimizer_implementation: str | None
+    loss: str | None
     advice: tuple[Advice, ...]
     notes: tuple[str, ...]
+    first_dimension: int | None = None
+    step: StepRecord | None = None
+    measured: MeasuredRecord | None = None
+    other_optimizers: tuple[ModuleInspection, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The record as the JSON data ``sizer.module/1``."""
-        own = {name: plain(value) for name, value in vars(self).items() if name != "device"}
-        return {"format": MODULE_FORMAT, "device": device_to_dict(self.device), **own}
+        others = [other.to_dict() for other in self.other_optimizers]
+        own = {**plain(replace(self, other_optimizers=())), "other_optimizers": others}
+        return {"format": MODULE_FORMAT, **own, "device": device_to_dict(self.device)}
 
     def remarks(self) -> tuple[str, ...]:
         """The notes, and the device's warnings."""
@@ -101,9 +175,5 @@ class ModuleInspection(Record):
 
     def rows(self) -> list[dict[str, Any]]:
         """One row a layer."""
-        rows = []
-        for layer in self.layers:
-            row = plain(layer)
-            flops = row.pop("flops")
-            rows.append(row | {"flops_forward": flops["forward"], "flops_backward": flops["backward"]})
-        return rows
+        rows = [plain(layer) for layer in self.layers]
+        return [row | {f"flops_{name}": count for name, count in row.pop("flops").items()} for row in rows]

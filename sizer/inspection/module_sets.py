@@ -1,33 +1,20 @@
-"""What a module keeps and moves: its memory, its working sets, and the level that each lives on."""
+"""What a module keeps and moves: its memory and its working sets."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from torch import nn
 
-from sizer.base.units import format_bytes
 from sizer.inspection.counts import Counts, StepSettings
+from sizer.inspection.module_record import Memory
+from sizer.inspection.networks import Placed, placed
 from sizer.inspection.optimizer_state import state_bytes
-from sizer.method.placement import NOWHERE, Hierarchy, Placements, place_all
-from sizer.method.recommendation import PlacedSet
+from sizer.method.placement import Hierarchy, place_all
 from sizer.method.training_step import DTYPES, Training
 from sizer.method.working_sets import WorkingSet, WorkingSets, count_parameters, stack, working_sets
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Bytes that a training keeps whatever the batch."""
-
-    precision: str
-    num_parameters: int
-    num_trainable: int
-    parameters: int
-    gradients: int
-    buffers: int
-    state: int | None
 
 
 def memory_of(module: nn.Module, optimizer: Any, dtype: str) -> Memory:
@@ -35,68 +22,50 @@ def memory_of(module: nn.Module, optimizer: Any, dtype: str) -> Memory:
     parameters = list(module.parameters())
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
     return Memory(
-        dtype,
-        sum(parameter.numel() for parameter in parameters),
-        sum(parameter.numel() for parameter in trainable),
-        sum(parameter.numel() * parameter.element_size() for parameter in parameters),
-        sum(parameter.numel() * parameter.element_size() for parameter in trainable),
-        sum(buffer.numel() * buffer.element_size() for buffer in module.buffers()),
-        state_bytes(optimizer, trainable),
+        dtype=dtype,
+        num_parameters=sum(parameter.numel() for parameter in parameters),
+        num_trainable_parameters=sum(parameter.numel() for parameter in trainable),
+        parameter_bytes=sum(parameter.nbytes for parameter in parameters),
+        gradient_bytes=sum(parameter.nbytes for parameter in trainable),
+        buffer_bytes=sum(buffer.nbytes for buffer in module.buffers()),
+        optimizer_state_bytes=state_bytes(optimizer, trainable),
     )
 
 
 def module_sets(counts: Counts, memory: Memory, settings: StepSettings, training: Training | None) -> WorkingSets:
-    """The table of DESIGN section 2, in closed form for a fully connected network.
+    """The paper's working sets (`docs/method.md`), in closed form for a fully connected network.
 
     For others what the step really saves takes the place of one value a unit and datum.
     """
-    trained = 2 * memory.gradients + (memory.state or 0)
-    o = _one_set(0, trained)
+    o = _one_set(0, 2 * memory.gradient_bytes + (memory.optimizer_state_bytes or 0))
     if counts.topology is not None and training is not None:
         full = stack([counts.topology.full])
         return working_sets(full, count_parameters(full), training)._replace(o=o)
     mixed = DTYPES["mixed"].forward_parameter_bytes * memory.num_parameters
-    forward = mixed if memory.precision == "mixed" else memory.parameters
-    transfers = [layer.transfer_bytes for layer in counts.layers]
+    forward = mixed if memory.dtype == "mixed" else memory.parameter_bytes
+    t = np.array([layer.transfer_bytes for layer in counts.layers], dtype=np.int64)[:, None]
     kept = counts.input_bytes + sum(layer.saved_bytes for layer in counts.layers) + counts.output_bytes
-    t = np.array(transfers, dtype=np.int64)[:, None]
+    data, batch_size = training and training.observations, settings.batch_size
+    moved = counts.input_bytes + counts.output_bytes
     return WorkingSets(
         f=_one_set(forward, 0),
         t=WorkingSet(np.zeros_like(t), t),
-        b=_one_set(forward + memory.gradients, max(0, kept - max(transfers))),
+        b=_one_set(forward + memory.gradient_bytes, max(0, kept - int(t.max()))),
         o=o,
-        d=_data_set(counts, settings, training),
+        d=_one_set(0, data * moved // batch_size) if data is not None and batch_size else None,
     )
-
-
-def _data_set(counts: Counts, settings: StepSettings, training: Training | None) -> WorkingSet | None:
-    if training is None or training.observations is None or not settings.batch_size:
-        return None
-    return _one_set(0, training.observations * (counts.input_bytes + counts.output_bytes) // settings.batch_size)
 
 
 def _one_set(replicated: int, distributed: int) -> WorkingSet:
     return WorkingSet(np.array([replicated], dtype=np.int64), np.array([distributed], dtype=np.int64))
 
 
-def place_sets(sets: WorkingSets, hierarchy: Hierarchy) -> tuple[dict[str, PlacedSet | None], str | None]:
-    """Bytes and level of each working set, and why the module cannot run on the device where it cannot."""
-    placements = place_all(sets, hierarchy)
-    return _placed(sets, placements, hierarchy), _refusal(sets, placements, hierarchy)
+def place_sets(sets: WorkingSets, hierarchy: Hierarchy, memory: Memory) -> Placed:
+    """Bytes and level of each working set, and why the module cannot run on the device where it cannot.
 
-
-def _placed(sets: WorkingSets, placements: Placements, hierarchy: Hierarchy) -> dict[str, PlacedSet | None]:
-    placed: dict[str, PlacedSet | None] = {}
-    for name in ("f", "b", "o", "t_max", "d"):
-        found, placement = getattr(sets, name), getattr(placements, name)
-        placed[name] = found and PlacedSet(int(found.total[0]), hierarchy.name(int(placement.level[0])))
-    return placed
-
-
-def _refusal(sets: WorkingSets, placements: Placements, hierarchy: Hierarchy) -> str | None:
-    for name in ("t_max", "f", "b", "o", "d"):
-        placement = getattr(placements, name)
-        if placement is not None and placement.level[0] == NOWHERE:
-            size = format_bytes(int(getattr(sets, name).total[0]))
-            return f"{name} needs {size}; {hierarchy.names[-1]} offers {format_bytes(hierarchy.capacities[-1])}"
-    return None
+    Without the optimizer's state o is not known.
+    """
+    found = placed(sets, place_all(sets, hierarchy), hierarchy)
+    if memory.optimizer_state_bytes is None:
+        return replace(found, working_sets={**found.working_sets, "o": None})
+    return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -45,15 +44,15 @@ class Variants(NamedTuple):
 class Neighbours(NamedTuple):
     """A network in column 0 and, after it, those with one width changed.
 
-    ``cost`` is that of a step, shape (N,); ``varied`` holds each width that is changed and the values it gets instead,
-    in the order of the columns; ``levels`` the level index of each set, shape (N,).
+    ``cost`` is that of a step, shape (N,); ``levels`` the level index of each set, shape (N,); ``varied`` holds each
+    width that is changed, the values it gets instead and their columns.
     """
 
     topology: Topology
     networks: Networks
     coefficients: Coefficients
     cost: FloatArray
-    varied: tuple[tuple[int, IntArray], ...]
+    varied: tuple[tuple[int, IntArray, slice], ...]
     levels: dict[str, IntArray]
 
     @property
@@ -74,9 +73,7 @@ class Neighbours(NamedTuple):
     def variants(self) -> Iterator[Variants]:
         """The networks with one width changed, a group for each width."""
         full, parameters = self.networks.full, self.networks.num_free_parameters
-        ends = itertools.accumulate((len(tried) for _, tried in self.varied), initial=1)
-        for (width, tried), (start, stop) in zip(self.varied, itertools.pairwise(ends), strict=True):
-            part = slice(start, stop)
+        for width, tried, part in self.varied:
             growth, effect = parameters[part] / parameters[0] - 1, self.cost[part] / self.cost[0] - 1
             levels = {name: level[part] for name, level in self.levels.items()}
             yield Variants(width, tried, full[1:, part], growth, effect, levels)
@@ -121,34 +118,26 @@ def price_neighbours(
     """Price a network together with those in which one width is another. Raises UsageError for one beyond counting."""
     check_countable(topology, training)
     widths = sorted(set(topology.widths[:-1]), reverse=True)[:_WIDTHS]
-    varied = tuple((width, _tried_around(width, topology, training)) for width in widths)
-    own = np.array([topology.full], dtype=np.int64).T
-    full = np.hstack([own, *(_with_width(own, *change) for change in varied)])
+    own = full = np.array([topology.full], dtype=np.int64).T
+    varied = []
+    for width in widths:
+        tried, start = _tried_around(width, topology, training), full.shape[1]
+        full = np.hstack([full, np.where(own == width, tried, own)])
+        full[[0, -1], start:] = own[[0, -1]]
+        varied.append((width, tried, slice(start, full.shape[1])))
     additions = residual_additions(topology.shape or "", topology.depth)
     networks = analyse(full, count_parameters(full), training, hierarchy, additions)
     cost = predict(priced_row(networks, coefficients), coefficients)
-    return Neighbours(topology, networks, coefficients, cost, varied, _levels(networks.placements, hierarchy))
+    return Neighbours(topology, networks, coefficients, cost, tuple(varied), _levels(networks.placements, hierarchy))
 
 
 def _tried_around(width: int, topology: Topology, training: Training) -> IntArray:
     """Widths from half of a width to twice it, as far as what they do can be counted."""
     countable = 4 * topology.num_free_parameters * training.batch_size <= MAX_WORK
     most = min(2 * width, MAX_WIDTH) if countable else width
-    return np.concatenate([_tried(max(1, width // 2), width - 1), _tried(width + 1, most)])
-
-
-def _tried(low: int, high: int) -> IntArray:
-    """At most `_TRIED` whole numbers from low to high, in order."""
-    if high < low:
-        return np.empty(0, dtype=np.int64)
-    return np.asarray(np.linspace(low, high, min(_TRIED, high - low + 1)).round(), dtype=np.int64)
-
-
-def _with_width(own: IntArray, old: int, new: IntArray) -> IntArray:
-    """Every hidden layer of the old width gets the new ones, one network each."""
-    full = np.repeat(own, len(new), axis=1)
-    full[1:-1][own[1:-1, 0] == old] = new
-    return full
+    sides = (max(1, width // 2), width - 1), (width + 1, most)
+    tried = [np.linspace(low, high, min(_TRIED, max(0, high - low + 1))).round() for low, high in sides]
+    return np.concatenate(tried).astype(np.int64)
 
 
 def _levels(placements: Placements, hierarchy: Hierarchy) -> dict[str, IntArray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -11,7 +12,8 @@ import numpy as np
 
 from sizer.base.errors import UsageError
 from sizer.base.records import Record, plain
-from sizer.base.units import format_bytes
+from sizer.base.units import format_bytes, format_quantity
+from sizer.devices import Chosen, Predicted, cheaper, choose
 from sizer.method.coefficients import OUTSIDE, Coefficients, outside_interval, why_outside
 from sizer.method.cost import (
     Networks,
@@ -24,11 +26,11 @@ from sizer.method.cost import (
     priced_row,
 )
 from sizer.method.hardware import Device, device_to_dict
-from sizer.method.placement import NOWHERE, FloatArray, Hierarchy, Placement
+from sizer.method.placement import NOWHERE, FloatArray, Hierarchy, Placements
 from sizer.method.recommendation import PlacedSet
 from sizer.method.sweep import MAX_WORK
 from sizer.method.training_step import Training
-from sizer.method.working_sets import count_parameters, stack
+from sizer.method.working_sets import WorkingSets, count_parameters, stack
 from sizer.models.shapes import residual_additions
 from sizer.models.topology import MAX_WIDTH, Topology, check_whole
 
@@ -41,6 +43,18 @@ class Passes(NamedTuple):
 
     forward: int
     backward: int
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Bytes and level of each working set; ``refused`` says why the device cannot hold one, None where it can.
+
+    ``pushed_by`` names, for each set that alone would live nearer, the one that is placed before it.
+    """
+
+    working_sets: Mapping[str, PlacedSet | None]
+    refused: str | None
+    pushed_by: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -64,6 +78,7 @@ class InspectedNetwork:
     interval: tuple[float, float] | None
     label: str
     refused: str | None
+    pushed_by: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -78,14 +93,7 @@ class Inspection(Record):
 
     def to_dict(self) -> dict[str, Any]:
         """The record as the JSON data ``sizer.inspection/1``."""
-        return {
-            "format": INSPECTION_FORMAT,
-            "device": device_to_dict(self.device),
-            "coefficients": plain(self.coefficients),
-            "training": plain(self.training),
-            "networks": plain(self.networks),
-            "notes": list(self.notes),
-        }
+        return {"format": INSPECTION_FORMAT, **plain(self), "device": device_to_dict(self.device)}
 
     def remarks(self) -> tuple[str, ...]:
         """What the predictions are outside of, and the device's warnings."""
@@ -105,11 +113,26 @@ def _flat_row(network: InspectedNetwork) -> dict[str, Any]:
                 row[f"{set_name}_level"] = placed and placed["level"]
         elif name in ("operations", "flops"):
             row |= {f"{name}_{key}": count for key, count in value.items()}
+        elif name == "pushed_by":
+            continue
         elif name == "interval":
             row["interval_low"], row["interval_high"] = value or (None, None)
         else:
             row[name] = value
     return row
+
+
+def choose_for(topologies: Sequence[Topology], training: Training, device: str | None, threads: int | None) -> Chosen:
+    """The device that networks are inspected for: the one named, else that on which a step of each is cheaper."""
+    chosen = choose(device, training.dtype, threads)
+
+    def cost(one: Chosen) -> Predicted:
+        networks = inspect_topologies(topologies, training, one.device, one.coefficients).networks
+        steps = [network.energy_per_step_j or network.time_per_step_s or math.inf for network in networks]
+        unit = "J" if one.coefficients.quantity == "energy" else "s"
+        return Predicted(sum(steps), f"{format_quantity(sum(steps), unit)} for a step of each")
+
+    return chosen if device is not None else cheaper(chosen, cost, training.dtype, threads)
 
 
 def parse_mlp(text: str) -> Topology:
@@ -183,17 +206,18 @@ def _inspection(
     """The record, in which what a calibration does not speak for is labelled an estimate."""
     outside = [why_outside(each, training.optimizer, training.batch_size, coefficients) for each in topologies]
     found = (
-        _as_outside(network, coefficients) if why else network for network, why in zip(inspected, outside, strict=True)
+        _estimated(network, coefficients) if why else network for network, why in zip(inspected, outside, strict=True)
     )
     return Inspection(device, coefficients, training, tuple(found), _notes(topologies, outside))
 
 
-def _as_outside(network: InspectedNetwork, coefficients: Coefficients) -> InspectedNetwork:
-    """The prediction as what it is then: an estimate."""
+def _estimated(network: InspectedNetwork, coefficients: Coefficients) -> InspectedNetwork:
+    """A network outside what was calibrated: its prediction is an estimate."""
     step = network.time_per_step_s if network.energy_per_step_j is None else network.energy_per_step_j
-    low, high = outside_interval(coefficients)
-    interval = None if step is None else (low * step, high * step)
-    return replace(network, label="estimated", interval=interval)
+    factors = outside_interval(coefficients)
+    return replace(
+        network, label="estimated", interval=None if step is None else (factors[0] * step, factors[1] * step)
+    )
 
 
 def _notes(topologies: Sequence[Topology], outside: Sequence[str | None]) -> tuple[str, ...]:
@@ -208,53 +232,48 @@ def _notes(topologies: Sequence[Topology], outside: Sequence[str | None]) -> tup
 
 
 def _inspect(networks: Networks, cost: FloatArray, coefficients: Coefficients) -> Iterator[InspectedNetwork]:
-    full, batch_size = networks.full, networks.training.batch_size
-    operations = (
-        forward_operations(full, batch_size).tolist(),
-        backward_operations(full, networks.num_free_parameters, batch_size).tolist(),
-    )
-    flops = forward_flops(full, batch_size).tolist(), backward_flops(full, batch_size).tolist()
-    step = cost.tolist()
+    full, parameters, batch_size = networks.full, networks.num_free_parameters, networks.training.batch_size
+    operations = forward_operations(full, batch_size), backward_operations(full, parameters, batch_size)
+    flops = forward_flops(full, batch_size), backward_flops(full, batch_size)
     depths = (np.count_nonzero(full, axis=0) - 1).tolist()
-    for index, depth in enumerate(depths):
+    known = coefficients.source != "none"
+    low, high = (coefficients.interval if known else None) or (None, None)
+    for index, (depth, step) in enumerate(zip(depths, cost.tolist(), strict=True)):
         yield InspectedNetwork(
             input_dim=int(full[0, index]),
             widths=tuple(full[1 : depth + 1, index].tolist()),
-            num_free_parameters=int(networks.num_free_parameters[index]),
+            num_free_parameters=int(parameters[index]),
             batch_size=batch_size,
-            operations=Passes(operations[0][index], operations[1][index]),
-            flops=Passes(flops[0][index], flops[1][index]),
-            working_sets={name: _placed(networks, name, index) for name in ("f", "b", "o", "t_max", "d")},
-            **_predicted(step[index], coefficients),
+            operations=Passes(*(int(counts[index]) for counts in operations)),
+            flops=Passes(*(int(counts[index]) for counts in flops)),
+            time_per_step_s=step if known and coefficients.quantity == "time" else None,
+            energy_per_step_j=step if known and coefficients.quantity == "energy" else None,
+            interval=None if low is None or high is None else (step * low, step * high),
             label=coefficients.label,
-            refused=_refusal(networks, index),
+            **vars(placed(networks.sets, networks.placements, networks.hierarchy, index)),
         )
 
 
-def _placed(networks: Networks, name: str, index: int) -> PlacedSet | None:
-    placement: Placement | None = getattr(networks.placements, name)
-    if placement is None:
-        return None
-    level = networks.hierarchy.name(int(placement.level[index]))
-    return PlacedSet(int(networks.working_set(name).total[index]), level)
+def placed(sets: WorkingSets, placements: Placements, hierarchy: Hierarchy, index: int = 0) -> Placed:
+    """Where the sets of one of N networks live, and which fits on no level."""
+    found: dict[str, PlacedSet | None] = {}
+    for name in ("f", "b", "o", "t_max", "d"):
+        one, placement = getattr(sets, name), getattr(placements, name)
+        found[name] = one and PlacedSet(int(one.total[index]), hierarchy.name(int(placement.level[index])))
+    refused = next((name for name in ("t_max", *found) if (one := found[name]) and one.level is None), None)
+    if refused is not None:
+        size, last = format_bytes(found[refused].bytes), format_bytes(hierarchy.capacities[-1])  # type: ignore[union-attr]
+        refused = f"{refused} needs {size}; {hierarchy.names[-1]} offers {last}"
+    return Placed(found, refused, dict(_pushed(sets, placements, hierarchy, index)))
 
 
-def _predicted(step: float, coefficients: Coefficients) -> dict[str, Any]:
-    known = coefficients.source != "none"
-    factors = coefficients.interval if known else None
-    return {
-        "time_per_step_s": step if known and coefficients.quantity == "time" else None,
-        "energy_per_step_j": step if known and coefficients.quantity == "energy" else None,
-        "interval": None if factors is None else (step * factors[0], step * factors[1]),
-    }
-
-
-def _refusal(networks: Networks, index: int) -> str | None:
-    """Why a network cannot run: the first set that fits on no level."""
-    for name in ("t_max", "f", "b", "o", "d"):
-        placement: Placement | None = getattr(networks.placements, name)
-        if placement is not None and placement.level[index] == NOWHERE:
-            size = int(networks.working_set(name).total[index])
-            last = networks.hierarchy.names[-1], networks.hierarchy.capacities[-1]
-            return f"{name} needs {format_bytes(size)}; {last[0]} offers {format_bytes(last[1])}"
-    return None
+def _pushed(sets: WorkingSets, placements: Placements, hierarchy: Hierarchy, index: int) -> Iterator[tuple[str, str]]:
+    """Each set that alone would live nearer, and the set that it is placed on top of (`placement.place_all`)."""
+    for name, below in (("f", "t_max"), ("b", "t_max"), ("d", "b")):
+        if getattr(sets, name) is not None:
+            replicated, distributed = (int(part[index]) for part in getattr(sets, name))
+            levels = zip(hierarchy.capacities, hierarchy.instances, strict=True)
+            fits = (replicated + distributed / instances <= capacity for capacity, instances in levels)
+            alone = next((level for level, fit in enumerate(fits) if fit), NOWHERE)
+            if alone != getattr(placements, name).level[index]:
+                yield name, below

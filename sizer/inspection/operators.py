@@ -20,6 +20,27 @@ _PRODUCTS = frozenset(
 _HALF = (torch.bfloat16, torch.float16)
 
 
+def _rnn_flops(*args: Any, out_val: Any = None, **kwargs: Any) -> int:  # noqa: ARG001
+    """Of one layer's weights, a matrix product with each of its 2-D ones for every step and sequence."""
+    rows = args[0].numel() // args[0].shape[-1]
+    weights = args[1] if isinstance(args[1], (list, tuple)) else args[1:3]
+    return 2 * int(rows) * sum(int(weight.numel()) for weight in weights if weight.dim() == 2)
+
+
+def _rnn_backward_flops(*args: Any, out_val: Any = None, **kwargs: Any) -> int:
+    """The gradients of the weights and those of what they were multiplied with."""
+    return 2 * _rnn_flops(*args, out_val=out_val, **kwargs)
+
+
+#: FLOPs of recurrent layers that are one kernel, which `torch.utils.flop_counter` leaves out.
+RECURRENT = {
+    torch.ops.aten.mkldnn_rnn_layer: _rnn_flops,
+    torch.ops.aten.mkldnn_rnn_layer_backward: _rnn_backward_flops,
+    torch.ops.aten._cudnn_rnn: _rnn_flops,
+    torch.ops.aten._cudnn_rnn_backward: _rnn_backward_flops,
+}
+
+
 @cache
 def decomposes(func: torch._ops.OpOverload) -> bool:
     """Whether an operation is made of others (`OpOverload.decompose` would return them, not NotImplemented)."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._pytree import tree_leaves
 
 from sizer.method.training_step import OPTIMIZER_MOMENTS
 
@@ -49,15 +50,16 @@ def state_bytes(optimizer: Any, trainable: Sequence[nn.Parameter]) -> int | None
     tensors.
     """
     name = known_name(optimizer)
-    if name is not None:
-        held = trainable if isinstance(optimizer, str) else _held(optimizer)
-        return OPTIMIZER_MOMENTS[name] * sum(p.numel() * p.element_size() for p in held)
-    state = optimizer.state or _state_after_a_step(optimizer)
-    return None if state is None else _tensor_bytes(state)
-
-
-def _held(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
-    return [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
+    if name is None:
+        state = optimizer.state or _state_after_a_step(optimizer)
+        values = None if state is None else tree_leaves(list(state.values()))
+        return (
+            None
+            if values is None
+            else sum(value.nbytes for value in values if isinstance(value, torch.Tensor) and value.dim() > 0)
+        )
+    groups = [{"params": trainable}] if isinstance(optimizer, str) else optimizer.param_groups
+    return OPTIMIZER_MOMENTS[name] * sum(p.nbytes for group in groups for p in group["params"] if p.requires_grad)
 
 
 def _state_after_a_step(optimizer: torch.optim.Optimizer) -> Any:
@@ -81,12 +83,3 @@ def _fake_with_gradient(parameter: torch.Tensor) -> nn.Parameter:
     fake = nn.Parameter(torch.empty(parameter.shape, dtype=parameter.dtype))
     fake.grad = torch.empty(parameter.shape, dtype=parameter.dtype)
     return fake
-
-
-def _tensor_bytes(state: Any) -> int:
-    return sum(
-        value.numel() * value.element_size()
-        for entries in state.values()
-        for value in entries.values()
-        if isinstance(value, torch.Tensor) and value.dim() > 0
-    )

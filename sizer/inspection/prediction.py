@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
-from sizer.inspection.counts import Counts, StepSettings
-from sizer.inspection.module_sets import Memory
+from sizer.inspection.counts import NOT_DENSE, Counts, StepSettings
+from sizer.inspection.module_record import Memory, Prediction
 from sizer.inspection.neighbours import Neighbours
 from sizer.inspection.networks import InspectedNetwork, inspect_priced
 from sizer.inspection.optimizer_state import implementation, known_name
@@ -19,7 +19,7 @@ _CALIBRATED_ACTIVATIONS = {(), ("relu",)}
 
 #: How many times as long a step takes with torch's foreach or single-tensor optimizers as with the fused ones, on a
 #: CPU, and the range. Measured on one thread (docs/benchmarks.md): 1.09 to 1.79 for Adam, 0.89 to 1.04 for SGD, 1.02 to
-#: 1.18 with momentum; on two, where the fused form gains from the second, 1.4 to 1.6 for Adam (DESIGN section 4).
+#: 1.18 with momentum; on two, where the fused form gains from the second, 1.4 to 1.6 for Adam.
 _UNFUSED = {
     "adam": (1.5, 1.05, 2.0),
     "adamw": (1.5, 1.05, 2.0),
@@ -28,37 +28,19 @@ _UNFUSED = {
 }
 
 
-@dataclass(frozen=True)
-class PricedStep:
-    """A step's prediction: the network's, or the reason why there is none; what to know about it."""
+class PricedStep(NamedTuple):
+    """A step's prediction, the network that it is of (None for another module), what to know about it."""
 
     network: InspectedNetwork | None
-    label: str
-    outside: str | None = None
+    prediction: Prediction
     notes: tuple[str, ...] = ()
-    time_s: float | None = None
-    interval: tuple[float, float] | None = None
 
     def coefficients_for(self, coefficients: Coefficients) -> Coefficients:
         """The coefficients with this prediction's own interval, for what is compared with it."""
-        cost = self.time_s if self.network is None or self.time_s is not None else self.network.energy_per_step_j
-        if not cost or self.interval is None:
+        cost, interval = self.prediction.time_per_step_s or self.prediction.energy_per_step_j, self.prediction.interval
+        if not cost or interval is None:
             return coefficients
-        low, high = self.interval
-        return replace(coefficients, label=self.label, interval=(low / cost, high / cost))
-
-    def fields(self) -> dict[str, Any]:
-        """The record's fields."""
-        network = self.network
-        energy = None if network is None or self.outside is not None else network.energy_per_step_j
-        return {
-            "operations": None if network is None else network.operations,
-            "time_per_step_s": self.time_s,
-            "energy_per_step_j": energy,
-            "interval": self.interval,
-            "label": self.label,
-            "outside": self.outside,
-        }
+        return replace(coefficients, label=self.prediction.label, interval=(interval[0] / cost, interval[1] / cost))
 
 
 def training_of(
@@ -68,7 +50,7 @@ def training_of(
     batch_size = settings.batch_size or 1
     if counts.topology is not None:
         batch_size = settings.args[0].numel() // counts.topology.input_dim
-    return Training(batch_size, memory.precision, known_name(optimizer) or "adam", observations)
+    return Training(batch_size, memory.dtype, known_name(optimizer) or "adam", observations)
 
 
 def price_step(
@@ -76,14 +58,16 @@ def price_step(
 ) -> PricedStep:
     """The predicted step of a fully connected network, priced with those near it; or why there is no prediction."""
     if near is None:
-        no_network = f"{OUTSIDE}: the module is not a plain fully connected network (biased Linear layers, all trained)"
-        return PricedStep(None, coefficients.label, no_network)
+        no_network = f"{OUTSIDE}: {counts.not_closed or NOT_DENSE}"
+        return PricedStep(None, Prediction(None, None, None, None, coefficients.label, no_network))
     inspected = inspect_priced(near.topology, near.networks, near.cost, device, coefficients)
     network = inspected.networks[0]
     reason = _why_outside(counts, optimizer, device, coefficients)
     if reason is not None:
-        return PricedStep(network, coefficients.label, reason)
-    priced = PricedStep(network, network.label, None, inspected.notes, network.time_per_step_s, network.interval)
+        return PricedStep(network, Prediction(network.operations, None, None, None, coefficients.label, reason))
+    time_s, energy_j = network.time_per_step_s, network.energy_per_step_j
+    prediction = Prediction(network.operations, time_s, energy_j, network.interval, network.label, None)
+    priced = PricedStep(network, prediction, inspected.notes)
     return priced if _is_fused(optimizer) else _unfused(priced, optimizer)
 
 
@@ -108,12 +92,14 @@ def _is_fused(optimizer: Any) -> bool:
 
 def _unfused(priced: PricedStep, optimizer: Any) -> PricedStep:
     """An estimate for an optimizer in another form than the measured one."""
-    assert priced.time_s is not None
-    low, high = priced.interval or (priced.time_s, priced.time_s)
+    found = priced.prediction
+    assert found.time_per_step_s is not None
+    low, high = found.interval or (found.time_per_step_s, found.time_per_step_s)
     factor, least, most = _UNFUSED[known_name(optimizer) or "adam"]
     note = (
         f"{type(optimizer).__name__} is in its {implementation(optimizer)} form, which was not measured: the "
         f"prediction is that of the fused form times {factor:g} (an estimate), its interval times {least:g} to {most:g}"
     ) + ("; fused=True is faster on a CPU" if least >= 1 else "")
-    interval = least * low, most * high
-    return PricedStep(priced.network, "estimated", None, (*priced.notes, note), factor * priced.time_s, interval)
+    time_s, interval = factor * found.time_per_step_s, (least * low, most * high)
+    estimate = replace(found, time_per_step_s=time_s, interval=interval, label="estimated")
+    return PricedStep(priced.network, estimate, (*priced.notes, note))

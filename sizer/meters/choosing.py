@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 
 from sizer.base.errors import MeterError, SizerError, UsageError
 from sizer.meters.protocol import Meter, NullMeter
 from sizer.meters.wattmeter_csv import LogFormat
+from sizer.method.hardware import Device
 
 AUTO = "auto"
 
@@ -28,6 +29,12 @@ class MeterOptions:
     log_format: LogFormat = field(default_factory=LogFormat)
     gpu_uuid: str | None = None
     sysroot: str | os.PathLike[str] | None = None
+
+
+def about_gpu(options: MeterOptions, device: Device) -> MeterOptions:
+    """The options with the device's UUID: NVML and CUDA number GPUs differently."""
+    uuid = device.facts.get("uuid", {}).get("value")
+    return options if uuid is None or options.gpu_uuid is not None else replace(options, gpu_uuid=str(uuid))
 
 
 @dataclass(frozen=True)

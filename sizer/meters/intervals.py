@@ -19,6 +19,7 @@ class Windows:
     def __init__(self, meter: Meter) -> None:
         self.name, self.source, self.label = meter.name, meter.source, meter.label
         self.quantities, self.minimum_window_s = meter.quantities, meter.minimum_window_s
+        self.edge_period_s: float | None = getattr(meter, "edge_period_s", None)
         self._meter = meter
         self._between: list[Snapshot] = []
         self._stopped = threading.Event()

@@ -1,7 +1,9 @@
 """NVIDIA GPUs through NVML: the energy counter of Volta and newer, sampled power where there is none.
 
-Source: NVML API reference, nvmlDeviceGetTotalEnergyConsumption (mJ since the driver was loaded, Volta and newer) and
-nvmlDeviceGetPowerUsage (mW). Both are of the whole board, memory included, whoever uses it.
+Source: NVML API reference, nvmlDeviceGetTotalEnergyConsumption (mJ since the driver was loaded, Volta and newer),
+nvmlDeviceGetPowerUsage (mW; from Ampere on, but for GA100, a mean over one second) and the field
+NVML_FI_DEV_POWER_INSTANT (mW now). All are of the whole board, memory included, whoever uses it; of a Grace Hopper
+superchip they are of the module.
 
 First the meter; then which of NVML's GPUs a CUDA device is, since the two number them differently.
 """
@@ -25,6 +27,7 @@ from sizer.meters.sampling import PowerSampler
 UPDATE_PERIOD_S = 0.1
 MINIMUM_WINDOW_S = 10 * UPDATE_PERIOD_S
 #: Power readings are means over up to a second (Yang et al., arXiv 2312.02741), so sampled windows must be longer.
+#: The same holds for the field of instant power, which a sampler reads a part of the time only.
 SAMPLE_PERIOD_S = 0.05
 MINIMUM_SAMPLED_WINDOW_S = 5.0
 #: No board draws more; above it, a counter has jumped.
@@ -70,18 +73,32 @@ class NvmlMeter(CounterMeter):
             self._millijoules()
         except (self._nvml.NVMLError_NotSupported, self._nvml.NVMLError_FunctionNotFound):
             # Read once outside the sampler: a GPU without a power reading either must be refused here.
-            self._watts()
-            self._sampler = PowerSampler(self._watts, SAMPLE_PERIOD_S)
+            instant = self._instant_mw() is not None
+            read = self._instant_watts if instant else self._watts
+            read()
+            self._sampler = PowerSampler(read, SAMPLE_PERIOD_S)
             self._sampler.start()
             counter = Counter(self.device, 1, max_power_w=MAX_POWER_W)
+            what = "instant power" if instant else "power (from Ampere on a mean over one second)"
             source = (
-                f"NVML power of {self.device}, the whole board, sampled every {SAMPLE_PERIOD_S:g} s and held "
+                f"NVML {what} of {self.device}, {self._covered()}, sampled every {SAMPLE_PERIOD_S:g} s and held "
                 "(no energy counter)"
             )
             return CounterSet((counter,), MEASURED, SAMPLE_PERIOD_S, MINIMUM_SAMPLED_WINDOW_S), source
         counter = Counter(self.device, 1000, max_power_w=MAX_POWER_W)
-        source = f"NVML energy counter of {self.device}, the whole board"
+        source = f"NVML energy counter of {self.device}, {self._covered()}"
         return CounterSet((counter,), MEASURED, UPDATE_PERIOD_S, MINIMUM_WINDOW_S), source
+
+    @property
+    def edge_period_s(self) -> float | None:
+        """A time in which the energy counter moves surely, in s; None where power is sampled."""
+        return None if self._sampler is not None else UPDATE_PERIOD_S
+
+    def _covered(self) -> str:
+        name = text(self._nvml.nvmlDeviceGetName(self._handle))
+        if "GH200" in name or "GB200" in name:
+            return "the whole module, its processor and that memory included"
+        return "the whole board"
 
     def snapshot(self) -> Snapshot:
         """Read the counter once."""
@@ -109,6 +126,24 @@ class NvmlMeter(CounterMeter):
             return int(self._nvml.nvmlDeviceGetPowerUsage(self._handle)) / 1000
         except self._nvml.NVMLError as error:
             raise MeterError(self._failure(error)) from error
+
+    def watts(self) -> float:
+        """The power now in W, to check the counter by. Raises MeterError where there is no reading."""
+        return self._watts() if self._instant_mw() is None else self._instant_watts()
+
+    def _instant_watts(self) -> float:
+        milliwatts = self._instant_mw()
+        if milliwatts is None:
+            raise MeterError(f"NVML does not read the instant power of {self.device} any more")
+        return milliwatts / 1000
+
+    def _instant_mw(self) -> int | None:
+        """The field of instant power, None where driver, GPU or module do not have it."""
+        try:
+            (field,) = self._nvml.nvmlDeviceGetFieldValues(self._handle, [self._nvml.NVML_FI_DEV_POWER_INSTANT])
+        except (AttributeError, ValueError, self._nvml.NVMLError):
+            return None
+        return int(field.value.uiVal) or None if field.nvmlReturn == 0 else None
 
     def _failure(self, error: Exception) -> str:
         if isinstance(error, self._nvml.NVMLError_GpuIsLost):
@@ -153,10 +188,28 @@ def gpu_handle(nvml: Any, device: str, uuid: str | None, environment: Mapping[st
     matched = re.fullmatch(r"cuda(?::(\d{1,4}))?", device)
     if matched is None:
         raise UsageError(f"NVML cannot meter the device {device!r}; expected cuda or cuda:N")
+    handle = _handle(nvml, device, int(matched[1] or 0), uuid, environment)
+    if _is_partitioned(nvml, handle):
+        raise MeterError(
+            f"{device} is a part of a GPU that is partitioned (MIG): NVML counts the energy of whole GPUs only; use "
+            "--meter power-model"
+        )
+    return handle
+
+
+def _is_partitioned(nvml: Any, handle: Any) -> bool:
+    """Whether CUDA sees instances of the GPU only. Most GPUs have no MIG, and say so with an error."""
+    try:
+        return bool(nvml.nvmlDeviceGetMigMode(handle)[0])
+    except (AttributeError, nvml.NVMLError):
+        return False
+
+
+def _handle(nvml: Any, device: str, position: int, uuid: str | None, environment: Mapping[str, str]) -> Any:
     handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
     if uuid is not None:
-        return _by_uuid(nvml, handles, device, uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}")
-    position, visible = int(matched[1] or 0), environment.get("CUDA_VISIBLE_DEVICES")
+        return _by_uuid(nvml, handles, device, uuid)
+    visible = environment.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
         return _by_number(nvml, handles, device, position, environment)
     entry = dict(enumerate(map(str.strip, visible.split(",")))).get(position, "")
@@ -168,18 +221,24 @@ def gpu_handle(nvml: Any, device: str, uuid: str | None, environment: Mapping[st
 
 
 def _by_uuid(nvml: Any, handles: Sequence[Any], device: str, uuid: str) -> Any:
-    """CUDA takes any unambiguous beginning of a UUID."""
+    """CUDA takes any unambiguous beginning of a UUID; sources write it with dashes or without."""
     if uuid.startswith("MIG-"):
         raise MeterError(
             f"{device} is a part of a GPU ({uuid}): NVML counts the energy of whole GPUs only; use --meter power-model"
         )
-    found = [handle for handle in handles if text(nvml.nvmlDeviceGetUUID(handle)).lower().startswith(uuid.lower())]
+    digits = _digits(uuid)
+    found = [handle for handle in handles if _digits(text(nvml.nvmlDeviceGetUUID(handle))).startswith(digits)]
     if len(found) != 1:
         raise MeterError(
             f"{len(found)} of the {len(handles)} GPUs that NVML sees have a UUID beginning with {uuid} ({device}); "
             "`nvidia-smi -L` lists them"
         )
     return found[0]
+
+
+def _digits(uuid: str) -> str:
+    """A UUID, or the beginning of one, without its prefix and dashes."""
+    return uuid.lower().removeprefix("gpu-").replace("-", "")
 
 
 def _by_number(nvml: Any, handles: Sequence[Any], device: str, number: int, environment: Mapping[str, str]) -> Any:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 #: A sample is held this many periods at most: the study accepts one missing sample, a hold of two; plus jitter.
-MAX_HOLD_PERIODS = 2.5
+MAX_HOLD_PERIODS = 3.0
 WALL = "wall"
 _ZONE_HOURS = tuple(sorted((hours for hours in range(-14, 15) if hours), key=abs))
 
@@ -31,8 +31,10 @@ _ZONE_HOURS = tuple(sorted((hours for hours in range(-14, 15) if hours), key=abs
 class PowerLog:
     """Power samples in order of time: Unix seconds and W; ``period_s`` is the usual step between them.
 
-    ``disorders`` are the stretches over which the log's clock went back or stood still (from, to). ``warnings`` are
-    about the log as a whole.
+    ``disorders`` are the stretches over which the log's clock went back or stood still (from, to), ``twice`` those in
+    an hour that comes twice of which the log does not tell which it is. ``bad`` are the times of rows without a usable
+    power, with the row. ``taken`` says what was taken for what, ``order`` that of the dates; ``others`` are readings of
+    the same file with its dates in another order that fits as well. ``warnings`` are about the log as a whole.
     """
 
     times_s: tuple[float, ...]
@@ -41,6 +43,11 @@ class PowerLog:
     disorders: tuple[tuple[float, float], ...] = ()
     source: str = "power log"
     warnings: tuple[str, ...] = ()
+    bad: tuple[tuple[float, str], ...] = ()
+    twice: tuple[tuple[float, float], ...] = ()
+    taken: str | None = None
+    order: str | None = None
+    others: tuple[PowerLog, ...] = ()
 
     @property
     def covers_s(self) -> tuple[float, float]:
@@ -53,10 +60,12 @@ def power_log(
     period_s: float | None = None,
     source: str = "power log",
     warnings: Sequence[str] = (),
+    bad: Sequence[tuple[float, str]] = (),
 ) -> PowerLog | None:
     """A log from (Unix seconds, W) in the order they were written; None without any sample.
 
-    A sample written twice, equal in time and power, counts once. ``period_s`` None means the median step.
+    A sample written twice, equal in time and power, counts once. ``period_s`` None means the median step. ``bad`` are
+    times at which a row holds no power, with the row.
     """
     written = list(dict.fromkeys(samples))
     if not written:
@@ -69,8 +78,9 @@ def power_log(
         newest = max(newest, time_s)
     in_order = sorted(written)
     times = tuple(time_s for time_s, _ in in_order)
-    period = _median_step(times) if period_s is None else period_s
-    return PowerLog(times, tuple(watts for _, watts in in_order), period, tuple(disorders), source, tuple(warnings))
+    period = _median_step(sorted([*times, *(time_s for time_s, _ in bad)])) if period_s is None else period_s
+    watts = tuple(watts for _, watts in in_order)
+    return PowerLog(times, watts, period, tuple(disorders), source, tuple(warnings), tuple(sorted(bad)))
 
 
 def _median_step(times: Sequence[float]) -> float:
@@ -104,6 +114,7 @@ def energy_between(log: PowerLog, start_s: float, end_s: float) -> Energy:
     A run that starts up to a period before the log does is charged at the first sample's power for that time, with a
     warning. Rejected (joules None, the reason as a warning) as the module says.
     """
+    log = _overlapping(log, start_s, end_s)
     seconds = end_s - start_s
     reason = _problem(log, start_s, end_s)
     if reason is not None:
@@ -112,6 +123,18 @@ def energy_between(log: PowerLog, start_s: float, end_s: float) -> Energy:
     held = slice(*_span(log, start_s, end_s))
     joules = float(held_energy(log.times_s[held], log.watts[held], [start_s], [end_s])[0])
     return Energy(joules, seconds, MEASURED, {WALL: joules}, (*log.warnings, *_late_start(log, start_s)))
+
+
+def _overlapping(log: PowerLog, start_s: float, end_s: float) -> PowerLog:
+    """Of readings with different orders of dates the one that the run lies in, with a word about it."""
+    if not log.others:
+        return log
+    covers = [one for one in (log, *log.others) if one.times_s[0] < end_s and start_s < one.covers_s[1]]
+    if len(covers) == 1:
+        order = f"they are read as those of the run ({covers[0].order})"
+        note = f"the dates of the {log.source} fit more than one order; {order}"
+        return replace(covers[0], warnings=(*covers[0].warnings, note), others=())
+    return replace(log, others=tuple(covers)) if len(covers) > 1 else replace(log, others=())
 
 
 def _late_start(log: PowerLog, start_s: float) -> tuple[str, ...]:
@@ -136,8 +159,14 @@ def _problem(log: PowerLog, start_s: float, end_s: float) -> str | None:
             f"the log covers {utc_text(begins)} to {utc_text(ends)}, the run lasted from {utc_text(start_s)} to "
             f"{utc_text(end_s)}: they do not overlap; {_zone_hint(log, start_s, end_s)}"
         )
+    if log.others:
+        return (
+            f"the dates of the {log.source} fit more than one order, and the run lies in several; write year-month-day"
+        )
     return (
-        _zero(log, start_s, end_s)
+        _bad(log, start_s, end_s)
+        or _twice(log, start_s, end_s)
+        or _zero(log, start_s, end_s)
         or _disorder(log, start_s, end_s)
         or _gap(log, start_s, end_s)
         or _too_few(log, start_s, end_s)
@@ -151,6 +180,26 @@ def _zone_hint(log: PowerLog, start_s: float, end_s: float) -> str:
         if begins + 3600 * hours <= start_s and end_s <= ends + 3600 * hours:
             return f"they would at {hours:+d} h, so its times may be of another time zone: name it with time_zone"
     return "check that it is this run's log, and both clocks"
+
+
+def _bad(log: PowerLog, start_s: float, end_s: float) -> str | None:
+    """A row without a power whose time, up to the next sample, is in the run."""
+    for time_s, row in log.bad:
+        after = bisect_right(log.times_s, time_s)
+        until = log.times_s[after] if after < len(log.times_s) else time_s + log.period_s
+        if time_s < end_s and until > start_s:
+            return f"the sample of {utc_text(time_s)} is no power: {row}"
+    return None
+
+
+def _twice(log: PowerLog, start_s: float, end_s: float) -> str | None:
+    for since, until in log.twice:
+        if since < end_s and until > start_s:
+            return (
+                f"the log's times from {utc_text(since)} on come twice, as clocks are put back then, and it does not "
+                "tell which they are; log in UTC, or name the offset of these times with --log-time-zone (+02:00)"
+            )
+    return None
 
 
 def _zero(log: PowerLog, start_s: float, end_s: float) -> str | None:

@@ -3,7 +3,10 @@
 Source: the kernel's Documentation/power/powercap/powercap.rst. Zones nest: a *package* includes its ``core`` and
 ``uncore``, ``psys`` includes everything on the board, ``dram`` is beside the package. So packages and their dram are
 added and nothing else is. AMD CPUs show up under the same name, without dram. The zones of ``intel-rapl-mmio`` are the
-same packages over another bus and must not be added either.
+same packages over another bus and must not be added either. Where a package has several dies Linux shows a zone a die
+(``package-0-die-1``): on Intel each has its counter, on some AMD processors all show the package's one (its register is
+the package's; a Threadripper 1950X showed 68 W for each of its dies, codecarbon#1274). Those that show the same count
+once: two counters of their own, which add up since the machine started, do not agree to a microjoule.
 """
 
 from __future__ import annotations
@@ -11,13 +14,15 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import NamedTuple
 
 from sizer.base.errors import MeterError
 from sizer.detection.captured_tree import Tree
 from sizer.meters.counters import Counter, CounterMeter, CounterSet
-from sizer.meters.protocol import MEASURED, Snapshot
+from sizer.meters.protocol import MEASURED, Energy, Snapshot
 
 POWERCAP = "/sys/class/powercap"
 #: No package or its memory draws more; with it the common range of 65.5 kJ (262 kJ) lasts 65 s (262 s).
@@ -26,9 +31,16 @@ MAX_POWER_W = 1000.0
 UPDATE_PERIOD_S = 0.001
 MINIMUM_WINDOW_S = 0.1
 
+#: Comparing counters that may be one: as often, and that far apart, so that each moves a few times in between.
+_COMPARISONS = 3
+_COMPARED_EVERY_S = 0.003
+
 _ZONE = re.compile(r"intel-rapl:(\d+)(?::(\d+))?")
 _COUNTERS = f"{POWERCAP}/intel-rapl:*/energy_uj"
 GRANT = f"sudo chgrp $(id -gn) {_COUNTERS} && sudo chmod g+r {_COUNTERS}"
+
+
+Readings = Sequence[float | None]
 
 
 class Zone(NamedTuple):
@@ -104,18 +116,22 @@ class RaplMeter(CounterMeter):
 
     def __init__(self, sysroot: str | os.PathLike[str] = "/", max_power_w: float = MAX_POWER_W) -> None:
         self._handles: list[int] = []
+        self._repeats: dict[int, int] = {}
         self._interruptions = 0
         self._problem: str | None = None
         root = os.path.realpath(sysroot).rstrip(os.sep)
         try:
             zones, resting = self._open(root, find_zones(sysroot))
+            self._repeats = self._repeated(zones)
         except MeterError:
             self.close()
             raise
-        self.zones = zones
-        counters = tuple(Counter(zone.name, 1_000_000, zone.range_uj, max_power_w) for zone in zones)
-        self._set = CounterSet(counters, MEASURED, UPDATE_PERIOD_S, MINIMUM_WINDOW_S)
-        self.source = _source(self._set.names, resting)
+        self._counters = tuple(Counter(zone.name, 1_000_000, zone.range_uj, max_power_w) for zone in zones)
+        kept = [index for index in range(len(zones)) if index not in self._repeats]
+        self.zones = tuple(zones[index] for index in kept)
+        self._set = self._set_of(kept)
+        same = tuple((zones[j].name, zones[i].name) for j, i in self._repeats.items())
+        self.source = _source(self._set.names, resting, same)
 
     def _open(self, root: str, zones: tuple[Zone, ...]) -> tuple[tuple[Zone, ...], tuple[str, ...]]:
         """Open every counter and leave out those that have never counted: (zones, names left out).
@@ -131,12 +147,37 @@ class RaplMeter(CounterMeter):
             else:
                 os.close(self._handles.pop())
         resting = tuple(zone.name for zone in zones if zone not in kept)
-        if not any(not zone.name.endswith("/dram") for zone in kept):
+        if not any(not _is_dram(zone) for zone in kept):
             raise MeterError(
                 f"the RAPL counters read 0 ({', '.join(resting)}): they do not run, as in many virtual machines; "
                 "use --meter wattmeter-log or power-model"
             )
         return tuple(kept), resting
+
+    def _set_of(self, kept: Sequence[int]) -> CounterSet:
+        return CounterSet(tuple(self._counters[i] for i in kept), MEASURED, UPDATE_PERIOD_S, MINIMUM_WINDOW_S)
+
+    def _repeated(self, zones: tuple[Zone, ...]) -> dict[int, int]:
+        """Counter -> the one before it that shows the same. Compared some times, as only one counter agrees always."""
+        likely = [(i, j) for j in range(len(zones)) for i in range(j) if _is_dram(zones[i]) == _is_dram(zones[j])]
+        at_first = [_read(handle) for handle in self._handles]
+        for _ in range(_COMPARISONS):
+            likely = [pair for pair in likely if self._agree(*pair)]
+            if not likely:
+                return {}
+            time.sleep(_COMPARED_EVERY_S)
+        repeats: dict[int, int] = {}
+        for i, j in likely:
+            # Counters at rest tell nothing of two packages; two dies of one package that agree are its counter.
+            has_moved = _read(self._handles[j]) != at_first[j]
+            if i not in repeats and (has_moved or _package(zones[i]) == _package(zones[j])):
+                repeats.setdefault(j, i)
+        return repeats
+
+    def _agree(self, one: int, other: int) -> bool:
+        """Whether a counter read between two readings of another lies between those."""
+        before, between, after = (_read(self._handles[index]) for index in (one, other, one))
+        return before <= between <= after
 
     def snapshot(self) -> Snapshot:
         """Read every counter once."""
@@ -149,11 +190,44 @@ class RaplMeter(CounterMeter):
             readings = (None,) * len(self._handles)
         return Snapshot(now, unix, readings, self._interruptions, self._problem)
 
+    def energy(self, start: Snapshot, end: Snapshot) -> Energy:
+        """The energy between two snapshots. Rejected where a counter stopped, jumped or could not be read.
+
+        A counter that was taken for another's and then went its own way counts after all, with a warning.
+        """
+        apart = [j for j, i in self._repeats.items() if _apart(start.readings, end.readings, i, j)]
+        kept = [index for index in range(len(self._counters)) if index not in self._repeats or index in apart]
+        start, end = (one._replace(readings=tuple(one.readings[index] for index in kept)) for one in (start, end))
+        energy = self._set_of(kept).energy(start, end)
+        own = tuple(f"{self._counters[j].name} has a counter of its own after all, and is added" for j in apart)
+        return replace(energy, warnings=(*energy.warnings, *own))
+
     def close(self) -> None:
         """Close the counters' files."""
         while self._handles:
             with suppress(OSError):
                 os.close(self._handles.pop())
+
+
+def _apart(before: Readings, after: Readings, one: int, other: int) -> bool:
+    """Whether two counters that agreed have moved by amounts of which one is 4/3 of the other, or more.
+
+    Less is the time between reading one and the other, in which this program may have been kept waiting.
+    """
+    moved = [(after[index], before[index]) for index in (one, other)]
+    if any(end is None or start is None for end, start in moved):
+        return False
+    less, more = sorted(end - start for end, start in moved if end is not None and start is not None)
+    return less >= 0 and more - less > 0.25 * more
+
+
+def _is_dram(zone: Zone) -> bool:
+    return zone.name.endswith("/dram")
+
+
+def _package(zone: Zone) -> str:
+    """The package that a zone is of: ``package-0`` of ``package-0-die-1``."""
+    return re.sub(r"-die-\d+|/dram$", "", zone.name)
 
 
 def _open_counter(path: str) -> int:
@@ -177,7 +251,8 @@ def _read(handle: int) -> int:
         return 0
 
 
-def _source(names: tuple[str, ...], resting: tuple[str, ...]) -> str:
+def _source(names: tuple[str, ...], resting: tuple[str, ...], same: tuple[tuple[str, str], ...]) -> str:
     memory = "memory included" if any(name.endswith("/dram") for name in names) else "memory not included"
     left_out = f"; {', '.join(resting)} left out: its counter stays at 0" if resting else ""
-    return f"RAPL energy counters of {', '.join(names)} ({memory}{left_out})"
+    repeated = "".join(f"; {name} left out: it shows the counter of {shown}" for name, shown in same)
+    return f"RAPL energy counters of {', '.join(names)} ({memory}{left_out}{repeated})"

@@ -1,47 +1,45 @@
-"""The log of an external wattmeter or board controller: a CSV file of time and watts, read after the run.
+"""The log of an external wattmeter or board controller: a text file of times and powers, read after the run.
 
 It is the one meter that sees the whole machine, power supply included. The two clocks must agree; how a run is charged
-is in `sizer.meters.power_log`.
+is in `sizer.meters.power_log`. What is taken for what is decided by the file's content and said in one line.
 """
 
 from __future__ import annotations
 
-import csv
 import math
 import os
-import re
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 from sizer.base.errors import MeterError, UsageError
+from sizer.meters.local_times import StampError, Times, readings, time_zone_named
+from sizer.meters.log_columns import columns_of, stated_units
+from sizer.meters.log_roles import Roles, roles
+from sizer.meters.log_rows import Entry, entity_unit, no_sample, read_rows, zone_written
+from sizer.meters.log_table import Table, is_missing, read_table
 from sizer.meters.power_log import WALL, PowerLog, energy_between, power_log
+from sizer.meters.power_units import WATT, Powers, decimal_marks, powers, split_cell, stated_unit, units_in
 from sizer.meters.protocol import MEASURED, Energy, Snapshot
-from sizer.meters.timestamps import TimeReader, time_zone_named
+from sizer.meters.timestamps import YEAR_FIRST
 
-_TIME_NAMES = (
-    *("timestamp", "datetime", "date_time", "unix", "unix_time", "unix_s"),
-    *("epoch", "epoch_s", "time", "time_s", "date", "t"),
-)
-_NODE_NAMES = ("node", "host", "hostname", "channel")
-#: Column name -> W in one of its unit. Names are compared in lower case, runs of other signs as one underscore.
-_WATT_NAMES = ("watts", "watt", "w", "power_w", "power_watts", "power", "active_power_w", "active_power", "p_w", "p")
-_POWER_NAMES = {
-    **dict.fromkeys(_WATT_NAMES, 1.0),
-    **dict.fromkeys(("mw", "milliwatts", "power_mw"), 1e-3),
-    **dict.fromkeys(("kw", "kilowatts", "power_kw"), 1e3),
-}
 _MAX_BYTES = 2**30
+#: Least median of powers that are taken as W by what their format means (a history of Home Assistant; a log without a
+#: header, Shelly's, Tasmota's, a named column): a machine that trains draws more, and in kW it would be less.
+_LEAST_HISTORY_W, _LEAST_BARE_W = 10.0, 1.0
 
 
 @dataclass(frozen=True)
 class LogFormat:
     """What a log's reader must be told where the file does not say it.
 
-    ``time_zone`` replaces the offsets in the file; ``time_column`` and ``watts_column`` (which is in W) name columns;
-    ``node`` picks the rows of one machine; ``period_s`` is the step between samples (None: the median);
-    ``clock_offset_s`` is added to the log's times.
+    ``time_zone`` replaces the offsets in the file; ``time_column`` and ``watts_column`` name columns; ``unit`` is that
+    of the power (the named column's: W where its name and cells say none); ``decimal`` is the numbers' mark, ``.`` or
+    ``,``; ``node`` picks the rows of one machine, entity or sensor; ``period_s`` is the step between samples (None: the
+    median); ``clock_offset_s`` is added to the log's times.
     """
 
     time_zone: str | None = None
@@ -50,146 +48,189 @@ class LogFormat:
     node: str | None = None
     period_s: float | None = None
     clock_offset_s: float = 0.0
-
-
-@dataclass(frozen=True)
-class _Columns:
-    time: int
-    watts: int
-    node: int | None
-    scale: float
+    unit: str | None = None
+    decimal: str | None = None
 
 
 def read_power_log(path: str | os.PathLike[str], layout: LogFormat | None = None) -> PowerLog:
     """Read a log.
 
-    Raises MeterError for a file that is no power log, UsageError for a column or a time zone that does not exist.
+    Raises MeterError for a file that is no power log, or that does not say surely what its powers are; UsageError for
+    a column, a unit or a time zone that does not exist.
     """
     layout = layout or LogFormat()
+    _check(layout)
+    path = Path(path)
+    zone = time_zone_named(layout.time_zone)
+    text = _text(path)
+    try:
+        table = read_table(text)
+    except ValueError as error:
+        raise MeterError(f"the power log {path} is no table: {error}") from None
+    if table is None or not table.rows:
+        raise MeterError(
+            f"the power log {path} holds no sample: no line of it has a time (epoch seconds, or date and clock time) "
+            "and a power"
+        )
+    layout = _entity_for_column(table, layout)
+    found = roles(path, table, layout.time_column, layout.watts_column)
+    warnings: list[str] = []
+    entries, node = read_rows(path, table, found, layout.node, warnings)
+    if not entries:
+        raise MeterError(f"the power log {path} holds no sample" + (f" of {layout.node}" if layout.node else ""))
+    if not text.endswith(("\n", "\r")) and is_missing(entries[-1].cell):
+        entries = entries[:-1]
+    read = _powers(path, table, found, entries, layout, node, warnings)
+    zone_text = zone_written(table, found)
+    try:
+        likely = readings([entry.stamp for entry in entries], zone, zone_text)
+        if _is_newest_first(likely[0]):
+            entries, read = entries[::-1], read._replace(watts=read.watts[::-1])
+            likely = readings([entry.stamp for entry in entries], zone, zone_text)
+    except StampError as error:
+        raise no_sample(path, entries[error.index].row, str(error)) from None
+    said = _said(table, found, read, node)
+    logs = [_log(path, times, entries, read, layout, (said, *warnings)) for times in likely]
+    if len(logs) == 1:
+        return logs[0]
+    orders = " or ".join(f"{times.order}" for times in likely)
+    taken = said.replace("{times}", f"{orders}, whichever the run lies in; {likely[0].zone}")
+    return replace(logs[0], others=tuple(logs[1:]), taken=taken)
+
+
+def _is_newest_first(times: Times) -> bool:
+    return len(times.unix_s) > 2 and all(later < earlier for earlier, later in pairwise(times.unix_s))
+
+
+def _check(layout: LogFormat) -> None:
     if layout.period_s is not None and not 0 < layout.period_s < math.inf:
         raise UsageError(f"period_s is {layout.period_s!r}; expected a number of seconds above 0")
-    path = Path(path)
-    lines = _lines(path)
-    reader = TimeReader(time_zone_named(layout.time_zone))
-    warnings: list[str] = []
-    rows = list(_samples(path, lines, layout, reader, warnings))
-    samples = [(time_s + layout.clock_offset_s, watts) for time_s, watts in rows]
-    if reader.assumed_local:
-        warnings.append(f"the times of {path} have no time zone, this machine's is assumed; name theirs with time_zone")
-    log = power_log(samples, layout.period_s, f"power log {path}", warnings)
-    if log is None:
-        raise MeterError(f"the power log {path} holds no sample" + (f" of {layout.node}" if layout.node else ""))
-    return log
+    if layout.decimal not in (None, ".", ","):
+        raise UsageError(f"--log-decimal is {layout.decimal!r}; expected . or ,")
 
 
-def _lines(path: Path) -> list[tuple[int, str]]:
-    """Numbered lines, comments and empty ones left out."""
+def _text(path: Path) -> str:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise MeterError(f"the power log {path} is larger than {_MAX_BYTES >> 20} MiB; cut out the time of the run")
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
+        content = path.read_bytes()
     except OSError as error:
         raise MeterError(f"the power log {path} cannot be read: {error.strerror}") from error
-    lines = enumerate(text.replace("\0", "").splitlines(), start=1)
-    return [(number, line) for number, line in lines if line.strip() and not line.lstrip().startswith("#")]
-
-
-def _samples(
-    path: Path, lines: Sequence[tuple[int, str]], layout: LogFormat, reader: TimeReader, warnings: list[str]
-) -> Iterator[tuple[float, float]]:
-    """(Unix seconds, W) of each line, the rows of other nodes left out. Appends to ``warnings``."""
-    if not lines:
-        return
-    delimiter = next((sign for sign in ";\t," if sign in lines[0][1]), " ")
-    columns, has_header = _columns(path, _cells(lines[0][1], delimiter), layout)
-    seen_node: str | None = None
-    for number, line in lines[1:] if has_header else lines:
-        try:
-            cells = _cells(line, delimiter)
-            node = None if columns.node is None else cells[columns.node]
-            if layout.node is not None and node != layout.node:
-                continue
-            time_s, watts = reader.read(cells[columns.time]), columns.scale * _number(cells[columns.watts], delimiter)
-        except (ValueError, IndexError, OverflowError, OSError, csv.Error) as error:
-            if number != lines[-1][0]:
-                raise _no_sample(path, number, line, error) from None
-            warnings.append(f"the last line of {path} is incomplete and was left out")
-            return
-        if seen_node not in (None, node):
-            raise UsageError(f"{path} has samples of several nodes ({seen_node}, {node}); name one with node")
-        seen_node = node
-        if not math.isnan(watts):
-            yield time_s, watts
-
-
-def _no_sample(path: Path, number: int, line: str, error: Exception) -> MeterError:
-    shown = line.strip()[:60]
-    return MeterError(
-        f"line {number} of {path} is no sample of time and watts: {shown!r} ({error}); correct or remove it"
-    )
-
-
-def _cells(line: str, delimiter: str) -> list[str]:
-    if delimiter == " ":
-        return line.split()
-    return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
-
-
-def _number(text: str, delimiter: str) -> float:
-    """Watts; an empty or n/a cell is a missing sample (nan). Decimal commas where the comma separates no columns."""
-    if text.lower() in ("", "nan", "na", "n/a", "null", "none"):
-        return math.nan
-    number = float(text.replace(",", ".") if delimiter != "," else text)
-    if math.isinf(number):
-        raise ValueError(f"{text!r} is no power")
-    return number
-
-
-def _columns(path: Path, first: list[str], layout: LogFormat) -> tuple[_Columns, bool]:
-    """Which columns hold what, and whether the first line is a header.
-
-    Without a header: time and watts, or time, node and watts as in the published files.
-    """
-    if _is_sample(first):
-        if layout.time_column or layout.watts_column or len(first) not in (2, 3):
-            raise MeterError(
-                f"{path} has no header and {len(first)} columns; expected time, watts or time, node, watts"
-            )
-        return _Columns(0, len(first) - 1, 1 if len(first) == 3 else None, 1.0), False
-    names = [re.sub(r"[^a-z0-9]+", "_", cell.lower()).strip("_") for cell in first]
-    time_column = _named(path, first, layout.time_column, "time_column")
-    watts_column = _named(path, first, layout.watts_column, "watts_column")
-    scale = 1.0
-    if time_column is None:
-        time_column = _first(names, _TIME_NAMES)
-    if watts_column is None:
-        watts_column = _first(names, tuple(_POWER_NAMES))
-        scale = 1.0 if watts_column is None else _POWER_NAMES[names[watts_column]]
-    if time_column is None or watts_column is None:
-        missing = "time_column" if time_column is None else "watts_column"
-        raise MeterError(f"which column of {path} is which is not clear ({', '.join(first)}); name one with {missing}")
-    return _Columns(time_column, watts_column, _first(names, _NODE_NAMES), scale), True
-
-
-def _is_sample(cells: list[str]) -> bool:
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return content.decode("utf-16", errors="replace")
     try:
-        TimeReader().read(cells[0])
-        float(cells[-1].replace(",", "."))
-    except (ValueError, IndexError, OverflowError, OSError):
-        return False
-    return True
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", errors="replace")
 
 
-def _named(path: Path, header: list[str], name: str | None, option: str) -> int | None:
-    if name is None:
-        return None
-    if name not in header:
-        raise UsageError(f"{option} is {name!r}, but the columns of {path} are {', '.join(header)}")
-    return header.index(name)
+def _entity_for_column(table: Table, layout: LogFormat) -> LogFormat:
+    """A power column that is no column but an entity or a sensor of a long table names rows."""
+    name = layout.watts_column
+    if name is None or name in table.header or layout.node is not None:
+        return layout
+    if any(name in row.cells for row in table.rows):
+        return replace(layout, node=name, watts_column=None)
+    return layout
 
 
-def _first(names: list[str], known: Sequence[str]) -> int | None:
-    return next((names.index(name) for name in known if name in names), None)
+def _powers(
+    path: Path,
+    table: Table,
+    found: Roles,
+    entries: Sequence[Entry],
+    layout: LogFormat,
+    node: str | None,
+    warnings: list[str],
+) -> Powers:
+    """The powers of the chosen rows. Raises MeterError where their unit or their decimal mark is not sure."""
+    name = repr(columns_of(table)[found.power].name) + (f" of {node}" if node else "")
+    what = f"column {name} of {path}"
+    unit, stated = found.unit or found.unit_problem, stated_unit(layout.unit)
+    is_history = found.node is not None and "entity_id" in table.header
+    if is_history and unit is None and node is not None:
+        unit = entity_unit(what, node)
+    texts = [(entry.cell, entry.unit) for entry in entries]
+    read = powers(what, texts, unit, stated, layout.decimal or _marks(table))
+    if stated is None and found.unit is not None and not stated_units(table, columns_of(table)[found.power]):
+        return _plausible(what, read, _LEAST_BARE_W)
+    if is_history and unit is WATT and not units_in(node or ""):
+        warnings.append(f"{what} has no unit; W, Home Assistant's default, is assumed: --log-unit names another")
+        read = read._replace(unit="W (Home Assistant's default: the log has none)")
+        return _plausible(what, read, _LEAST_HISTORY_W)
+    return read
+
+
+def _plausible(what: str, read: Powers, least_w: float) -> Powers:
+    """The powers, unless a unit that no log says makes them less than a machine draws. Raises MeterError then."""
+    known = [watts for watts in read.watts if watts is not None]
+    if known and median(known) < least_w:
+        raise MeterError(
+            f"the unit of {what} is not known, and {known[0]:g} W is little for a machine; name it with --log-unit"
+        )
+    return read
+
+
+def _marks(table: Table) -> str:
+    """The decimal marks that a log may use where the powers do not tell: other columns do, or the form it has."""
+    if table.delimiter == " " or len(table.form) > 6:
+        return "."
+    told = set()
+    for column in columns_of(table):
+        split = [cell.number for text in column.cells if (cell := split_cell(text)) is not None]
+        if column.is_number() and split and len(marks := decimal_marks(split)) == 1:
+            told |= {mark for mark in marks if any("." in text or "," in text for text in split)}
+    if len(told) == 1:
+        return told.pop()
+    # Between commas a dot is a decimal one: where it groups digits, commas are decimal and separate nothing.
+    with_comma = any("," in cell for row in table.rows[:400] for cell in row.cells)
+    return "." if table.delimiter in ",|" and not with_comma else ".,"
+
+
+def _log(
+    path: Path, times: Times, entries: Sequence[Entry], powers: Powers, layout: LogFormat, notes: Sequence[str]
+) -> PowerLog:
+    said, *warnings = notes
+    if "this machine's zone" in times.zone:
+        warnings.append(f"the times of {path} have no time zone, this machine's is assumed; name theirs with time_zone")
+    offset = layout.clock_offset_s
+    pairs = list(zip(times.unix_s, entries, powers.watts, strict=True))
+    bad = [
+        (time_s + offset, f"line {entry.row.number} ({entry.row.line.strip()[:60]!r})")
+        for time_s, entry, watts in pairs
+        if watts is None
+    ]
+    samples = [(time_s + offset, watts) for time_s, _, watts in pairs if watts is not None]
+    log = power_log(samples, layout.period_s, f"power log {path}", warnings, bad)
+    if log is None:
+        raise MeterError(
+            f"the power log {path} holds no sample: {bad[0][1]} is the first of {len(bad)} without a power"
+        )
+    order = f"{times.order}, " if times.order not in (None, YEAR_FIRST) else ""
+    twice = tuple((since + offset, until + offset) for since, until in times.twice)
+    return replace(log, twice=twice, order=times.order, taken=said.replace("{times}", f"{order}{times.zone}"))
+
+
+def _said(table: Table, found: Roles, powers: Powers, node: str | None) -> str:
+    """What was taken for what; the order and zone of the times are filled in by `_log`."""
+    names = [one.name for one in columns_of(table)]
+    time_names = " and ".join(repr(names[column]) for column in found.time)
+    zone = f" with {names[found.zone]!r}" if found.zone is not None else ""
+    mark = ", decimal commas" if powers.mark == "," else ""
+    of = f" of {node}" if node else ""
+    form = f"; {table.form}" if len(table.form) > 6 else ""
+    lines = len(table.above)
+    above = f"; {lines} {'line' if lines == 1 else 'lines'} above the table left out" if lines else ""
+    power = f"power from {names[found.power]!r}{of} in {powers.unit}{mark}"
+    return f"time from {time_names}{zone} ({{times}}), {power}{form}{above}"
+
+
+def source_line(log: PowerLog) -> str:
+    """What a log was read as and what it covers, for the record of a measurement."""
+    taken = f" ({log.taken})" if log.taken else ""
+    is_gpu = log.taken is not None and "power from 'power.draw" in log.taken
+    covers = "the GPU's board as nvidia-smi reads it" if is_gpu else "the whole machine at the wattmeter"
+    return f"{log.source}{taken}, {covers}, a sample every {log.period_s:.3g} s"
 
 
 class WattmeterLog:
@@ -209,7 +250,7 @@ class WattmeterLog:
         self._layout = layout or LogFormat()
         self._stamp: tuple[int, int] | None = None
         self._log = self._current()
-        self.source = f"power log {path}, the whole machine at the wattmeter, a sample every {self._log.period_s:.3g} s"
+        self.source = source_line(self._log)
 
     @property
     def minimum_window_s(self) -> float:

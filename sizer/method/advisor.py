@@ -79,7 +79,8 @@ def _fill_defaults(request: Request, device: Device) -> Request:
     levels = caches if request.levels is None else request.levels
     for name in levels:
         if name not in caches:
-            raise UsageError(f"{name!r} is no cache of {device.id}; expected one of {', '.join(caches)}")
+            held = " that holds anything from one kernel to the next" if device.kind == "cuda" and name == "L1" else ""
+            raise UsageError(f"{name!r} is no cache of {device.id}{held}; expected one of {', '.join(caches)}")
     return replace(
         request,
         device=device.id if request.device is None else request.device,
@@ -90,7 +91,7 @@ def _fill_defaults(request: Request, device: Device) -> Request:
 
 def vector_width(device: Device, dtype: str) -> int:
     """Elements that fill one cache line of the device: widths that are multiples of it waste no vector lane."""
-    line = next((level.line_bytes for level in device.caches() if level.line_bytes), _LINE_BYTES)
+    line = next((level.line_bytes for level in device.known_levels() if level.line_bytes), _LINE_BYTES)
     return max(1, line // DTYPES[dtype].activation_bytes)
 
 

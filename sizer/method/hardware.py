@@ -14,6 +14,8 @@ from sizer.base.records import Record, plain, rebuild
 
 MACHINE_FORMAT = "sizer.machine/1"
 RAM = "RAM"
+#: The fact of a GPU whose coefficients are of a model with L1 as a level, as the study's are.
+SIZED_L1 = "l1_is_sized_for"
 
 
 @dataclass(frozen=True)
@@ -59,16 +61,22 @@ class Device:
     sources: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    def sizing_levels(self) -> tuple[Level, ...]:
-        """The hierarchy that sizing uses: of each name the first kind listed, which is the largest.
-
-        Levels without a known capacity are left out, since nothing can be placed on them.
-        """
+    def known_levels(self) -> tuple[Level, ...]:
+        """The levels of known capacity: of each name the first kind listed, which is the largest."""
         chosen: dict[str, Level] = {}
         for level in self.levels:
             if level.sizing_bytes is not None:
                 chosen.setdefault(level.name, level)
         return tuple(chosen.values())
+
+    def sizing_levels(self) -> tuple[Level, ...]:
+        """The hierarchy that sizing uses: the known levels, without the L1 of a GPU.
+
+        Each kernel of an eager step starts with an empty L1, most of which is taken as shared memory: no working set
+        stays in it from one kernel to the next. The study's model counts it all the same (`SIZED_L1`).
+        """
+        skipped = "L1" if self.kind == "cuda" and SIZED_L1 not in self.facts else None
+        return tuple(level for level in self.known_levels() if level.name != skipped)
 
     def caches(self) -> tuple[Level, ...]:
         """The sizing levels that are caches, RAM left out."""

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from sizer.base.errors import UsageError, check_choice
+from sizer.base.errors import UsageError
 from sizer.base.records import plain, rebuild
 from sizer.method.epochs_to_loss import DIFFICULTIES, Pilot
 from sizer.method.training_step import DTYPES, OPTIMIZER_MOMENTS, Training
 from sizer.models.shapes import MAX_DEPTH, SHAPES
 from sizer.models.topology import MAX_PARAMETERS, MAX_WIDTH, check_shape, check_whole
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 #: Limits that keep byte counts inside 64-bit integers.
 MAX_BATCH = 2**24
@@ -24,6 +27,26 @@ PURPOSES = ("training", "inference")
 
 #: Fields of `Request` whose option has another name.
 _OPTION_NAMES = {"purpose": "for", "pilots": "pilot"}
+
+
+def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
+    """The value, or a UsageError that lists the choices."""
+    known = tuple(choices)
+    if value not in known:
+        raise UsageError(f"unknown {name} {value!r}; expected one of {', '.join(known)}")
+    return str(value)
+
+
+def check_known(asked: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse a keyword that a function does not have, with the nearest one that it has. Raises UsageError."""
+    known = tuple(known)
+    for name in given:
+        if name not in known:
+            from difflib import get_close_matches
+
+            nearest = get_close_matches(name, known, 1)
+            meant = f"did you mean {nearest[0]}? " if nearest else ""
+            raise UsageError(f"{asked} has no option {name!r}; {meant}Its options are {', '.join(known)}")
 
 
 def check_limit(name: str, value: float | None) -> float | None:
@@ -145,6 +168,32 @@ class Request:
         return rebuild(cls, {field_names.get(name, name): value for name, value in record.items()})
 
 
+class FleetOptions(TypedDict, total=False):
+    """The options of a `Request` that a caller gives as they are, for any device."""
+
+    output_dim: int
+    dtype: str
+    optimizer: str
+    observations: int | None
+    top: int
+    purpose: str
+    max_bytes: int | None
+    max_time: float | None
+    max_energy: float | None
+    difficulty: str | None
+    target_loss: float | None
+
+
+class RecommendOptions(FleetOptions, total=False):
+    """The same and the device they are for."""
+
+    device: str | None
+
+
+#: Arguments of `recommend` and `recommend_fleet` that are parsed before they become a `Request`.
+PARSED = ("input_dim", "depth", "batch_size", "shape", "levels", "width_multiple", "pilots")
+
+
 def request_of(
     input_dim: int,
     depth: Any,
@@ -153,22 +202,23 @@ def request_of(
     levels: Any,
     width_multiple: int | str | None,
     pilots: Iterable[Any],
-    **options: Any,
+    **options: Unpack[RecommendOptions],
 ) -> Request:
     """A request from arguments that are one value or several; ``width_multiple`` may be ``"auto"``."""
+    check_known("recommend", options, (*PARSED, *RecommendOptions.__annotations__))
     return Request(
         input_dim=input_dim,
-        depth=parse_depths(_several(depth)),
-        batch_size=(256,) if batch_size is None else _several(batch_size),
-        shape=("rectangle",) if shape is None else parse_shapes(_several(shape)),
-        levels=None if levels is None else _several(levels),
+        depth=parse_depths(several(depth)),
+        batch_size=(256,) if batch_size is None else several(batch_size),
+        shape=("rectangle",) if shape is None else parse_shapes(several(shape)),
+        levels=None if levels is None else several(levels),
         width_multiple=None if width_multiple in (None, "auto") else width_multiple,  # type: ignore[arg-type]
         pilots=parse_pilots(pilots),
         **options,
     )
 
 
-def _several(value: Any) -> tuple[Any, ...]:
+def several(value: Any) -> tuple[Any, ...]:
     """One value or several, as a tuple."""
     return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
 

@@ -44,7 +44,7 @@ def comparison_report(record: Comparison) -> Iterator[Block]:
 
 def _level_table(record: Comparison) -> Table:
     """One instance of each level, the effective capacity where it is known, and how many there are."""
-    levels = [{level.name: level for level in machine.device.sizing_levels()} for machine in record.machines]
+    levels = [{level.name: level for level in machine.device.known_levels()} for machine in record.machines]
     names = sorted({name for one in levels for name in one}, key=lambda name: (name == "RAM", name))
     columns = [Column("level", [*names, "units"])]
     for title, machine, one in zip(record.names, record.machines, levels, strict=True):

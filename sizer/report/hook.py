@@ -1,25 +1,105 @@
-"""What the hook prints: plain lines, made without the libraries that a command's report loads."""
+"""What the hook prints: plain lines of at most 80 columns, made without the libraries that a command's report loads."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import textwrap
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from sizer.base.units import format_bytes, format_count, format_quantity
-from sizer.inspection.module_record import Advice, ModuleInspection
+from sizer.inspection.module_record import Advice, MeasuredRecord, ModuleInspection, PartRecord, StepRecord
+
+if TYPE_CHECKING:
+    from sizer.hook.blocks import Unseen
+
+#: Share of the time that goes into waiting, or into the script's own rest, from which that is said before all else.
+LOST = 0.5
+#: Optimizers shown: a script may make one for each parameter.
+BLOCKS = 4
+#: Parts named one a line.
+_PARTS = 6
+#: How the parts of a step's time are called.
+_PART_NAMES = {
+    "waiting": "waiting for data",
+    "forward": "forward",
+    "backward": "backward",
+    "optimizer": "optimizer",
+    "others": "other optimizers",
+    "rest": "the rest of the script",
+}
 
 
 def report_text(record: ModuleInspection) -> str:
     """The report: what trains, where its sets live, what a step is predicted to cost, what would be worth changing."""
-    return "\n".join(f"sizer: {line}" for line in _lines(record))
+    return training_text([record, *record.other_optimizers], record.measured)
 
 
-def _lines(record: ModuleInspection) -> Iterator[str]:
-    widths = "" if record.widths is None else f" {'-'.join(map(str, record.widths))}"
-    settings = f"batch {record.batch_size}, {record.dtype}, {record.optimizer}"
+def training_text(
+    blocks: Sequence[ModuleInspection | Unseen], measured: MeasuredRecord | None = None, waited: float | None = None
+) -> str:
+    """The report of a training, a block for each optimizer.
+
+    ``waited`` is the share of the first step that went into waiting for data, None where it is not known.
+    """
+    lines = list(_before_all(measured, waited))
+    notes: list[str] = []
+    for index, block in enumerate(blocks[:BLOCKS]):
+        if len(blocks) > 1:
+            lines.append(f"optimizer {index + 1} of {len(blocks)}:")
+        lines += _block_lines(block) if isinstance(block, ModuleInspection) else _unseen_lines(block)
+        notes += block.notes if isinstance(block, ModuleInspection) else ()
+    if len(blocks) > BLOCKS:
+        lines.append(f"and {len(blocks) - BLOCKS} more optimizers")
+    lines += dict.fromkeys(notes)
+    if measured is not None:
+        first = blocks[0] if blocks and isinstance(blocks[0], ModuleInspection) else None
+        lines += _measured_lines(measured, first)
+    return "\n".join(text for line in lines for text in wrapped(line))
+
+
+def percent(share: float) -> str:
+    """A share as ``85 %``."""
+    return f"{100 * share:.0f} %"
+
+
+def wrapped(line: str) -> list[str]:
+    """A line as lines of at most 80 columns, each with the name in front."""
+    return textwrap.wrap(
+        line,
+        80,
+        initial_indent="sizer: ",
+        subsequent_indent="sizer:   ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _before_all(measured: MeasuredRecord | None, waited: float | None) -> Iterator[str]:
+    """A script that does not compute most of the time is told so first: no size changes that."""
+    if measured is not None:
+        waiting, rest = measured.shares["waiting"], measured.shares["rest"]
+        if waiting + rest >= LOST:
+            what = "waiting for data" if waiting >= rest else "the script's own code between the passes"
+            share = waiting if waiting >= rest else rest
+            told = "look there first, no size of the network changes that"
+            yield f"{percent(share)} of the time goes into {what}: {told}"
+    elif waited is not None and waited >= LOST:
+        yield (
+            f"the first step waited for its data {percent(waited)} of the time; if `sizer run --measure` says so of "
+            f"more steps, look there first"
+        )
+
+
+def _block_lines(record: ModuleInspection) -> Iterator[str]:
+    yield _headline(record)
+    if record.step is not None:
+        yield from _part_lines(record.step.parts)
+        yield from _coverage(record, record.step)
+    settings = f"{_batch(record.batch_size, record.first_dimension)}, {record.dtype}, {record.optimizer}"
     if record.optimizer_implementation is not None:
         settings += f" ({record.optimizer_implementation})"
-    parameters = f"{format_count(record.num_parameters)} parameters"
-    yield f"{record.module}{widths}, {parameters}, {settings}, on {record.device.id}"
+    yield f"{settings}, on {record.device.id}"
     placed = [
         f"{name} {format_bytes(found.bytes)} in {found.level or 'no level'}"
         for name, found in record.working_sets.items()
@@ -27,13 +107,98 @@ def _lines(record: ModuleInspection) -> Iterator[str]:
     ]
     yield f"working sets: {', '.join(placed)}; saved for backward {format_bytes(record.saved_activation_bytes)}"
     yield f"step: {step_text(record)}"
+    if record.step is not None:
+        yield from _step_lines(record.step)
     if record.refused is not None:
         yield f"does not fit: {record.refused}"
     for advice in record.advice:
         yield f"advice: {advice_text(advice)}"
     if not record.advice:
-        yield "advice: nothing near is worth changing"
-    yield from record.notes
+        yield f"advice: {nothing_advised(record)}"
+
+
+def _headline(record: ModuleInspection) -> str:
+    """What trains: ``Sequential 20-8-1, 177 parameters, all trained``."""
+    widths = "" if record.widths is None else f" {'-'.join(map(str, record.widths))}"
+    return f"{record.module}{widths}, {format_count(record.num_parameters)} parameters, {trained_text(record)}"
+
+
+def trained_text(record: ModuleInspection) -> str:
+    """How many of the parameters train and how many are frozen."""
+    frozen = record.num_parameters - record.num_trainable_parameters
+    if not frozen:
+        return "all trained"
+    return f"{format_count(record.num_trainable_parameters)} trained, {format_count(frozen)} frozen"
+
+
+def _batch(observations: int | None, first_dimension: int | None) -> str:
+    """``batch 20``, or the first dimension where that may be no batch."""
+    if observations is None:
+        return "no input tensor" if first_dimension is None else f"first dimension {first_dimension}"
+    if first_dimension not in (None, observations) and observations != 1:
+        return f"batch {observations} (first dimension {first_dimension})"
+    return f"batch {observations}"
+
+
+def _part_lines(parts: Sequence[PartRecord]) -> Iterator[str]:
+    """Each part of a step that has several."""
+    if len(parts) < 2:
+        return
+    for part in parts[:_PARTS]:
+        widths = "" if part.widths is None else f" {'-'.join(map(str, part.widths))}"
+        name = f"{part.name} ({part.kind}{widths})" if part.name else f"{part.kind}{widths}"
+        calls = f"{part.calls} calls, each" if part.calls > 1 else "1 call,"
+        of_batch = _batch(part.batch_size, part.first_dimension)
+        yield f"part {name}: {format_count(part.num_parameters)} parameters, {calls} {of_batch}"
+    if len(parts) > _PARTS:
+        rest = parts[_PARTS:]
+        total = format_count(sum(part.num_parameters for part in rest))
+        yield f"and {len(rest)} more parts: {total} parameters, {sum(part.calls for part in rest)} calls"
+
+
+def _coverage(record: ModuleInspection, step: StepRecord) -> Iterator[str]:
+    """Which share of what the optimizer trains this is."""
+    if step.covered_parameters >= step.optimizer_parameters:
+        yield f"that is 100 % of what {record.optimizer} trains ({format_count(step.optimizer_parameters)} parameters)"
+    else:
+        share = step.covered_parameters / step.optimizer_parameters
+        yield (
+            f"that covers {percent(share)} of what {record.optimizer} trains: {format_count(step.covered_parameters)} "
+            f"of {format_count(step.optimizer_parameters)} parameters; the rest was not in a module called here"
+        )
+
+
+def _step_lines(step: StepRecord) -> Iterator[str]:
+    """How a step is made up, where it is more than one call and one backward pass."""
+    if (step.calls, step.backward_passes) != (1, 1):
+        passes = f"{step.backward_passes} backward pass{'es' if step.backward_passes != 1 else ''}"
+        yield f"a step is {step.calls} call{'s' if step.calls != 1 else ''} and {passes}"
+    if step.others:
+        names = Counter(step.others)
+        steps = " and ".join(f"{times} step{'s' if times > 1 else ''} of {name}" for name, times in names.items())
+        yield (
+            f"the FLOPs are all that lie between two of its steps, with {steps}; {format_count(step.own_flops)} of "
+            f"them end in its own step"
+        )
+    if not step.flops_counted:
+        yield "FLOPs are those of the modules' calls, traced; the script's other computations are not among them"
+
+
+def _unseen_lines(block: Unseen) -> Iterator[str]:
+    modules = f"{', '.join(block.modules)}: " if block.modules else ""
+    plural = "" if block.parameters == 1 else "s"
+    yield f"{modules}{format_count(block.parameters)} parameter{plural}, trained by {block.optimizer}"
+    yield f"no working sets, no prediction: {block.why}"
+    if block.flops is not None:
+        yield f"step: {format_count(sum(block.flops))} FLOPs, counted between two of its steps"
+
+
+def nothing_advised(record: ModuleInspection) -> str:
+    """Why there is no advice: of what was looked at nothing pays, or nothing could be compared."""
+    if record.outside is None and record.widths is not None and (record.step is None or record.step.calls == 1):
+        return "nothing near is worth changing"
+    why = "there is no prediction" if record.outside is not None else "the step is more than one call of one network"
+    return f"no widths or batches were compared: {why}"
 
 
 def step_text(record: ModuleInspection) -> str:
@@ -61,14 +226,27 @@ def advice_text(advice: Advice) -> str:
     return text
 
 
-def measured_text(record: ModuleInspection, measured_s: float, steps: int) -> str:
-    """Measured beside predicted. A step is from one optimizer step to the next, so data loading is in it."""
-    line = (
-        f"sizer: measured {format_quantity(measured_s, 's')} a step (20th percentile of {steps}, data loading included)"
-    )
-    if record.time_per_step_s is None:
-        return f"{line}; no predicted time to compare with"
+def _measured_lines(measured: MeasuredRecord, record: ModuleInspection | None) -> Iterator[str]:
+    """Measured beside predicted: from one step of the optimizer to its next, where that time goes, what compares."""
+    optimizer = "" if record is None else f" of {record.optimizer}"
+    step = format_quantity(measured.time_per_step_s, "s")
+    yield f"measured {step} from one step{optimizer} to its next (20th percentile of {measured.steps})"
+    shares = [f"{percent(share)} {_PART_NAMES[name]}" for name, share in measured.shares.items() if share >= 0.005]
+    where = "" if record is None or record.device.kind == "cpu" else ", as the host saw it"
+    yield f"of that time{where}: {', '.join(shares)}"
+    computing = format_quantity(measured.computing_s, "s")
+    if record is None or record.time_per_step_s is None:
+        yield f"forward, backward and optimizer take {computing}; there is no predicted time to compare with"
+        return
+    times = measured.computing_s / record.time_per_step_s
     predicted = format_quantity(record.time_per_step_s, "s")
-    return (
-        f"{line}; predicted {predicted}, {record.label}: {measured_s / record.time_per_step_s:.2f} times the prediction"
+    if record.step is not None and record.step.others:
+        yield (
+            f"forward, backward and optimizer up to its own step take {computing}; the predicted {predicted} "
+            f"({record.label}) are of all calls of its networks between two steps"
+        )
+        return
+    yield (
+        f"forward, backward and optimizer take {computing}: {times:.2f} times the predicted {predicted} "
+        f"({record.label})"
     )

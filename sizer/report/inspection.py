@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sizer.base.units import format_bytes, format_cost, format_count, format_quantity, format_widths
 from sizer.method.explanation import SET_CONTENTS
-from sizer.report.hook import advice_text, step_text
+from sizer.report.hook import advice_text, nothing_advised, step_text
 from sizer.report.layout import BLANK, Block, Column, Line, Paragraph, Table, device_lines, label_text
 
 if TYPE_CHECKING:  # (another command's record is not loaded with this one's)
@@ -43,7 +43,7 @@ def _network(network: InspectedNetwork) -> Iterator[Block]:
         Column("working set", [f"{name} ({SET_CONTENTS[name]})" for name in sets]),
         Column("bytes", [format_count(placed.bytes) for placed in sets.values()], right=True),
         Column("size", [format_bytes(placed.bytes) for placed in sets.values()], right=True),
-        Column("lives in", [placed.level or "no level" for placed in sets.values()]),
+        Column("lives in", _levels(network)),
     ]
     yield Table(columns)
     yield Line(f"{format_count(network.num_free_parameters)} trainable parameters")
@@ -105,7 +105,7 @@ def module_report(record: ModuleInspection) -> Iterator[Block]:
     for advice in record.advice:
         yield Line(f" *  {advice_text(advice)}")
     if not record.advice:
-        yield Line(" *  nothing near is worth changing")
+        yield Line(f" *  {nothing_advised(record)}")
 
 
 def _memory_table(record: ModuleInspection) -> Table:
@@ -122,9 +122,18 @@ def _memory_table(record: ModuleInspection) -> Table:
         Column("bytes", [format_bytes(size) for size in kept.values()], right=True),
         Column("working set", list(sets)),
         Column("size", [format_bytes(placed.bytes) for placed in sets.values()], right=True),
-        Column("lives in", [placed.level or "no level" for placed in sets.values()]),
+        Column("lives in", _levels(record)),
     ]
     return Table(columns)
+
+
+def _levels(record: InspectedNetwork | ModuleInspection) -> list[str]:
+    """Where each set lives and, if another one that is placed before it pushed it there, which."""
+    return [
+        (placed.level or "no level") + (f", pushed by {record.pushed_by[name]}" if name in record.pushed_by else "")
+        for name, placed in record.working_sets.items()
+        if placed is not None
+    ]
 
 
 def _layer_table(layers: Sequence[LayerRecord]) -> Table:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sizer.base.records import plain
 from sizer.base.units import format_bytes, format_quantity
-from sizer.method.hardware import Level, device_to_dict
+from sizer.method.hardware import RAM, Level, device_to_dict
 from sizer.profiles import Fact, Profile
 from sizer.report.calibration import term_table
 from sizer.report.layout import Block, Column, Line, Paragraph, Table
@@ -21,10 +21,14 @@ def profiles_table(profiles: Sequence[Profile]) -> Table:
     columns = {
         "name": [profile.name for profile in profiles],
         "kind": [profile.kind for profile in profiles],
-        "caches": [", ".join(map(_cache, profile.device.caches())) for profile in profiles],
+        "caches": [", ".join(map(_cache, _caches(profile))) for profile in profiles],
         "costs": [_costs(profile) for profile in profiles],
     }
     return Table([Column(title, cells, folds=True) for title, cells in columns.items()])
+
+
+def _caches(profile: Profile) -> Iterator[Level]:
+    return (level for level in profile.device.known_levels() if level.name != RAM)
 
 
 def _cache(level: Level) -> str:

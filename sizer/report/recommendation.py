@@ -11,7 +11,6 @@ from sizer.report.layout import BLANK, Block, Column, Curve, Line, Paragraph, Ta
 
 if TYPE_CHECKING:
     from sizer.method.recommendation import Anchor
-    from sizer.size_search.result import Fill
 
 
 def recommendation_report(record: Recommendation) -> Iterator[Block]:
@@ -71,7 +70,7 @@ def _cost_columns(record: Recommendation, candidates: Sequence[Candidate]) -> It
     yield Column("cost to loss", to_loss, right=True, told=", cost to loss {}")
 
 
-def fill_text(anchor: Anchor | Fill | None) -> str:
+def fill_text(anchor: Anchor | None) -> str:
     """The cache that a size was picked for, and how often its working set fills it; empty without one."""
     return "" if anchor is None else f"{anchor.working_set} {anchor.level} {anchor.fill:.2f}x"
 

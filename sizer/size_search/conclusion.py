@@ -1,246 +1,225 @@
-"""From a search's outcome to its record: every trial with its reason, the cache edges, the trained network."""
+"""From a search that has ended to its record: each trial with its reason, the curve, the edges, the trained network."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import NamedTuple
+import math
+from collections.abc import Iterator
 
 from sizer.devices import Chosen
 from sizer.method.advisor import recommend
-from sizer.method.request import Request
 from sizer.size_search.data.metrics import higher_is_better
 from sizer.size_search.data.prepare import Prepared
-from sizer.size_search.data.task import CustomTask, Task
-from sizer.size_search.log import SearchFolder
-from sizer.size_search.outcome import CostPoint, Outcome, SearchCandidate, TrialSummary
+from sizer.size_search.data.task import Task
+from sizer.size_search.log import read_checkpoint
+from sizer.size_search.policy import Goal, SearchCandidate, forecast
 from sizer.size_search.result import (
     Edge,
-    Fill,
     FlopsChoice,
     Pruned,
     SearchPoint,
     SearchResult,
+    SearchStatus,
     SearchTrial,
     Spent,
     TaskFacts,
 )
-from sizer.size_search.saved_network import SavedNetwork
-from sizer.size_search.settings import SearchSettings
-from sizer.size_search.trials.engine import Engine
-from sizer.size_search.trials.slices import TrialSpec, read_checkpoint
+from sizer.size_search.saved_network import SavedNetwork, facts_of_reading
+from sizer.size_search.search import Search, total_energy
+from sizer.size_search.trials.trial import Engine, SliceSpec
 
 #: The working sets whose edges are drawn below a curve.
 _DRAWN = ("b", "o", "f", "t_max")
+_HOPELESS = "it is not predicted to meet the target"
 
 
-class Context(NamedTuple):
-    """What a search ran on and with; ``energy_label`` says what the meter's joules are."""
+def conclude(
+    search: Search, prepared: Prepared | None, engine: Engine, chosen: Chosen, energy_label: str
+) -> SearchResult:
+    """The record of a search that has ended; prunes its winner first where that was asked for.
 
-    task: Task | CustomTask
-    prepared: Prepared | None
-    settings: SearchSettings
-    folder: Path
-    engine: Engine
-    chosen: Chosen
-    energy_label: str
+    ``chosen`` is the device that costs were predicted for; ``energy_label`` says what the meter's joules are.
+    """
+    assert search.status is not None  # (it has ended)
+    winner, best = search.winner, best_of(search)
+    network = None if winner is None else search.spec(winner.name)
+    pruned: Pruned | str | None = None
+    if winner is not None and network is not None and search.settings.prune:
+        from sizer.size_search.trials.pruning_search import prune_winner
 
-
-def conclude(context: Context, outcome: Outcome) -> SearchResult:
-    """The record of a search that has ended; prunes its winner first where that was asked for."""
-    winner = outcome.trial(outcome.winner)
-    notes = list(outcome.notes)
-    last = _Network(winner.spec, _checkpoint(context.folder, winner.spec.name)) if winner else None
-    pruned: Pruned | None = None
-    if context.settings.prune and winner is not None and last is not None and last.checkpoint is not None:
-        last, pruned, note = _pruned(context, winner, last)
-        notes += [] if note is None else [note]
-    trials = tuple(_trials(outcome))
-    candidates = {candidate.name: candidate for candidate in outcome.candidates}
-    coefficients = context.chosen.coefficients
+        found = prune_winner(search.task, network, len(winner.epochs), engine, chosen.device, chosen.coefficients)
+        network, pruned = (network, found) if isinstance(found, str) else found
+    record = pruned if isinstance(pruned, Pruned) else None
+    curve = curve_of(search)
+    trials = tuple(_trials(search, search.status.sentence, {point.name: point for point in curve}))
+    by_name = {trial.name: trial for trial in trials}
     return SearchResult(
-        task=_facts(context),
-        settings=context.settings,
-        status=outcome.status,
-        device=context.chosen.device,
-        label=coefficients.label,
-        basis=coefficients.basis,
-        quantity=outcome.quantity,
-        preparation=None if context.prepared is None else context.prepared.report,
+        task=_facts(search),
+        settings=search.settings,
+        status=search.status,
+        device=chosen.device,
+        label=chosen.coefficients.label,
+        basis=chosen.coefficients.basis,
+        quantity=search.quantity,
+        preparation=None if prepared is None else prepared.report,
         trials=trials,
-        winner=_named(trials, outcome.winner),
-        best=_named(trials, outcome.best),
-        spent=_spent(outcome, winner, pruned, context.energy_label),
-        flops_choice=_flops_choice(outcome, candidates),
-        curve=tuple(_point(point, candidates) for point in outcome.curve),
-        edges=_edges(context, outcome.candidates),
-        estimate=outcome.estimate,
-        pruned=pruned,
-        notes=tuple(notes),
-        folder=context.folder,
-        network=_trained(context, last),
+        winner=None if winner is None else by_name[winner.name],
+        best=None if best is None else by_name[best.name],
+        spent=_spent(search, winner, record, energy_label),
+        flops_choice=_flops_choice(search, curve),
+        curve=curve,
+        edges=_edges(search, chosen),
+        estimate=estimate_of(search, curve),
+        pruned=record,
+        notes=(pruned,) if isinstance(pruned, str) else (),
+        folder=search.folder.path,
+        network=_trained(search, prepared, network),
     )
 
 
-class _Network(NamedTuple):
-    """A trial and its last checkpoint."""
-
-    spec: TrialSpec
-    checkpoint: bytes | None
+def best_of(search: Search) -> SearchCandidate | None:
+    """The size that came nearest to the best value of the metric, None where none was trained."""
+    return min(search.trained, key=_nearest, default=None)
 
 
-def _checkpoint(folder: Path, trial: str) -> bytes | None:
-    """The last checkpoint of a trial."""
-    state = SearchFolder(folder)
-    log = state.read()
-    names = [] if log is None else [done.checkpoint for done in log.finished if done.trial == trial]
-    return state.checkpoint(names[-1]) if names else None
+def _nearest(size: SearchCandidate) -> float:
+    """The least shortfall of a size, inf where it had none."""
+    return min(size.values, default=math.inf)
 
 
-def _pruned(context: Context, winner: TrialSummary, last: _Network) -> tuple[_Network, Pruned | None, str | None]:
-    """The pruned network with its record; or the network as it was, with the reason."""
-    from sizer.size_search.trials import pruning_search
+def curve_of(search: Search) -> tuple[SearchPoint, ...]:
+    """What reaching the target costs at each size, in order of size: measured where it met it, else as forecast."""
+    points = []
+    for size in sorted(search.sizes.values(), key=lambda size: size.num_free_parameters):
+        epochs = float(len(size.epochs)) if size.is_met else _expected_epochs(search, size)
+        cost = None if epochs is None else epochs * size.epoch_cost
+        label = "measured" if size.is_met else "estimated"
+        points.append(SearchPoint(size.name, size.topology.widths, size.num_free_parameters, epochs, cost, label))
+    return tuple(points)
 
-    assert last.checkpoint is not None  # (the caller looked)
-    subject = pruning_search.Winner(
-        context.task, winner.spec, last.checkpoint, len(winner.epochs), context.settings.target
+
+def _expected_epochs(search: Search, size: SearchCandidate) -> float | None:
+    """Epochs in all that a size is more likely than not to have reached the target by, None if never."""
+    sizes = tuple(search.sizes.values())
+    if size.ended is not None or not any(other.values for other in sizes):
+        return None
+    middle = forecast(size, sizes, Goal(search.target, search.settings.max_epochs)).middle
+    return len(size.values) + middle if math.isfinite(middle) else None
+
+
+def _flops_choice(search: Search, curve: tuple[SearchPoint, ...]) -> FlopsChoice | None:
+    """The size that the fewest FLOPs to the target would have chosen, by the same epochs."""
+    reachable = [point for point in curve if point.epochs is not None]
+    flops = {point.name: search.sizes[point.name].flops_per_epoch for point in reachable}
+    point = min(reachable, key=lambda point: (point.epochs or 0.0) * flops[point.name], default=None)
+    if point is None:
+        return None
+    return FlopsChoice(point.name, point.widths, point.num_free_parameters, flops[point.name], point.cost, point.label)
+
+
+def estimate_of(search: Search, curve: tuple[SearchPoint, ...]) -> str | None:
+    """What reaching the target would take, in words; None where it was reached or nothing was trained."""
+    best = best_of(search)
+    if search.status == SearchStatus.REACHED or best is None:
+        return None
+    known = [point for point in curve if point.cost is not None]
+    if known:
+        point = min(known, key=lambda point: point.cost or math.inf)
+        unit = {"time": "s", "energy": "J"}.get(search.quantity, "operations")
+        cost = (point.cost or 0.0) * search.measured_per_predicted
+        return (
+            f"{point.num_free_parameters:,} parameters are predicted to meet the target after about {point.epochs:.0f} "
+            f"epochs, {cost:.3g} {unit} in all{_more_than_left(search)}"
+        )
+    return (
+        f"no size up to {curve[-1].num_free_parameters:,} parameters is predicted to meet the target: the best is "
+        f"{1.0 - search.target / _nearest(best):.0%} short of it; more data, another depth or a looser target would be "
+        f"needed"
     )
-    found = pruning_search.prune_winner(subject, context.engine, context.chosen.device, context.chosen.coefficients)
-    if isinstance(found, str):
-        return last, None, found
-    return _Network(found.spec, found.checkpoint), found.record, None
 
 
-def _facts(context: Context) -> TaskFacts:
-    task = context.task
+def _more_than_left(search: Search) -> str:
+    """Of a search given up before its limit was spent: that what it would take is not left."""
+    limit, spent = search.limit
+    if search.status != SearchStatus.UNREACHABLE or limit is None or spent is None:
+        return ""
+    unit = "s" if search.quantity == "time" else "J"
+    return f", which is more than is left: given up after {spent:.3g} of {limit:.3g} {unit}"
+
+
+def _facts(search: Search) -> TaskFacts:
+    task, target = search.task, search.settings.target
     kind, baseline = (task.kind, task.baseline_value) if isinstance(task, Task) else (None, None)
-    return TaskFacts(
-        source=task.name,
-        kind=kind,
-        metric=task.metric,
-        target=context.settings.target,
-        baseline=baseline,
-        input_dim=task.input_dim,
-        output_dim=task.output_dim,
-        n_observations=task.n_observations,
-    )
+    dimensions = task.input_dim, task.output_dim, task.n_observations
+    return TaskFacts(task.name, kind, task.metric, target, baseline, *dimensions)
 
 
-def _trials(outcome: Outcome) -> Iterator[SearchTrial]:
-    """Trials in the order in which they began."""
-    candidates = {candidate.name: candidate for candidate in outcome.candidates}
-    for number, trial in enumerate(outcome.trials, start=1):
-        candidate = candidates[trial.spec.name]
-        losses = [epoch.validation_loss for epoch in trial.epochs]
+def _trials(search: Search, sentence: str, points: dict[str, SearchPoint]) -> Iterator[SearchTrial]:
+    """What each size that was trained came to, in order of size; ``sentence`` is said of those still promising."""
+    best_of_several = max if higher_is_better(search.task.metric) else min
+    for number, size in enumerate(search.trained, start=1):
+        values = [epoch.metric for epoch in size.epochs if math.isfinite(epoch.metric)]
+        losses = [epoch.validation_loss for epoch in size.epochs]
+        predicted_epochs = points[size.name].epochs
         yield SearchTrial(
             number=number,
-            name=candidate.name,
-            widths=candidate.topology.widths,
-            num_free_parameters=candidate.num_free_parameters,
-            anchor=None if candidate.anchor is None else Fill(*candidate.anchor),
-            epochs=len(trial.epochs),
-            why_stopped=_why(trial, outcome),
-            is_met=trial.met,
-            best_value=trial.best,
-            best_loss=min((loss for loss in losses if loss == loss), default=None),
-            predicted_epochs=trial.predicted_epochs,
-            time_s=trial.time_s,
-            energy_j=trial.energy_j,
-            grown_from=trial.spec.parent,
-            where=trial.where,
+            name=size.name,
+            widths=size.topology.widths,
+            num_free_parameters=size.num_free_parameters,
+            anchor=size.anchor,
+            epochs=len(size.epochs),
+            why_stopped=size.ended or (_HOPELESS if predicted_epochs is None else sentence),
+            is_met=size.is_met,
+            best_value=best_of_several(values, default=None),
+            best_loss=min((loss for loss in losses if not math.isnan(loss)), default=None),
+            predicted_epochs=predicted_epochs,
+            time_s=sum(epoch.time_s for epoch in size.epochs),
+            energy_j=total_energy(size.epochs),
+            grown_from=size.parent,
+            where=size.where,
         )
 
 
-def _why(trial: TrialSummary, outcome: Outcome) -> str:
-    """Why a trial was left where it was."""
-    if trial.ended is not None:
-        return trial.ended
-    if trial.predicted_epochs is None:
-        return "it is not predicted to meet the target"
-    if outcome.winner is not None:
-        return "another size was predicted to meet the target at less cost"
-    return f"the search ended: {outcome.status}"
-
-
-def _named(trials: Sequence[SearchTrial], name: str | None) -> SearchTrial | None:
-    return next((trial for trial in trials if trial.name == name), None)
-
-
-def _spent(outcome: Outcome, winner: TrialSummary | None, pruned: Pruned | None, energy_label: str) -> Spent:
-    fine_tuning_s = 0.0 if pruned is None else pruned.fine_tuning_s
+def _spent(search: Search, winner: SearchCandidate | None, pruned: Pruned | None, energy_label: str) -> Spent:
+    of_winner = () if winner is None else winner.epochs
     return Spent(
-        time_s=outcome.time_s + fine_tuning_s,
-        energy_j=outcome.energy_j if pruned is None else None,
-        winner_time_s=None if winner is None else winner.time_s,
-        winner_energy_j=None if winner is None else winner.energy_j,
-        energy_label=energy_label if outcome.energy_j is not None else "none",
-        epochs=sum(len(trial.epochs) for trial in outcome.trials)
-        + (0 if pruned is None else pruned.fine_tuning_epochs),
+        time_s=search.time_s + (0.0 if pruned is None else pruned.fine_tuning_s),
+        energy_j=search.energy_j if pruned is None else None,
+        winner_time_s=None if winner is None else sum(epoch.time_s for epoch in of_winner),
+        winner_energy_j=total_energy(of_winner),
+        energy_label=energy_label if search.energy_j is not None else "none",
+        epochs=sum(len(size.epochs) for size in search.trained) + (0 if pruned is None else pruned.fine_tuning_epochs),
     )
 
 
-def _label(point: CostPoint) -> str:
-    return "measured" if point.measured else "estimated"
-
-
-def _point(point: CostPoint, candidates: dict[str, SearchCandidate]) -> SearchPoint:
-    widths = candidates[point.name].topology.widths
-    return SearchPoint(point.name, widths, point.num_free_parameters, point.epochs, point.cost, _label(point))
-
-
-def _flops_choice(outcome: Outcome, candidates: dict[str, SearchCandidate]) -> FlopsChoice | None:
-    point = next((point for point in outcome.curve if point.name == outcome.flops_choice), None)
-    if point is None:
-        return None
-    chosen = candidates[point.name]
-    return FlopsChoice(
-        point.name,
-        chosen.topology.widths,
-        chosen.num_free_parameters,
-        chosen.flops_per_epoch,
-        point.cost,
-        _label(point),
-    )
-
-
-def _edges(context: Context, candidates: Sequence[SearchCandidate]) -> tuple[Edge, ...]:
+def _edges(search: Search, chosen: Chosen) -> tuple[Edge, ...]:
     """Where each working set moves from one level to the next, from the family's whole sweep."""
-    settings = context.settings
-    request = Request(
-        input_dim=context.task.input_dim,
-        depth=(settings.depth,),
-        output_dim=context.task.output_dim,
-        batch_size=(settings.batch_size,),
-        shape=(settings.shape,),
-        optimizer=settings.optimizer,
-    )
-    largest = max(candidate.num_free_parameters for candidate in candidates)
-    smallest = min(candidate.num_free_parameters for candidate in candidates)
-    sweep = recommend(request, context.chosen.device, context.chosen.coefficients).curve
+    request = search.settings.request(search.task.input_dim, search.task.output_dim)
+    sweep = recommend(request, chosen.device, chosen.coefficients).curve
+    sizes = [size.num_free_parameters for size in search.sizes.values()]
+    within = [point for point in sweep if point.num_free_parameters <= max(sizes)]
     edges: list[Edge] = []
     for name in _DRAWN:
-        before: Edge | None = None
-        for point in sweep:
-            edge = Edge(name, point.levels[name], max(point.num_free_parameters, smallest))
-            if point.num_free_parameters > largest:
-                break
-            if before is None or edge.level != before.level:
-                if before is not None and before.num_free_parameters == edge.num_free_parameters:
-                    edges.pop()  # a level that ends before the smallest candidate
-                edges.append(edge)
-                before = edge
+        last: dict[int, Edge] = {}  # (a level that ends before the smallest candidate gives way to the next)
+        level: str | None = ""
+        for point in within:
+            if point.levels[name] != level:
+                level = point.levels[name]
+                smallest = max(point.num_free_parameters, min(sizes))
+                last[smallest] = Edge(name, level, smallest)
+        edges += last.values()
     return tuple(edges)
 
 
-def _trained(context: Context, last: _Network | None) -> SavedNetwork | None:
+def _trained(search: Search, prepared: Prepared | None, network: SliceSpec | None) -> SavedNetwork | None:
     """The network that predicts; None without a winner, or where only the user's training knows the weights."""
-    if last is None or last.checkpoint is None or context.prepared is None:
+    if network is None or network.checkpoint is None or prepared is None:
         return None
     facts = {
-        "source": context.task.name,
-        "metric": context.task.metric,
-        "target": context.settings.target,
-        "higher_is_better": higher_is_better(context.task.metric),
+        **facts_of_reading(prepared),
+        "source": search.task.name,
+        "metric": search.task.metric,
+        "target": search.settings.target,
+        "higher_is_better": higher_is_better(search.task.metric),
     }
-    weights = read_checkpoint(last.checkpoint)["model"]
-    return SavedNetwork.of_weights(context.prepared.preparation, last.spec.topology, weights, facts)
+    weights = read_checkpoint(network.checkpoint)["model"]
+    return SavedNetwork.of_weights(prepared.preparation, network.topology, weights, facts)

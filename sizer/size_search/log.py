@@ -8,43 +8,69 @@ any moment goes on from the log's last whole line.
 from __future__ import annotations
 
 import hashlib
+import io
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import torch
 
 from sizer.base.errors import MeasurementError, UsageError
 from sizer.base.storage import JsonLines, hold_lock, read_objects, write_whole
 from sizer.size_search.data.task import CustomTask, Task
-from sizer.size_search.trials.slices import Epoch, SliceResult
+from sizer.size_search.settings import SearchSettings
 
 LOG_FORMAT = "sizer.search-log/1"
-_LOG = "log.jsonl"
-_LOCK = "lock"
-#: Settings that may change when a search is taken up again: how long it may go on and what it does in the end.
-_MAY_CHANGE = {"max_time_s", "max_energy_j", "max_epochs", "parallel", "explore", "prune", "meter", "threads"}
+#: What a slice's line holds beside its epochs, by the names of `LogEntry`.
+_TOLD = ("trial", "checkpoint", "ended", "where", "parent")
+
+
+class Epoch(NamedTuple):
+    """One epoch of a trial, counted from 1.
+
+    ``metric`` is the value of the task's metric on the validation part. ``time_s`` is what the epoch took, validation
+    included; ``quiet_s`` what it takes when nothing else runs (steps at their 20th percentile). ``energy_j`` is its
+    share of the slice's energy, None where that is not known.
+    """
+
+    epoch: int
+    train_loss: float
+    validation_loss: float
+    metric: float
+    time_s: float
+    quiet_s: float
+    energy_j: float | None
+    steps: int
 
 
 @dataclass(frozen=True)
-class Finished:
-    """A slice that the log holds: its trial, its epochs, and the file of the checkpoint after it."""
+class LogEntry:
+    """A slice of a trial that was run.
+
+    ``state`` is what the trial goes on from (see `write_checkpoint`), None where it cannot, and in an entry that was
+    read back: there ``checkpoint`` names the file, in the search's folder, that holds it. ``ended`` says in words why
+    the trial cannot go on, None while it can. ``where`` names the node that ran it, None for this process, ``parent``
+    the trial that this one grew from.
+    """
 
     trial: str
     epochs: tuple[Epoch, ...]
     checkpoint: str | None
-    ended: str | None
-    where: str | None
-    parent: str | None
+    ended: str | None = None
+    where: str | None = None
+    parent: str | None = None
+    state: bytes | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True)
-class Log:
+class Log(NamedTuple):
     """A search's log read back. ``open_round`` lists the slices (trial, epochs) decided last that have no result."""
 
     header: Mapping[str, Any]
-    finished: tuple[Finished, ...]
-    open_round: tuple[tuple[str, int], ...]
+    entries: list[LogEntry]
+    open_round: list[tuple[str, int]]
 
 
 class SearchFolder:
@@ -52,55 +78,52 @@ class SearchFolder:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder
+        self._log = folder / "log.jsonl"
 
     @contextmanager
     def held(self) -> Iterator[None]:
         """Hold the folder's lock; the system lets go of it however the process ends. Raises UsageError."""
-        try:
-            lock = hold_lock(self.path / _LOCK)
-        except BlockingIOError:
-            raise MeasurementError(
-                f"another search is running in {self.path}; wait for it, or name another folder"
-            ) from None
-        except OSError as error:
-            raise _cannot_write(self.path, error) from None
+        with self._writing():
+            try:
+                lock = hold_lock(self.path / "lock")
+            except BlockingIOError:
+                raise MeasurementError(
+                    f"another search is running in {self.path}; wait for it, or name another folder"
+                ) from None
         with lock:
             yield
 
+    @property
+    def exists(self) -> bool:
+        """Whether the folder holds a search."""
+        return self._log.exists()
+
     def read(self) -> Log | None:
         """The log, None where there is none yet. A line cut off by a crash is left out."""
-        path = self.path / _LOG
-        if not path.exists():
+        if not self.exists:
             return None
         try:
-            entries = read_objects(path)
-            return _as_log(entries) if entries else None
+            lines = read_objects(self._log)
+            return _as_log(lines) if lines else None
         except (ValueError, KeyError, TypeError) as error:
-            raise UsageError(f"{path} is no log of a search, or is damaged ({error}); name another folder") from None
+            raise UsageError(
+                f"{self._log} is no log of a search, or is damaged ({error}); name another folder"
+            ) from None
 
-    def append(self, entry: Mapping[str, Any]) -> None:
+    def append(self, line: Mapping[str, Any]) -> None:
         """Add a line and wait until it is on the disk."""
-        try:
-            with closing(JsonLines(self.path / _LOG)) as lines:
-                lines.append(entry)
-        except OSError as error:
-            raise _cannot_write(self.path, error) from None
+        with self._writing(), closing(JsonLines(self._log)) as lines:
+            lines.append(line)
 
-    def keep(self, trial: str, result: SliceResult, before: str | None, parent: str | None) -> Finished:
+    def keep(self, entry: LogEntry, before: str | None) -> None:
         """Write a slice's checkpoint and then its line; ``before`` is the checkpoint that it replaces."""
-        last = result.epochs[-1].epoch if result.epochs else 0
-        name = None if result.checkpoint is None else f"trials/{trial}/{last:06d}.pt"
-        if name is not None and result.checkpoint is not None:
-            try:
-                write_whole(self.path / name, result.checkpoint)
-            except OSError as error:
-                raise _cannot_write(self.path, error) from None
-        done = Finished(trial, result.epochs, name, result.ended, result.where, parent)
-        epochs = [[*epoch] for epoch in result.epochs]
-        self.append({"event": "slice", **_plain(done), "epochs": epochs})
-        if before is not None and before != name:
+        if entry.checkpoint is not None and entry.state is not None:
+            with self._writing():
+                write_whole(self.path / entry.checkpoint, entry.state)
+        told = {name: getattr(entry, name) for name in _TOLD}
+        self.append({"event": "slice", **told, "epochs": [list(epoch) for epoch in entry.epochs]})
+        if before is not None and before != entry.checkpoint:
             (self.path / before).unlink(missing_ok=True)
-        return done
 
     def checkpoint(self, name: str | None) -> bytes | None:
         """A checkpoint's content. Raises UsageError when it is gone."""
@@ -113,14 +136,45 @@ class SearchFolder:
                 f"the search in {self.path} cannot go on: {name} cannot be read ({error.strerror}); name another folder"
             ) from None
 
+    def forget(self) -> None:
+        """Remove the search, and nothing else in the folder. Raises MeasurementError while one runs there."""
+        if self.exists:
+            with self.held():
+                self._log.unlink()
+                shutil.rmtree(self.path / "trials", ignore_errors=True)
 
-def check_same(header: Mapping[str, Any], settings: Mapping[str, Any], fingerprint: str, folder: Path) -> None:
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UsageError(
+                f"the search's folder {self.path} cannot be written ({error.strerror}); make room or name another "
+                f"folder, and run the same command again: it goes on where it stopped"
+            ) from None
+
+
+def _as_log(lines: list[dict[str, Any]]) -> Log:
+    header, *rest = lines
+    if header.get("format") != LOG_FORMAT:
+        raise ValueError(f"its first line is not of the format {LOG_FORMAT}")
+    log = Log(header, [], [])
+    for line in rest:
+        if line.pop("event") == "round":
+            log.open_round[:] = [(name, int(epochs)) for name, epochs in line["slices"]]
+            continue
+        entry = LogEntry(
+            **{name: line[name] for name in _TOLD}, epochs=tuple(Epoch(*epoch) for epoch in line["epochs"])
+        )
+        log.entries.append(entry)
+        log.open_round[:] = [planned for planned in log.open_round if planned[0] != entry.trial]
+    return log
+
+
+def check_same(header: Mapping[str, Any], settings: SearchSettings, fingerprint: str, folder: Path) -> None:
     """Raise UsageError when a folder holds a search for something else."""
-    other = [
-        name
-        for name, value in settings.items()
-        if name not in _MAY_CHANGE and header["settings"].get(name, value) != value
-    ]
+    kept = header["settings"]
+    other = [name for name, value in settings.identity.items() if kept.get(name, value) != value]
     if header["task"] != fingerprint:
         other.append("data")
     if other:
@@ -138,29 +192,17 @@ def fingerprint(task: Task | CustomTask) -> str:
     return digest.hexdigest()
 
 
-def _as_log(entries: list[dict[str, Any]]) -> Log:
-    header, *rest = entries
-    if header.get("format") != LOG_FORMAT:
-        raise ValueError(f"its first line is not of the format {LOG_FORMAT}")
-    finished: list[Finished] = []
-    open_round: list[tuple[str, int]] = []
-    for entry in rest:
-        if entry["event"] == "round":
-            open_round = [(name, int(epochs)) for name, epochs in entry["slices"]]
-            continue
-        epochs = tuple(Epoch(*epoch) for epoch in entry["epochs"])
-        entry.pop("event")
-        finished.append(Finished(**{**entry, "epochs": epochs}))
-        open_round = [item for item in open_round if item[0] != entry["trial"]]
-    return Log(header, tuple(finished), tuple(open_round))
+def write_checkpoint(state: dict[str, Any]) -> bytes:
+    """A dictionary of tensors, numbers and text, nested as one likes, as bytes."""
+    stream = io.BytesIO()
+    torch.save(state, stream)
+    return stream.getvalue()
 
 
-def _plain(done: Finished) -> dict[str, Any]:
-    return {name: getattr(done, name) for name in ("trial", "checkpoint", "ended", "where", "parent")}
-
-
-def _cannot_write(folder: Path, error: OSError) -> UsageError:
-    return UsageError(
-        f"the search's folder {folder} cannot be written ({error.strerror}); make room or name another folder, and run "
-        f"the same command again: it goes on where it stopped"
-    )
+def read_checkpoint(checkpoint: bytes, device: str = "cpu") -> dict[str, Any]:
+    """The tensors and numbers of a checkpoint. Raises UsageError for bytes that are none."""
+    try:
+        state: dict[str, Any] = torch.load(io.BytesIO(checkpoint), map_location=device, weights_only=True)
+    except Exception as error:
+        raise UsageError("a checkpoint of the search is damaged; remove the search's folder and start again") from error
+    return state

@@ -5,35 +5,43 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sizer.base.errors import UsageError
+from sizer.base.progress import Progress
 from sizer.base.storage import data_folder
 from sizer.devices import choose
-from sizer.meters.choosing import MeterOptions, choose_meter
+from sizer.meters.choosing import MeterOptions, about_gpu, choose_meter
 from sizer.meters.protocol import UNKNOWN, Meter
-from sizer.method.request import MAX_OBSERVATIONS
+from sizer.method.request import MAX_OBSERVATIONS, check_known, several
 from sizer.models.topology import MAX_WIDTH, check_whole
-from sizer.size_search.conclusion import Context, conclude
+from sizer.size_search.conclusion import conclude
 from sizer.size_search.data.metrics import LOSS, REGRESSION, check_target, reached
 from sizer.size_search.data.prepare import Prepared, PreparingSettings, prepare
+from sizer.size_search.data.reading.rules import Reading, ReadingOptions
 from sizer.size_search.data.sources import table_of
 from sizer.size_search.data.task import CustomTask, Task, Trainer
 from sizer.size_search.log import SearchFolder, fingerprint
 from sizer.size_search.result import SearchResult
-from sizer.size_search.search import Progress, run_search
-from sizer.size_search.settings import SearchSettings
-from sizer.size_search.trials.engine import Engine, LocalEngine
+from sizer.size_search.search import run_search, where_to_train
+from sizer.size_search.settings import SearchOptions, SearchSettings
+from sizer.size_search.trials.trial import Engine, LocalEngine
 
 ENGINES = ("local", "ray")
-#: Settings that a search may be taken up again with: its folder is the same with others of them.
-_NOT_IN_FOLDER_NAME = ("max_time_s", "max_energy_j", "max_epochs", "parallel", "explore", "prune")
+#: Settings that may change, but whose values were once part of the folder's name; their defaults still are.
+_ONCE_NAMED = ("meter", "threads")
+
+
+#: Keywords of `sizer.search` beside its settings.
+ARGUMENTS = (
+    *("target_loss", "target_accuracy", "target_r2", "target_metric", "target", "kind", "validation_share"),
+    *("input_dim", "output_dim", "observations", "folder", "fresh", "engine", "save", "decimal", "missing", "progress"),
+)
 
 
 class Aim(NamedTuple):
@@ -45,11 +53,8 @@ class Aim(NamedTuple):
 
 def one_aim(loss: float | None, accuracy: float | None, r2: float | None, metric: tuple[str, float] | None) -> Aim:
     """The one target that was given. Raises UsageError for none or several."""
-    given = [
-        Aim(name, value)
-        for name, value in ((LOSS, loss), ("accuracy", accuracy), ("r2", r2), metric or ("", None))
-        if value is not None
-    ]
+    named = ((LOSS, loss), ("accuracy", accuracy), ("r2", r2), metric or ("", None))
+    given = [Aim(name, value) for name, value in named if value is not None]
     if len(given) != 1:
         count = "no target is" if not given else f"{len(given)} targets are"
         raise UsageError(f"{count} given; expected one of loss, accuracy, r2 or metric (name and value)")
@@ -63,6 +68,7 @@ class Request:
     ``folder`` None is one below the user's data folder, named for the data and the settings, so that the same request
     goes on where it was interrupted. ``fresh`` forgets what the folder holds. ``engine`` is ``local`` or ``ray``, with
     the cluster's ``address`` (None: the one that runs here); it trains as many sizes at a time as it has room for.
+    ``reading`` is what the user says of how cells of text are to be read.
     """
 
     preparing: PreparingSettings
@@ -73,31 +79,24 @@ class Request:
     save: Path | None = None
     address: str | None = None
     meter_options: MeterOptions = field(default_factory=MeterOptions)
-
-    @property
-    def aim(self) -> Aim:
-        """What is to be reached."""
-        return Aim(self.preparing.metric, self.settings.target)
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
 
 
 def make_request(
     aim: Aim,
-    target: tuple[str, ...],
+    target: str | Sequence[str],
     kind: str | None,
     validation_share: float,
     folder: str | Path | None,
     fresh: bool,
     engine: str,
     save: str | Path | None,
-    settings: dict[str, Any],
+    settings: SearchOptions,
 ) -> Request:
     """A request from the arguments of `sizer.search`. Raises UsageError for a value out of range."""
-    unknown = sorted(settings.keys() - SearchSettings.__dataclass_fields__.keys())
-    if unknown:
-        known = ", ".join(name for name in SearchSettings.__dataclass_fields__ if name != "target")
-        raise UsageError(f"search has no option {unknown[0]!r}; its settings are {known}")
+    check_known("search", settings, (*ARGUMENTS, *SearchOptions.__annotations__))
     return Request(
-        PreparingSettings(target, kind, aim.metric, validation_share, settings.get("seed", 0)),
+        PreparingSettings(several(target), kind, aim.metric, validation_share, settings.get("seed", 0)),
         SearchSettings(target=aim.value, **settings),
         None if folder is None else Path(folder),
         fresh,
@@ -121,7 +120,7 @@ def custom_task(
 
 
 def search_data(data: Any, validation: Any, request: Request, progress: Progress | None = None) -> SearchResult:
-    """Search with data: whatever `given.table_of` takes, and the same for the validation part or None.
+    """Search with data: whatever `sources.table_of` takes, and the same for the validation part or None.
 
     Raises UsageError for a request that makes no sense of this data, DataError for data with nothing to learn from.
     """
@@ -129,8 +128,10 @@ def search_data(data: Any, validation: Any, request: Request, progress: Progress
         from sizer.size_search.saved_network import check_path
 
         check_path(request.save)
-    prepared = prepare(table_of(data), request.preparing, None if validation is None else table_of(validation))
-    _check_aim(prepared.task, request.aim)
+    table = table_of(data, Reading(request.reading, request.preparing.target))
+    aside = None if validation is None else table_of(validation, Reading(request.reading, rules=table.rules))
+    prepared = prepare(table, request.preparing, aside)
+    _check_aim(prepared.task, request.settings.target)
     return _search(prepared.task, prepared, request, progress)
 
 
@@ -141,12 +142,12 @@ def search_custom(task: CustomTask, request: Request, progress: Progress | None 
     return _search(task, None, request, progress)
 
 
-def _check_aim(task: Task, aim: Aim) -> None:
-    check_target(aim.metric, task.kind, aim.value)
-    if reached(aim.metric, task.baseline_value, aim.value):
+def _check_aim(task: Task, target: float) -> None:
+    check_target(task.metric, task.kind, target)
+    if reached(task.metric, task.baseline_value, target):
         what = "mean of the targets" if task.kind == REGRESSION else "frequencies of the classes"
         raise UsageError(
-            f"the target {aim.metric} {aim.value:g} needs no network: predicting the {what} already has "
+            f"the target {task.metric} {target:g} needs no network: predicting the {what} already has "
             f"{task.baseline_value:.4g}; ask for better than that"
         )
 
@@ -155,47 +156,42 @@ def _search(
     task: Task | CustomTask, prepared: Prepared | None, request: Request, progress: Progress | None
 ) -> SearchResult:
     settings = request.settings
-    chosen = choose(settings.priced_for or settings.device, threads=settings.threads)
-    meter = choose_meter(settings.meter, choose(settings.device).device.id, request.meter_options)
-    _check_limits(settings, meter)
-    with _folder(task, request) as folder, _engine(request, task, meter) as engine:
-        if request.fresh:
-            forget(folder)
-        if settings.parallel == 1 and engine.workers > 1:
-            settings = replace(settings, parallel=engine.workers)
-        outcome = run_search(task, settings, folder, engine, progress)
-        result = conclude(Context(task, prepared, settings, folder, engine, chosen, meter.label), outcome)
-    if isinstance(task, CustomTask) and request.folder is None:
-        result = replace(result, folder=None)
-    return result if request.save is None else _saved(result, request.save)
-
-
-def _check_limits(settings: SearchSettings, meter: Meter) -> None:
+    where = where_to_train(task, settings)
+    chosen = where if settings.priced_for is None else choose(settings.priced_for, threads=settings.threads)
+    meter = choose_meter(settings.meter, where.device.id, about_gpu(request.meter_options, where.device))
     if settings.max_energy_j is not None and meter.label == UNKNOWN:
         raise UsageError(
             f"max_energy limits the joules that a meter reads, and there is none here ({meter.source}); limit the "
             f"time instead, or state the power with --busy-watts"
         )
+    with _folder(task, request) as folder, _engine(request, task, meter, where.device.id) as engine:
+        if request.fresh:
+            SearchFolder(folder).forget()
+        if settings.parallel == 1 and engine.workers > 1:
+            settings = replace(settings, parallel=engine.workers)
+        search = run_search(task, settings, folder, engine, progress)
+        result = conclude(search, prepared, engine, chosen, meter.label)
+    if isinstance(task, CustomTask) and request.folder is None:
+        result = replace(result, folder=None)
+    return result if request.save is None else _saved(result, request.save)
 
 
 @contextmanager
-def _engine(request: Request, task: Task | CustomTask, meter: Meter) -> Iterator[Engine]:
+def _engine(request: Request, task: Task | CustomTask, meter: Meter, device: str) -> Iterator[Engine]:
     if request.engine not in ENGINES:
         raise UsageError(f"unknown engine {request.engine!r}; expected one of {', '.join(ENGINES)}")
-    engine = _make_engine(request, task, None if meter.label == UNKNOWN else meter)
+    engine: Engine
+    if request.engine == "local":
+        engine = LocalEngine(task, None if meter.label == UNKNOWN else meter)
+    else:
+        from sizer.size_search.trials.ray_engine import RayEngine
+
+        engine = RayEngine(task, request.settings.threads, device, request.address, request.settings.parallel)
     try:
         yield engine
     finally:
         engine.close()
         meter.close()
-
-
-def _make_engine(request: Request, task: Task | CustomTask, meter: Meter | None) -> Engine:
-    if request.engine == "local":
-        return LocalEngine(task, meter)
-    from sizer.size_search.trials.ray_engine import RayEngine
-
-    return RayEngine(task, request.settings.threads, request.settings.device, request.address)
 
 
 @contextmanager
@@ -211,20 +207,21 @@ def _folder(task: Task | CustomTask, request: Request) -> Iterator[Path]:
 
 
 def default_folder(task: Task, settings: SearchSettings) -> Path:
-    """The folder of a search below the user's data folder, the same for the same data and settings."""
-    kept = {name: value for name, value in settings.to_dict().items() if name not in _NOT_IN_FOLDER_NAME}
-    digest = hashlib.sha256(f"{fingerprint(task)} {json.dumps(kept, sort_keys=True)}".encode()).hexdigest()[:12]
+    """The folder of a search below the user's data folder, the same for the same data and identity of the settings.
+
+    Threads and meter once named it too: where there is no other, a folder with these in its name is taken up.
+    """
+    defaults = SearchSettings(settings.target)
+    digested = settings.identity | {name: getattr(defaults, name) for name in _ONCE_NAMED}
+    folder = _named_for(task, digested)
+    before = _named_for(task, digested | {name: getattr(settings, name) for name in _ONCE_NAMED})
+    return before if SearchFolder(before).exists and not SearchFolder(folder).exists else folder
+
+
+def _named_for(task: Task, settings: dict[str, Any]) -> Path:
+    digest = hashlib.sha256(f"{fingerprint(task)} {json.dumps(settings, sort_keys=True)}".encode()).hexdigest()[:12]
     name = re.sub(r"[^A-Za-z0-9]+", "-", task.name).strip("-")[:40]
     return data_folder() / "searches" / f"{name}-{digest}"
-
-
-def forget(folder: Path) -> None:
-    """Remove the search that a folder holds, and nothing else in it. Raises MeasurementError while one runs there."""
-    log = folder / "log.jsonl"
-    if log.exists():
-        with SearchFolder(folder).held():
-            log.unlink()
-            shutil.rmtree(folder / "trials", ignore_errors=True)
 
 
 def _saved(result: SearchResult, path: Path) -> SearchResult:

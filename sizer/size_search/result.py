@@ -4,18 +4,129 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sizer.base.records import Record, plain
 from sizer.method.hardware import Device, device_to_dict
+from sizer.method.recommendation import Anchor
 from sizer.size_search.data.metrics import higher_is_better
-from sizer.size_search.outcome import REACHED
 from sizer.size_search.settings import SearchSettings
 
 if TYPE_CHECKING:
     from sizer.size_search.data.prepare import PreparationReport
     from sizer.size_search.saved_network import SavedNetwork
+
+SEARCH_FORMAT = "sizer.search/1"
+
+
+class SearchStatus(str, Enum):
+    """How a search ended, and what is said then of a trial that still had a chance."""
+
+    REACHED = "reached", "another size was predicted to meet the target at less cost"
+    UNREACHABLE = "unreachable", "the search ended: unreachable"
+    OUT_OF_TIME = "out of time", "the search ended: out of time"
+    OUT_OF_ENERGY = "out of energy", "the search ended: out of energy"
+
+    sentence: str
+
+    def __new__(cls, word: str, sentence: str) -> SearchStatus:
+        """A word of the record, and its sentence."""
+        status = str.__new__(cls, word)
+        status._value_ = word
+        status.sentence = sentence
+        return status
+
+    __str__ = str.__str__
+
+
+class TaskFacts(NamedTuple):
+    """What was searched for: the data in numbers, the target, and the metric of predicting the mean (``baseline``)."""
+
+    source: str
+    kind: str | None
+    metric: str
+    target: float
+    baseline: float | None
+    input_dim: int
+    output_dim: int
+    n_observations: int
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether the target is a lower bound."""
+        return higher_is_better(self.metric)
+
+
+class SearchTrial(NamedTuple):
+    """What one size that was trained came to.
+
+    ``number`` counts trials in order of size. ``best_value`` and ``best_loss`` are the best validation
+    metric and loss so far, ``predicted_epochs`` the epochs in all that its learning curve asks for to reach the target
+    (None: it does not get there). ``time_s`` and ``energy_j`` are what it cost, energy None where it was not metered.
+    ``grown_from`` names the trial whose weights it began with.
+    """
+
+    number: int
+    name: str
+    widths: tuple[int, ...]
+    num_free_parameters: int
+    anchor: Anchor | None
+    epochs: int
+    why_stopped: str
+    is_met: bool
+    best_value: float | None
+    best_loss: float | None
+    predicted_epochs: float | None
+    time_s: float
+    energy_j: float | None
+    grown_from: str | None
+    where: tuple[str, ...]
+
+
+class SearchPoint(NamedTuple):
+    """What reaching the target costs at one size; ``label`` says whether that was measured or is estimated.
+
+    ``cost`` is in the record's quantity, None where the size is not predicted to reach the target.
+    """
+
+    name: str
+    widths: tuple[int, ...]
+    num_free_parameters: int
+    epochs: float | None
+    cost: float | None
+    label: str
+
+
+class Edge(NamedTuple):
+    """The size, in parameters, from which on a working set lives on a level; the smallest size for the nearest."""
+
+    working_set: str
+    level: str | None
+    num_free_parameters: int
+
+
+class FlopsChoice(NamedTuple):
+    """The size that the fewest FLOPs to the target would have chosen; its cost as the curve has it."""
+
+    name: str
+    widths: tuple[int, ...]
+    num_free_parameters: int
+    flops_per_epoch: float
+    cost: float | None
+    label: str
+
+
+class Spent(NamedTuple):
+    """Measured time and metered energy, in all and on the winner alone; ``energy_label`` says what the joules are."""
+
+    time_s: float
+    energy_j: float | None
+    winner_time_s: float | None
+    winner_energy_j: float | None
+    energy_label: str
+    epochs: int
 
 
 @dataclass(frozen=True)
@@ -75,119 +186,19 @@ def _saving(before: float | None, after: float | None) -> float | None:
     return None if before is None or after is None or before <= 0 else 1.0 - after / before
 
 
-SEARCH_FORMAT = "sizer.search/1"
-
-
-class TaskFacts(NamedTuple):
-    """What was searched for: the data in numbers, the target, and the metric of predicting the mean (``baseline``)."""
-
-    source: str
-    kind: str | None
-    metric: str
-    target: float
-    baseline: float | None
-    input_dim: int
-    output_dim: int
-    n_observations: int
-
-    @property
-    def higher_is_better(self) -> bool:
-        """Whether the target is a lower bound."""
-        return higher_is_better(self.metric)
-
-
-class Fill(NamedTuple):
-    """The cache that a size was picked for: its working set there, and how often that fills it."""
-
-    working_set: str
-    level: str
-    fill: float
-
-
-class SearchTrial(NamedTuple):
-    """One size that was trained, and how far.
-
-    ``number`` counts trials in the order in which they began. ``best_value`` and ``best_loss`` are the best validation
-    metric and loss so far, ``predicted_epochs`` the epochs in all that its learning curve asks for to reach the target
-    (None: it does not get there). ``time_s`` and ``energy_j`` are what it cost, energy None where it was not metered.
-    ``grown_from`` names the trial whose weights it began with.
-    """
-
-    number: int
-    name: str
-    widths: tuple[int, ...]
-    num_free_parameters: int
-    anchor: Fill | None
-    epochs: int
-    why_stopped: str
-    is_met: bool
-    best_value: float | None
-    best_loss: float | None
-    predicted_epochs: float | None
-    time_s: float
-    energy_j: float | None
-    grown_from: str | None
-    where: tuple[str, ...]
-
-
-class SearchPoint(NamedTuple):
-    """What reaching the target costs at one size; ``label`` says whether that was measured or is estimated.
-
-    ``cost`` is in the record's quantity, None where the size is not predicted to reach the target.
-    """
-
-    name: str
-    widths: tuple[int, ...]
-    num_free_parameters: int
-    epochs: float | None
-    cost: float | None
-    label: str
-
-
-class Edge(NamedTuple):
-    """The size, in parameters, from which on a working set lives on a level; the smallest size for the nearest."""
-
-    working_set: str
-    level: str | None
-    num_free_parameters: int
-
-
-class FlopsChoice(NamedTuple):
-    """The size that the fewest FLOPs to the target would have chosen; its cost as the curve has it."""
-
-    name: str
-    widths: tuple[int, ...]
-    num_free_parameters: int
-    flops_per_epoch: float
-    cost: float | None
-    label: str
-
-
-class Spent(NamedTuple):
-    """Measured time and metered energy, in all and on the winner alone; ``energy_label`` says what the joules are."""
-
-    time_s: float
-    energy_j: float | None
-    winner_time_s: float | None
-    winner_energy_j: float | None
-    energy_label: str
-    epochs: int
-
-
 @dataclass(frozen=True)
 class SearchResult(Record):
     """What a search came to.
 
-    ``status`` is ``reached``, ``unreachable``, ``out of time`` or ``out of energy``. ``winner`` is the trial that met
-    the target, ``best`` the one with the best metric. Costs of ``curve`` and ``flops_choice`` are in ``quantity``: time
-    (s), energy (J), or operations on a machine of which nothing is known. ``estimate`` says what reaching the target
-    would take where it was not reached. ``network`` predicts, and is not part of the JSON; None after a search with the
-    user's own training.
+    ``winner`` is the trial that met the target, ``best`` the one with the best metric. Costs of ``curve`` and
+    ``flops_choice`` are in ``quantity``: time (s), energy (J), or operations on a machine of which nothing is known.
+    ``estimate`` says what reaching the target would take where it was not reached. ``network`` predicts, and is not
+    part of the JSON; None after a search with the user's own training.
     """
 
     task: TaskFacts
     settings: SearchSettings
-    status: str
+    status: SearchStatus
     device: Device
     label: str
     basis: str
@@ -210,7 +221,7 @@ class SearchResult(Record):
     @property
     def reached(self) -> bool:
         """Whether the target was met."""
-        return self.status == REACHED
+        return self.status == SearchStatus.REACHED
 
     def to_dict(self) -> dict[str, Any]:
         """The record as the JSON data ``sizer.search/1``."""
@@ -221,7 +232,7 @@ class SearchResult(Record):
             "preparation": plain(self.preparation),
             "device": device_to_dict(self.device),
             "coefficients": {"label": self.label, "basis": self.basis, "quantity": self.quantity},
-            "status": self.status,
+            "status": str(self.status),
             "reached": self.reached,
             "winner": plain(self.winner),
             "best": plain(self.best),
@@ -251,4 +262,4 @@ def _row(trial: SearchTrial) -> dict[str, Any]:
     row: dict[str, Any] = trial._asdict()
     anchor: Mapping[str, Any] = {} if trial.anchor is None else trial.anchor._asdict()
     del row["anchor"]
-    return row | {f"anchor_{name}": anchor.get(name) for name in Fill._fields}
+    return row | {f"anchor_{name}": anchor.get(name) for name in Anchor._fields}

@@ -1,11 +1,12 @@
-"""A saved network, read back in any process: raw tables in, answers out.
+"""A trained network: raw tables in, answers out; saved with its preparation as one exported program, and read back.
 
-network = sizer.size_search.saved_network.load("model.pt2")
+network = sizer.load("model.pt2")
 network.predict(pandas.read_csv("new.csv"))
 """
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
@@ -14,8 +15,9 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,17 +25,62 @@ import torch
 from torch import nn
 
 from sizer.base.errors import DataError, UsageError
+from sizer.base.records import plain, rebuild
 from sizer.base.storage import write_whole
 from sizer.models.topology import Topology
 from sizer.size_search.data.arrays import columns_of
+from sizer.size_search.data.file_kinds import read_table
+from sizer.size_search.data.fit_columns import Look, unlike
 from sizer.size_search.data.metrics import CLASSIFICATION
 from sizer.size_search.data.preparation import Preparation
+from sizer.size_search.data.reading.rules import Reading, ReadingRules
+from sizer.size_search.data.reading.tables import with_text_read
+from sizer.size_search.data.table import Table
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from sizer.size_search.data.prepare import Prepared
 
+SAVED_FORMAT = "sizer.saved/1"
+#: Name of the JSON beside the program in the file.
+EXTRA = "sizer.json"
+#: Rows that are predicted at a time.
 _CHUNK = 8192
+
+
+class Predictions(NamedTuple):
+    """What a network says of a table: ``values`` (n, targets), a class or numbers in their own units for each row.
+
+    ``probabilities`` (n, classes) are empty for a regression. ``remarks`` say how the table was read and which of its
+    columns look otherwise than those trained on.
+    """
+
+    target: tuple[str, ...]
+    kind: str
+    values: list[list[Any]]
+    classes: tuple[Any, ...]
+    probabilities: list[list[float]]
+    remarks: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The predictions as the JSON data ``sizer.predictions/1``."""
+        return {"format": "sizer.predictions/1", **plain(self)}
+
+    def to_csv(self) -> str:
+        """A line for each row under the names of the targets; a class with its probability."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow([*self.target, *(["probability"] if self.classes else [])])
+        sure = [[f"{max(row):.6f}"] for row in self.probabilities] or [[]] * len(self.values)
+        writer.writerows([*row, *share] for row, share in zip(self.values, sure, strict=True))
+        return text.getvalue()
+
+
+def facts_of_reading(prepared: Prepared) -> dict[str, Any]:
+    """What a saved network keeps of how its table was read, and of what the columns looked like."""
+    rules = prepared.report.reading
+    return {"reading": None if rules is None else rules.to_dict(), "looks": [plain(look) for look in prepared.looks]}
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,20 +97,38 @@ class SavedNetwork:
 
     @classmethod
     def of_weights(
-        cls,
-        preparation: Preparation,
-        topology: Topology,
-        weights: Mapping[str, torch.Tensor],
-        facts: Mapping[str, Any],
+        cls, preparation: Preparation, topology: Topology, weights: Mapping[str, torch.Tensor], facts: Mapping[str, Any]
     ) -> SavedNetwork:
         """A network as it was trained, in memory."""
-        return cls(preparation, topology, prepared_network(preparation, topology, weights), facts)
+        network = topology.build()
+        network.load_state_dict({name: value.detach().cpu() for name, value in weights.items()})
+        return cls(preparation, topology, PreparedNetwork(preparation, network).eval().requires_grad_(False), facts)
 
     def save(self, path: str | Path) -> None:
-        """Write the network as an exported program (``.pt2``). Raises UsageError or DataError where that fails."""
+        """Write the network as an exported program (``.pt2``), whole: temporary file, sync, rename.
+
+        Raises UsageError for a path that cannot be written, DataError when the disk is full.
+        """
         if not isinstance(self.module, PreparedNetwork):
             raise UsageError("this network was read from a file; copy that file")
-        save_network(Path(path), self.preparation, self.topology, self.module, self.facts)
+        path = check_path(Path(path))
+        topology = self.topology
+        described = {
+            "format": SAVED_FORMAT,
+            "preparation": self.preparation.to_dict(),
+            "topology": {"shape": topology.shape, "input_dim": topology.input_dim, "widths": list(topology.widths)},
+            **self.facts,
+        }
+        archive = io.BytesIO()
+        extra = {EXTRA: json.dumps(described, allow_nan=False)}
+        torch.export.save(_exported(self.module, len(self.preparation.column_names)), archive, extra_files=extra)
+        try:
+            write_whole(path, archive.getvalue())
+        except OSError as error:
+            raise DataError(
+                f"{path} could not be written ({error.strerror}); free some space and run the same command again: "
+                f"what was trained is kept"
+            ) from None
 
     @property
     def classes(self) -> tuple[Any, ...]:
@@ -86,14 +151,78 @@ class SavedNetwork:
             return np.asarray(np.array(self.classes)[outputs.argmax(axis=1)])
         return outputs[:, 0] if outputs.shape[1] == 1 else outputs
 
+    def predict_source(self, source: str | Path) -> Predictions:
+        """Predict each row of a file, read exactly as the search read its own, or of a bundled set.
+
+        Raises UsageError and DataError as `read_table` does, and for a cell that does not fit the network's rules.
+        """
+        table = read_table(source, self._as_trained)
+        target, encoded = self.preparation.target, self.preparation.encode(table.frame)
+        outputs = self._of_encoded(encoded)
+        is_classifier = target.kind == CLASSIFICATION
+        values = np.array(self.classes, dtype=object)[outputs.argmax(axis=1)] if is_classifier else outputs
+        return Predictions(
+            target.names,
+            target.kind,
+            values.reshape(len(outputs), -1).tolist(),
+            self.classes,
+            outputs.tolist() if is_classifier else [],
+            (*table.remarks, *self._doubts(encoded)),
+        )
+
+    def doubts(self, data: pd.DataFrame | npt.ArrayLike) -> list[str]:
+        """Sentences on columns that look otherwise than those that the network was trained on."""
+        return self._doubts(self.preparation.encode(self._frame(data)))
+
+    def _doubts(self, encoded: npt.NDArray[np.float64]) -> list[str]:
+        looks = [rebuild(Look, look) for look in self.facts.get("looks", ())]
+        return unlike(self.preparation, looks, encoded)
+
+    @cached_property
+    def reading(self) -> ReadingRules | None:
+        """How the search read cells of text, None for a network that was saved without it."""
+        described = self.facts.get("reading")
+        return None if described is None else rebuild(ReadingRules, described)
+
+    @property
+    def _as_trained(self) -> Reading:
+        return Reading(rules=self.reading, wanted=self.preparation.column_names)
+
+    def _frame(self, data: pd.DataFrame | npt.ArrayLike) -> Any:
+        """Data as a table whose cells of text are read as the search read them."""
+        if not hasattr(data, "columns"):
+            return columns_of(np.asarray(data), "x")
+        frame: Any = data
+        return frame if self.reading is None else with_text_read(Table("the data", frame), self._as_trained).frame
+
     def _outputs(self, data: pd.DataFrame | npt.ArrayLike) -> npt.NDArray[np.float64]:
-        frame: Any = data if hasattr(data, "columns") else columns_of(np.asarray(data), "x")
-        encoded = torch.from_numpy(self.preparation.encode(frame))
+        return self._of_encoded(self.preparation.encode(self._frame(data)))
+
+    def _of_encoded(self, matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        encoded = torch.from_numpy(matrix)
         if not len(encoded):
             return np.empty((0, self.preparation.target.output_dim))
         with torch.no_grad():
             parts = [self.module(part) for part in torch.split(encoded, _CHUNK)]
         return np.asarray(torch.cat(parts).numpy(), dtype=np.float64)
+
+
+def check_path(path: Path) -> Path:
+    """The path, before a search is begun for it. Raises UsageError where no network could be saved there."""
+    if path.suffix != ".pt2":
+        raise UsageError(f"{path} does not end in .pt2, as an exported program's name does; call it {path.stem}.pt2")
+    if path.is_dir() or not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+        raise UsageError(f"{path} cannot be written; name a file in a folder that is there and may be written")
+    return path
+
+
+def _exported(module: PreparedNetwork, columns: int) -> torch.export.ExportedProgram:
+    """The network with its preparation as an exported program that takes any number of rows from one on."""
+    example = torch.from_numpy(np.zeros((2, columns)))
+    rows = torch.export.Dim("observations", min=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's tracer warns of its own insides
+        return torch.export.export(module, (example,), dynamic_shapes={"encoded": {0: rows}})
 
 
 def load(path: str | Path) -> SavedNetwork:
@@ -106,11 +235,13 @@ def load(path: str | Path) -> SavedNetwork:
     try:
         preparation = Preparation.from_dict(facts["preparation"])
         described = facts["topology"]
+        if facts.get("reading") is not None:
+            rebuild(ReadingRules, facts["reading"])
         topology = Topology(described["shape"], described["input_dim"], tuple(described["widths"]))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's loader warns of its own insides
             module = torch.export.load(str(path)).module()
-    except (KeyError, TypeError, RuntimeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
         raise DataError(f"{path.name} is damaged ({type(error).__name__}); save the network again") from None
     return SavedNetwork(preparation, topology, module, facts)
 
@@ -148,11 +279,6 @@ def _has_pickle(archive: zipfile.ZipFile) -> bool:
     return False
 
 
-SAVED_FORMAT = "sizer.saved/1"
-#: Name of the JSON beside the program in the file.
-EXTRA = "sizer.json"
-
-
 class PreparedNetwork(nn.Module):
     """A network between its preparation and the meaning of its outputs: encoded (n, columns) in, predictions out."""
 
@@ -187,56 +313,3 @@ class PreparedNetwork(nn.Module):
         if "hot_codes" in self._has:
             parts.append(encoded[:, self.get_buffer("hot_positions")] == self.get_buffer("hot_codes"))
         return torch.cat([part.float() for part in parts], dim=1)
-
-
-def check_path(path: Path) -> Path:
-    """The path, before a search is begun for it. Raises UsageError where no network could be saved there."""
-    if path.suffix != ".pt2":
-        raise UsageError(f"{path} does not end in .pt2, as an exported program's name does; call it {path.stem}.pt2")
-    if path.is_dir() or not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
-        raise UsageError(f"{path} cannot be written; name a file in a folder that is there and may be written")
-    return path
-
-
-def prepared_network(
-    preparation: Preparation, topology: Topology, weights: Mapping[str, torch.Tensor]
-) -> PreparedNetwork:
-    """The network of a topology with its trained weights, on the CPU, between preparation and answers."""
-    network = topology.build()
-    network.load_state_dict({name: value.detach().cpu() for name, value in weights.items()})
-    return PreparedNetwork(preparation, network).eval().requires_grad_(False)
-
-
-def save_network(
-    path: Path, preparation: Preparation, topology: Topology, module: PreparedNetwork, facts: Mapping[str, Any]
-) -> None:
-    """Export a network and write it whole: temporary file, sync, rename. ``facts`` are kept in the JSON beside it.
-
-    Raises UsageError for a path that cannot be written, DataError when the disk is full.
-    """
-    check_path(path)
-    program = export_network(preparation, module)
-    described = {
-        "format": SAVED_FORMAT,
-        "preparation": preparation.to_dict(),
-        "topology": {"shape": topology.shape, "input_dim": topology.input_dim, "widths": list(topology.widths)},
-        **facts,
-    }
-    archive = io.BytesIO()
-    torch.export.save(program, archive, extra_files={EXTRA: json.dumps(described, allow_nan=False)})
-    try:
-        write_whole(path, archive.getvalue())
-    except OSError as error:
-        raise DataError(
-            f"{path} could not be written ({error.strerror}); free some space and run the same command again: what was "
-            f"trained is kept"
-        ) from None
-
-
-def export_network(preparation: Preparation, module: PreparedNetwork) -> torch.export.ExportedProgram:
-    """The network with its preparation as an exported program that takes any number of rows from one on."""
-    example = torch.from_numpy(np.zeros((2, len(preparation.column_names))))
-    rows = torch.export.Dim("observations", min=1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's tracer warns of its own insides
-        return torch.export.export(module, (example,), dynamic_shapes={"encoded": {0: rows}})

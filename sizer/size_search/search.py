@@ -1,76 +1,282 @@
 """A search from its start, or from where it was interrupted, to its end.
 
-Rounds: decide from the log which slices come next, note that, run them, note what they did. Decisions depend on the log
-alone: predicted costs are in its first line, losses in the others. Measured times matter only to the limits.
+Rounds: decide from the log which slices come next (`policy`), note that, run them, note what they did. Decisions depend
+on the log alone: predicted costs are in its first line, losses in the others. Measured times matter only to the limits.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sizer.devices import choose
+from sizer.base.progress import Progress
+from sizer.base.units import format_quantity
+from sizer.detection.usable_gpu import check_usable
+from sizer.devices import Chosen, Predicted, choose, trains_on
+from sizer.method.epochs_to_loss import relative_epochs
+from sizer.method.recommendation import Anchor
+from sizer.models.topology import Topology
 from sizer.size_search.candidates import candidate_sizes, first_size
+from sizer.size_search.data.metrics import higher_is_better, reached
 from sizer.size_search.data.task import CustomTask, Task
-from sizer.size_search.log import LOG_FORMAT, SearchFolder, check_same, fingerprint
-from sizer.size_search.outcome import OUT_OF_ENERGY, OUT_OF_TIME, REACHED, UNREACHABLE, Outcome, SearchCandidate
-from sizer.size_search.policy import Decision, Goal, decide, decide_exploring
-from sizer.size_search.progress import Tally, sum_up
+from sizer.size_search.log import LOG_FORMAT, Epoch, LogEntry, SearchFolder, check_same, fingerprint
+from sizer.size_search.policy import Decision, Goal, SearchCandidate, decide, decide_exploring
+from sizer.size_search.result import SearchStatus
 from sizer.size_search.settings import SearchSettings
-from sizer.size_search.trials.engine import Engine
-from sizer.size_search.trials.slices import Slice
+from sizer.size_search.trials.trial import Engine, SliceSpec
 
-#: Told a sentence and the share of the work done, 0 to 1, None where it is not known.
-Progress = Callable[[str, float | None], None]
+#: What the log's first line holds of a size beside its name and widths, by the names of `SearchCandidate`.
+_NOTED = ("epoch_cost", "flops_per_epoch", "anchor", "relative_cost")
+#: Metrics that are better when higher are at most 1; what is missing to 1 is what a search brings down.
+_PERFECT = 1.0
+#: Shortfalls below this count as this: their logarithm must exist.
+_LEAST = 1e-9
+#: A network whose training loss is below this share of its best validation loss is no start for a larger one: what it
+#: knows by heart, the larger one cannot unlearn. Of the sizes trained for 15 targets (benchmarks/growing.py, cost 1.00
+#: of that without growing) no one was worth growing from by these two.
+OVERFITTED = 0.5
+#: Nor is one of fewer epochs: it saves the larger one hardly any.
+_EPOCHS_TO_GROW = 8
 
 
 def run_search(
     task: Task | CustomTask, settings: SearchSettings, folder: Path, engine: Engine, progress: Progress | None = None
-) -> Outcome:
-    """Run a search in its folder, going on where it was interrupted.
+) -> Search:
+    """Run a search in its folder, going on where it was interrupted; it comes back with its status.
 
     Raises UsageError when the folder holds a search for something else or cannot be written.
     """
     state = SearchFolder(folder)
     with state.held():
-        search = _begin(task, settings, state, progress)
-        status = search.run(engine)
-        return sum_up(search.tally, status)
+        search = Search(task, settings, state)
+        search.run(engine, progress)
+    return search
 
 
-def _begin(
-    task: Task | CustomTask, settings: SearchSettings, state: SearchFolder, progress: Progress | None
-) -> _Search:
-    """A new search, or the one that the folder holds."""
-    log = state.read()
-    if log is None:
-        state.append(_header(task, settings))
+class Search:
+    """What a search knows at one moment, all of it read from its log: its sizes, and the slices decided on but not run.
+
+    ``status`` is None until `run` has come to an end. ``quantity`` says what predicted costs are in: ``time`` (s),
+    ``energy`` (J) or ``operations``.
+    """
+
+    def __init__(self, task: Task | CustomTask, settings: SearchSettings, state: SearchFolder) -> None:
         log = state.read()
-        assert log is not None  # (it was just written)
-    check_same(log.header, settings.to_dict(), fingerprint(task), state.path)
-    tally = Tally(log.header, settings)
-    for done in log.finished:
-        tally.add(done)
-    return _Search(state, tally, list(log.open_round), progress)
+        if log is None:
+            state.append(_header(task, settings))
+            log = state.read()
+            assert log is not None  # (it was just written)
+        check_same(log.header, settings, fingerprint(task), state.path)
+        check_usable(str(log.header["device"]))
+        self.task = task
+        self.settings = settings
+        self.folder = state
+        self.status: SearchStatus | None = None
+        self.quantity = str(log.header["quantity"])
+        self.target = shortfall(task.metric, settings.target)
+        self.sizes = {size.name: size for size in _candidates(log.header, settings.shape, task.input_dim)}
+        self._first = str(log.header["first"])
+        self._device = str(log.header["device"])
+        self._open_round = log.open_round
+        for entry in log.entries:
+            self._add(entry)
+
+    def run(self, engine: Engine, progress: Progress | None) -> None:
+        """Go on until the search has ended."""
+        while self.status is None:
+            if not self._open_round:
+                self._open_round = self._next_round()
+            for name, epochs in self._open_round:
+                engine.submit(replace(self.spec(name), epochs=epochs))
+            while self._open_round:
+                size = self.sizes[self._open_round[0][0]]
+                if progress is not None:
+                    self._tell(size, progress)
+                entry = engine.collect()
+                self.folder.keep(entry, size.checkpoint)
+                self._add(entry)
+                self._open_round.pop(0)
+
+    def _next_round(self) -> list[tuple[str, int]]:
+        """The slices that come next, noted in the log; none, and the status, at the end of the search."""
+        over = self._over_limit()
+        is_done = self.winner is not None and not self.settings.explore
+        decisions = [] if over or is_done else self._decide(self._goal())
+        if not decisions:
+            self.status = SearchStatus.REACHED if self.winner is not None else over or self._given_up()
+            return []
+        self.folder.append({"event": "round", "slices": decisions})
+        return [*decisions]
+
+    def _decide(self, goal: Goal) -> list[Decision]:
+        sizes = tuple(self.sizes.values())
+        if self.winner is not None:
+            return decide_exploring(sizes, goal, self.settings.parallel)
+        return decide(sizes, goal, self._first, self.settings.parallel)
+
+    def _over_limit(self) -> SearchStatus | None:
+        """Which limit is used up, None while the search may go on."""
+        limits, energy_j = self.settings, self.energy_j
+        if limits.max_energy_j is not None and energy_j is not None and energy_j >= limits.max_energy_j:
+            return SearchStatus.OUT_OF_ENERGY
+        if limits.max_time_s is not None and self.time_s >= limits.max_time_s:
+            return SearchStatus.OUT_OF_TIME
+        return None
+
+    def _given_up(self) -> SearchStatus:
+        """How a search ended in which no size is predicted to meet the target within the limits.
+
+        A limit is spent when what is left of it does not pay for the next slice that there would be without it. Else
+        the target is out of reach, whether or not a size could meet it with more: that hangs on the clock.
+        """
+        goal = self._goal()
+        wished = self._decide(goal._replace(budget=math.inf))
+        if min((epochs * self.sizes[name].epoch_cost for name, epochs in wished), default=0.0) <= goal.budget:
+            return SearchStatus.UNREACHABLE
+        return SearchStatus.OUT_OF_TIME if self.quantity == "time" else SearchStatus.OUT_OF_ENERGY
+
+    def _goal(self) -> Goal:
+        """What the sizes are trained for. Limits are measured time or energy: predictions are scaled to that."""
+        limit, spent = self.limit
+        if limit is None or not spent:
+            return Goal(self.target, self.settings.max_epochs)
+        return Goal(self.target, self.settings.max_epochs, (limit - spent) / self.measured_per_predicted)
+
+    def _add(self, entry: LogEntry) -> None:
+        """Take in what a slice did."""
+        size, metric = self.sizes[entry.trial], self.task.metric
+        epochs = (*size.epochs, *entry.epochs)
+        is_met = size.is_met or any(reached(metric, epoch.metric, self.settings.target) for epoch in entry.epochs)
+        ended = "it met the target" if is_met else entry.ended
+        if ended is None and len(epochs) >= self.settings.max_epochs:
+            ended = f"it had all of its {self.settings.max_epochs} epochs"
+        self.sizes[entry.trial] = replace(
+            size,
+            values=tuple(shortfall(metric, epoch.metric) for epoch in epochs if not math.isnan(epoch.metric)),
+            ended=ended,
+            is_met=is_met,
+            epochs=epochs,
+            checkpoint=entry.checkpoint,
+            parent=entry.parent,
+            where=tuple(dict.fromkeys(node for node in (*size.where, entry.where) if node is not None)),
+        )
+
+    def spec(self, name: str) -> SliceSpec:
+        """What determines the next slice of a size, its checkpoint included."""
+        settings, size = self.settings, self.sizes[name]
+        parent = size.parent if size.epochs else self.parent_of(size)
+        begins_with = None if parent is None or size.epochs else self.sizes[parent].checkpoint
+        return SliceSpec(
+            name,
+            size.topology,
+            settings.batch_size,
+            settings.optimizer,
+            settings.learning_rate,
+            settings.seed,
+            self._device,
+            settings.threads,
+            settings.max_epochs,
+            target=settings.target,
+            checkpoint=self.folder.checkpoint(size.checkpoint),
+            parent=parent,
+            parent_checkpoint=self.folder.checkpoint(begins_with),
+        )
+
+    def parent_of(self, size: SearchCandidate) -> str | None:
+        """The size that a new one grows from, where that was asked for: the largest smaller one that is worth it."""
+        smaller = [
+            other
+            for other in self.sizes.values()
+            if self.settings.grow and other.num_free_parameters < size.num_free_parameters and _can_grow(other)
+        ]
+        return max(smaller, key=lambda other: other.num_free_parameters).name if smaller else None
+
+    @property
+    def trained(self) -> list[SearchCandidate]:
+        """The sizes that have had an epoch, in order of size."""
+        return [size for size in self.sizes.values() if size.epochs]
+
+    @property
+    def winner(self) -> SearchCandidate | None:
+        """Of the sizes that met the target, the one whose epochs cost least as predicted; None if none did."""
+        met = [size for size in self.sizes.values() if size.is_met]
+        return min(met, key=lambda size: size.epoch_cost * len(size.epochs), default=None)
+
+    @property
+    def limit(self) -> tuple[float | None, float | None]:
+        """The limit that is of the predicted costs' quantity, and what is spent of it; None for what there is not."""
+        settings = self.settings
+        limits = {"time": (settings.max_time_s, self.time_s), "energy": (settings.max_energy_j, self.energy_j)}
+        return limits.get(self.quantity, (None, None))
+
+    @property
+    def measured_per_predicted(self) -> float:
+        """Measured over predicted cost of all epochs so far; 1 where nothing was measured in the costs' quantity."""
+        predicted = sum(size.epoch_cost * len(size.epochs) for size in self.sizes.values())
+        _, spent = self.limit
+        return spent / predicted if spent and predicted else 1.0
+
+    @property
+    def time_s(self) -> float:
+        """Measured time of everything so far."""
+        return sum(epoch.time_s for size in self.sizes.values() for epoch in size.epochs)
+
+    @property
+    def energy_j(self) -> float | None:
+        """Measured energy of everything so far, None where it is not known."""
+        return total_energy(epoch for size in self.sizes.values() for epoch in size.epochs)
+
+    def _tell(self, size: SearchCandidate, progress: Progress) -> None:
+        last = f", {self.task.metric} {size.epochs[-1].metric:.4g}" if size.epochs else ""
+        limit_s = self.settings.max_time_s
+        share = None if limit_s is None else min(1.0, self.time_s / limit_s)
+        progress(f"{size.num_free_parameters:,} parameters, epoch {len(size.epochs) + 1}{last}", share)
+
+
+def shortfall(metric: str, value: float) -> float:
+    """A metric's value as a positive number that is better when smaller."""
+    return max(_PERFECT - value if higher_is_better(metric) else value, _LEAST)
+
+
+def total_energy(epochs: Iterable[Epoch]) -> float | None:
+    """Energy of epochs in J; None where that of one of them is not known."""
+    parts = [epoch.energy_j for epoch in epochs]
+    known = [part for part in parts if part is not None]
+    return sum(known) if known and len(known) == len(parts) else None
+
+
+def _can_grow(size: SearchCandidate) -> bool:
+    """Whether a larger network may begin with a size's weights: trained, and not yet knowing its data by heart."""
+    if size.checkpoint is None or len(size.epochs) < _EPOCHS_TO_GROW:
+        return False
+    return size.epochs[-1].train_loss >= OVERFITTED * min(epoch.validation_loss for epoch in size.epochs)
+
+
+def where_to_train(task: Task | CustomTask, settings: SearchSettings) -> Chosen:
+    """The device that trains: the one named, else that on which the first size is cheaper to train."""
+
+    def cost(one: Chosen) -> Predicted:
+        first = first_size(_priced_sizes(task, settings, one))
+        unit = "J" if one.coefficients.quantity == "energy" else "s"
+        to_loss = first.epoch_cost * float(relative_epochs(first.topology.num_free_parameters))
+        return Predicted(to_loss, f"{format_quantity(first.epoch_cost, unit)} an epoch")
+
+    return trains_on(settings.device, settings.threads, cost)
+
+
+def _priced_sizes(task: Task | CustomTask, settings: SearchSettings, priced: Chosen) -> tuple[SearchCandidate, ...]:
+    rows = task.n_observations, len(task.validation_targets) if isinstance(task, Task) else 0
+    return candidate_sizes(task.input_dim, task.output_dim, rows, settings, priced)
 
 
 def _header(task: Task | CustomTask, settings: SearchSettings) -> dict[str, Any]:
     """The log's first line: what is searched for, among which sizes, at which predicted cost."""
-    trains_on = choose(settings.device, threads=settings.threads)
-    priced = trains_on if settings.priced_for is None else choose(settings.priced_for, threads=settings.threads)
-    validation = len(task.validation_targets) if isinstance(task, Task) else 0
-    candidates = candidate_sizes(
-        task.input_dim,
-        task.output_dim,
-        task.n_observations,
-        validation,
-        settings,
-        priced.device,
-        priced.coefficients,
-    )
-    known = priced.coefficients.source != "none"
+    where = where_to_train(task, settings)
+    priced = where if settings.priced_for is None else choose(settings.priced_for, threads=settings.threads)
+    sizes = _priced_sizes(task, settings, priced)
     return {
         "event": "start",
         "format": LOG_FORMAT,
@@ -79,111 +285,21 @@ def _header(task: Task | CustomTask, settings: SearchSettings) -> dict[str, Any]
         "input_dim": task.input_dim,
         "baseline": task.baseline_value if isinstance(task, Task) else None,
         "settings": settings.to_dict(),
-        "device": trains_on.device.id,
-        "quantity": priced.coefficients.quantity if known else "operations",
-        "first": first_size(candidates).name,
-        "candidates": [_entry(candidate) for candidate in candidates],
+        "device": where.device.id,
+        "quantity": priced.coefficients.quantity if priced.coefficients.source != "none" else "operations",
+        "first": first_size(sizes).name,
+        "candidates": [
+            {"name": size.name, "widths": list(size.topology.widths), **{name: getattr(size, name) for name in _NOTED}}
+            for size in sizes
+        ],
     }
 
 
-def _entry(candidate: SearchCandidate) -> dict[str, Any]:
-    return {
-        "name": candidate.name,
-        "widths": list(candidate.topology.widths),
-        "epoch_cost": candidate.epoch_cost,
-        "flops_per_epoch": candidate.flops_per_epoch,
-        "anchor": candidate.anchor,
-        "relative_cost": candidate.relative_cost,
-    }
-
-
-class _Search:
-    """A search under way: what it knows, and the slices that were decided on and not run yet."""
-
-    def __init__(
-        self, state: SearchFolder, tally: Tally, open_round: list[tuple[str, int]], progress: Progress | None
-    ) -> None:
-        self.tally = tally
-        self._state = state
-        self._settings = tally.settings
-        self._open_round = open_round
-        self._progress = progress
-
-    def run(self, engine: Engine) -> str:
-        """Go on until the search has ended; how it did."""
-        while True:
-            status = self._status()
-            if status is not None:
-                return status
-            if not self._open_round:
-                decisions = self._decide(self.tally.goal())
-                if not decisions:
-                    return self._given_up()
-                self._state.append({"event": "round", "slices": [list(decision) for decision in decisions]})
-                self._open_round = [(decision.name, decision.epochs) for decision in decisions]
-            self._run_round(engine)
-
-    def _given_up(self) -> str:
-        """How a search ended in which no size is predicted to meet the target: within the limits, or at all."""
-        if self.tally.winner() is not None:
-            return REACHED
-        if not self._decide(self.tally.goal()._replace(budget=math.inf)):
-            return UNREACHABLE
-        return OUT_OF_TIME if self.tally.quantity == "time" else OUT_OF_ENERGY
-
-    def _status(self) -> str | None:
-        """Why the search is over, None while it goes on. A round that was decided on is finished first."""
-        limits = self._settings
-        if self._open_round:
-            return None
-        if self.tally.winner() is not None and not limits.explore:
-            return REACHED
-        energy_j = self.tally.energy_j
-        out = None
-        if limits.max_time_s is not None and self.tally.time_s >= limits.max_time_s:
-            out = OUT_OF_TIME
-        if limits.max_energy_j is not None and energy_j is not None and energy_j >= limits.max_energy_j:
-            out = OUT_OF_ENERGY
-        return REACHED if out is not None and self.tally.winner() is not None else out
-
-    def _decide(self, goal: Goal) -> list[Decision]:
-        arms, parallel = self.tally.arms(), self._settings.parallel
-        if self.tally.winner() is not None:
-            return decide_exploring(arms, goal, parallel)
-        return decide(arms, goal, self.tally.first, parallel)
-
-    def _run_round(self, engine: Engine) -> None:
-        """Run the slices of a round and note each as its result comes, in the order in which they were decided."""
-        for name, epochs in self._open_round:
-            engine.submit(self._slice(name, epochs))
-        while self._open_round:
-            name, _ = self._open_round[0]
-            self._tell(name)
-            trial = self.tally.trials[name]
-            done = self._state.keep(name, engine.collect(), trial.checkpoint, self.tally.spec(name).parent)
-            self.tally.add(done)
-            self._open_round.pop(0)
-
-    def _slice(self, name: str, epochs: int) -> Slice:
-        spec = self.tally.spec(name)
-        trial = self.tally.trials[name]
-        grows = not trial.epochs and spec.parent is not None
-        parent = self.tally.trials[spec.parent].checkpoint if grows and spec.parent is not None else None
-        return Slice(
-            spec,
-            epochs,
-            self._settings.target,
-            self._state.checkpoint(trial.checkpoint),
-            self._state.checkpoint(parent),
+def _candidates(header: Mapping[str, Any], shape: str, input_dim: int) -> Iterator[SearchCandidate]:
+    """The sizes that the log's first line lists."""
+    for noted in header["candidates"]:
+        anchor = None if noted["anchor"] is None else Anchor(*noted["anchor"])
+        topology = Topology(shape, input_dim, tuple(noted["widths"]))
+        yield SearchCandidate(
+            noted["name"], topology, noted["epoch_cost"], noted["flops_per_epoch"], anchor, noted["relative_cost"]
         )
-
-    def _tell(self, name: str) -> None:
-        if self._progress is None:
-            return
-        trial = self.tally.trials[name]
-        last = f", {self.tally.metric} {trial.epochs[-1].metric:.4g}" if trial.epochs else ""
-        share = None
-        if self._settings.max_time_s is not None:
-            share = min(1.0, self.tally.time_s / self._settings.max_time_s)
-        parameters = trial.candidate.num_free_parameters
-        self._progress(f"{parameters:,} parameters, epoch {len(trial.epochs) + 1}{last}", share)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
-from sizer.base.errors import UsageError, check_choice
+from sizer.base.errors import UsageError
 from sizer.base.records import plain
-from sizer.method.request import MAX_BATCH, check_limit
+from sizer.method.request import MAX_BATCH, Request, check_choice, check_limit
 from sizer.method.training_step import OPTIMIZER_MOMENTS, Training
 from sizer.models.shapes import MAX_DEPTH
 from sizer.models.topology import check_shape, check_whole
 
 MAX_EPOCHS = 1_000_000
+#: Settings that may change when a search is taken up again: how long it may go on, how it is run and metered, what it
+#: does in the end. Every other one tells one search from another, and so names its folder.
+MAY_CHANGE = {"max_time_s", "max_energy_j", "max_epochs", "parallel", "explore", "prune", "meter", "threads"}
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class SearchSettings:
     """Settings of a search.
 
     ``target`` is a value of the task's metric (its loss, unless the task names another). ``device`` is where networks
-    train, None for a GPU where there is one, else the CPU; ``priced_for`` is the device or profile that predicts their
+    train, None for a GPU where it is predicted cheaper; ``priced_for`` is the device or profile that predicts their
     cost, None for the same. ``threads`` are PyTorch's, None its default. ``parallel`` is how many trials train at a
     time. Limits are for the whole search, s and J; ``max_epochs`` is for one trial. ``explore`` goes on after the
     target is met until the curve of cost against size is known, ``grow`` starts a larger size from a smaller one's
@@ -67,6 +70,45 @@ class SearchSettings:
         """The settings of one training step, as working sets and cost need them."""
         return Training(self.batch_size, "float32", self.optimizer)
 
+    def request(self, input_dim: int, output_dim: int, top: int = 10) -> Request:
+        """The recommendation for the same family of networks."""
+        return Request(
+            input_dim=input_dim,
+            depth=(self.depth,),
+            output_dim=output_dim,
+            batch_size=(self.batch_size,),
+            shape=(self.shape,),
+            optimizer=self.optimizer,
+            top=top,
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Every setting by its name."""
         return {name: plain(getattr(self, name)) for name in self.__dataclass_fields__}
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The settings that tell one search from another."""
+        return {name: value for name, value in self.to_dict().items() if name not in MAY_CHANGE}
+
+
+class SearchOptions(TypedDict, total=False):
+    """The settings that `sizer.search` takes as keywords: all but the target, which has its own."""
+
+    shape: str
+    depth: int
+    batch_size: int
+    optimizer: str
+    learning_rate: float
+    device: str | None
+    priced_for: str | None
+    threads: int | None
+    meter: str
+    seed: int
+    parallel: int
+    max_time_s: float | None
+    max_energy_j: float | None
+    max_epochs: int
+    explore: bool
+    grow: bool
+    prune: bool

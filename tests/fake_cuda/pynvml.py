@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 
@@ -14,7 +15,8 @@ for _name in ("NotSupported", "FunctionNotFound", "GpuIsLost", "NoPermission"):
 
 
 def nvmlInit():
-    pass
+    if os.environ.get("FAKE_NVML_FAILS"):
+        raise NVMLError("Driver/library version mismatch")
 
 
 def nvmlShutdown():

@@ -6,6 +6,7 @@ Detection finds an H200; tensors that are sent to it stay on the CPU. NVML is th
 from __future__ import annotations
 
 import sys
+import time
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import PathFinder
 
@@ -25,11 +26,45 @@ def fake_gpus(module):
     )
 
 
+class Event:
+    """A mark in the program's own time, since nothing runs ahead of it."""
+
+    def __init__(self, enable_timing=False):
+        self.at = None
+
+    def record(self, stream=None):
+        self.at = time.perf_counter()
+
+    def synchronize(self):
+        pass
+
+    def elapsed_time(self, later):
+        return 1000 * (later.at - self.at)
+
+
 def fake_torch(module):
     """What goes to the GPU stays where it is."""
     for owner in (module.Tensor, module.nn.Module):
         owner.to = _staying(owner.to)
+    for name in ("empty", "ones", "randn", "tensor", "zeros"):
+        setattr(module, name, _made_here(getattr(module, name)))
+    module.version.cuda = "fake"
+    module.cuda.is_available = lambda: True
+    module.cuda.device_count = lambda: 1
+    module.cuda.get_device_capability = lambda device=None: (9, 0)
     module.cuda.synchronize = lambda device=None: None
+    module.cuda.current_stream = lambda device=None: None
+    module.cuda.is_current_stream_capturing = lambda: False
+    module.cuda.Event = Event
+
+
+def _made_here(make):
+    def made(*arguments, **options):
+        if str(options.get("device", "")).startswith("cuda"):
+            options["device"] = "cpu"
+        return make(*arguments, **options)
+
+    return made
 
 
 def _staying(move):

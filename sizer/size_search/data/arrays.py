@@ -1,8 +1,14 @@
-"""Reading Parquet and NPZ. What they need of memory stands in their own headers, and is asked for first."""
+"""Reading files that say themselves what their columns are: Parquet, NPZ, ARFF and LIBSVM.
+
+What Parquet and NPZ need of memory stands in their own headers, and is asked for first.
+"""
 
 from __future__ import annotations
 
+import importlib
+import io
 import math
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +18,11 @@ import numpy as np
 
 from sizer.base.errors import DataError
 from sizer.size_search.data.memory import require_memory
+from sizer.size_search.data.reading.cells import collect
+from sizer.size_search.data.reading.dialect import Dialect
+from sizer.size_search.data.reading.numbers import NumberForm
+from sizer.size_search.data.reading.rules import NUMBER, TEXT, ColumnRule, Reading, ReadingRules
+from sizer.size_search.data.reading.tables import read_by
 from sizer.size_search.data.table import Table
 
 if TYPE_CHECKING:
@@ -114,3 +125,86 @@ def columns_of(array: Array, name: str) -> pd.DataFrame:
     names = [name] if width == 1 else [f"{name}_{index}" for index in range(width)]
     frame: pd.DataFrame = pd.DataFrame(array.reshape(len(array), width), columns=names)
     return frame
+
+
+_ATTRIBUTE = re.compile(
+    r"""@attribute\s+(?:'(?P<single>[^']*)'|"(?P<double>[^"]*)"|(?P<bare>\S+))\s+(?P<kind>\{|\w+)""", re.IGNORECASE
+)
+
+
+def read_arff(path: Path, reading: Reading) -> Table:
+    """Read an ARFF file: its attributes say which columns are numbers and which categories; rows are as in a CSV file.
+
+    (scipy's reader cuts rows that are too long, and knows no texts.) Raises DataError for sparse rows, with the command
+    that converts, and for rows of another number of cells than there are attributes.
+    """
+    content = path.read_bytes().decode("utf-8-sig", "replace")
+    require_memory(path.name, 8 * len(content))
+    kinds: dict[str, str] = {}
+    lines = iter(enumerate(io.StringIO(content, newline=""), start=1))
+    for number, line in lines:
+        row = line.strip()
+        if found := _ATTRIBUTE.match(row):
+            kinds[found["single"] or found["double"] or found["bare"]] = found["kind"].lower()
+        if row.lower().startswith("@data"):
+            first = next((line for line in content.splitlines()[number:] if line.strip() and line[:1] != "%"), "")
+            return _arff_rows(path.name, content, kinds, number, first, reading)
+    raise DataError(f"{path.name} is ARFF without @data; is it damaged or cut short?")
+
+
+def _arff_rows(
+    name: str, content: str, kinds: Mapping[str, str], data_line: int, first: str, reading: Reading
+) -> Table:
+    if first.startswith("{") or "relational" in kinds.values():
+        raise DataError(
+            f"{name} is ARFF with sparse rows or relations, which is not read; convert it: java "
+            f"weka.core.converters.CSVSaver -i {name} -o {Path(name).stem}.csv"
+        )
+    quote = '"' if '"' in content and "'" not in content else "'"
+    dialect = Dialect(",", quote, tuple(kinds), data_line, data_line + 1, "%")
+    cells = collect(name, io.StringIO(content, newline=""), dialect)
+    said = [
+        ColumnRule(column, TEXT, missing=("?",)) if kind == "{" else ColumnRule(column, NUMBER, NumberForm(".", ""))
+        for column, kind in kinds.items()
+        if kind in ("{", "numeric", "real", "integer")
+    ]
+    rules = reading.rules or ReadingRules(tuple(said), {"format": "ARFF"})
+    frame, rules, remarks = read_by(cells, reading._replace(rules=rules), {})
+    return Table(name, frame, remarks=(*cells.remarks, *remarks), rules=rules)
+
+
+def read_libsvm(path: Path, reading: Reading) -> Table:
+    """Read a LIBSVM (svmlight) file with scikit-learn: a label, then position:value of what is not zero.
+
+    New data has the columns that the first had: those that it does not name are zero. Raises DataError without the
+    package, and for a damaged file.
+    """
+    import pandas as pd
+
+    try:
+        datasets: Any = importlib.import_module("sklearn.datasets")
+    except ImportError:
+        raise DataError(
+            f"{path.name} is LIBSVM, which scikit-learn reads: install cache-sizer[data], or convert the file to CSV"
+        ) from None
+    known = {} if reading.rules is None else reading.rules.notation
+    try:
+        is_from_zero: bool = known.get("is_from_zero", _counts_from_zero(path))
+        matrix, labels = datasets.load_svmlight_file(
+            str(path), n_features=known.get("n_features"), zero_based=is_from_zero
+        )
+    except ValueError as error:
+        raise DataError(f"{path.name} is LIBSVM that cannot be read ({' '.join(str(error).split())[:120]})") from None
+    rows, width = matrix.shape
+    require_memory(f"{path.name}, sparse, as a full matrix", 8 * rows * width)
+    first = 0 if is_from_zero else 1
+    frame = pd.DataFrame(matrix.toarray(), columns=[f"x_{number}" for number in range(first, first + width)])
+    frame["target"] = labels
+    notation = {"n_features": width, "is_from_zero": is_from_zero}
+    return Table(path.name, frame, ("target",), rules=reading.rules or ReadingRules((), notation))
+
+
+def _counts_from_zero(path: Path) -> bool:
+    """Whether positions in a LIBSVM file begin with 0."""
+    with path.open("rb") as stream:
+        return any(b" 0:" in line.replace(b"\t", b" ") for line in stream)

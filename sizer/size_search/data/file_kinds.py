@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import re
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,6 +18,9 @@ from typing import Any, NamedTuple
 from sizer.base.errors import DataError, UsageError
 from sizer.base.storage import cache_folder
 from sizer.size_search.data.metrics import CLASSIFICATION, REGRESSION
+from sizer.size_search.data.reading.cells import encoding_of
+from sizer.size_search.data.reading.rules import Reading
+from sizer.size_search.data.reading.tables import read_by, with_text_read
 from sizer.size_search.data.table import Table
 
 #: scikit-learn's sets that come with the package -> kind of task.
@@ -77,7 +81,7 @@ def _nearest(name: str, names: Iterable[str]) -> str:
 
 _HEAD_BYTES = 64 * 1024
 
-TEXT, GZIP, PARQUET, NPZ = "text", "gzipped text", "Parquet", "NPZ"
+TEXT, GZIP, PARQUET, NPZ, ARFF, LIBSVM = "text", "gzipped text", "Parquet", "NPZ", "ARFF", "LIBSVM"
 #: Ending of a name -> what such a file holds. The first ending of each is what a renamed file is told to have.
 _ENDINGS = {
     ".csv": TEXT,
@@ -92,6 +96,10 @@ _ENDINGS = {
     ".parquet": PARQUET,
     ".pq": PARQUET,
     ".npz": NPZ,
+    ".arff": ARFF,
+    ".libsvm": LIBSVM,
+    ".svmlight": LIBSVM,
+    ".svm": LIBSVM,
 }
 
 
@@ -125,10 +133,17 @@ _MARKS = (
     _Mark(b"\x28\xb5\x2f\xfd", "a zstd archive"),
     _Mark(b"\x7fELF", "a program"),
 )
-_EXPECTED = "a CSV or TSV file (also gzipped), Parquet or NPZ"
+_EXPECTED = "a CSV or TSV file (also gzipped), Parquet, NPZ, ARFF or LIBSVM"
 
 
-def read_table(source: str | Path) -> Table:
+#: After comments, the first line of an ARFF file; two lines of a label and pairs of position and value.
+_ARFF = re.compile(rb"(?:\xef\xbb\xbf)?(?:\s*%[^\n]*\n|\s+)*@relation\b", re.IGNORECASE)
+_LABEL = rb"[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?(?:,[0-9]+)*"
+_PAIRS = _LABEL + rb"(?:[ \t]+qid:[0-9]+)?(?:[ \t]+[0-9]+:[+-]?[0-9.eE+-]+)+[ \t]*(?:#[^\n]*)?\r?(?:\n|$)"
+_LIBSVM = re.compile(rb"(?:#[^\n]*\n)*(?:" + _PAIRS + rb"){1,2}", re.MULTILINE)
+
+
+def read_table(source: str | Path, reading: Reading | None = None) -> Table:
     """Read a data set: a file, ``sklearn:NAME`` or ``pmlb:NAME``.
 
     Raises UsageError for a name that there is not, DataError for content that cannot be read or does not fit into the
@@ -137,25 +152,38 @@ def read_table(source: str | Path) -> Table:
     prefix, colon, name = str(source).partition(":")
     if colon and prefix in ("sklearn", "pmlb") and not isinstance(source, Path):
         return read_sklearn(name) if prefix == "sklearn" else read_pmlb(name)
-    return read_file(Path(source))
+    return read_file(Path(source), reading or Reading())
 
 
-def read_file(path: Path) -> Table:
+def read_file(path: Path, reading: Reading) -> Table:
     """Read a file by its content. Raises as `read_table` does."""
     content = _checked_content(path)
     try:
         if content in (TEXT, GZIP):
-            from sizer.size_search.data.csv_text import read_text
-
-            return read_text(path, content == GZIP)
+            return _read_text(path, content == GZIP, reading)
         from sizer.size_search.data import arrays
 
-        return arrays.read_parquet(path) if content == PARQUET else arrays.read_npz(path)
+        if content == PARQUET:
+            return with_text_read(arrays.read_parquet(path), reading)
+        if content == LIBSVM:
+            return with_text_read(arrays.read_libsvm(path, reading), reading)
+        if content == ARFF:
+            return arrays.read_arff(path, reading)
+        return with_text_read(arrays.read_npz(path), reading)
     except MemoryError:
         raise DataError(f"{path.name} does not fit into the memory that is free; use a sample of its rows") from None
     except (OSError, EOFError, zipfile.BadZipFile) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise DataError(f"{path.name} cannot be read ({reason}); is it damaged or cut short?") from None
+
+
+def _read_text(path: Path, is_gzipped: bool, reading: Reading) -> Table:
+    from sizer.size_search.data.reading.cells import read_cells
+
+    cells = read_cells(path, is_gzipped, reading.expected)
+    notation: dict[str, Any] = {} if cells.dialect is None else cells.dialect.notation()
+    frame, rules, remarks = read_by(cells, reading, notation)
+    return Table(path.name, frame, remarks=(*cells.remarks, *remarks), rules=rules)
 
 
 def _checked_content(path: Path) -> str:
@@ -202,11 +230,15 @@ def _zip_content(path: Path) -> str:
 
 def _text_content(name: str, head: bytes) -> str:
     """Text, unless the bytes look like none, or like a page or record rather than a table."""
-    if b"\0" in head and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if encoding_of(head) is None:
         raise DataError(f"{name} is no text and of no known format; expected {_EXPECTED}")
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:200].lower()
+    if _ARFF.match(head):
+        return ARFF
+    if _LIBSVM.match(head):
+        return LIBSVM
     if start.startswith((b"<!doctype", b"<html", b"<?xml")):
         raise DataError(f"{name} is a web page or XML, not a table (a download that failed?); expected {_EXPECTED}")
-    if start.startswith((b"{", b"[")):
+    if start.startswith((b"{", b'["', b"[{", b"[[")):
         raise DataError(f"{name} is JSON, which is not read; convert it to {_EXPECTED}")
     return TEXT

@@ -9,17 +9,18 @@ import numpy as np
 import numpy.typing as npt
 
 from sizer.base.errors import DataError, UsageError
-from sizer.size_search.data.fit_columns import FittedColumns, LeftOut, fit_columns
+from sizer.size_search.data.fit_columns import FittedColumns, LeftOut, Look, fit_columns, likely_codes, looks_of
 from sizer.size_search.data.memory import require_memory
-from sizer.size_search.data.metrics import CLASSIFICATION, KINDS, LOSS, metric_of
+from sizer.size_search.data.metrics import CLASSIFICATION, KINDS, LOSS, REGRESSION, metric_of
 from sizer.size_search.data.preparation import Preparation, Target
-from sizer.size_search.data.table import Table, counts_rows
+from sizer.size_search.data.table import NUMBER, Table, counts_rows
 from sizer.size_search.data.targets import encode_targets, find_targets, fit_target, kind_of, listed
 from sizer.size_search.data.task import Task
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from sizer.size_search.data.reading.rules import ReadingRules
 
 #: A regression is stratified by this many equally filled ranges of its (first) target.
 _RANGES = 10
@@ -95,7 +96,7 @@ class PreparationReport:
     """What was done to the data: rows of either part, features, where values were missing, what was left out.
 
     ``missing`` is the number of training rows without a value, by column; ``split`` says where the validation part is
-    from; ``remarks`` are sentences for the user.
+    from; ``remarks`` are sentences for the user; ``reading`` is how cells of text were read.
     """
 
     source: str
@@ -110,14 +111,16 @@ class PreparationReport:
     left_out: tuple[LeftOut, ...]
     split: str
     remarks: tuple[str, ...]
+    reading: ReadingRules | None = None
 
 
 class Prepared(NamedTuple):
-    """A task with the preparation that made it and what to say of it."""
+    """A task with the preparation that made it, what to say of it, and what the columns looked like."""
 
     task: Task
     preparation: Preparation
     report: PreparationReport
+    looks: tuple[Look, ...] = ()
 
 
 class _Parts(NamedTuple):
@@ -143,6 +146,8 @@ def prepare(table: Table, settings: PreparingSettings, validation: Table | None 
     fitted, counters = _fit_used_columns(frame, parts.train, names)
     preparation = Preparation(fitted.numbers, fitted.categories, target)
     _check_columns(preparation, len(frame), table.name)
+    numbers = [column.name for column in preparation.numbers if column.role == NUMBER]
+    codes = [likely_codes(parts.train[name]) for name in (*(names if kind == REGRESSION else ()), *numbers)]
     report = PreparationReport(
         source=table.name,
         kind=kind,
@@ -155,9 +160,11 @@ def prepare(table: Table, settings: PreparingSettings, validation: Table | None 
         missing=fitted.missing,
         left_out=(*counters, *fitted.left_out),
         split=parts.told,
-        remarks=tuple(remark for remark in (*table.remarks, dropped, guessed, *fitted.remarks) if remark),
+        remarks=tuple(remark for remark in (*table.remarks, dropped, guessed, *fitted.remarks, *codes) if remark),
+        reading=None if table.rules is None else table.rules.used(preparation.column_names),
     )
-    return Prepared(_task(table.name, settings.metric, preparation, parts), preparation, report)
+    task = _task(table.name, settings.metric, preparation, parts)
+    return Prepared(task, preparation, report, looks_of(preparation, preparation.encode(parts.train)))
 
 
 def _rows_with_targets(frame: pd.DataFrame, names: tuple[str, ...], source: str) -> tuple[pd.DataFrame, str | None]:

@@ -12,6 +12,8 @@ from sizer.size_search.data.arrays import columns_of
 from sizer.size_search.data.file_kinds import read_table
 from sizer.size_search.data.memory import require_memory
 from sizer.size_search.data.metrics import CLASSIFICATION
+from sizer.size_search.data.reading.rules import Reading
+from sizer.size_search.data.reading.tables import with_text_read
 from sizer.size_search.data.table import Table
 
 _EXPECTED = (
@@ -20,20 +22,22 @@ _EXPECTED = (
 )
 
 
-def table_of(data: Any) -> Table:
+def table_of(data: Any, reading: Reading | None = None) -> Table:
     """Data as a table.
 
     A pair (X, y) has X (n, ...), flattened to a row an observation, and y (n,) or (n, outputs); one-hot rows are taken
-    as classes. Raises UsageError for what is none of the kinds of data, DataError for what cannot be read.
+    as classes. ``reading`` says how cells of text are read. Raises UsageError for what is none of the kinds of data,
+    DataError for what cannot be read.
     """
     if isinstance(data, Table):
         return data
     if isinstance(data, (str, Path)):
-        return read_table(data)
+        return read_table(data, reading)
     if _is_frame(data):
-        return Table("DataFrame", _with_text_names(data))
+        return with_text_read(Table("DataFrame", _with_text_names(data)), reading or Reading())
     if isinstance(data, (tuple, list)) and len(data) == 2:
-        return _of_pair(data[0], data[1], "arrays")
+        pair = _of_pair(data[0], data[1], "arrays")
+        return with_text_read(pair, (reading or Reading())._replace(targets=pair.targets))
     if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, np.ndarray):
         return _of_dataset(data)
     if type(data).__mro__[-2].__name__ == "Dataset" or hasattr(data, "__iter__"):

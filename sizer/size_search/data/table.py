@@ -12,13 +12,16 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import pandas as pd
 
+    from sizer.size_search.data.reading.rules import ReadingRules
+
 
 @dataclass(frozen=True, eq=False)
 class Table:
     """A data set by its columns.
 
     ``targets`` and ``kind`` (regression or classification) are what the source itself says, empty and None where it
-    says nothing; ``validation`` the part that it sets aside. ``remarks`` are sentences on how it was read.
+    says nothing; ``validation`` the part that it sets aside. ``remarks`` are sentences on how it was read, ``rules``
+    the record of it where its cells were text.
     """
 
     name: str
@@ -27,6 +30,7 @@ class Table:
     kind: str | None = None
     validation: pd.DataFrame | None = None
     remarks: tuple[str, ...] = ()
+    rules: ReadingRules | None = None
 
 
 NUMBER, TIME, CATEGORY, UNUSABLE = "number", "time", "category", "unusable"
@@ -86,8 +90,8 @@ def _seconds(values: pd.Series[Any]) -> npt.NDArray[np.float64]:
             values = pd.to_datetime(values.astype(str), errors="coerce", format="ISO8601", utc=True)
     elif values.dt.tz is not None:
         values = values.dt.tz_convert("UTC")
-    stamps = values.to_numpy(dtype="datetime64[ns]")
-    seconds = stamps.astype(np.int64) / 1e9
+    stamps = values.to_numpy(dtype="datetime64[us]")  # (years beyond 2262 are no nanoseconds)
+    seconds = stamps.astype(np.int64) / 1e6
     return np.where(np.isnat(stamps), np.nan, seconds)
 
 

@@ -71,7 +71,7 @@ def _kind_of_values(values: pd.Series[Any]) -> tuple[str, str | None]:
         return CLASSIFICATION, None
     numbers = as_numbers(values, NUMBER)
     known = numbers[np.isfinite(numbers)]
-    distinct = len(np.unique(known))
+    distinct = int(values.nunique())  # (as floats, whole numbers beyond 2^53 would be alike)
     if not np.array_equal(known, np.round(known)):
         return REGRESSION, None
     kind = CLASSIFICATION if distinct <= _FEW else REGRESSION
@@ -89,6 +89,8 @@ def fit_target(targets: pd.DataFrame, kind: str) -> Target:
         return Target(names, kind, _classes(targets.iloc[:, 0]), (), ())
     columns = [_finite_numbers(targets[name]) for name in targets]
     for name, column in zip(names, columns, strict=True):
+        if column.min() == column.max() and targets[name].nunique() > 1:
+            raise DataError(f"target {name!r} differs only in digits of whole numbers beyond 2^53; subtract a constant")
         if column.min() == column.max():
             raise DataError(f"target {name!r} is {column[0]:g} in every row: there is nothing to learn; name another")
     means = tuple(float(column.mean()) for column in columns)

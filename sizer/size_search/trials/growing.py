@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -46,17 +46,23 @@ class Copies(NamedTuple):
         """What part of its unit's effect each copy has, shape (w',)."""
         return 1.0 / self.counts[self.source]
 
-    @property
-    def width(self) -> int:
-        """Units before widening: those beyond are the copies."""
-        return len(self.counts)
-
 
 class Resized(NamedTuple):
     """The parameters of a network that was grown or pruned, and the optimizer's moments for them, by name."""
 
     parameters: dict[str, torch.Tensor]
     moments: dict[str, dict[str, torch.Tensor]]
+
+    @property
+    def moments_by_position(self) -> dict[int, dict[str, torch.Tensor]]:
+        """The moments as an optimizer's state holds them."""
+        return {i: self.moments[name] for i, name in enumerate(self.parameters) if name in self.moments}
+
+
+def moments_by_name(state: Mapping[str, Any]) -> dict[str, Tensors]:
+    """The optimizer's moments for each parameter of a trial's checkpoint."""
+    names = list(state["model"])
+    return {names[position]: values for position, values in state["optimizer"]["state"].items()}
 
 
 def grow(
@@ -83,9 +89,8 @@ def grow(
         widened = _copied(parameters[weight], before, after) * before.shares
         grown[weight] = _with_noise(widened, after, noise, generator)
         grown[bias] = parameters[bias][after.source]
-        for name in (weight, bias):
-            if name in moments:
-                grown_moments[name] = _grown_moments(moments[name], before, after)
+        kept = [name for name in (weight, bias) if name in moments]
+        grown_moments |= {name: _grown_moments(moments[name], before, after) for name in kept}
     return Resized(grown, grown_moments)
 
 
@@ -119,33 +124,27 @@ def _copied(values: torch.Tensor, before: Copies, after: Copies) -> torch.Tensor
 
 def _with_noise(weight: torch.Tensor, after: Copies, noise: float, generator: torch.Generator) -> torch.Tensor:
     """Noise on the incoming weights of the copies; the units that they copy keep theirs."""
-    added = weight[after.width :]
+    width = len(after.counts)  # (of what was widened: the units beyond are copies)
+    added = weight[width:]
     drawn = torch.randn(added.shape, generator=generator, dtype=added.dtype)
     scale = noise * weight.std(correction=0)
-    return torch.cat([weight[: after.width], added + scale * drawn])
+    return torch.cat([weight[:width], added + scale * drawn])
 
 
 def _grown_moments(moments: Tensors, before: Copies, after: Copies) -> dict[str, torch.Tensor]:
     """Running means for the larger parameter; what is no running mean, as the count of steps, stays as it is."""
     grown = {}
     for name, values in moments.items():
-        power = MOMENT_POWERS.get(name)
-        if power is None:
-            grown[name] = values
-            continue
-        shares = (after.shares**power).to(values.dtype)
-        copied = _copied(values, before, after)
-        grown[name] = copied * (shares if values.ndim == 1 else shares[:, None])
+        grown[name] = values
+        if name in MOMENT_POWERS:
+            shares = (after.shares ** MOMENT_POWERS[name]).to(values.dtype)
+            grown[name] = _copied(values, before, after) * (shares if values.ndim == 1 else shares[:, None])
     return grown
 
 
 def _check(small: Topology, large: Topology) -> None:
-    if (small.shape, small.depth, small.input_dim, small.output_dim) != (
-        large.shape,
-        large.depth,
-        large.input_dim,
-        large.output_dim,
-    ):
+    one, other = ((of.shape, of.depth, of.input_dim, of.output_dim) for of in (small, large))
+    if one != other:
         raise UsageError("only a network of the same shape, depth, inputs and outputs can be grown from another")
     if any(after < before for before, after in zip(small.widths, large.widths, strict=True)):
         raise UsageError(f"{large.widths} has a narrower layer than {small.widths}; growing only adds units")

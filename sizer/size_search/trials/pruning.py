@@ -36,11 +36,7 @@ class UnitOutputs(NamedTuple):
 
 
 def prune(
-    parameters: Tensors,
-    moments: Mapping[str, Tensors],
-    topology: Topology,
-    smaller: Topology,
-    features: torch.Tensor,
+    parameters: Tensors, moments: Mapping[str, Tensors], topology: Topology, smaller: Topology, features: torch.Tensor
 ) -> Resized:
     """Take units out of a network built by `Topology.build` until it has the widths of ``smaller``.
 
@@ -60,9 +56,8 @@ def prune(
         gone[before] = 0.0  # what is kept still says its own
         pruned[weight] = parameters[weight][after][:, before]
         pruned[bias] = (parameters[bias] + parameters[weight] @ gone)[after]
-        for name in (weight, bias):
-            if name in moments:
-                pruned_moments[name] = _pruned_moments(moments[name], before, after)
+        stays = [name for name in (weight, bias) if name in moments]
+        pruned_moments |= {name: _pruned_moments(moments[name], before, after) for name in stays}
     return Resized(pruned, pruned_moments)
 
 
@@ -112,13 +107,10 @@ def _pruned_moments(moments: Tensors, before: torch.Tensor, after: torch.Tensor)
 
 
 def _check(topology: Topology, smaller: Topology) -> None:
-    if (topology.depth, topology.input_dim, topology.output_dim) != (
-        smaller.depth,
-        smaller.input_dim,
-        smaller.output_dim,
-    ):
+    before, after = ((of.depth, of.input_dim, of.output_dim) for of in (topology, smaller))
+    if before != after:
         raise UsageError("a network is pruned to one of the same depth, inputs and outputs")
-    if any(after > before for before, after in zip(topology.widths, smaller.widths, strict=True)):
+    if any(new > old for old, new in zip(topology.widths, smaller.widths, strict=True)):
         raise UsageError(f"{smaller.widths} has a wider layer than {topology.widths}; pruning only takes units out")
     if topology.shape == "rectangle_residual" and len(set(smaller.widths[:-1])) > 1:
         raise UsageError("layers that identity additions join must all keep the same units")

@@ -2,21 +2,22 @@
 
 It decides as little as the local one: slices go out as they are submitted, results come back in that order. Ray runs a
 slice again on another node when its node dies; a slice gives the same result wherever it runs, given the same threads.
+GPUs of different kinds round differently: across them equal results are not promised.
 """
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections import deque
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from sizer.base.errors import MeasurementError, SizerError, UsageError
 from sizer.base.ray_cluster import Node, connect, import_ray, nodes
 from sizer.size_search.data.task import CustomTask, Task
-from sizer.size_search.trials.custom import Running
-from sizer.size_search.trials.slices import Slice, SliceResult, TrialSpec
-from sizer.size_search.trials.trial import run_slice
+from sizer.size_search.log import LogEntry
+from sizer.size_search.trials.trial import Running, SliceSpec, run_slice
 
 #: How often a slice is run again because its node or process died.
 _RETRIES = 5
@@ -27,7 +28,8 @@ _CHECK_S = 10.0
 class RayEngine:
     """Runs slices on the nodes of a cluster, as many at a time as its CPUs, and GPUs where they are asked for, allow.
 
-    ``threads`` are those of a trial, and the CPUs that Ray keeps for it; ``device`` is where a trial trains. Raises
+    ``threads`` are those of a trial, and the CPUs that Ray keeps for it; ``device`` is where a trial trains. Where more
+    are to run in ``parallel`` than the cluster has GPUs, each has a share of one. Raises
     UsageError where Ray is not installed, no cluster answers, or no node of it is large enough for a trial.
     """
 
@@ -37,80 +39,93 @@ class RayEngine:
         threads: int | None = None,
         device: str | None = None,
         address: str | None = None,
+        parallel: int = 1,
     ) -> None:
         self._ray = import_ray()
+        self._queue: deque[tuple[str, Any]] = deque()
         self._connected_here = not self._ray.is_initialized()
         if self._connected_here:
             connect(self._ray, address)
         try:
-            self._room = _Room(max(1, threads or 1), 1 if (device or "cpu").startswith("cuda") else 0)
-            self._workers = self._room.check(nodes(self._ray))
+            alive = nodes(self._ray)
+            on_gpu = (device or "cpu").startswith("cuda")
+            self._room = _Room(max(1, threads or 1), gpu_share(parallel, alive) if on_gpu else 0.0)
+            self.workers = self._room.check(alive)
             self._id = uuid.uuid4().hex
             self._task = self._ray.put(task)
         except BaseException:
             self.close()
             raise
-        self._queue: deque[tuple[TrialSpec, Any]] = deque()
 
-    @property
-    def workers(self) -> int:
-        """How many slices run at a time."""
-        return self._workers
-
-    def submit(self, job: Slice) -> None:
+    def submit(self, spec: SliceSpec) -> None:
         """Send a slice out. Returns at once."""
         # What the local engine does without a number of threads depends on the machine; here a trial has its own.
-        job = replace(job, spec=replace(job.spec, threads=self._room.cpus))
+        # Ray shows a worker its own GPU alone, which is the first there whatever its number is here.
+        spec = replace(spec, threads=self._room.cpus, device="cuda:0" if self._room.gpus else spec.device)
         remote = self._ray.remote(_run_slice).options(
-            num_cpus=self._room.cpus, num_gpus=self._room.gpus, max_retries=_RETRIES, name=f"sizer {job.spec.name}"
+            num_cpus=self._room.cpus, num_gpus=self._room.gpus, max_retries=_RETRIES, name=f"sizer {spec.name}"
         )
-        self._queue.append((job.spec, remote.remote(self._id, self._task, job)))
+        self._queue.append((spec.name, remote.remote(self._id, self._task, spec)))
 
-    def collect(self) -> SliceResult:
+    def collect(self) -> LogEntry:
         """Wait for the slice submitted first.
 
         Raises MeasurementError when it cannot be run any more: nodes died time and again, or none that is left has
         room for it.
         """
-        spec, reference = self._queue[0]
+        name, reference = self._queue[0]
         while not self._ray.wait([reference], timeout=_CHECK_S)[0]:
             self._room.check(nodes(self._ray))
         self._queue.popleft()
         try:
-            result: SliceResult = self._ray.get(reference)
+            entry: LogEntry = self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:
             raise _cause(error) from None
         except self._ray.exceptions.RayError as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise MeasurementError(
-                f"trial {spec.name} could not be run on the cluster: {reason}; look at `ray status` and start the "
+                f"trial {name} could not be run on the cluster: {reason}; look at `ray status` and start the "
                 f"search again, which goes on where it stopped"
             ) from None
-        return result
+        return entry
 
     def close(self) -> None:
         """Give up slices that still run, and leave the cluster."""
-        for _, reference in getattr(self, "_queue", ()):
+        for _, reference in self._queue:
             self._ray.cancel(reference, force=True)
         if self._connected_here:
             self._ray.shutdown()
 
 
-class _Room:
+def gpu_share(parallel: int, alive: tuple[Node, ...]) -> float:
+    """The share of a GPU that each of so many trials has: a whole one where there are enough, else an equal part.
+
+    Ray counts in ten-thousandths of a GPU, and a node may offer less than a whole one.
+    """
+    largest = max((node.gpus for node in alive), default=0.0)
+    whole = min(1.0, largest) or 1.0
+    available = sum(int(node.gpus / whole) for node in alive)
+    return math.floor(1e4 * whole / max(1, math.ceil(parallel / max(available, 1)))) / 1e4
+
+
+class _Room(NamedTuple):
     """What a trial takes of a node."""
 
-    def __init__(self, cpus: int, gpus: int) -> None:
-        self.cpus = cpus
-        self.gpus = gpus
+    cpus: int
+    gpus: float
 
     def check(self, alive: tuple[Node, ...]) -> int:
         """How many trials fit at a time. Raises UsageError when no node is large enough for one."""
-        fitting = sum(min(node.cpus // self.cpus, node.gpus // self.gpus if self.gpus else node.cpus) for node in alive)
+        fitting = sum(min(node.cpus // self.cpus, self._on_gpus(node)) for node in alive)
         if fitting:
             return fitting
         wanted = f"{self.cpus} CPUs" + (" and a GPU" if self.gpus else "")
-        there = ", ".join(f"{node.address} with {node.cpus} CPUs and {node.gpus} GPUs" for node in alive)
+        there = ", ".join(f"{node.address} with {node.cpus} CPUs and {node.gpus:g} GPUs" for node in alive)
         raise UsageError(f"no node of the cluster has {wanted} for a trial (there are {there}); give fewer --threads")
+
+    def _on_gpus(self, node: Node) -> int:
+        """How many trials the node's GPUs have room for (shares such as a third do not divide it exactly)."""
+        return int(node.gpus / self.gpus + 1e-6) if self.gpus else node.cpus
 
 
 def _cause(error: Any) -> BaseException:
@@ -127,25 +142,19 @@ def _cause(error: Any) -> BaseException:
 _at_work: dict[str, tuple[Task | CustomTask, Running]] = {}
 
 
-def _run_slice(engine_id: str, task: Task | CustomTask, job: Slice) -> SliceResult:
+def _run_slice(engine_id: str, task: Task | CustomTask, spec: SliceSpec) -> LogEntry:
     """Run a slice in a worker process of Ray."""
     ray = import_ray()
     if engine_id not in _at_work:
         _at_work.clear()
         _at_work[engine_id] = (_writable(task), {})
     kept, running = _at_work[engine_id]
-    result = run_slice(kept, job, None, running)
-    return replace(result, where=str(ray.util.get_node_ip_address()))
+    return replace(run_slice(kept, spec, None, running), where=str(ray.util.get_node_ip_address()))
 
 
 def _writable(task: Task | CustomTask) -> Task | CustomTask:
     """A copy of the arrays, which Ray hands out read-only: torch shares memory with writable ones only."""
     if isinstance(task, CustomTask):
         return task
-    return replace(
-        task,
-        train_features=task.train_features.copy(),
-        train_targets=task.train_targets.copy(),
-        validation_features=task.validation_features.copy(),
-        validation_targets=task.validation_targets.copy(),
-    )
+    arrays = ("train_features", "train_targets", "validation_features", "validation_targets")
+    return replace(task, **{name: getattr(task, name).copy() for name in arrays})

@@ -1,17 +1,21 @@
 """One trial: a network trained on a task in slices, each of which goes on, bit for bit, from the last one's checkpoint.
 
-What a slice does depends on the task, its `TrialSpec` and the checkpoint alone: weights are drawn from the seed, and
-epoch k visits the data in an order drawn from (seed, k). Times and energies are measured, of course.
+What a slice does depends on the task and its `SliceSpec` alone: weights are drawn from the seed, and epoch k visits the
+data in an order drawn from (seed, k). Times and energies are measured, of course. Slices run where an engine runs them:
+in this process, or on a cluster (`ray_engine`). An engine decides nothing: the search submits slices and collects what
+they did in the order in which they were submitted, so that the same decisions follow whatever finished first.
 """
 
 from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -21,18 +25,138 @@ from sizer.calibration.timed_step import QUIET_QUANTILE, make_optimizer
 from sizer.meters.protocol import Meter
 from sizer.models.topology import Topology
 from sizer.size_search.data.metrics import CLASSIFICATION, LOSS, reached
-from sizer.size_search.data.task import CustomTask, Task
-from sizer.size_search.trials.custom import Running, run_custom
-from sizer.size_search.trials.slices import Epoch, Slice, SliceResult, TrialSpec, read_checkpoint, write_checkpoint
+from sizer.size_search.data.task import CustomTask, Task, TrainedEpoch
+from sizer.size_search.log import Epoch, LogEntry, read_checkpoint, write_checkpoint
 
 #: Validation runs over so many observations at a time, so that a large part does not need memory at once.
 _VALIDATION_CHUNK = 8192
 
 
+@dataclass(frozen=True)
+class SliceSpec:
+    """What determines a slice of a trial: the network, how it is trained, where it goes on from and how far.
+
+    ``name`` is the trial's, and its folder's. The slice is ``epochs`` long, fewer if ``target``, a value of the task's
+    metric, is met; None goes on to the end. ``checkpoint`` is where the trial stands, None at its start. ``parent``
+    names the trial that it grows from, whose ``parent_checkpoint`` matters only at the start.
+    """
+
+    name: str
+    topology: Topology
+    batch_size: int
+    optimizer: str
+    learning_rate: float
+    seed: int
+    device: str = "cpu"
+    threads: int | None = None
+    max_epochs: int = 1000
+    epochs: int = 1
+    target: float | None = None
+    checkpoint: bytes | None = None
+    parent: str | None = None
+    parent_checkpoint: bytes | None = None
+
+
+class Engine(Protocol):
+    """Runs slices of trials of one task, so many at a time as it has ``workers``."""
+
+    workers: int
+
+    def submit(self, spec: SliceSpec) -> None:
+        """Queue a slice. Returns at once where slices run elsewhere."""
+
+    def collect(self) -> LogEntry:
+        """What the slice did that was submitted first of those not collected yet; waits for it."""
+
+    def close(self) -> None:
+        """Let go of processes and connections. Slices that still run are given up."""
+
+
+class LocalEngine:
+    """Runs each slice in this process when its result is asked for."""
+
+    workers = 1
+
+    def __init__(self, task: Task | CustomTask, meter: Meter | None = None) -> None:
+        self._task = task
+        self._meter = meter
+        self._queue: deque[SliceSpec] = deque()
+        self._running: Running = {}
+
+    def submit(self, spec: SliceSpec) -> None:
+        """Queue a slice."""
+        self._queue.append(spec)
+
+    def collect(self) -> LogEntry:
+        """Run the slice submitted first."""
+        return run_slice(self._task, self._queue.popleft(), self._meter, self._running)
+
+    def close(self) -> None:
+        """Forget what was not collected."""
+        self._queue.clear()
+
+
+def run_slice(
+    task: Task | CustomTask, spec: SliceSpec, meter: Meter | None = None, running: Running | None = None
+) -> LogEntry:
+    """Run a slice in this process. A network whose loss is no longer finite ends its trial and nothing else.
+
+    ``running`` holds the user's trainings that this process has begun, to go on with them without starting over.
+    """
+    start = None if meter is None else meter.snapshot()
+    with _threads(spec.threads):
+        if isinstance(task, CustomTask):
+            entry = _run_users(task, spec, {} if running is None else running)
+        else:
+            entry = _run(_Training(task, spec), task.metric, spec)
+    if meter is None or start is None:
+        return entry
+    return replace(entry, epochs=_with_energy(entry.epochs, meter.energy(start, meter.snapshot()).joules))
+
+
+@contextmanager
+def _threads(threads: int | None) -> Iterator[None]:
+    """PyTorch's number of threads set for a while; None leaves it as it is."""
+    before = torch.get_num_threads()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _with_energy(epochs: tuple[Epoch, ...], energy_j: float | None) -> tuple[Epoch, ...]:
+    """Each epoch with its share of a slice's energy, in proportion to its time."""
+    total_s = math.fsum(epoch.time_s for epoch in epochs)
+    if energy_j is None or total_s <= 0:
+        return epochs
+    return tuple(epoch._replace(energy_j=energy_j * epoch.time_s / total_s) for epoch in epochs)
+
+
+def _run(training: _Training | _UsersTraining, metric: str, spec: SliceSpec) -> LogEntry:
+    """Epoch by epoch to the slice's end, or the trial's."""
+    epochs: list[Epoch] = []
+    ended = None
+    while len(epochs) < spec.epochs and ended is None:
+        epoch = training.run_epoch()
+        if epoch is None:
+            ended = "its training gave no further epoch"
+            break
+        epochs.append(epoch)
+        if not all(map(math.isfinite, (epoch.train_loss, epoch.validation_loss, epoch.metric))):
+            ended = f"its loss is no longer finite in epoch {epoch.epoch}"
+        elif spec.target is not None and reached(metric, epoch.metric, spec.target):
+            break
+    name = None if ended else f"trials/{spec.name}/{training.epoch:06d}.pt"
+    state = None if ended else write_checkpoint(training.state())
+    return LogEntry(spec.name, tuple(epochs), name, ended, parent=spec.parent, state=state)
+
+
 class _Training:
     """A network in training on a task: its weights, its optimizer, and how many epochs it has seen."""
 
-    def __init__(self, task: Task, spec: TrialSpec) -> None:
+    def __init__(self, task: Task, spec: SliceSpec) -> None:
         self._spec = spec
         self._task = task
         with torch.random.fork_rng(devices=[]):
@@ -47,39 +171,37 @@ class _Training:
         self._validation = torch.from_numpy(task.validation_features).to(spec.device)
         self._loss = F.cross_entropy if task.kind == CLASSIFICATION else F.mse_loss
         self.epoch = 0
+        if spec.checkpoint is not None:
+            self._restore(spec.checkpoint)
+        elif spec.parent_checkpoint is not None:
+            self._grow_from(spec.parent_checkpoint)
 
-    def save(self) -> bytes:
+    def state(self) -> dict[str, Any]:
         """Everything that the next epoch depends on."""
-        return write_checkpoint(
-            {
-                "epoch": self.epoch,
-                "widths": list(self._spec.topology.widths),
-                "model": self.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-            }
-        )
+        return {
+            "epoch": self.epoch,
+            "widths": list(self._spec.topology.widths),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
 
-    def restore(self, checkpoint: bytes) -> None:
-        """Go back to where `save` was called."""
+    def _restore(self, checkpoint: bytes) -> None:
+        """Go back to where `state` was called."""
         state = read_checkpoint(checkpoint, self._spec.device)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch = state["epoch"]
 
-    def grow_from(self, checkpoint: bytes) -> None:
+    def _grow_from(self, checkpoint: bytes) -> None:
         """Start from a smaller network of the family, widened so that the function stays the same."""
-        from sizer.size_search.trials.growing import grow
+        from sizer.size_search.trials.growing import grow, moments_by_name
 
         state = read_checkpoint(checkpoint)
         topology = self._spec.topology
         smaller = Topology(topology.shape, topology.input_dim, tuple(state["widths"]))
-        names = list(state["model"])
-        moments = {names[index]: values for index, values in state["optimizer"]["state"].items()}
-        grown = grow(state["model"], moments, smaller, topology, self._spec.seed)
+        grown = grow(state["model"], moments_by_name(state), smaller, topology, self._spec.seed)
         self.model.load_state_dict(grown.parameters)
-        optimizer = self.optimizer.state_dict()
-        optimizer["state"] = {i: grown.moments[name] for i, name in enumerate(names) if name in grown.moments}
-        self.optimizer.load_state_dict(optimizer)
+        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": grown.moments_by_position})
 
     def run_epoch(self) -> Epoch:
         """Train for one epoch and validate."""
@@ -90,15 +212,16 @@ class _Training:
         predictions = self._predict()
         validated = time.perf_counter()
         self.epoch += 1
+        # On a GPU steps return before they are done: only the epoch as a whole is timed.
+        on_gpu = torch.device(self._spec.device).type == "cuda"
         loss = self._task.loss_of(predictions)
-        value = loss if self._task.metric == LOSS else self._task.value_of(predictions)
         return Epoch(
             self.epoch,
             total / self._task.n_observations,
             loss,
-            value,
+            loss if self._task.metric == LOSS else self._task.value_of(predictions),
             validated - began,
-            _quiet(step_times, trained - began) + validated - trained,
+            (trained - began if on_gpu else _quiet(step_times)) + validated - trained,
             None,
             len(step_times),
         )
@@ -128,68 +251,50 @@ class _Training:
         return torch.cat([self.model(part) for part in torch.split(self._validation, _VALIDATION_CHUNK)]).cpu().numpy()
 
 
-def _quiet(step_times: list[float], lasted_s: float) -> float:
-    """Time of an epoch's training with every step at its quiet value; no more than what it took.
-
-    On a GPU steps return before they are done, and only the whole is known: the quiet value would be far below it.
-    """
-    quiet = float(np.quantile(step_times, QUIET_QUANTILE)) * len(step_times)
-    return quiet if quiet > 0.25 * lasted_s else lasted_s
+def _quiet(step_times: list[float]) -> float:
+    """Time of an epoch's training with every step at its quiet value."""
+    return float(np.quantile(step_times, QUIET_QUANTILE)) * len(step_times)
 
 
-def run_slice(
-    task: Task | CustomTask, job: Slice, meter: Meter | None = None, running: Running | None = None
-) -> SliceResult:
-    """Run a slice in this process. A network whose loss is no longer finite ends its trial and nothing else.
-
-    ``running`` holds the user's trainings that this process has begun, to go on with them without starting over.
-    """
-    start = None if meter is None else meter.snapshot()
-    with _threads(job.spec.threads):
-        if isinstance(task, CustomTask):
-            result = run_custom(task, job, {} if running is None else running)
-        else:
-            result = _run_own(task, job)
-    if meter is None or start is None:
-        return result
-    return replace(result, epochs=_with_energy(result.epochs, meter.energy(start, meter.snapshot()).joules))
+def _run_users(task: CustomTask, spec: SliceSpec, running: Running) -> LogEntry:
+    """A slice of a user's training: on with the one running here, else from its state, else from the start."""
+    training = running.pop(spec.name, None)
+    done, state = 0, None
+    if spec.checkpoint is not None:
+        kept = read_checkpoint(spec.checkpoint)
+        done, state = int(kept["epoch"]), kept["state"]
+    if training is None or training.epoch != done:
+        training = _UsersTraining(task, spec, done, state)
+    entry = _run(training, task.metric, spec)
+    if entry.ended is None:
+        running[spec.name] = training
+    return entry
 
 
-@contextmanager
-def _threads(threads: int | None) -> Iterator[None]:
-    """PyTorch's number of threads set for a while; None leaves it as it is."""
-    before = torch.get_num_threads()
-    if threads is not None:
-        torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+class _UsersTraining:
+    """A training that the user gave as a function, after so many epochs. Without a state it is trained up to there."""
+
+    def __init__(self, task: CustomTask, spec: SliceSpec, done: int, state: Any) -> None:
+        left = spec.max_epochs - (0 if state is None else done)
+        fresh = task.train(spec.topology, left, spec.seed, state)
+        self._given = islice(fresh, done if state is None else 0, None)
+        self._state = state
+        self.epoch = done
+
+    def state(self) -> dict[str, Any]:
+        """What it gave after its last epoch."""
+        return {"epoch": self.epoch, "state": self._state}
+
+    def run_epoch(self) -> Epoch | None:
+        """Its next epoch, None where it gives none."""
+        given = next(self._given, None)
+        if given is None:
+            return None
+        trained = TrainedEpoch(*given)
+        loss, cost_s, self._state = float(trained.loss), float(trained.cost_s), trained.state
+        self.epoch += 1
+        return Epoch(self.epoch, loss, loss, loss, cost_s, cost_s, None, 0)
 
 
-def _with_energy(epochs: tuple[Epoch, ...], energy_j: float | None) -> tuple[Epoch, ...]:
-    """Each epoch with its share of a slice's energy, in proportion to its time."""
-    total_s = math.fsum(epoch.time_s for epoch in epochs)
-    if energy_j is None or total_s <= 0:
-        return epochs
-    return tuple(epoch._replace(energy_j=energy_j * epoch.time_s / total_s) for epoch in epochs)
-
-
-def _run_own(task: Task, job: Slice) -> SliceResult:
-    training = _Training(task, job.spec)
-    if job.checkpoint is not None:
-        training.restore(job.checkpoint)
-    elif job.parent is not None:
-        training.grow_from(job.parent)
-    epochs: list[Epoch] = []
-    for _ in range(job.epochs):
-        epochs.append(training.run_epoch())
-        if not _finite(epochs[-1]):
-            return SliceResult(tuple(epochs), None, f"its loss is no longer finite in epoch {epochs[-1].epoch}")
-        if job.target is not None and reached(task.metric, epochs[-1].metric, job.target):
-            break
-    return SliceResult(tuple(epochs), training.save())
-
-
-def _finite(epoch: Epoch) -> bool:
-    return all(math.isfinite(value) for value in (epoch.train_loss, epoch.validation_loss, epoch.metric))
+#: Trial name -> the user's training, left where its last slice ended.
+Running = dict[str, _UsersTraining]

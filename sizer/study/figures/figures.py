@@ -184,7 +184,7 @@ _BARS: dict[str, Any] = {"color": house.BLUE, "edgecolor": "white", "linewidth":
 def save_iso_loss(found: IsoLoss, networks: pd.DataFrame, laws: pd.DataFrame, folder: Path) -> list[str]:
     """All figures of each hardware, as SVG and PNG."""
     draws = {"isoloss": draw_curves, "flops": draw_flops, "minima": draw_minima}
-    written = _of_each_hardware(found.curves, folder, {name: partial(draw, found) for name, draw in draws.items()})
+    written = _of_each_hardware(_traced(found), folder, {name: partial(draw, found) for name, draw in draws.items()})
     return written + house.save_figure(draw_law(networks, laws), folder, "data_efficiency")
 
 
@@ -265,8 +265,8 @@ def draw_law(networks: pd.DataFrame, laws: pd.DataFrame) -> Figure:
 
 def _family_grid(found: IsoLoss, hardware: str) -> tuple[Figure, list[tuple[Axes, Family]]]:
     """A figure with axes for each of a few families: of each data set in turn the one with the most losses reached."""
-    ours = found.curves[found.curves["hardware"] == hardware]
-    counts = ours.groupby(FAMILY).size().sort_values(ascending=False, kind="stable")
+    ours = _traced(found)
+    counts = ours[ours["hardware"] == hardware].groupby(FAMILY).size().sort_values(ascending=False, kind="stable")
     turn = counts.groupby(level="dataset").cumcount()
     families = list(counts.index[np.lexsort((-counts.to_numpy(), turn))][:_FAMILIES])
     columns = min(len(families), 3)
@@ -275,6 +275,12 @@ def _family_grid(found: IsoLoss, hardware: str) -> tuple[Figure, list[tuple[Axes
     for axes in grid.flat[len(families) :]:
         axes.set_visible(False)
     return figure, list(zip(grid.flat, families, strict=False))
+
+
+def _traced(found: IsoLoss) -> pd.DataFrame:
+    """The points of losses that enough sizes of a family reach for a curve."""
+    points = found.curves.groupby(["hardware", *FAMILY, "loss"])["loss"].transform("size")
+    return found.curves[points >= LEAST_SIZES]
 
 
 def _of(frame: pd.DataFrame, hardware: str, family: Family) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import importlib
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from sizer.base.errors import UsageError
+from sizer.calibration.stream_clock import StreamClock
 from sizer.calibration.timed_step import QUIET_QUANTILE, others_busy_s
 from sizer.meters.protocol import Meter, Snapshot, add_up
 from sizer.models.topology import Topology
@@ -199,18 +200,34 @@ class _Clock:
     """
 
     def __init__(self, device: str) -> None:
-        self.times: dict[tuple[str, int], list[float]] = {}
+        self._kinds: list[tuple[str, int]] = []
+        self._times: list[float] = []
         on_cpu = torch.device(device).type == "cpu"
-        self._wait: Callable[[], None] = (lambda: None) if on_cpu else torch.cuda.synchronize
+        self._stream = None if on_cpu else StreamClock(device)
         self._now = time.thread_time if on_cpu and torch.get_num_threads() == 1 else time.perf_counter
 
     @contextmanager
     def timing(self, kind: str, rows: int) -> Iterator[None]:
-        """Time what the block does, to its end on the device."""
+        """Time what the block does, by the device's own clock."""
+        self._kinds.append((kind, rows))
+        if self._stream is not None:
+            self._stream.mark()
+            yield
+            self._stream.mark()
+            return
         before = self._now()
         yield
-        self._wait()
-        self.times.setdefault((kind, rows), []).append(self._now() - before)
+        self._times.append(self._now() - before)
+
+    @property
+    def times(self) -> dict[tuple[str, int], list[float]]:
+        """Times of each kind of work in s. Waits for a GPU."""
+        # Between the marks of a GPU every other interval is what lies between two blocks.
+        times = self._times if self._stream is None else self._stream.times_s()[::2]
+        found: dict[tuple[str, int], list[float]] = {}
+        for kind, time_s in zip(self._kinds, times, strict=True):
+            found.setdefault(kind, []).append(time_s)
+        return found
 
     def quiet_epoch_s(self, epochs: int) -> float:
         """An epoch's time with each batch at its quiet time: an interruption slows the batch it hits, no other."""

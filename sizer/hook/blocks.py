@@ -1,0 +1,138 @@
+"""What was seen of a training as records: a block for each optimizer that stepped."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from sizer.base.errors import SizerError, UsageError
+from sizer.devices import chosen_for
+from sizer.inspection.counts import StepSettings
+from sizer.inspection.module import inspect_step, precision, wrapper_notes
+from sizer.inspection.module_record import ModuleInspection, StepRecord
+from sizer.inspection.networks import Passes
+from sizer.inspection.whole_step import Calls, WholeStep, inspect_whole_step
+from sizer.models.reading import unwrap
+from sizer.script_runs.flops import anything_compiled
+from sizer.script_runs.steps import Step, StepCall, trained_by
+
+
+class Unseen(NamedTuple):
+    """An optimizer of whose step there is no record, with what is known of it all the same.
+
+    ``flops`` are None where they were not counted; ``why`` says why there is no record.
+    """
+
+    optimizer: str
+    parameters: int
+    modules: tuple[str, ...]
+    flops: Passes | None
+    why: str
+
+
+NOT_CALLED = "nothing that it trains was called as a module"
+
+
+def inside_compiled() -> str:
+    """What to add where a call may have been inside a function that torch.compile made."""
+    if not anything_compiled():
+        return ""
+    return ", and what is called inside a compiled function is not seen; TORCH_COMPILE_DISABLE=1 for one run shows it"
+
+
+def block(step: Step, flops_counted: bool, root: nn.Module | None) -> ModuleInspection | Unseen:
+    """Inspect what an optimizer trains in a step, on the device it is on.
+
+    ``root`` is the model that the user named, if one was: the parts are named as in it.
+    """
+    trained = trained_by(step.optimizer)
+    own = [each for each in step.calls if each.noted.trainable & trained.keys()]
+    if not own:
+        return _unseen(step, flops_counted, own, NOT_CALLED + inside_compiled())
+    try:
+        record = _inspected(step, own, root)
+    except SizerError as error:
+        return _unseen(step, flops_counted, own, str(error))
+    seen = Passes(step.forward_flops, step.backward_flops) if flops_counted else record.flops
+    covered = {key for each in own for key in each.noted.trainable & trained.keys()}
+    assert record.step is not None
+    found = replace(
+        record.step,
+        backward_passes=_num_passes(own, step),
+        optimizer_parameters=sum(parameter.numel() for parameter in trained.values()),
+        covered_parameters=sum(trained[key].numel() for key in covered),
+        flops_counted=flops_counted,
+        own_flops=step.own_flops if flops_counted else sum(record.flops),
+        others=tuple(type(other).__name__ for other in step.others),
+    )
+    return replace(record, flops=seen, step=found)
+
+
+def _unseen(step: Step, flops_counted: bool, own: list[StepCall], why: str) -> Unseen:
+    names = tuple(dict.fromkeys(type(unwrap(each.module)).__name__ for each in own))
+    flops = Passes(step.forward_flops, step.backward_flops) if flops_counted else None
+    return Unseen(type(step.optimizer).__name__, _num_trained(step.optimizer), names, flops, why)
+
+
+def _num_passes(own: list[StepCall], step: Step) -> int:
+    """Backward passes that reach what the optimizer trains."""
+    return sum(any(each.in_passes[index] for each in own) for index in range(len(step.passes)))
+
+
+def _num_trained(optimizer: torch.optim.Optimizer) -> int:
+    return sum(parameter.numel() for parameter in trained_by(optimizer).values())
+
+
+def _inspected(step: Step, own: list[StepCall], root: nn.Module | None) -> ModuleInspection:
+    calls = tuple(map(_calls, own))
+    first = unwrap(own[0].module)
+    for each in own:
+        _check_alone(unwrap(each.module))
+    chosen = chosen_for(device_name(first), precision(first, calls[0].settings))
+    names = {} if root is None else {id(part): name for name, part in unwrap(root).named_modules() if name}
+    whole = WholeStep(calls, step.optimizer, chosen.device, chosen.coefficients, names)
+    record, parts = inspect_whole_step(whole)
+    if root is not None and all(part.name for part in parts):
+        record = replace(record, module=type(unwrap(root)).__name__)
+    notes = dict.fromkeys(note for each in own for note in wrapper_notes(each.module))
+    record = replace(record, notes=(*notes, *record.notes))
+    return replace(record, step=StepRecord(parts, sum(each.times for each in own), 0, 0, 0, False, 0, ()))
+
+
+def _calls(each: StepCall) -> Calls:
+    args, kwargs = each.noted.inputs()
+    settings = StepSettings(args, kwargs, None, each.noted.autocast)
+    return Calls(unwrap(each.module), settings, each.times, each.in_passes)
+
+
+def prepare(module: nn.Module | None) -> None:
+    """Do ahead of the training what a first step would wait for: imports, the reads, and torch's first calls.
+
+    Without a module the reads are those of a float32 one on each kind of device in use.
+    """
+    import sizer.report.hook  # noqa: F401 (used inside the step)
+
+    names = ["cpu"] if module is None else [device_name(unwrap(module))]
+    if module is None and torch.cuda.is_initialized():  # type: ignore[no-untyped-call, unused-ignore]
+        names.append("cuda:0")
+    for name in names:
+        chosen = chosen_for(name, "float32")
+    example = nn.Sequential(nn.Linear(2, 2, device="meta"), nn.ReLU(), nn.Linear(2, 2, device="meta"))
+    settings = StepSettings((torch.empty(2, 2, device="meta"),), {})
+    inspect_step(example, settings, "adam", None, chosen.device, chosen.coefficients)
+
+
+def device_name(module: nn.Module) -> str:
+    """The name of the device that a module is on."""
+    device = next(module.parameters()).device
+    return f"cuda:{device.index or 0}" if device.type == "cuda" else device.type
+
+
+def _check_alone(module: nn.Module) -> None:
+    """A layer that talks to other processes would wait for them for ever: only this one inspects."""
+    alone = not (torch.distributed.is_available() and torch.distributed.is_initialized())
+    if not alone and any(isinstance(part, nn.SyncBatchNorm) for part in module.modules()):
+        raise UsageError("the model has SyncBatchNorm layers, which cannot be inspected inside a distributed training")

@@ -1,0 +1,1 @@
+"""Scripts that train: starting one, finding its steps between optimizer steps, splitting their time."""

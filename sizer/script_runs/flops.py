@@ -1,0 +1,106 @@
+"""FLOPs of a real step, counted while it runs, as torch's FlopCounterMode counts them.
+
+The counter lies on torch's stack of dispatch modes between a step's first call and the report. It runs every operation
+as it is and adds up: no random number is drawn and no result is other than without it. Nothing is counted, and nothing
+put on the stack, where a script compiles anything, since torch compiles no frame below a mode.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack, _pop_mode, _push_mode
+from torch.utils.flop_counter import flop_registry
+
+from sizer.inspection.operators import decomposes
+
+
+def anything_compiled() -> bool:
+    """Whether `torch.compile` was called in this process."""
+    frames = sys.modules.get("torch._dynamo.eval_frame")
+    backends = getattr(frames, "cached_backends", {})
+    return any(callable(backend) for backend in list(backends.values()))
+
+
+def _inside_transform() -> bool:
+    """Whether a function transform (`torch.func.grad`, `vmap`) is running."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
+
+
+class FlopCount(TorchDispatchMode):  # type: ignore[no-untyped-call, unused-ignore]
+    """A dispatch mode that adds up FLOPs of passes. ``whole`` turns False once an operation could not be counted."""
+
+    supports_higher_order_operators = True
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call, unused-ignore]
+        self.forward = 0
+        self.backward = 0
+        self.in_backward = False
+        self.whole = True
+        self.in_inference = False
+        self._thread: int | None = None
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it lies on the stack."""
+        return self._thread is not None
+
+    def start(self) -> bool:
+        """Put it on the stack, unless modes or function transforms of the script are there, or it compiles.
+
+        What is put there in inference mode has to be taken off in it (`stop`): leaving it forgets that modes are on.
+        """
+        if _get_current_dispatch_mode_stack() or anything_compiled() or _inside_transform():
+            return False
+        _push_mode(self)
+        self._thread, self.in_inference = threading.get_ident(), torch.is_inference_mode_enabled()
+        return True
+
+    @property
+    def thread(self) -> int | None:
+        """The thread on whose stack it lies, the only one that can take it off."""
+        return self._thread
+
+    def stop(self) -> None:
+        """Take it off the stack of this thread, from below modes that the script has put on it since."""
+        if self._thread != threading.get_ident() or self.in_inference != torch.is_inference_mode_enabled():
+            return
+        above: list[Any] = []
+        while _get_current_dispatch_mode_stack():
+            mode = _pop_mode()
+            if mode is self:
+                self._thread = None
+                break
+            above.append(mode)
+        for mode in reversed(above):
+            _push_mode(mode)
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing is compiled while it is on, so that torch need not guard each operation against it."""
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operation and count it; one that is made of others (in inference mode) as those."""
+        kwargs = kwargs or {}
+        formula = flop_registry.get(getattr(func, "_overloadpacket", func))
+        if formula is None:
+            if isinstance(func, torch._ops.OpOverload) and decomposes(func):
+                with self:
+                    return func.decompose(*args, **kwargs)
+            return func(*args, **kwargs)
+        output = func(*args, **kwargs)
+        try:
+            flops = int(formula(*args, **kwargs, out_val=output))
+        except Exception:  # a formula of the script's own: the training goes on, the count is not whole
+            self.whole = False
+            return output
+        if self.in_backward:
+            self.backward += flops
+        else:
+            self.forward += flops
+        return output
