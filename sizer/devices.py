@@ -17,25 +17,35 @@ from sizer import profiles
 from sizer.base.errors import UnreachableError, UsageError
 from sizer.base.units import format_cost
 from sizer.calibration.validity import calibration_of, with_effective_levels
+from sizer.detection.captured_tree import Tree
 from sizer.detection.detect import detected
+from sizer.detection.procfs import read_cpuinfo
 from sizer.detection.usable_gpu import other_gpu, why_not_usable
 from sizer.method.coefficients import Coefficients, from_datasheet
-from sizer.method.hardware import Device
+from sizer.method.hardware import Device, is_detected
 from sizer.method.request import Request
 from sizer.profiles import Profile
 from sizer.profiles.loader import own_folders, stated_folders
+from sizer.profiles.records import words
 
 NO_COEFFICIENTS = Coefficients("none", "estimated", "time", basis="no coefficients for this kind of device")
 
 #: Shipped profiles of which the nearest stands in, by kind of device, for a machine that is in no profile. All predict
 #: time: the study's joules are those of whole nodes of its own.
 STAND_INS = {
-    "cpu": ("x86-vm-2cpu",),
+    "cpu": ("x86-vm-2cpu", "amd-epyc-zen4-vm-2cpu", "x86-vm-2cpu-skylake"),
     "cuda": ("nvidia-t4", "nvidia-l4", "nvidia-rtx-3090", "nvidia-rtx-4090", "nvidia-a100-40gb", "nvidia-h100-sxm"),
 }
 
-#: Factors of the 90 % interval when another machine's coefficients stand in: assumed, four times either way.
+#: Factors of the 90 % interval when another machine's coefficients stand in. Leaving each of the three measured CPUs
+#: out, 90 % of its times are 0.65 to 0.97, 1.04 to 1.51 and 1.6 to 3.7 times its stand-in's (docs/calibration.md).
 _BORROWED_INTERVAL = (0.25, 4.0)
+#: What differing in a feature counts, in doublings: a generation makes a factor of 2.6 to 3.4 between those measured,
+#: the vendor one of 1.2.
+_WEIGHTS = {"vector_bfloat16": 1.5, "vendor": 0.25}
+_VENDORS = {"amd": "AMD", "intel": "Intel", "apple": "Apple", "arm": "Arm"}
+#: The first processor's block of /proc/cpuinfo, its flags included.
+_FIRST_PROCESSOR_BYTES = 4096
 
 
 class Chosen(NamedTuple):
@@ -148,7 +158,9 @@ def _of_detected(device: Device, dtype: str, threads: int | None) -> Chosen:
     if found.profile is not None:
         coefficients = _of_profile(found.profile, dtype)
         if coefficients is not None:
-            return Chosen(with_effective_levels(device, found.profile), _for_dtype(coefficients, dtype))
+            calibrated = with_effective_levels(device, found.profile)
+            told = calibrated if found.remark is None else calibrated.with_warning(found.remark)
+            return Chosen(told, _for_dtype(coefficients, dtype))
     if found.not_used is not None:
         device = device.with_warning(found.not_used)
     profile = profiles.matching(device.name, device.kind)
@@ -190,18 +202,73 @@ def tf32_allowed() -> bool:
 
 
 def _nearest(device: Device, dtype: str) -> Coefficients:
-    """Coefficients of the shipped machine nearest in kind and then in units."""
-    stand_ins = [profiles.load(name) for name in STAND_INS.get(device.kind, ())]
-    nearest = min(stand_ins, key=lambda profile: _distance(profile, device), default=None)
+    """Coefficients of the shipped machine that is nearest in what matters."""
+    nearest = nearest_stand_in(device, Features.of_device(device))
     found = None if nearest is None else _of_profile(nearest, dtype)
     if nearest is None or found is None:
         return NO_COEFFICIENTS
     return _borrowed(found, f"borrowed from profile {nearest.name} ({nearest.title})")
 
 
-def _distance(profile: Profile, device: Device) -> float:
-    units, wanted = profile.device.units or 1, device.units or 1
-    return max(units, wanted) / min(units, wanted)
+class Features(NamedTuple):
+    """What a CPU's speed depends on, beside its cores and caches; None where it is not known.
+
+    ``vector_bfloat16`` tells the generations of one vector width apart: Sapphire Rapids and Zen 4 have it, Skylake,
+    which takes three times as long, has not.
+    """
+
+    vendor: str | None = None
+    vector_bits: int | None = None
+    vector_bfloat16: bool | None = None
+
+    @classmethod
+    def of_profile(cls, profile: Profile) -> Features:
+        """As the profile's calibration notes them."""
+        noted = profile.calibration or {}
+        return cls(*(noted.get(name) for name in cls._fields))
+
+    @classmethod
+    def of_device(cls, device: Device, tree: Tree | None = None) -> Features:
+        """By the device's name; for this machine's CPU, or a captured one's, by what the processor says it has."""
+        named = words(device.name or "").split()
+        vendor = next((shown for word, shown in _VENDORS.items() if word in named), None)
+        if device.kind != "cpu" or not (is_detected(device) or tree is not None):
+            return cls(vendor)
+        info = read_cpuinfo(tree or Tree("/"), _FIRST_PROCESSOR_BYTES)
+        if not info.has_flag("sse2"):
+            return cls(vendor)
+        bits = 512 if info.has_flag("avx512f") else 256 if info.has_flag("avx2") else 128
+        return cls(vendor, bits, info.has_flag("avx512_bf16"))
+
+
+def nearest_stand_in(device: Device, features: Features, without: str | None = None) -> Profile | None:
+    """The shipped machine that is nearest to a device in what matters, one left out; None where there is none."""
+    names = [name for name in STAND_INS.get(device.kind, ()) if name != without]
+    return min(map(profiles.load, names), key=lambda profile: _distance(profile, device, features), default=None)
+
+
+def _distance(profile: Profile, device: Device, features: Features) -> float:
+    """How far apart two machines are, about in doublings of what matters: units, and of CPUs what their cores are."""
+    units = abs(math.log2((profile.device.units or 1) / (device.units or 1)))
+    if device.kind != "cpu":
+        return units
+    other = Features.of_profile(profile)
+    bits = math.log2((other.vector_bits or 1) / (features.vector_bits or 1)) if features.vector_bits else 0.0
+    differing = sum(
+        weight for name, weight in _WEIGHTS.items() if _differ(getattr(other, name), getattr(features, name))
+    )
+    return units + abs(bits) + differing + _cache_distance(profile.device, device)
+
+
+def _differ(one: object, other: object) -> bool:
+    return None not in (one, other) and one != other
+
+
+def _cache_distance(first: Device, second: Device) -> float:
+    """Mean of |log2| of the ratios of the capacities of the caches that both have, but the last, which guests share."""
+    sizes, others = ({each.name: each.capacity_bytes or 0 for each in one.caches()[:-1]} for one in (first, second))
+    ratios = [math.log2(size / others[name]) for name, size in sizes.items() if size and others.get(name)]
+    return sum(map(abs, ratios)) / len(ratios) if ratios else 0.0
 
 
 def _borrowed(coefficients: Coefficients, basis: str) -> Coefficients:

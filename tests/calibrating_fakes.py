@@ -22,6 +22,25 @@ def step_s(case) -> float:
     return 1e-4 * len(case.widths) + 1e-10 * num_free_parameters(case.input_dim, case.widths) * case.batch_size
 
 
+class QuietReference:
+    """Reference steps that always take the same."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+
+    def take(self):
+        return {"near": 1e-5, "last": 1e-4, "ram": 5e-5, "threads": 1e-4}
+
+    def close(self) -> None:
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error) -> None:
+        pass
+
+
 def make_quick(monkeypatch: pytest.MonkeyPatch, device: Device, factor: Callable[[], float] = lambda: 1.0) -> list:
     """Replace the timing of real steps, detection and the probe; returns the list of the cases that are timed.
 
@@ -43,10 +62,11 @@ def make_quick(monkeypatch: pytest.MonkeyPatch, device: Device, factor: Callable
 
     for module in (calibration, rounds):
         monkeypatch.setattr(module, "time_run", time_run)
+    monkeypatch.setattr(rounds, "ReferenceSteps", QuietReference)
     plan = planning.plan
     monkeypatch.setattr(planning, "plan", lambda budget_s, *more: plan(min(budget_s, _PLANNED_S), *more))
     monkeypatch.setattr(session, "detected", lambda name: device)
-    monkeypatch.setattr(calibration, "sweep_accesses", list)
+    monkeypatch.setattr(calibration, "sweep_accesses", lambda **probe: [])
     monkeypatch.setattr(calibration, "with_effective_capacity", lambda device, times: device)
     monkeypatch.setattr(calibration, "sweep_reads", lambda device, nominal_bytes: [])
     monkeypatch.setattr(usable_gpu, "_of_torch", lambda device: None)

@@ -95,6 +95,7 @@ def test_what_the_form_of_products_adds_is_counted_in_each_pass():
         assert row["matrix"].tolist() == [2, 3]
         assert row["column"].tolist() == [1, 0]
         assert row["ramp"].tolist() == [32 + 8 + 100 + RAMP, 24 + 32 + 8]
+    assert forward["mapped"].tolist() == [0, 0]
     assert forward["unaligned"].tolist() == [COLUMN_BATCH * (8 + 100 + 5000), COLUMN_BATCH * (24 + 8)]
     assert backward["unaligned"].tolist() == [2 * COLUMN_BATCH * (8 + 100 + 5000), COLUMN_BATCH * (24 + 2 * 8)]
     few = analyse(full, count_parameters(full), Training(COLUMN_BATCH - 1), ONE_LEVEL_EACH)
@@ -144,3 +145,12 @@ def test_epochs_fall_with_size_by_the_law():
     assert relative_epochs(2**11) == pytest.approx(10**-3)
     assert relative_epochs([2**3, 2**5]).tolist() == pytest.approx([1 / 8, 1 / 64])
     assert relative_epochs([1, 2]).tolist() == [np.inf, np.inf]
+
+
+def test_activations_of_32_mib_are_mapped_afresh(small_cpu):
+    """4 * 144 * 65536 bytes are 36 MiB; at batch 64 they are 16."""
+    full = stack([(4, 65536, 2)])
+    for batch_size, elements in ((144, 144 * 65536), (64, 0)):
+        networks = analyse(full, count_parameters(full), Training(batch_size), Hierarchy.of(small_cpu))
+        for backward in (False, True):
+            assert small_work_row(networks, backward)["mapped"].tolist() == [elements]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ from sizer.base.progress import Progress
 from sizer.base.storage import data_folder
 from sizer.calibration import plan as planning
 from sizer.calibration.cache_probe import sweep_accesses, with_effective_capacity
-from sizer.calibration.fit import design, fit
+from sizer.calibration.combine import Combined, combine
+from sizer.calibration.disturbance import explanation
+from sizer.calibration.fit import Fit, conformal_interval, design, fit, predict_terms
+from sizer.calibration.kept_sessions import comparable, comparable_sessions, keep_finished
 from sizer.calibration.l2_sweep import sweep_reads, with_effective_l2
 from sizer.calibration.measurements import (
     END,
@@ -37,7 +41,7 @@ from sizer.calibration.validity import profile_name
 from sizer.detection.usable_gpu import check_usable
 from sizer.meters.choosing import AUTO, MeterOptions
 from sizer.meters.stated_power import PowerModel
-from sizer.method.hardware import Device, device_from_dict
+from sizer.method.hardware import Device, Level, device_from_dict
 from sizer.method.placement import Hierarchy
 from sizer.method.training_step import Training
 from sizer.profiles import save
@@ -47,10 +51,21 @@ __all__ = ["Settings", "calibrate", "measurement_path", "replay"]
 MIN_BUDGET_S = 12.0
 #: Networks below which a fit of a dozen coefficients proves nothing.
 MIN_NETWORKS = 40
+#: The same for a quick calibration: 30 networks of a quiet session of machine C miss its truth by 6 to 9 % (mean).
+_QUICK_NETWORKS = 30
 #: Time at the end that the fit takes, in s.
 _FIT_S = 3.0
+#: A quick calibration, imports included; its least budget without them, its rounds, the time that its fit takes, and
+#: how far it looks for the end of the last cache.
+QUICK_S = 8.0
+MIN_QUICK_S = 3.0
+_QUICK_ROUNDS = 2
+_QUICK_FIT_S = 1.2
+_QUICK_PROBE = {"largest_bytes": 64 * 2**20, "rounds": 2}
 #: Time of each of the two timings that tell how fast a machine is, in s.
 _FIRST_S = 0.2
+#: Runs that it is cut into: the least of them is less of a neighbour's doing, who would leave too few networks to plan.
+_FIRST_RUNS = 6
 #: The plan holds more networks than the budget should pay for: the first round shows how far it really goes.
 _GENEROUS = 1.5
 
@@ -58,15 +73,18 @@ _GENEROUS = 1.5
 def calibrate(settings: Settings, fresh: bool = False, progress: Progress | None = None) -> Calibration:
     """Calibrate this machine within a budget and save the profile; an interrupted calibration goes on where it stopped.
 
-    ``progress`` is told what happens and how much of the budget is used. Raises UsageError for a budget or a number of
-    threads that cannot work and for a GPU that PyTorch cannot use, MeterError when the meter asked for does not
-    measure, MeasurementError when the file cannot be written or another calibration is running.
+    Earlier sessions of this machine that can be compared are fitted together with this one; ``fresh`` starts this one
+    anew. ``progress`` is told what happens and how much of the budget is used. Raises UsageError for a budget or a
+    number of threads that cannot work and for a GPU that PyTorch cannot use, MeterError when the meter asked for does
+    not measure, MeasurementError when the file cannot be written or another calibration is running.
     """
-    with open_session(settings, progress, MIN_BUDGET_S) as session:
+    with open_session(settings, progress, MIN_QUICK_S if settings.quick else MIN_BUDGET_S) as session:
         check_usable(session.device.id)
         path = measurement_path(session.settings)
+        keep_finished(path)
         _measure(session, path, fresh)
-        record = replay(path, options=settings.meter_options)
+        now = read_measurements(path)
+        record = _fit_together([*comparable_sessions(path, now), now], str(path), True, settings.meter_options)
         with closing(appended(path)) as log:
             log.append(END)  # after the profile is kept: until then a rerun fits again what was measured
     if settings.meter != AUTO or settings.meter_options.log_path is not None:
@@ -75,53 +93,92 @@ def calibrate(settings: Settings, fresh: bool = False, progress: Progress | None
     return record
 
 
-def replay(path: Path, keep: bool = True, options: MeterOptions | None = None) -> Calibration:
-    """Fit a measurement file, on any machine, and (with ``keep``) save the profile.
+def replay(*paths: Path, keep: bool = True, options: MeterOptions | None = None) -> Calibration:
+    """Fit measurement files of one machine together, on any machine, and (with ``keep``) save the profile.
 
-    ``options`` name a log that says what metered runs used, or state power. Raises MeasurementError, MeterError.
+    ``options`` name a log that says what metered runs used, or state power. Raises UsageError for files of different
+    machines, MeasurementError, MeterError.
     """
-    options = options or MeterOptions()
-    measurements = charged(read_measurements(path), options)
-    if len(measurements.measured()) < MIN_NETWORKS:
+    found = sorted((read_measurements(path) for path in paths), key=lambda each: str(each.settings.get("date")))
+    for path, each in zip(paths, map(read_measurements, paths), strict=True):
+        if len(paths) > 1 and not comparable(each.settings, found[-1].settings):
+            raise UsageError(
+                f"{path} is of another machine, number of threads, torch, kernel or kind of training than the newest "
+                f"of the files; fit them apart"
+            )
+    return _fit_together(found, ", ".join(map(str, paths)), keep, options or MeterOptions())
+
+
+def _fit_together(sessions: Sequence[Measurements], named: str, keep: bool, options: MeterOptions) -> Calibration:
+    """Fit sessions of one machine, the newest last."""
+    sessions = [charged(each, options) for each in sessions]
+    networks = max(len(each.measured()) for each in sessions)
+    fewest = _fewest(any(each.settings.get("quick") for each in sessions))
+    if networks < fewest:
         raise MeasurementError(
-            f"{path} holds timings of {len(measurements.measured())} networks, and a fit takes {MIN_NETWORKS}: "
-            f"calibrate with a larger --budget"
+            f"{named} holds timings of {networks} networks, and a fit takes {fewest}: calibrate with a larger --budget"
         )
     try:
-        found = _fitted(measurements, _stated_power(measurements, options))
-        record = profile_record(measurements, found)
+        found = _fitted(sessions, _stated_power(sessions[-1], options))
+        record = profile_record(sessions[-1], found)
     except (KeyError, TypeError, AttributeError):
-        raise MeasurementError(f"{path} does not describe its machine; calibrate again with --fresh") from None
+        raise MeasurementError(f"{named} does not describe its machine; calibrate again with --fresh") from None
     return found if not keep else found.kept(save(record))
 
 
-def _fitted(measurements: Measurements, power: PowerModel | None) -> Calibration:
-    """What the measurements say of their machine."""
-    settings = measurements.settings
-    device = device_from_dict(settings["device"])
+def _fitted(sessions: Sequence[Measurements], power: PowerModel | None) -> Calibration:
+    """What the sessions say of their machine."""
+    settings = sessions[-1].settings
+    combined = combine(sessions, _fewest(bool(settings.get("quick"))))
+    device = _with_median_capacities([device_from_dict(sessions[index].settings["device"]) for index in combined.used])
     training = Training(dtype=settings["dtype"], optimizer=settings["optimizer"])
-    measured = measurements.measured()
-    row = design([measurements.plan[case] for case in measured], training, Hierarchy.of(device))
-    timings = list(measured.values())
-    fits = {"time": fit(row, np.array([min(t.step_s for t in of_case) for of_case in timings]))}
-    energies = step_energies(timings)
-    metered = np.array([energy is not None for energy in energies])
-    if metered.sum() >= MIN_METERED:
-        joules = np.array([energy for energy in energies if energy is not None])
-        fits["energy"] = fit({name: counts[metered] for name, counts in row.items()}, joules)
-    problem = None if "energy" in fits else why_not_metered(measurements.timings) or settings.get("meter_note")
+    row = design(combined.cases, training, Hierarchy.of(device))
+    fitted = fit(row, combined.step_s)
+    fits = {"time": fitted._replace(interval=_honest_interval(fitted, combined, training, Hierarchy.of(device)))}
+    joules = step_energies(sessions)
+    if len(joules) >= MIN_METERED:
+        fits["energy"] = fit(design(list(joules), training, Hierarchy.of(device)), np.array(list(joules.values())))
+    all_timings = [timing for session in sessions for timing in session.timings]
+    problem = None if "energy" in fits else why_not_metered(all_timings) or settings.get("meter_note")
     return Calibration(
         name=profile_name(device),
         device=device,
         fits=fits,
-        noise=_noise(timings),
-        networks=len(measured),
+        noise=_noise(combined.timings),
+        networks=len(combined.cases),
         path=None,
         meter=settings.get("meter_source"),
-        metered=int(metered.sum()),
+        metered=len(joules),
         meter_problem=problem,
         power=power,
+        speeds=combined.speeds,
+        sessions=combined.sessions,
+        explanation=explanation(sessions[-1].timings),
+        reference_s=None if combined.quietness is None else combined.quietness.levels_s,
     )
+
+
+def _with_median_capacities(devices: Sequence[Device]) -> Device:
+    """The newest device with the median of the effective capacities that the sessions found."""
+    found = [{level.name: level.effective_bytes for level in device.levels} for device in devices]
+
+    def median(level: Level) -> int | None:
+        known = [each[level.name] for each in found if each.get(level.name) is not None]
+        return round(float(np.median(known))) if known else None  # type: ignore[arg-type]
+
+    last = devices[-1]
+    return replace(last, levels=tuple(replace(level, effective_bytes=median(level)) for level in last.levels))
+
+
+def _honest_interval(fitted: Fit, combined: Combined, training: Training, hierarchy: Hierarchy) -> tuple[float, float]:
+    """The interval with what cross-validation does not see: the machine's other speeds, values that are too high."""
+    low, high = fitted.interval
+    low /= 1 + combined.high_by
+    for values in combined.elsewhere:
+        predicted = predict_terms(design(list(values), training, hierarchy), fitted.terms)
+        at_speed = conformal_interval(predicted / np.array(list(values.values())))
+        low, high = min(low, at_speed[0]), max(high, at_speed[1])
+    return low, high
 
 
 def _stated_power(measurements: Measurements, options: MeterOptions) -> PowerModel | None:
@@ -132,7 +189,7 @@ def _stated_power(measurements: Measurements, options: MeterOptions) -> PowerMod
     return None if stated is None else PowerModel(stated["busy_w"], stated["idle_w"], stated["basis"])
 
 
-def _noise(timings: list[list[Timing]]) -> float | None:
+def _noise(timings: Sequence[Sequence[Timing]]) -> float | None:
     """How much longer the second quietest run of a network takes than its quietest, median over the networks."""
     steps = [sorted(timing.step_s for timing in of_case) for of_case in timings]
     excess = [times[1] / times[0] - 1 for times in steps if len(times) > 1]
@@ -150,9 +207,19 @@ def _measure(session: Session, path: Path, fresh: bool) -> None:
     same = _same(session)
     log, found = interrupted_or_new(path, None if fresh else same, lambda: _begun(session, same))
     began_rounds = time.perf_counter()
-    until = max(began + session.settings.budget_s - _FIT_S, began_rounds)
-    rounds = planning.rounds_for(session.settings.budget_s)
-    take_rounds(session, log, found, Pace(rounds, began_rounds, until, MIN_NETWORKS))
+    fit_s = _QUICK_FIT_S if session.settings.quick else _FIT_S
+    until = max(began + session.settings.budget_s - fit_s, began_rounds)
+    settled = began + (session.settings.until_quiet_s or session.settings.budget_s) - fit_s
+    fewest = _fewest(session.settings.quick)
+    take_rounds(session, log, found, Pace(_rounds(session.settings), began_rounds, until, fewest, settled))
+
+
+def _fewest(quick: bool) -> int:
+    return min(_QUICK_NETWORKS, MIN_NETWORKS) if quick else MIN_NETWORKS
+
+
+def _rounds(settings: Settings) -> int:
+    return _QUICK_ROUNDS if settings.quick else planning.rounds_for(settings.budget_s)
 
 
 def _same(session: Session) -> dict[str, Any]:
@@ -170,21 +237,22 @@ def _same(session: Session) -> dict[str, Any]:
 def _begun(session: Session, same: Mapping[str, Any]) -> Measurements:
     """A new file's first line: the machine, its last cache as it really is, and the plan."""
     session.begin("probing the caches")
-    device = _as_it_is(session.device)
+    device = _as_it_is(session.device, session.settings.quick)
     settings = session.header(same, device) | {
         "identity": session.identity,
         "meter": None if session.meter is None else session.meter.name,
         "meter_source": None if session.meter is None else session.meter.source,
         "meter_note": session.note,
         "power_model": power_dict(session.power),
+        "quick": session.settings.quick,
     }
     return Measurements(settings, _plan(session))
 
 
-def _as_it_is(device: Device) -> Device:
+def _as_it_is(device: Device, quick: bool) -> Device:
     """The device with the effective capacity of its last cache."""
     if device.kind == "cpu":
-        return with_effective_capacity(device, sweep_accesses())
+        return with_effective_capacity(device, sweep_accesses(**(_QUICK_PROBE if quick else {})))
     nominal = next((level.capacity_bytes for level in device.caches() if level.name == "L2"), None)
     if device.kind != "cuda" or nominal is None:
         return device
@@ -194,16 +262,18 @@ def _as_it_is(device: Device) -> Device:
 def _plan(session: Session) -> tuple[Case, ...]:
     """The networks that the budget pays for. Raises UsageError, with what is needed, when they are too few."""
     session.begin("first timings")
+    first_s = _FIRST_S / _FIRST_RUNS / (4 if session.settings.quick else 1)
     small, large = (
-        (case, time_run(case, session.training, _FIRST_S, session.device.id).step_s)
+        (case, min(time_run(case, session.training, first_s, session.device.id).step_s for _ in range(_FIRST_RUNS)))
         for case in (planning.CORNERS[1], planning.CORNERS[-1])
     )
     budget_s = session.settings.budget_s
     timed_s = budget_s * (1 if session.meter is None else 1 - METER_SHARE)
-    rounds, speed = planning.rounds_for(budget_s), planning.Speed.of(small, large)
+    rounds, speed = _rounds(session.settings), planning.Speed.of(small, large)
     plan = planning.plan(_GENEROUS * timed_s, rounds, speed, session.settings.seed)
-    if len(plan) < MIN_NETWORKS:
-        needed = budget_s * MIN_NETWORKS / max(len(plan), 1)
+    fewest = _fewest(session.settings.quick)
+    if len(plan) < fewest:
+        needed = budget_s * fewest / max(len(plan), 1)
         raise UsageError(
             f"a budget of {budget_s:g} s times {len(plan)} networks on this machine, too few to fit; "
             f"give about {needed:.0f} s"

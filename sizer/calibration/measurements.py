@@ -41,7 +41,9 @@ class Timing(NamedTuple):
     ``step_s`` is the quiet time of a step, ``steps`` how many were timed; ``disturbed`` the share of the machine's
     processor time that others used meanwhile (other processes, other virtual machines on the host), None where that is
     not known; ``energy_j`` the energy of one step, None without a meter or where it could not be read, and then
-    ``problem`` says why; ``window_unix_s`` when a metered run began and ended.
+    ``problem`` says why; ``window_unix_s`` when a metered run began and ended. ``reference_s`` is what each reference
+    step took right before and right after, in s, None where they were not timed; ``kernel`` what the kernel counted
+    meanwhile (`kernel_counters`), which explains and decides nothing.
     """
 
     case: int
@@ -52,6 +54,8 @@ class Timing(NamedTuple):
     energy_j: float | None = None
     window_unix_s: tuple[float, float] | None = None
     problem: str | None = None
+    reference_s: Mapping[str, tuple[float, float]] | None = None
+    kernel: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,9 @@ def _timing(record: Mapping[str, Any], planned: int) -> Timing:
     timing = Timing(**{name: value for name, value in record.items() if name in Timing._fields})
     if not (0 <= timing.case < planned and 0 < timing.step_s < float("inf") and timing.steps > 0):
         raise ValueError(f"no timing: {record}")
+    if timing.reference_s is not None:
+        around = {str(name): (float(before), float(after)) for name, (before, after) in timing.reference_s.items()}
+        timing = timing._replace(reference_s=around)
     window = timing.window_unix_s
     return timing if window is None else timing._replace(window_unix_s=(float(window[0]), float(window[1])))
 

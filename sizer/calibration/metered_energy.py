@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from sizer.base.errors import MeterError
-from sizer.calibration.measurements import Measurements, Timing
+from sizer.calibration.measurements import Case, Measurements, Timing
 from sizer.calibration.session import MIN_METERED
 from sizer.meters.choosing import MeterOptions
 from sizer.meters.power_log import PowerLog, energy_between
@@ -37,10 +37,14 @@ def _charged(timing: Timing, log: PowerLog) -> Timing:
     return timing._replace(energy_j=energy.joules / timing.steps, problem=None)
 
 
-def step_energies(timings: Iterable[Sequence[Timing]]) -> list[float | None]:
-    """The median energy of a step of each network in J, None where no run's is known."""
-    known = ([timing.energy_j for timing in of_case if timing.energy_j is not None] for of_case in timings)
-    return [float(np.median(energies)) if energies else None for energies in known]
+def step_energies(sessions: Iterable[Measurements]) -> dict[Case, float]:
+    """The median energy of a step in J of each network of which a run's is known in any of the sessions."""
+    known: dict[Case, list[float]] = {}
+    for session in sessions:
+        for timing in session.timings:
+            if timing.energy_j is not None:
+                known.setdefault(session.plan[timing.case], []).append(timing.energy_j)
+    return {case: float(np.median(joules)) for case, joules in known.items()}
 
 
 def why_not_metered(timings: Sequence[Timing]) -> str | None:

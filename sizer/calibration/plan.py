@@ -17,7 +17,7 @@ from sizer.method.coefficients import BATCH_SIZES, DEPTHS, INPUT_DIMS, OUTPUT_DI
 from sizer.models import SHAPES, Topology
 
 #: Networks at the corners of the range: deep and tiny, shallow and huge with a narrow or a wide end, small batches, and
-#: activations that no last-level cache holds.
+#: activations that no last-level cache holds; two whose activations are mapped afresh each step (`cost.MAPPED_BYTES`).
 CORNERS = (
     Case("rectangle", 2, (2, 1), 32),
     Case("rectangle", 8, (*[4] * 19, 1), 32),
@@ -26,6 +26,7 @@ CORNERS = (
     Case("rectangle", 2, (65536, 1), 32),
     Case("rectangle", 16, (32768, 4), 240),
     Case("rectangle", 4, (65536, 2), 144),
+    Case("rectangle", 2, (70000, 1), 128),
     Case("rectangle", 784, (512, 512, 32), 32),
     Case("rectangle_residual", 64, (*[256] * 7, 10), 256),
 )

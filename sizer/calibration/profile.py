@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from sizer.base.records import plain
+from sizer.calibration.combine import Speed
 from sizer.calibration.fit import Fit
 from sizer.calibration.measurements import Measurements
 from sizer.calibration.record import Calibration, fit_dict
@@ -16,7 +19,10 @@ from sizer.profiles.records import PROFILE_FORMAT
 def profile_record(measurements: Measurements, found: Calibration) -> dict[str, Any]:
     """The calibration as the JSON record of a profile that `sizer.profiles` loads."""
     settings, device = measurements.settings, found.device
-    coefficients = {quantity: _coefficients(quantity, fitted, settings) for quantity, fitted in found.fits.items()}
+    speeds = _said_speeds(found.speeds)
+    coefficients = {
+        quantity: _coefficients(quantity, fitted, settings, speeds) for quantity, fitted in found.fits.items()
+    }
     if found.power is not None:
         coefficients.setdefault("energy", _estimated_energy(coefficients["time"], found.power))
     return {
@@ -36,6 +42,9 @@ def profile_record(measurements: Measurements, found: Calibration) -> dict[str, 
             "networks": found.networks,
             "metered": found.metered,
             "noise": found.noise,
+            "reference_s": plain(found.reference_s),
+            "speeds": plain(found.speeds),
+            "sessions": plain(found.sessions),
             "errors": {quantity: fit_dict(fitted) for quantity, fitted in found.fits.items()},
         },
     }
@@ -60,14 +69,23 @@ def _level(level: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _coefficients(quantity: str, found: Fit, settings: Any) -> dict[str, Any]:
+def _said_speeds(speeds: Sequence[Speed]) -> str:
+    """The machine's speeds beside the one that is predicted, for the end of a sentence."""
+    others = [f"{speed.factor:.2f}" for speed in speeds if not speed.usual]
+    if not others:
+        return ""
+    return f"; at times this machine takes {' or '.join(others)} times as long, which the interval covers"
+
+
+def _coefficients(quantity: str, found: Fit, settings: Any, speeds: str) -> dict[str, Any]:
     identity = settings["identity"]
+    threads = f"{identity['threads']} threads, " if "threads" in identity else ""
     return {
         "source": "calibrated",
         "basis": (
-            f"calibrated on this machine {settings['date'][:10]} ({identity['threads']} threads, torch "
-            f"{identity['torch']}); cross-validated error {found.mean_error:.1%} mean, "
-            f"{found.error_quantile(0.95):.1%} at the 95th percentile"
+            f"calibrated on this machine {settings['date'][:10]} ({threads}torch {identity['torch']}); "
+            f"cross-validated error {found.mean_error:.1%} mean, "
+            f"{found.error_quantile(0.95):.1%} at the 95th percentile{speeds}"
         ),
         "terms": {name: {"value": value, "unit": term_unit(name, quantity)} for name, value in found.terms.items()},
         "interval_90": list(found.interval),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sizer.base.records import Record, plain
+from sizer.calibration.combine import SessionSummary, Speed
 from sizer.calibration.fit import Fit
 from sizer.meters.stated_power import PowerModel
 from sizer.method.coefficients import Coefficients, term_unit
@@ -36,7 +37,10 @@ class Calibration(Record):
     ``fits`` are by quantity, ``time`` always and ``energy`` where a meter measured it; ``noise`` is how much the second
     quietest run of a network takes longer than its quietest (median); ``path`` is the profile's file, None if not kept.
     ``meter`` is what measured the energy of ``metered`` networks, ``meter_problem`` why energy was not fitted although
-    a meter was there, ``power`` the power stated from which joules are estimated.
+    a meter was there, ``power`` the power stated from which joules are estimated. ``sessions`` are those it goes by and
+    those it does not, the one just measured last; ``speeds`` those of the machine where it has several;
+    ``explanation`` what the kernel counted while the last session was disturbed; ``reference_s`` the quiet time of each
+    reference step at the speed that is predicted, in s.
     """
 
     name: str
@@ -49,6 +53,10 @@ class Calibration(Record):
     metered: int = 0
     meter_problem: str | None = None
     power: PowerModel | None = None
+    speeds: tuple[Speed, ...] = ()
+    sessions: tuple[SessionSummary, ...] = ()
+    explanation: str | None = None
+    reference_s: Mapping[str, float] | None = None
 
     def kept(self, path: Path) -> Calibration:
         """The same calibration, kept in a file."""
@@ -67,6 +75,9 @@ class Calibration(Record):
             "metered": self.metered,
             "meter_problem": self.meter_problem,
             "power_model": power_dict(self.power),
+            "speeds": plain(self.speeds),
+            "sessions": plain(self.sessions),
+            "explanation": self.explanation,
             "path": None if self.path is None else str(self.path),
         }
 
@@ -77,6 +88,21 @@ class Calibration(Record):
             for quantity, found in self.fits.items()
             for name, value in found.terms.items()
         ]
+
+    @property
+    def quiet_line(self) -> str | None:
+        """Whether the machine was quiet in the session just measured, in a line; None where nothing tells."""
+        last = self.sessions[-1] if self.sessions else None
+        if last is None or last.disturbed_share is None or last.high_by is None:
+            return None
+        share = f"disturbed for {last.disturbed_share:.0%} of the time"
+        if last.quiet:
+            return f"quiet: each network was timed while nothing disturbed it ({share})"
+        why = "" if self.explanation is None else f" ({self.explanation})"
+        high = f"values may be up to {math.ceil(100 * last.high_by)} % high"
+        if not last.used:
+            return f"{share}{why}; this session's values are not used, those of earlier, quieter ones are"
+        return f"{share}{why}; {high}; run again, or --until-quiet 10m"
 
     def remarks(self) -> tuple[str, ...]:
         """Whether the machine was quiet enough to trust the numbers, and why there are no joules where a meter was."""

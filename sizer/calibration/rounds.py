@@ -1,7 +1,9 @@
 """Taking the timings of a plan: in rounds, interleaved in random order, each one kept as it is taken.
 
 Drift and neighbours then hit all networks alike. The first round decides how many of the planned networks the time pays
-for; the others time the same ones again. Where a meter measures, one more round runs under it.
+for; the others time the same ones again. Reference steps are timed before and after each network and tell which timings
+were disturbed: those are taken again at the end of their round, and after the rounds until each network has enough that
+were not, while time lasts. Where a meter measures, one more round runs under it.
 """
 
 from __future__ import annotations
@@ -16,28 +18,36 @@ import numpy as np
 from sizer.base.errors import MeasurementError
 from sizer.base.storage import JsonLines
 from sizer.calibration import plan as planning
+from sizer.calibration.disturbance import disturbed, quiet_levels, unsettled
 from sizer.calibration.measurements import Case, Measurements, Timing
+from sizer.calibration.reference_steps import ReferenceSteps
 from sizer.calibration.session import METER_SHARE, Session
 from sizer.calibration.timed_step import time_run
 from sizer.meters.intervals import Windows
 
 #: Number of the round that runs under a meter.
 METERED = planning.MOST_ROUNDS
-#: A run during which others used more of the machine than this is taken again, while the round's time lasts: beside it
-#: a quiet machine's second quietest run is 1.2 to 1.7 % off its quietest (docs/benchmarks.md, noise).
-_DISTURBED = 0.10
-
-#: (position in the plan, round) of the timings that are there.
-Done = set[tuple[int, int]]
+#: Number of the timings that are taken after the rounds, of networks that were disturbed in too many of them.
+SETTLING = METERED + 1
+#: Share of the time that the rounds may take; the rest is for networks that were disturbed.
+_ROUNDS_SHARE = 0.85
+#: Reference steps, timed, from which their quiet level is known well enough to say what is disturbed.
+_FEWEST_REFERENCES = 20
+#: Share of the rounds' time that disturbed networks may get where the time is not limited.
+_UNLIMITED_SETTLING = 0.5
 
 
 class Pace(NamedTuple):
-    """How many rounds, when they begin and end on the `time.perf_counter` clock (inf: with the plan), for how many."""
+    """How many rounds, when they begin and end on the `time.perf_counter` clock (inf: with the plan), for how many.
+
+    ``settled`` is when the last disturbed network is taken again, ``until`` or later.
+    """
 
     rounds: int
     began: float
     until: float
     fewest: int
+    settled: float = 0.0
 
 
 class _Turn(NamedTuple):
@@ -51,41 +61,92 @@ class _Turn(NamedTuple):
 
 def take_rounds(session: Session, log: JsonLines, found: Measurements, pace: Pace) -> None:
     """Take the timings that are missing from a file. Raises MeasurementError when one cannot be kept or taken."""
-    done = {(timing.case, timing.round) for timing in found.timings}
-    cases = list(range(len(found.plan)))
     timed = (pace.until - pace.began) * (1 if session.meter is None else 1 - METER_SHARE)
-    with closing(log):
+    with closing(log), ReferenceSteps(session.device) as steps:
+        taking = _Taking(session, log, found, pace, steps)
+        cases = list(range(len(found.plan)))
         for number in range(pace.rounds):
             order = cases if number == 0 else _shuffled(cases, number)
-            turn = _Turn(number, pace.began + timed * (number + 1) / pace.rounds, order)
-            done |= _take_round(session, log, found.plan, turn, done, pace)
-            cases = [case for case in cases if (case, 0) in done]
+            taking.round(_Turn(number, pace.began + _ROUNDS_SHARE * timed * (number + 1) / pace.rounds, order))
+            cases = [case for case in cases if taking.has(case, 0)]
+        taking.settle(_settled(pace, timed))
         if session.meter is not None:
-            turn = _Turn(METERED, pace.until, _shuffled(cases, METERED), session.meter)
-            _take_round(session, log, found.plan, turn, done, pace)
+            until = max(pace.until, time.perf_counter() + METER_SHARE * (pace.until - pace.began))
+            taking.round(_Turn(METERED, until, _shuffled(cases, METERED), session.meter))
+
+
+def _settled(pace: Pace, timed_s: float) -> float:
+    """When the last disturbed network is taken again."""
+    now = time.perf_counter()
+    limited = timed_s < float("inf")
+    return max(pace.began + timed_s, pace.settled) if limited else now + _UNLIMITED_SETTLING * (now - pace.began)
 
 
 def _shuffled(cases: list[int], seed: int) -> list[int]:
     return [int(case) for case in np.random.default_rng(seed).permutation(cases)]
 
 
-def _take_round(session: Session, log: JsonLines, plan: Sequence[Case], turn: _Turn, done: Done, pace: Pace) -> Done:
-    """Time networks once each in the order given until the deadline; disturbed ones again while time lasts."""
-    queue = [case for case in turn.order if (case, turn.number) not in done]
-    what = "timing networks" if turn.meter is None else f"metering networks ({turn.meter.name})"
-    taken: Done = set()
-    while queue and (
-        time.perf_counter() < turn.deadline or (turn.number == 0 and len(taken) + len(done) < pace.fewest)
-    ):
-        case = queue.pop(0)
-        timing = _timed(session, plan[case], turn.meter)._replace(case=case, round=turn.number)
-        log.append(timing._asdict())
-        if session.progress is not None:
-            session.progress(what, _share_done(pace, turn, len(taken) / (len(taken) + len(queue) + 1)))
-        if (timing.disturbed or 0.0) > _DISTURBED and (case, turn.number) not in taken:
-            queue.append(case)
-        taken.add((case, turn.number))
-    return taken
+class _Taking:
+    """Timings as they are taken: those that are there, and the reference steps between them."""
+
+    def __init__(
+        self, session: Session, log: JsonLines, found: Measurements, pace: Pace, steps: ReferenceSteps
+    ) -> None:
+        self._session, self._log, self._plan, self._pace, self._steps = session, log, found.plan, pace, steps
+        self._timings = list(found.timings)
+        self._done = {(timing.case, timing.round) for timing in found.timings}
+        self._before = steps.take()
+        self._levels_s: dict[str, float] = {}
+
+    def has(self, case: int, number: int) -> bool:
+        """Whether a case was timed in a round."""
+        return (case, number) in self._done
+
+    def round(self, turn: _Turn) -> None:
+        """Time networks once each in the order given until the deadline; disturbed ones again while time lasts."""
+        queue = [case for case in turn.order if not self.has(case, turn.number)]
+        again: set[int] = set()
+        while queue and (
+            time.perf_counter() < turn.deadline or (turn.number == 0 and len(self._done) < self._pace.fewest)
+        ):
+            case = queue.pop(0)
+            timing = self._take(case, turn.number, turn.meter, 1 / (len(queue) + 1))
+            if case not in again and disturbed(timing, self._levels()):
+                queue.append(case)
+                again.add(case)
+
+    def settle(self, deadline: float) -> None:
+        """Time networks that were disturbed in too many rounds until they have enough or the deadline is there."""
+        while time.perf_counter() < deadline:
+            queue = unsettled(
+                Measurements({}, self._plan, tuple(self._timings)).measured(), quiet_levels(self._timings)
+            )
+            if not queue:
+                return
+            for case in queue:
+                if time.perf_counter() < deadline:
+                    self._take(case, SETTLING, None, 1.0)
+
+    def _take(self, case: int, number: int, meter: Windows | None, share: float) -> Timing:
+        timing = _timed(self._session, self._plan[case], meter)
+        after = self._steps.take()
+        around = {name: (self._before[name], after[name]) for name in after}
+        timing = timing._replace(case=case, round=number, reference_s=around)
+        self._before = after
+        self._log.append(timing._asdict())
+        self._timings.append(timing)
+        self._done.add((case, number))
+        if self._session.progress is not None:
+            what = "timing networks" if meter is None else f"metering networks ({meter.name})"
+            what = "timing disturbed networks again" if number == SETTLING else what
+            self._session.progress(what, _share_done(self._pace, min(number, METERED), share))
+        return timing
+
+    def _levels(self) -> dict[str, float]:
+        """Quiet levels of the reference steps so far; nothing is disturbed before there are enough of them."""
+        if len(self._timings) % _FEWEST_REFERENCES == 0:
+            self._levels_s = quiet_levels(self._timings)
+        return self._levels_s
 
 
 def _timed(session: Session, case: Case, meter: Windows | None) -> Timing:
@@ -103,8 +164,9 @@ def _timed(session: Session, case: Case, meter: Windows | None) -> Timing:
         ) from None
 
 
-def _share_done(pace: Pace, turn: _Turn, of_round: float) -> float:
+def _share_done(pace: Pace, number: int, of_round: float) -> float:
     """By the clock where the time is limited, else by the rounds."""
-    if pace.until == float("inf"):
-        return (turn.number + of_round) / pace.rounds
-    return min((time.perf_counter() - pace.began) / max(pace.until - pace.began, 1e-9), 1.0)
+    until = max(pace.until, pace.settled)
+    if until == float("inf"):
+        return min((number + of_round) / pace.rounds, 1.0)
+    return min((time.perf_counter() - pace.began) / max(until - pace.began, 1e-9), 1.0)

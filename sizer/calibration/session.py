@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import os
+import platform
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from sizer.base.errors import MeasurementError, UsageError
 from sizer.base.progress import Progress
 from sizer.base.storage import data_folder, hold_lock
 from sizer.calibration.validity import identity
+from sizer.detection.captured_tree import Tree
 from sizer.detection.detect import detected
 from sizer.meters.choosing import AUTO, MeterOptions, choose_meter
 from sizer.meters.intervals import NotedWindows, Windows
@@ -50,8 +52,9 @@ METER_SHARE = 0.5
 class Settings(NamedTuple):
     """What is measured.
 
-    ``budget_s`` is its time in s, ``meter`` the name of an energy meter or ``auto``, ``meter_options`` what the meter
-    must be told: a wattmeter's log, stated power.
+    ``budget_s`` is the most it takes in s; with ``until_quiet_s`` it goes on until its values have settled, so long at
+    most. ``quick`` times fewer networks twice, for a first idea. ``meter`` is the name of an energy meter or ``auto``,
+    ``meter_options`` what the meter must be told: a wattmeter's log, stated power.
     """
 
     device: str = "cpu"
@@ -62,6 +65,8 @@ class Settings(NamedTuple):
     optimizer: str = "adam"
     seed: int = 0
     meter_options: MeterOptions = MeterOptions()
+    until_quiet_s: float | None = None
+    quick: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,8 @@ class Session:
             "device": device_to_dict(device),
             "dtype": self.settings.dtype,
             "optimizer": self.settings.optimizer,
+            "kernel": platform.release() or None,
+            "governor": Tree("/").word("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
             "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         }
 
@@ -158,6 +165,9 @@ def _check(settings: Settings, smallest_budget_s: float) -> None:
     if not smallest_budget_s <= settings.budget_s < math.inf:
         problem = "is too small" if settings.budget_s < smallest_budget_s else "is no length of time"
         raise UsageError(f"a budget of {settings.budget_s:g} s {problem}; give {smallest_budget_s:g} s or more")
+    quiet_s = settings.until_quiet_s
+    if quiet_s is not None and not settings.budget_s <= quiet_s < math.inf:
+        raise UsageError(f"--until-quiet of {quiet_s:g} s is less than a calibration takes; give 60 s or more")
     if settings.meter_options.idle_w is not None and settings.meter_options.busy_w is None:
         raise UsageError("idle power is stated without busy power; state what the machine draws while it trains too")
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

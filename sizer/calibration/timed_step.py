@@ -17,15 +17,17 @@ import functools
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
 from torch import nn
 
+from sizer.calibration.kernel_counters import read_counters
 from sizer.calibration.measurements import Case, Timing
 from sizer.calibration.plan import MIN_STEPS, WARM_UP
 from sizer.calibration.stream_clock import StreamClock
+from sizer.detection.captured_tree import Tree
 from sizer.meters.protocol import Meter, Snapshot
 from sizer.method.training_step import Training
 from sizer.models.topology import Topology
@@ -53,6 +55,7 @@ _LOADED_S = 1.0
 _EDGE_PERIODS = 3
 
 _Step = Callable[[], None]
+_TREE = Tree("/")
 
 
 def time_run(case: Case, training: Training, seconds: float, device: str = "cpu", meter: Meter | None = None) -> Timing:
@@ -65,13 +68,14 @@ def time_run(case: Case, training: Training, seconds: float, device: str = "cpu"
     if torch.device(device).type == "cuda":
         return _time_on_gpu(step, seconds, device, meter)
     _warm_up(step)
-    others_before = others_busy_s()
+    counted = read_counters(_TREE)
     start = None if meter is None else meter.snapshot()
     began = time.perf_counter()
     times = _times(step, began + seconds)
     lasted = time.perf_counter() - began
     end = None if meter is None else meter.snapshot()
-    timing = Timing(0, 0, _quiet_s(times), len(times), _others_share(others_before, lasted))
+    meanwhile = read_counters(_TREE).since(counted)
+    timing = Timing(0, 0, _quiet_s(times), len(times), _others_share(meanwhile, lasted), kernel=meanwhile or None)
     return timing if meter is None or start is None or end is None else charged(timing, meter, start, end)
 
 
@@ -179,22 +183,14 @@ def charged(timing: Timing, meter: Meter, start: Snapshot, end: Snapshot) -> Tim
 
 def others_busy_s() -> float | None:
     """Processor time in s that everything but this process has used since boot, stolen time included; Linux only."""
-    try:
-        with open("/proc/stat", encoding="ascii") as stream:  # noqa: PTH123 (read before and after each run)
-            ticks = [int(field) for field in stream.readline().split()[1:9]]
-    except (OSError, ValueError):
-        return None
-    idle, waiting = ticks[3], ticks[4]
-    own = os.times()
-    return (sum(ticks) - idle - waiting) / os.sysconf("SC_CLK_TCK") - own.user - own.system
+    return read_counters(_TREE).used_s
 
 
-def _others_share(before: float | None, lasted_s: float) -> float | None:
-    """Share of the machine's processor time that others used, None where it was not known before or is not now."""
-    after = None if before is None else others_busy_s()
-    if before is None or after is None:
+def _others_share(meanwhile: Mapping[str, float], lasted_s: float) -> float | None:
+    """Share of the machine's processor time that others used, None where that was not counted."""
+    if "used_s" not in meanwhile:
         return None
-    return max(0.0, (after - before) / (lasted_s * (os.cpu_count() or 1)))
+    return meanwhile["used_s"] / (lasted_s * (os.cpu_count() or 1))
 
 
 def make_step(case: Case, training: Training, device: str = "cpu") -> _Step:

@@ -1,10 +1,13 @@
-"""Whether a calibration of this machine may be used: same hardware, threads and torch, and not too old unchecked."""
+"""Whether a calibration of this machine may be used: same hardware, torch, and what else its steps depend on.
+
+Reading only: nothing here trains, since the hook asks in a user's process.
+"""
 
 from __future__ import annotations
 
 import datetime
 import os
-import statistics
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,27 +15,36 @@ from typing import Any
 
 from sizer import profiles
 from sizer.base.errors import ProfileError
-from sizer.calibration.measurements import Case
+from sizer.detection.captured_tree import Tree
+from sizer.detection.detect import detected
 from sizer.method.hardware import Device
 from sizer.profiles import Profile
 
-#: From this age a profile is trusted only after three of its networks were timed again.
+#: From this age a profile is said to be unchecked: drivers, firmware and neighbours have changed in a month.
 OLD_DAYS = 30
-#: Those three: one that is all overhead, one in between, one that is all arithmetic.
-CHECKED = (
-    Case("rectangle", 8, (*[4] * 7, 1), 32),
-    Case("rectangle", 64, (64, 64, 64, 10), 256),
-    Case("rectangle", 256, (256, 256, 256, 10), 256),
-)
-_CHECK_S = 0.2
+#: What a GPU's calibration depends on beside the GPU, for messages: a step bound by its launches runs on the CPU.
+_LAUNCH_CONDITIONS = {
+    "cpu_name": "the CPU",
+    "python": "Python",
+    "driver": "the driver",
+    "power_limit_w": "a power limit in W of",
+    "matmul_precision": "a float32 matmul precision of",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+    "CUDA_LAUNCH_BLOCKING": "CUDA_LAUNCH_BLOCKING",
+}
+_CONDITIONS = {"threads": "threads", "torch": "torch", **_LAUNCH_CONDITIONS}
 
 
 @dataclass(frozen=True)
 class Found:
-    """A calibration of a device, or the reason why there is one and it is not used; both None where there is none."""
+    """A calibration of a device, or the reason why there is one and it is not used; both None where there is none.
+
+    ``remark`` is what users should know of one that is used.
+    """
 
     profile: Profile | None = None
     not_used: str | None = None
+    remark: str | None = None
 
 
 def calibration_of(device: Device, threads: int | None = None) -> Found:
@@ -46,9 +58,16 @@ def calibration_of(device: Device, threads: int | None = None) -> Found:
         return Found(not_used=str(error))
     calibration = profile.calibration or {}
     now = identity(device, threads or default_threads(device))
-    reason = _mismatch(calibration.get("identity", {}), now) or _drift(profile, calibration)
+    age_days = _age_days(calibration)
+    reason = _mismatch(calibration.get("identity", {}), now)
+    if reason is None and age_days is None:
+        reason = "it does not say when it was made"
     if reason is not None:
         return Found(not_used=f"the calibration {name} is not used: {reason}; run `sizer calibrate`")
+    if age_days is not None and age_days >= OLD_DAYS:
+        return Found(
+            profile, remark=f"the calibration {name} is {age_days} days old, unchecked; `sizer calibrate` renews it"
+        )
     return Found(profile)
 
 
@@ -58,25 +77,59 @@ def profile_name(device: Device) -> str:
 
 
 def identity(device: Device, threads: int) -> dict[str, Any]:
-    """What must be the same for a calibration to hold: the hardware as this process sees it, threads, torch."""
+    """What must be the same for a calibration to hold: the hardware as this process sees it, torch.
+
+    On a CPU the threads too. On a GPU they are no part of it (torchrun sets one, PyTorch counts SMs), but what steps
+    that are bound by their launches depend on.
+    """
+    own = {"threads": threads} if device.kind != "cuda" else launch_conditions(device)
     return {
         "device": device.id,
         "device_name": device.name,
         "units": device.units,
         "levels": [[level.name, level.capacity_bytes, level.instances] for level in device.caches()],
-        "threads": threads,
         "torch": installed_torch(),
+        **own,
     }
 
 
+def launch_conditions(device: Device) -> dict[str, Any]:
+    """What a GPU's launches and products depend on, known whether torch is loaded or not; None: not known, or unset."""
+    return {
+        "cpu_name": detected("cpu").name,
+        "python": ".".join(map(str, sys.version_info[:2])),
+        "driver": _driver_version(Tree("/")),
+        "power_limit_w": device.facts.get("power_limit_w", {}).get("value"),
+        "matmul_precision": _matmul_precision(),
+        "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": os.environ.get("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"),
+        "CUDA_LAUNCH_BLOCKING": os.environ.get("CUDA_LAUNCH_BLOCKING"),
+    }
+
+
+def _driver_version(tree: Tree) -> str | None:
+    """Version of the NVIDIA driver, as its kernel module says; None where none is loaded."""
+    found = re.search(r"\b\d{3,}(?:\.\d+)+\b", tree.word("/proc/driver/nvidia/version") or "")
+    return None if found is None else found.group()
+
+
+def _matmul_precision() -> str:
+    """Precision of float32 products: torch's own where it is loaded, else what it will start with."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        return str(torch.get_float32_matmul_precision())
+    return "high" if os.environ.get("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE") == "1" else "highest"
+
+
 def _mismatch(calibrated: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
-    """What differs from when the calibration was made, in words; None when nothing does."""
-    for name, what in (("threads", "threads"), ("torch", "torch")):
-        if calibrated.get(name) != now[name]:
-            return f"it was made with {what} {calibrated.get(name)}, and this is {now[name]}"
-    if any(calibrated.get(name) != value for name, value in now.items()):
-        return "it was made on other hardware, or with other CPUs allowed"
-    return None
+    """What differs from when the calibration was made, in words; None when nothing does.
+
+    Launch conditions that an earlier release did not note are not compared.
+    """
+    unknown = {name for name in _LAUNCH_CONDITIONS if name not in calibrated}
+    differs = [name for name, value in now.items() if name not in unknown and calibrated.get(name) != value]
+    for name in filter(_CONDITIONS.__contains__, differs):
+        return f"it was made with {_CONDITIONS[name]} {calibrated.get(name)}, and this is {now[name]}"
+    return "it was made on other hardware, or with other CPUs allowed" if differs else None
 
 
 def default_threads(device: Device) -> int:
@@ -104,43 +157,13 @@ def installed_torch() -> str | None:
     return None
 
 
-def _drift(profile: Profile, calibration: Mapping[str, Any]) -> str | None:
-    """For an old calibration, whether its networks still take the predicted time; None when they do or it is young."""
+def _age_days(calibration: Mapping[str, Any]) -> int | None:
+    """Whole days since a calibration was made; None where it does not say when."""
     try:
         made = datetime.datetime.fromisoformat(calibration["date"])
-        age = datetime.datetime.now(datetime.timezone.utc) - made
+        return (datetime.datetime.now(datetime.timezone.utc) - made).days
     except (KeyError, TypeError, ValueError):
-        return "it does not say when it was made"
-    if age.days < OLD_DAYS:
         return None
-    ratio = drifted(profile)
-    return None if ratio is None else f"it is {age.days} days old, and steps now take {ratio:.2f} times the prediction"
-
-
-def drifted(profile: Profile) -> float | None:
-    """Measured over predicted (median of three networks) where that is outside the 90 % interval, else None.
-
-    Takes two seconds.
-    """
-    from sizer.calibration.fit import design
-    from sizer.calibration.timed_step import time_run
-    from sizer.method.cost import predict
-    from sizer.method.placement import Hierarchy
-    from sizer.method.training_step import Training
-
-    coefficients = profile.by_quantity.get("time")
-    if coefficients is None or coefficients.interval is None:
-        return None
-    calibration = profile.calibration or {}
-    training = Training(dtype=calibration.get("dtype", "float32"), optimizer=calibration.get("optimizer", "adam"))
-    device = calibration.get("identity", {}).get("device", "cpu")
-    row = design(CHECKED, training, Hierarchy.of(profile.device))
-    measured = (min(time_run(case, training, _CHECK_S, device).step_s for _ in range(2)) for case in CHECKED)
-    ratio = statistics.median(
-        step_s / float(predicted) for step_s, predicted in zip(measured, predict(row, coefficients), strict=True)
-    )
-    low, high = coefficients.interval
-    return None if low <= ratio <= high else ratio
 
 
 def with_effective_levels(device: Device, profile: Profile) -> Device:

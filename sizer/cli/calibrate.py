@@ -12,6 +12,7 @@ from sizer.cli.options import DURATION, HERE, JSON, PATH, QUIET, THREADS, option
 
 if TYPE_CHECKING:
     from sizer.base.records import Record
+    from sizer.calibration.session import Settings
     from sizer.meters.choosing import MeterOptions
 
 #: What meters must be told.
@@ -57,27 +58,46 @@ def read_meter_options(given: dict[str, Any]) -> MeterOptions:
     return MeterOptions(log_path=given.pop("wattmeter_log"), log_format=layout, **watts)
 
 
+#: What the interpreter and this command take until it runs, and writing takes after it, in s (benchmarks/startup.py).
+_STARTED_S = 1.2
+
+
 @click.command()
 @HERE
 @option("--budget", type=DURATION, default="60s", metavar="TIME", help="How long to measure.")
 @THREADS
 @meter_options
-@option("--fresh", is_flag=True, help="Start anew, not where an interrupted calibration stopped.")
+@option(
+    "--until-quiet",
+    type=DURATION,
+    metavar="TIME",
+    help="In place of --budget: until the values have settled, so long at most.",
+)
+@option("--quick", is_flag=True, help="In 8 seconds, a first idea: errors are about three times as large.")
+@option("--fresh", is_flag=True, help="Start this session anew, not where an interrupted one stopped.")
+@option("--forget", is_flag=True, help="Remove the earlier sessions, after naming them.")
+@option("--show", "show_kept", is_flag=True, help="List the sessions that are kept; measures nothing.")
 @option(
     "--replay",
     type=PATH,
-    metavar="FILE",
-    help="Fit a measurement file again, with another log or power if they are given; measures nothing.",
+    metavar="FILE...",
+    help="Fit measurement files of one machine again, with another log or power if given; measures nothing.",
 )
+@click.argument("more_files", nargs=-1, type=PATH, metavar="")
 @option("--keep", is_flag=True, help="With --replay: keep the profile.")
 @option("--engine", default="local", metavar="NAME", help="ray: each kind of node of a Ray cluster once.")
 @QUIET
 @JSON
 def calibrate(
     replay: Path | None,
+    more_files: tuple[Path, ...],
     keep: bool,
     budget: float,
+    until_quiet: float | None,
+    quick: bool,
     fresh: bool,
+    forget: bool,
+    show_kept: bool,
     engine: str,
     quiet: bool,
     as_json: bool,
@@ -91,25 +111,63 @@ def calibrate(
     \b
     sizer calibrate
     sizer calibrate --budget 5m --threads 4
+    sizer calibrate --quick
+    sizer calibrate --until-quiet 10m
     sizer calibrate --budget 10m --wattmeter-log power.csv --log-time-zone Europe/Berlin
     sizer calibrate --busy-watts 65 --idle-watts 20
     sizer calibrate --replay ~/.local/share/sizer/measurements/cpu.jsonl --wattmeter-log power.csv --keep
     """
+    import time
+
+    began = time.perf_counter()
     from sizer.base.errors import UsageError
     from sizer.calibration import calibration
+    from sizer.calibration.kept_sessions import show_sessions
     from sizer.cli.output import progress_bar, show
 
     options = read_meter_options(settings)
     if replay is not None:
-        show(calibration.replay(replay, keep, options), as_json)
+        show(calibration.replay(replay, *more_files, keep=keep, options=options), as_json)
         return
+    if more_files:
+        raise UsageError(f"{more_files[0]} is no option; files are for --replay")
     if keep:
         raise UsageError("--keep is for --replay; a calibration is always kept")
-    chosen = calibration.Settings(budget_s=budget, meter_options=options, **settings)
+    if quick:
+        imports_s = time.perf_counter() - began + _STARTED_S
+        budget, settings["meter"] = max(calibration.QUICK_S - imports_s, calibration.MIN_QUICK_S), "none"
+    settings |= {"budget_s": budget, "until_quiet_s": until_quiet, "quick": quick}
+    chosen = calibration.Settings(meter_options=options, **settings)
+    if show_kept:
+        show(show_sessions(*_of_device(chosen)), as_json)
+        return
+    if forget:
+        _forget(*_of_device(chosen))
     run = _calibrate_on(engine)
     with progress_bar(quiet) as advance:
         record = run(chosen, fresh, advance)
     show(record, as_json)
+
+
+def _of_device(settings: Settings) -> tuple[str, Path]:
+    """A device of this machine by the name that its measurements have, and their file."""
+    from sizer.calibration.calibration import measurement_path
+    from sizer.detection.detect import detected
+
+    device = detected(settings.device).id
+    return device, measurement_path(settings._replace(device=device))
+
+
+def _forget(device: str, path: Path) -> None:
+    """Name the sessions that are kept of a device, and remove them."""
+    from sizer.calibration import kept_sessions
+    from sizer.calibration.session import only_one
+
+    with only_one():
+        kept = kept_sessions.kept_sessions(path)
+        for each in kept:
+            click.echo(f"forgetting {device}, {each.measurements.settings['date']}: {each.path}", err=True)
+        kept_sessions.forget(kept)
 
 
 def _calibrate_on(engine: str) -> Callable[..., Record]:

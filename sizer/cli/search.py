@@ -104,10 +104,12 @@ def search(data: str, validation: str | None, quiet: bool, as_json: bool, **opti
     sizer search sklearn:digits --loss 0.25 --explore
     sizer search a.csv --validation b.csv --target y --metric f1=0.9
     """
-    from sizer.cli.output import progress_bar, remark, show
+    from sizer.cli.output import progress_bar, remark, say_changes, show
     from sizer.size_search.request import search_data
 
+    device, threads = options["device"], options["threads"]
     request = _request(options)
+    say_changes(device, threads)
     try:
         with progress_bar(quiet) as advance:
             record = search_data(data, validation, request, advance)

@@ -35,8 +35,9 @@ def validate(budget: float, networks: int | None, quiet: bool, as_json: bool, **
     """
     from sizer.calibration import validation
     from sizer.calibration.session import Settings
-    from sizer.cli.output import progress_bar, show
+    from sizer.cli.output import progress_bar, say_changes, show
 
+    say_changes(settings["device"], settings["threads"])
     with progress_bar(quiet) as advance:
         record = validation.validate(Settings(budget_s=budget, **settings), networks, advance)
     show(record, as_json)

@@ -45,6 +45,11 @@ _OTHER_TERMS: dict[str, tuple[str, str, str]] = {
         "operation",
         "one multiply-accumulate in a layer with a width that is not a multiple of 4, on top",
     ),
+    "mapped": (
+        "k_f",
+        "element",
+        "one element of a hidden layer's activations of 32 MiB or more, whose pages are new each time, in one pass",
+    ),
     "tensor": ("k_w", "tensor", "one parameter tensor updated by the optimizer"),
 }
 #: Terms without a level, those of the paper first; the others say so in their meaning.

@@ -33,7 +33,7 @@ from sizer.models.topology import Topology
 #: Terms of `small_work_row`.
 SMALL_WORK = {
     *("row", "unit", "activation", "serial", "addition", "added", "operand"),
-    *("matrix", "column", "ramp", "unaligned"),
+    *("matrix", "column", "ramp", "unaligned", "mapped"),
 }
 #: Elements that PyTorch leaves to one thread (`at::internal::GRAIN_SIZE`); of more it makes chunks for several.
 GRAIN = 32_768
@@ -43,6 +43,9 @@ RAMP = 4096
 COLUMN_BATCH = 256
 #: Widths that are a multiple of this keep rows of float32 aligned to 16 bytes.
 ALIGNED = 4
+#: Bytes from which the C library maps each allocation afresh and gives it back (glibc's `M_MMAP_THRESHOLD`, at most 32
+#: MiB): all its pages fault, which takes half of a step of 4-65536-2 at batch 144 (shared/measurements, machine C).
+MAPPED_BYTES = 32 * MIB
 
 Row = dict[str, FloatArray]
 
@@ -216,8 +219,8 @@ def small_work_row(networks: Networks, backward: bool = False) -> Row:
     """Counts of what a forward or a backward pass does beside its products, which the paper leaves out.
 
     Matters where products are small: observations a layer, output units, elements activated (of them, those that one
-    thread handles), residual additions and their elements, elements that the products read; and what products cost
-    beside their operations: `_product_forms`.
+    thread handles), residual additions and their elements, elements that the products read, elements of activations so
+    large that their pages are new each time; and what products cost beside their operations: `_product_forms`.
     """
     batch_size = float(networks.training.batch_size)
     layers = has_layer(networks.full)
@@ -232,6 +235,7 @@ def small_work_row(networks: Networks, backward: bool = False) -> Row:
         "addition": additions,
         "added": additions * activated / np.maximum(depth - 1, 1),  # (residual networks' hidden layers are alike)
         "operand": _operands(networks, backward),
+        "mapped": _over_layers(hidden * (hidden * networks.training.element.activation_bytes >= MAPPED_BYTES)),
         **_product_forms(networks, backward),
     }
 

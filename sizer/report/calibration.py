@@ -11,6 +11,8 @@ from sizer.report.layout import BLANK, Block, Column, Line, Paragraph, Table, de
 
 if TYPE_CHECKING:  # (another command's record is not loaded with this one's)
     from sizer.calibration.cluster import ClusterCalibration
+    from sizer.calibration.combine import SessionSummary
+    from sizer.calibration.kept_sessions import KeptSessions
     from sizer.calibration.record import Calibration, Errors, SizeErrors, ValidatedNetwork, Validation
 
 
@@ -36,8 +38,47 @@ def calibration_report(record: Calibration) -> Iterator[Block]:
         yield Paragraph(f"estimated, the time x {power.busy_w:g} W while training ({power.basis})", "energy: ")
     if record.noise is not None:
         yield Line(f"noise: repeated timings of a network differ by {record.noise:.1%} (median)")
+    yield from _session_lines(record)
     if record.path is not None:
         yield Paragraph(f"{record.name} in {record.path}", "kept as ")
+
+
+def _session_lines(record: Calibration) -> Iterator[Block]:
+    """What the fit goes by where there are several sessions or speeds, and last whether the machine was quiet."""
+    used = [session.date[:16].replace("T", " ") for session in record.sessions if session.used]
+    if len(record.sessions) > 1:
+        yield Paragraph(f"{len(used)} of {len(record.sessions)} fitted together ({', '.join(used)})", "sessions: ")
+    if record.speeds:
+        named = (f"{speed.factor:.2f} ({speed.sessions}{', predicted' * speed.usual})" for speed in record.speeds)
+        yield Paragraph(f"{', '.join(named)} times the usual time (sessions); the interval covers all", "speeds: ")
+    if record.quiet_line is not None:
+        yield Paragraph(record.quiet_line)
+
+
+def sessions_report(record: KeptSessions) -> Iterator[Block]:
+    """What is kept of a device: from when, how many networks, how quiet, at which speed, whether it is fitted."""
+    sessions = record.sessions
+    if not sessions:
+        return
+    yield Line(f"calibrations of {record.device} that are kept")
+    yield Table(
+        [
+            Column("taken", [session.date[:16].replace("T", " ") for session in sessions]),
+            Column("networks", [f"{session.networks}" for session in sessions], right=True),
+            Column("quiet", [_how_quiet(session) for session in sessions]),
+            Column(
+                "time", ["unknown" if each.factor is None else f"{each.factor:.2f}" for each in sessions], right=True
+            ),
+            Column("fitted", ["yes" if session.used else "no" for session in sessions]),
+        ]
+    )
+    yield Paragraph(f"{record.paths[0].parent}" if len(sessions) > 1 else f"{record.paths[0]}", "in ")
+
+
+def _how_quiet(session: SessionSummary) -> str:
+    if session.disturbed_share is None:
+        return "unknown"
+    return "yes" if session.quiet else f"disturbed {session.disturbed_share:.0%}"
 
 
 def term_table(terms: Mapping[str, float], quantity: str) -> Table:

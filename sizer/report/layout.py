@@ -114,7 +114,11 @@ def levels_text(device: Device) -> str:
 
 def label_text(device: Device, coefficients: Coefficients) -> str:
     """What the numbers are and how sure: the label, where the coefficients are from, the 90 % interval."""
-    remedy = " `sizer calibrate` measures this machine." if is_detected(device) else ""
+    remedy = (
+        " `sizer calibrate` measures this machine in a minute, `sizer calibrate --quick` in 8 s."
+        if is_detected(device)
+        else ""
+    )
     if coefficients.source == "none":
         return f"No cost coefficients: ordered by operations alone.{remedy}"
     line = f"{coefficients.quantity.capitalize()}: {coefficients.label}, {coefficients.basis}."

@@ -79,7 +79,7 @@ def run(budget: float, device: str, fresh: bool, quiet: bool, as_json: bool, **o
     sizer study run --budget 2h --folder laptop --datasets digits,generated_classes
     sizer study caches own_study
     """
-    from sizer.cli.output import progress_bar, show
+    from sizer.cli.output import progress_bar, say_changes, show
     from sizer.study.own_runs.run import Request, run_study
     from sizer.study.own_runs.training import Settings
 
@@ -87,6 +87,7 @@ def run(budget: float, device: str, fresh: bool, quiet: bool, as_json: bool, **o
     watts = options.pop("busy_watts"), options.pop("idle_watts")
     training = Settings(device=device)
     request = Request(budget_s=budget, shapes=shapes, depths=depths, watts=watts, training=training, **options)
+    say_changes(device, options.get("threads"))
     with progress_bar(quiet) as advance:
         step = run_study(request, fresh, advance)
     show(step, as_json)

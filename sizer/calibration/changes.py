@@ -1,0 +1,96 @@
+"""What is different now from when a machine was calibrated, for commands that train or time anyway.
+
+Takes at most 0.3 s on a machine that is not overloaded, draws no random numbers, and gives back what it took. Never
+called by the hook or `sizer inspect`, which must not time anything in a user's process.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sizer.calibration.combine import ANOTHER_SPEED
+from sizer.calibration.validity import calibration_of
+from sizer.detection.captured_tree import Tree
+from sizer.detection.detect import detected
+from sizer.method.hardware import Device
+
+_GOVERNOR = "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
+#: Time for the reference steps, in s, opening them left out, and the fewest samples of each.
+_SECONDS = 0.15
+_FEWEST = 5
+
+
+def changes_since_calibration(name: str | None = None, threads: int | None = None) -> tuple[str, ...]:
+    """Sentences on what changed on a device since it was calibrated; none where it was not, or nothing did.
+
+    ``threads`` are those that will train, None for torch's own. Another torch, number of threads or cache is why a
+    calibration is not used, which whoever asks for one is told. Raises UsageError for a device that is not there.
+    """
+    device = detected(name)
+    profile = calibration_of(device, threads).profile
+    if profile is None or profile.calibration is None:
+        return ()
+    calibrated = profile.calibration
+    return (*_other_system(calibrated, Tree("/")), *_other_speed(device, calibrated, threads))
+
+
+def _other_system(calibrated: Mapping[str, Any], tree: Tree) -> Iterator[str]:
+    """Kernel and governor that differ, where both are known."""
+    now = {"kernel": platform.release() or None, "governor": tree.word(_GOVERNOR)}
+    for what, value in now.items():
+        before = calibrated.get(what)
+        if None not in (before, value) and before != value:
+            yield f"the {what} is {value}, and was {before} when this machine was calibrated; run `sizer calibrate`"
+
+
+def _other_speed(device: Device, calibrated: Mapping[str, Any], threads: int | None) -> Iterator[str]:
+    """Whether the reference steps take longer or shorter than at the speed that is predicted."""
+    levels_s = calibrated.get("reference_s")
+    if not levels_s:
+        return
+    from sizer.calibration.session import using_threads  # (torch, and so not at the top: reading must not load it)
+
+    with using_threads(threads):
+        taken = _taken(device)
+    said = speed_now(taken, levels_s)
+    if said is not None:
+        yield said
+
+
+def _taken(device: Device) -> list[Mapping[str, float]]:
+    from sizer.calibration.reference_steps import ReferenceSteps
+
+    with ReferenceSteps(device) as steps:
+        until = time.perf_counter() + _SECONDS
+        taken = [steps.take()]
+        while len(taken) < _FEWEST or time.perf_counter() < until:
+            taken.append(steps.take())
+            if time.perf_counter() > until + _SECONDS:  # (an overloaded machine: what there is must do)
+                break
+    return taken
+
+
+def speed_now(taken: Sequence[Mapping[str, float]], levels_s: Mapping[str, float]) -> str | None:
+    """How the reference steps' times compare with their quiet ones, in a sentence; None where the speed is the same.
+
+    The median counts: what trains now gets the machine as it mostly is, and not its quietest moment.
+    """
+    import statistics
+
+    from sizer.calibration.reference_steps import MEANINGS
+
+    names = [name for name in levels_s if all(name in each for each in taken)]
+    ratios = {name: statistics.median(each[name] for each in taken) / levels_s[name] for name in names}
+    if not ratios:
+        return None
+    name, ratio = max(ratios.items(), key=lambda pair: abs(math.log(pair[1])))
+    if 1 / ANOTHER_SPEED <= ratio <= ANOTHER_SPEED:
+        return None
+    return (
+        f"this machine is {'slower' if ratio > 1 else 'faster'} now than when it was calibrated: {MEANINGS[name]} "
+        f"takes {ratio:.2f} times as long; predictions are for the speed then"
+    )

@@ -1,0 +1,113 @@
+"""Which timings were disturbed, by the reference steps around them, and what that does to the values. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sizer.calibration.measurements import Timing
+
+#: Share of a step's samples below its quiet level. Low, so that a machine that is busy nearly all the time shows its
+#: quiet level too: with a load of 11 on 2 CPUs the least of 400 samples of each step is 0.5 to 3 % below their second
+#: percentile, and that of the product on all threads 1.9 % below its 20th.
+_LEVEL_QUANTILE = 0.005
+#: How many times its level a step takes without anybody's doing: those in RAM and in the last cache scatter more, their
+#: medians lie 1.16 and 1.09 times above their levels where that of one thread in near caches lies 1.03 times above.
+_SCATTER = {"ram": 1.15, "last": 1.10, "memory": 1.10}
+_LEAST_SCATTER = 1.02
+#: Slowdown of a reference step from which what was timed beside it is disturbed.
+TOLERANCE = 1.10
+#: Undisturbed timings of a network that settle its value.
+ENOUGH = 3
+#: Share of the processors that others used from which that explains a disturbance.
+_EXPLAINS = 0.05
+#: What is said to be possible beside what the reference steps show: under a load of 5 to 11 on 2 CPUs they showed 1.5
+#: where values were 1.3 times the quiet ones, in a synthetic machine 1.09 where they were 1.12 times.
+_MARGIN = 1.4
+#: Values that may be higher than this share are not called quiet.
+_QUIET_HIGH_BY = 0.05
+
+
+@dataclass(frozen=True)
+class Quietness:
+    """How quiet a machine was while it was measured, by its reference steps.
+
+    ``levels_s`` is the quiet time of each in s; ``disturbed_share`` the share of the timings beside which one took
+    `TOLERANCE` times as long or more; ``high_by`` by how much the kept values may be too high: the geometric mean over
+    the networks of the slowdown beside the quietest timing, of before and after the lesser, less 1, times `_MARGIN`.
+    """
+
+    levels_s: Mapping[str, float]
+    disturbed_share: float
+    high_by: float
+
+    @property
+    def quiet(self) -> bool:
+        """Whether each network's quietest timing was taken while the machine was quiet."""
+        return self.high_by <= _QUIET_HIGH_BY
+
+
+def quiet_levels(timings: Iterable[Timing]) -> dict[str, float]:
+    """Quiet time of each reference step in s; empty where none was timed."""
+    samples: dict[str, list[float]] = {}
+    for timing in timings:
+        for name, around in (timing.reference_s or {}).items():
+            samples.setdefault(name, []).extend(around)
+    return {name: float(np.quantile(times, _LEVEL_QUANTILE)) for name, times in samples.items()}
+
+
+def slowdown(
+    timing: Timing, levels_s: Mapping[str, float], of_two: Callable[[Sequence[float]], float] = statistics.fmean
+) -> float:
+    """How many times its quiet time the slowest reference step took around a timing; 1 where none was timed.
+
+    ``of_two`` makes one time of those before and after. What a step scatters by itself is left out.
+    """
+    reference = timing.reference_s or {}
+    around = [
+        of_two(reference[name]) / level / _SCATTER.get(name, _LEAST_SCATTER)
+        for name, level in levels_s.items()
+        if name in reference
+    ]
+    return max(around, default=1.0)
+
+
+def disturbed(timing: Timing, levels_s: Mapping[str, float]) -> bool:
+    """Whether the machine was slower than when it is quiet."""
+    return slowdown(timing, levels_s) > TOLERANCE
+
+
+def unsettled(measured: Mapping[int, Sequence[Timing]], levels_s: Mapping[str, float]) -> list[int]:
+    """The cases with fewer than `ENOUGH` undisturbed timings, those with the fewest first."""
+    calm = {case: sum(not disturbed(timing, levels_s) for timing in timings) for case, timings in measured.items()}
+    return sorted((case for case, count in calm.items() if count < ENOUGH), key=calm.__getitem__)
+
+
+def quietness(measured: Mapping[int, Sequence[Timing]]) -> Quietness | None:
+    """How quiet the machine was; None where no reference step was timed."""
+    timings = [timing for of_case in measured.values() for timing in of_case if timing.reference_s]
+    levels = quiet_levels(timings)
+    if not levels:
+        return None
+    slow = [slowdown(timing, levels) for timing in timings]
+    quietest = [min(of_case, key=lambda timing: timing.step_s) for of_case in measured.values()]
+    kept = np.array([max(slowdown(timing, levels, min), 1.0) for timing in quietest])
+    high_by = _MARGIN * (float(np.exp(np.mean(np.log(kept)))) - 1)
+    return Quietness(levels, float(np.mean(np.array(slow) > TOLERANCE)), high_by)
+
+
+def explanation(timings: Sequence[Timing]) -> str | None:
+    """What the kernel counted beside the disturbed timings, in words; None where nothing was disturbed or counted.
+
+    That it counted little is no sign of a quiet machine: it sees no other virtual machine on a shared core.
+    """
+    levels = quiet_levels(timings)
+    used = [timing.disturbed for timing in timings if timing.disturbed is not None and disturbed(timing, levels)]
+    stolen = [(timing.kernel or {}).get("stolen_s", 0.0) for timing in timings if disturbed(timing, levels)]
+    if not used or np.mean(used) < _EXPLAINS:
+        return None
+    host = " (part of it kept by the host)" if sum(stolen) > 0 else ""
+    return f"meanwhile others used {np.mean(used):.0%} of the processors{host}"

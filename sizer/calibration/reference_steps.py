@@ -1,0 +1,143 @@
+"""Reference steps: the same few small pieces of work, timed again and again, that tell how fast the machine is now.
+
+On a CPU one thread works in its nearest caches, in the last cache and in RAM, and a product uses all threads: what a
+second thread gains changes within seconds on a virtual machine, while one thread stays steady (docs/calibration.md).
+On a GPU the launches, a product and a copy. All of them together take one to three ms. They draw no random numbers,
+and what they allocate is given back when they are closed.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+
+import numpy as np
+import torch
+
+from sizer.method.hardware import Device
+
+#: Times in s by name.
+Reference = Mapping[str, float]
+
+#: What each one shows, for people.
+MEANINGS = {
+    "near": "one thread in its nearest caches",
+    "last": "one thread in the last cache",
+    "ram": "one thread in RAM",
+    "threads": "a product on all threads",
+    "launch": "launches",
+    "product": "a product on the GPU",
+    "memory": "a copy in the GPU's memory",
+}
+#: Each is timed twice and the lesser counts: an interruption of microseconds disturbs no network's timing.
+_REPEATS = 2
+_NEAR_ELEMENTS = 2048  # 8 KiB: two such arrays fit any L1
+_NEAR_CALLS = 64
+_LAST_BYTES = (2**20, 4 * 2**20)
+_RAM_BYTES = (32 * 2**20, 128 * 2**20)
+_RAM_SLICE_BYTES = 2**20
+#: Observations, inputs and outputs of the product: of the measured kind (docs/calibration.md), 0.1 to 0.2 ms.
+_PRODUCT = (256, 200, 200)
+_LAUNCHES = 32
+_GPU_WIDTH = 1024
+_GPU_COPY_BYTES = 64 * 2**20
+
+
+class ReferenceSteps:
+    """The reference steps of a device, ready to be timed; a context manager that gives their memory back."""
+
+    def __init__(self, device: Device) -> None:
+        make = _on_gpu if device.kind == "cuda" else _on_cpu
+        self._steps: dict[str, Callable[[], None]] = make(device)
+        self.take()  # (the first products choose their form, the first pages are touched)
+
+    def take(self) -> Reference:
+        """Time of each now, in s."""
+        return {name: min(_seconds(step) for _ in range(_REPEATS)) for name, step in self._steps.items()}
+
+    def close(self) -> None:
+        """Give back what the steps hold."""
+        self._steps.clear()
+
+    def __enter__(self) -> ReferenceSteps:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _seconds(step: Callable[[], None]) -> float:
+    before = time.perf_counter()
+    step()
+    return time.perf_counter() - before
+
+
+def _on_cpu(device: Device) -> dict[str, Callable[[], None]]:
+    """The CPU's: numpy adds and sums on one thread, however many torch has."""
+    near = np.ones(_NEAR_ELEMENTS, dtype=np.float32)
+    sizes = [level.sizing_bytes or 0 for level in device.caches()] or [2**20]
+    between = math.sqrt(max(sizes[-2] if len(sizes) > 1 else 2**15, 1) * max(sizes[-1], 1))
+    last = np.ones(int(min(max(between, _LAST_BYTES[0]), _LAST_BYTES[1])) // 4, dtype=np.float32)
+    ram = _rotating(int(min(max(4 * sizes[-1], _RAM_BYTES[0]), _RAM_BYTES[1])))
+
+    def add_near() -> None:
+        for _ in range(_NEAR_CALLS):
+            np.add(near, near, out=near)
+        near.fill(1.0)
+
+    return {"near": add_near, "last": lambda: last.sum() and None, "ram": ram, "threads": _product(*_PRODUCT)}
+
+
+def _rotating(size_bytes: int) -> Callable[[], None]:
+    """Sums the next slice of a table that no cache holds each time it is called."""
+    table = np.ones(size_bytes // 4, dtype=np.float32)
+    length = _RAM_SLICE_BYTES // 4
+    position = 0
+
+    def step() -> None:
+        nonlocal position
+        table[position : position + length].sum()
+        position = (position + length) % (len(table) - length + 1)
+
+    return step
+
+
+def _product(rows: int, w_in: int, w_out: int, device: str = "cpu") -> Callable[[], None]:
+    left, right = torch.ones(rows, w_in, device=device), torch.ones(w_in, w_out, device=device)
+    out = torch.empty(rows, w_out, device=device)
+
+    def step() -> None:
+        with torch.no_grad():
+            torch.mm(left, right, out=out)
+
+    return step
+
+
+def _on_gpu(device: Device) -> dict[str, Callable[[], None]]:
+    """Each with one wait for the device at its end."""
+    small = torch.ones(1, device=device.id)
+    table = torch.ones(_GPU_COPY_BYTES // 4, device=device.id)
+    target = torch.empty_like(table)
+    product = _product(_GPU_WIDTH, _GPU_WIDTH, _GPU_WIDTH, device.id)
+
+    def launch() -> None:
+        for _ in range(_LAUNCHES):
+            small.fill_(1.0)
+
+    def waited(step: Callable[[], object]) -> Callable[[], None]:
+        def run() -> None:
+            step()
+            torch.cuda.synchronize(device.id)
+
+        return run
+
+    steps: dict[str, Callable[[], object]] = {
+        "launch": launch,
+        "product": product,
+        "memory": lambda: target.copy_(table),
+    }
+    return {name: waited(step) for name, step in steps.items()}

@@ -1,0 +1,98 @@
+"""What commands that train say of a machine that is not as it was calibrated, and that asking costs nothing lasting."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from machine_of_two_speeds import LEVELS
+from test_calibrating import profile_for
+
+from sizer.calibration import changes
+from sizer.calibration.changes import changes_since_calibration, speed_now
+from sizer.cli import run
+from sizer.detection.captured_tree import Tree
+
+
+def taken(threads=1.0, near=1.0):
+    return [{**LEVELS, "threads": LEVELS["threads"] * threads, "near": LEVELS["near"] * near}] * 5
+
+
+def test_another_speed_is_said_with_what_is_slower():
+    assert speed_now(taken(), LEVELS) is None
+    assert speed_now(taken(threads=1.1), LEVELS) is None
+    said = speed_now(taken(threads=1.45, near=1.2), LEVELS)
+    assert "slower now than when it was calibrated: a product on all threads takes 1.45 times" in said
+    assert "faster now" in speed_now(taken(near=0.6), LEVELS)
+
+
+def test_one_disturbed_sample_is_no_other_speed():
+    samples = [*taken()[:3], *taken(threads=9.0)[:1]]
+    assert speed_now(samples, LEVELS) is None
+
+
+@pytest.fixture
+def calibrated(small_cpu, monkeypatch):
+    """A calibrated machine, whose reference steps take what the test says."""
+    monkeypatch.setattr(changes, "detected", lambda name: small_cpu)
+    now = {"taken": taken()}
+    monkeypatch.setattr(changes, "_taken", lambda device: now["taken"])
+    profile_for(small_cpu, reference_s=LEVELS, kernel=changes.platform.release())
+    return now
+
+
+def test_nothing_is_said_while_nothing_changed_or_nothing_is_calibrated(calibrated, small_cpu, monkeypatch):
+    assert changes_since_calibration("cpu") == ()
+    assert changes_since_calibration("cpu", 7) == ()  # (another number of threads: not calibrated)
+
+
+def test_speed_kernel_and_governor_are_said(calibrated, small_cpu, monkeypatch, tmp_path):
+    calibrated["taken"] = taken(threads=1.3)
+    (said,) = changes_since_calibration("cpu")
+    assert "1.30 times as long" in said
+    calibrated["taken"] = taken()
+    monkeypatch.setattr(changes.platform, "release", lambda: "99.1")
+    (said,) = changes_since_calibration("cpu")
+    assert "the kernel is 99.1, and was" in said
+    governor = tmp_path / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
+    governor.parent.mkdir(parents=True)
+    governor.write_text("powersave\n")
+    (said,) = changes._other_system({"governor": "performance"}, Tree(tmp_path))
+    assert said.startswith("the governor is powersave, and was performance")
+    assert list(changes._other_system({}, Tree(tmp_path))) == []
+
+
+def test_asking_leaves_random_numbers_threads_and_memory(small_cpu, monkeypatch):
+    monkeypatch.setattr(changes, "detected", lambda name: small_cpu)
+    profile_for(small_cpu, reference_s=dict.fromkeys(LEVELS, 1.0))
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].tolist()
+    threads = torch.get_num_threads()
+    (said,) = changes_since_calibration("cpu")
+    assert "faster now" in said
+    assert torch.equal(torch_state, torch.get_rng_state())
+    assert np.random.get_state()[1].tolist() == numpy_state
+    assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize("command", [["validate"], ["search", "sklearn:none", "--loss", "1"], ["study", "run"]])
+def test_the_commands_ask_before_they_train(command, monkeypatch, capsys):
+    asked = []
+
+    def ask(device, threads=None):
+        asked.append((device, threads))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(changes, "changes_since_calibration", ask)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        raise SystemExit(run([*command, "--threads", "1"]))
+    assert asked in ([("cpu", 1)], [(None, 1)])  # (a search trains on a GPU if there is one)
+
+
+def test_reading_a_calibration_does_not_ask(monkeypatch, small_cpu):
+    def asked(*arguments):
+        raise AssertionError("the machine was timed")
+
+    monkeypatch.setattr(changes, "changes_since_calibration", asked)
+    monkeypatch.setattr(changes, "_taken", asked)
+    profile_for(small_cpu, reference_s=LEVELS)
+    assert run(["inspect", "4-8-1", "--device", "cpu"]) in (0, 1, 2)

@@ -1,0 +1,150 @@
+"""Reference steps decide which timings were disturbed, on machines whose law and neighbours are known."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from calibrating_fakes import step_s
+from machine_of_two_speeds import LEVELS, TwoSpeeds
+
+from sizer.calibration.calibration import Settings, calibrate, measurement_path
+from sizer.calibration.disturbance import disturbed, quiet_levels, quietness, slowdown, unsettled
+from sizer.calibration.kernel_counters import Counters, read_counters
+from sizer.calibration.measurements import Case, Timing, read_measurements
+from sizer.calibration.reference_steps import ReferenceSteps
+from sizer.calibration.timed_step import time_run
+from sizer.detection.captured_tree import Tree
+from sizer.detection.detect import detected
+from sizer.method.training_step import Training
+
+SETTINGS = Settings(budget_s=60.0, meter="none")
+
+
+def timing(case=0, step=1e-3, slow=1.0, **changes):
+    around = {**{name: (level, level) for name, level in LEVELS.items()}, "threads": (slow * 1e-4, slow * 1e-4)}
+    return Timing(case, 0, step, 5, None, reference_s=around, **changes)
+
+
+def test_a_timing_is_disturbed_when_the_steps_around_it_are_slow_and_not_when_the_kernel_says_so():
+    timings = [timing(), timing(slow=1.05), timing(slow=1.3), timing()._replace(disturbed=0.9, kernel={"stolen_s": 1})]
+    levels = quiet_levels(timings)
+    assert [disturbed(one, levels) for one in timings] == [False, False, True, False]
+    assert slowdown(timings[2], levels) == pytest.approx(1.3, rel=0.03)
+
+
+def test_one_slow_sample_of_two_disturbs_only_when_the_mean_is_slow():
+    levels = LEVELS
+    after = timing()._replace(reference_s={"threads": (1e-4, 1.15e-4)})
+    assert not disturbed(after, levels)
+    assert disturbed(after._replace(reference_s={"threads": (1e-4, 1.5e-4)}), levels)
+
+
+def test_without_reference_steps_nothing_is_disturbed_and_nothing_is_said():
+    old = Timing(0, 0, 1e-3, 5, 0.9)
+    assert not disturbed(old, quiet_levels([old]))
+    assert quietness({0: [old]}) is None
+    assert unsettled({0: [old] * 3}, {}) == []
+
+
+def test_a_neighbour_six_seconds_on_and_four_off_leaves_quiet_values(small_cpu, monkeypatch):
+    TwoSpeeds(monkeypatch, small_cpu, lambda now: 1.6 if now % 10 < 6 else 1.0)
+    record = calibrate(SETTINGS)
+    found = read_measurements(measurement_path(SETTINGS)).measured()
+    plan = read_measurements(measurement_path(SETTINGS)).plan
+    high = [min(one.step_s for one in timings) / step_s(plan[case]) - 1 for case, timings in found.items()]
+    assert np.mean(high) < 0.02
+    quiet = quietness(found)
+    assert quiet.quiet
+    assert 0.4 < quiet.disturbed_share < 0.7
+    assert record.fits["time"].mean_error < 0.2
+
+
+def test_disturbed_networks_are_taken_again_after_the_rounds(small_cpu, monkeypatch):
+    """The neighbour is there for the first 50 s of 60: what is left goes to those that were never seen quiet."""
+    TwoSpeeds(monkeypatch, small_cpu, lambda now: 1.6 if now < 50 else 1.0)
+    calibrate(SETTINGS)
+    found = read_measurements(measurement_path(SETTINGS))
+    levels = quiet_levels(found.timings)
+    assert all(any(not disturbed(one, levels) for one in timings) for timings in found.measured().values())
+
+
+def test_a_quiet_machine_does_not_use_the_time_that_is_kept_for_disturbed_networks(small_cpu, monkeypatch):
+    machine = TwoSpeeds(monkeypatch, small_cpu, lambda now: 1.0)
+    calibrate(SETTINGS)
+    assert machine.now_s < 0.9 * SETTINGS.budget_s
+    assert {one.round for one in read_measurements(measurement_path(SETTINGS)).timings} == set(range(8))
+
+
+def test_a_neighbour_throughout_is_said_with_what_it_may_do_to_values(small_cpu, monkeypatch):
+    """Half a second of rest now and then shows the level; most networks are never seen quiet."""
+    TwoSpeeds(monkeypatch, small_cpu, lambda now: 1.0 if now % 12 < 0.5 else 1.4)
+    calibrate(SETTINGS)
+    found = read_measurements(measurement_path(SETTINGS))
+    quiet = quietness(found.measured())
+    true_bias = np.mean(
+        [min(t.step_s for t in timings) / step_s(found.plan[case]) - 1 for case, timings in found.measured().items()]
+    )
+    assert 0.8 < quiet.disturbed_share < 1
+    assert true_bias <= quiet.high_by <= 2 * true_bias + 0.02
+
+
+def test_real_reference_steps_leave_random_numbers_and_memory(small_cpu):
+    before = torch.get_rng_state()
+    state = np.random.get_state()[1].tolist()
+    with ReferenceSteps(detected("cpu")) as steps:
+        taken = steps.take()
+    assert set(taken) == {"near", "last", "ram", "threads"}
+    assert all(0 < seconds < 10 for seconds in taken.values())
+    assert torch.equal(before, torch.get_rng_state())
+    assert np.random.get_state()[1].tolist() == state
+    assert steps.take() == {}
+
+
+def captured(folder, stolen=100, total=2_000_000, switches=7):
+    for path, text in (
+        ("stat", f"cpu  1000 0 500 90000 10 0 5 {stolen} 0 0\ncpu0 1 2 3\n"),
+        ("pressure/cpu", f"some avg10=0.00 avg60=0.00 avg300=0.00 total={total}\nfull avg10=0.00 total=0\n"),
+        ("self/status", f"Name:\tpython\nvoluntary_ctxt_switches:\t3\nnonvoluntary_ctxt_switches:\t{switches}\n"),
+    ):
+        file = folder / "proc" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return Tree(folder)
+
+
+def test_kernel_counters_of_a_captured_machine(tmp_path):
+    before = read_counters(captured(tmp_path / "a"), 100)
+    after = read_counters(captured(tmp_path / "b", stolen=150, total=2_500_000, switches=9), 100)
+    assert before.stolen_s == 1.0
+    since = after.since(before)
+    assert (since["stolen_s"], since["waited_s"], since["switches"]) == (0.5, 0.5, 2)
+    assert since["used_s"] == pytest.approx(0.5, abs=0.1)  # (less what this process used meanwhile)
+
+
+def test_counters_that_a_kernel_does_not_have_are_no_zero(tmp_path):
+    nothing = read_counters(Tree(tmp_path), 100)
+    assert nothing == Counters()
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc" / "stat").write_text("cpu  1 2 x\n")
+    assert read_counters(Tree(tmp_path), 100) == Counters()
+    assert nothing.since(Counters(1.0, 1.0, 1.0, 1)) == {}
+
+
+def test_a_real_timing_without_counters_has_no_warning(monkeypatch, tmp_path):
+    from sizer.calibration import timed_step
+
+    monkeypatch.setattr(timed_step, "_TREE", Tree(tmp_path))
+    run = time_run(Case("rectangle", 4, (4, 1), 32), Training(), 0.01)
+    assert (run.disturbed, run.kernel) == (None, None)
+
+
+def test_reference_times_are_kept_and_read_back(small_cpu, monkeypatch):
+    TwoSpeeds(monkeypatch, small_cpu, lambda now: 1.0)
+    calibrate(SETTINGS)
+    timings = read_measurements(measurement_path(SETTINGS)).timings
+    assert all(set(one.reference_s) == set(LEVELS) for one in timings)
+    for one, following in itertools.pairwise(timings):
+        assert one.reference_s["ram"][1] == following.reference_s["ram"][0]
