@@ -29,12 +29,12 @@ from gpu_findings import NETWORKS, Finding, Setting, by_events, near
 from gpu_hook_checks import hook
 from torch import nn
 
-from sizer.calibration.l2_sweep import effective_l2_bytes, sweep_reads
+from sizer.calibration.cache_probe import effective_l2_bytes, sweep_reads
 from sizer.calibration.launch_bound import fit_launch, free_until, launch_row
 from sizer.calibration.measurements import Case
 from sizer.calibration.timed_step import make_step, time_run
 from sizer.detection.detect import detect
-from sizer.detection.usable_gpu import why_not_usable
+from sizer.detection.gpu_device import why_not_usable
 from sizer.method.training_step import Training
 
 #: Agreement that is asked of two ways to time a step, and of a prediction (the mean error of a calibration).

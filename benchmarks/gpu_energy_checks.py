@@ -10,7 +10,7 @@ import torch
 from gpu_findings import NETWORKS, Finding, Setting
 
 from sizer.calibration.timed_step import make_step
-from sizer.meters.counter_checks import Reading, counter_over_power, disagreement, update_period_s
+from sizer.meters.counters import Reading, counter_over_power, disagreement, update_period_s
 from sizer.meters.nvml import NvmlMeter
 from sizer.method.training_step import Training
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from sizer.calibration.measurements import Case
-from sizer.calibration.stream_clock import StreamClock
+from sizer.calibration.timed_step import StreamClock
 from sizer.method.hardware import Device
 
 #: Small, middle, large: one that waits for its program, one in between, one that keeps any GPU busy.

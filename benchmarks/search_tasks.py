@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from sizer.size_search.data.metrics import CLASSIFICATION, REGRESSION
-from sizer.size_search.data.task import Task
+from sizer.size_search.data.table import Task
 
 TASKS = ("satimage", "banana", "splice", "optdigits", "mnist")
 HELD_OUT = ("phoneme", "friedman")

@@ -14,8 +14,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from sizer.base.errors import UsageError
-from sizer.models.copying import ModuleCopier
-from sizer.models.modules import ACTIVATIONS, DenseNetwork
+from sizer.models.modules import ACTIVATIONS, DenseNetwork, ModuleCopier
 from sizer.models.shapes import MAX_DEPTH, SHAPES, layer_widths
 
 _ACTIVATIONS = (frozenset(ACTIVATIONS) - {"identity"}) | {"softmax", "log_softmax"}

@@ -17,8 +17,7 @@ from typing import Any
 from sizer.base.errors import ProfileError
 from sizer.base.records import rebuild
 from sizer.base.storage import config_folder, data_folder, write_whole
-from sizer.profiles.building import build_profile
-from sizer.profiles.reading import parse_json, read_json, read_text, shown_path
+from sizer.profiles.reading import build_profile, parse_json, read_json, read_text, shown_path
 from sizer.profiles.records import SHIPPED, Match, Profile, words
 from sizer.profiles.rules import InvalidError, check_profile, shown
 

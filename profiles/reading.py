@@ -1,4 +1,4 @@
-"""Reading a JSON file that anybody may have written: nothing in it makes the program hang, crash or trust it."""
+"""From a checked profile record to the records that the rest of sizer works with."""
 
 from __future__ import annotations
 
@@ -6,11 +6,133 @@ import errno
 import json
 import os
 import stat
+from collections.abc import Iterator, Mapping
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from sizer.base.errors import ProfileError
+from sizer.base.records import rebuild
+from sizer.method.coefficients import LABELS, Coefficients
+from sizer.method.hardware import SIZED_L1, Device, Level
+from sizer.profiles.records import Fact, Match, Profile, Source
+from sizer.profiles.rules import sourced_values
+
+#: Names in ``Device.facts``, which carry their unit.
+_FACT_NAMES = {
+    "peaks_flop_per_s": "peak_{}_flop_per_s",
+    "bandwidths_bytes_per_s": "bandwidth_{}_bytes_per_s",
+    "power_w": "power_{}_w",
+}
+_WHOLE = ("capacity_bytes", "instances", "cpus_per_instance", "line_bytes", "effective_bytes")
+
+
+def build_profile(record: Mapping[str, Any], origin: str) -> Profile:
+    """The profile of a record that `check_profile` has accepted."""
+    facts = {
+        "peaks_flop_per_s": _facts(record.get("peaks_flop_per_s", {})),
+        "bandwidths_bytes_per_s": _bandwidths(record["levels"]),
+        "power_w": _facts(record.get("power_w", {})),
+    }
+    coefficients = {
+        quantity: _coefficients(values, quantity, record["name"])
+        for quantity, values in (record["coefficients"] or {}).items()
+    }
+    return Profile(
+        name=record["name"],
+        title=record["title"],
+        kind=record["kind"],
+        device=_device(record, facts),
+        coefficients=_first_choice(coefficients),
+        by_quantity=coefficients,
+        match=rebuild(Match, record["match"]),
+        sources={name: rebuild(Source, source) for name, source in record["sources"].items()},
+        origin=origin,
+        unverified=tuple(what for _, what, value in sourced_values(record) if not value["verified"]),
+        notes=tuple(record.get("notes", ())),
+        calibration=record.get("calibration"),
+        **facts,
+    )
+
+
+def _first_choice(coefficients: Mapping[str, Coefficients]) -> Coefficients | None:
+    """Joules where they are known, else time; joules that are but estimated from stated power give way to time."""
+    energy, time = coefficients.get("energy"), coefficients.get("time")
+    if energy is not None and time is not None and energy.label == "estimated" != time.label:
+        return time
+    return energy or time
+
+
+def _facts(values: Mapping[str, Any]) -> dict[str, Fact]:
+    return {name: rebuild(Fact, value) for name, value in values.items() if value is not None}
+
+
+def _bandwidths(levels: list[dict[str, Any]]) -> dict[str, Fact]:
+    """Bandwidth of each level; of a hybrid processor's kinds the first, which sizing uses."""
+    first: dict[str, Any] = {}
+    for level in levels:
+        first.setdefault(level["name"], level.get("bandwidth_bytes_per_s"))
+    return _facts(first)
+
+
+def _device(record: Mapping[str, Any], facts: Mapping[str, Mapping[str, Fact]]) -> Device:
+    name, units = record["name"], record["units"]
+    sources = {"name": f"profile {name}"}
+    if units is not None:
+        sources["units"] = _cite(name, units["source"], units["verified"])
+    return Device(
+        id=name,
+        kind=record["kind"],
+        name=record["title"],
+        units=None if units is None else int(units["value"]),
+        levels=tuple(_level(level, name) for level in record["levels"]),
+        warnings=tuple(record.get("warnings", ())),
+        sources=sources,
+        facts={**dict(_device_facts(facts, name)), **_sized_l1(record)},
+    )
+
+
+def _sized_l1(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The fact that L1 is a level to size for, of a GPU whose coefficients were fitted with it."""
+    terms = {term for quantity in (record["coefficients"] or {}).values() for term in quantity["terms"]}
+    if record["kind"] != "cuda" or not any(term.endswith(".L1") for term in terms):
+        return {}
+    return {SIZED_L1: {"value": True, "source": f"profile {record['name']}: its coefficients are of a model with L1"}}
+
+
+def _level(level: Mapping[str, Any], profile: str) -> Level:
+    whole = {field: int(level[field]) for field in _WHOLE if level.get(field) is not None}  # 36.0 is a whole number
+    source = _cite(profile, level["source"], level["verified"])
+    fields: dict[str, Any] = {**dict.fromkeys(_WHOLE), **whole, "source": source, "core_kind": level.get("core_kind")}
+    return Level(level["name"], **fields)
+
+
+def _cite(profile: str, source: str | None, verified: bool) -> str:
+    """Where a value is from, in a few words; ``Profile.sources`` has the title and the address."""
+    return f"profile {profile}{f' ({source})' if source else ''}{'' if verified else ', unverified'}"
+
+
+def _device_facts(facts: Mapping[str, Mapping[str, Fact]], profile: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Facts by names such as ``peak_float32_flop_per_s``, ``bandwidth_L2_bytes_per_s`` and ``power_limit_w``."""
+    for group, values in facts.items():
+        for name, fact in values.items():
+            source = _cite(profile, fact.source, fact.verified)
+            yield _FACT_NAMES[group].format(name), {"value": fact.value, "source": source, "verified": fact.verified}
+
+
+def _coefficients(values: Mapping[str, Any], quantity: str, profile: str) -> Coefficients:
+    low_high = values["interval_90"]
+    return Coefficients(
+        source=values["source"],
+        label=LABELS[values["source"]],
+        quantity=quantity,
+        terms={name: float(term["value"]) for name, term in values["terms"].items()},
+        interval=low_high and (float(low_high[0]), float(low_high[1])),
+        profile=profile,
+        basis=values["basis"],
+        conditions=values.get("conditions", {}),
+    )
+
 
 #: A profile has about 6 KB; a calibrated one with its history a few times that.
 SIZE_LIMIT = 2**20

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from sizer.method.recommendation import Anchor, Candidate, CurvePoint, OneShot, Recommendation
     from sizer.method.request import FleetOptions, RecommendOptions, Request
     from sizer.models.topology import Topology
-    from sizer.size_search.data.task import TrainedEpoch, Trainer
+    from sizer.size_search.data.table import TrainedEpoch, Trainer
     from sizer.size_search.result import Pruned, SearchPoint, SearchResult, SearchTrial
     from sizer.size_search.saved_network import SavedNetwork
     from sizer.size_search.settings import SearchOptions
@@ -117,7 +117,7 @@ _RECORDS = {
     "sizer.method.recommendation": ("Anchor", "Candidate", "CurvePoint", "OneShot", "Recommendation"),
     "sizer.method.request": ("Request",),
     "sizer.models.topology": ("Topology",),
-    "sizer.size_search.data.task": ("TrainedEpoch", "Trainer"),
+    "sizer.size_search.data.table": ("TrainedEpoch", "Trainer"),
     "sizer.size_search.result": ("Pruned", "SearchPoint", "SearchResult", "SearchTrial"),
     "sizer.size_search.saved_network": ("SavedNetwork",),
 }

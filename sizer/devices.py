@@ -19,8 +19,8 @@ from sizer.base.units import format_cost
 from sizer.calibration.validity import calibration_of, with_effective_levels
 from sizer.detection.captured_tree import Tree
 from sizer.detection.detect import detected
+from sizer.detection.gpu_device import other_gpu, why_not_usable
 from sizer.detection.procfs import read_cpuinfo
-from sizer.detection.usable_gpu import other_gpu, why_not_usable
 from sizer.method.coefficients import Coefficients, from_datasheet
 from sizer.method.hardware import Device, is_detected
 from sizer.method.request import Request

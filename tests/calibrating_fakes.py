@@ -9,7 +9,7 @@ import pytest
 from sizer.calibration import plan as planning
 from sizer.calibration.measurements import Timing
 from sizer.calibration.timed_step import charged
-from sizer.detection import usable_gpu
+from sizer.detection import gpu_device
 from sizer.method.hardware import Device
 from sizer.models.topology import num_free_parameters
 
@@ -69,5 +69,5 @@ def make_quick(monkeypatch: pytest.MonkeyPatch, device: Device, factor: Callable
     monkeypatch.setattr(calibration, "sweep_accesses", lambda **probe: [])
     monkeypatch.setattr(calibration, "with_effective_capacity", lambda device, times: device)
     monkeypatch.setattr(calibration, "sweep_reads", lambda device, nominal_bytes: [])
-    monkeypatch.setattr(usable_gpu, "_of_torch", lambda device: None)
+    monkeypatch.setattr(gpu_device, "_of_torch", lambda device: None)
     return timed

@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sizer.inspection.advice_predicted import FREE, MIN_GAIN, MIN_SAVING, advise_dense
-from sizer.inspection.neighbours import price_neighbours
+from sizer.inspection.neighbours import FREE, MIN_GAIN, MIN_SAVING, advise_dense, price_neighbours
 from sizer.inspection.networks import inspect_topologies
 from sizer.method.coefficients import Coefficients
 from sizer.method.placement import Hierarchy

@@ -11,8 +11,15 @@ from calibrating_fakes import step_s
 from machine_of_two_speeds import LEVELS, TwoSpeeds
 
 from sizer.calibration.calibration import Settings, calibrate, measurement_path
-from sizer.calibration.disturbance import disturbed, quiet_levels, quietness, slowdown, unsettled
-from sizer.calibration.kernel_counters import Counters, read_counters
+from sizer.calibration.disturbance import (
+    Counters,
+    disturbed,
+    quiet_levels,
+    quietness,
+    read_counters,
+    slowdown,
+    unsettled,
+)
 from sizer.calibration.measurements import Case, Timing, read_measurements
 from sizer.calibration.reference_steps import ReferenceSteps
 from sizer.calibration.timed_step import time_run

@@ -12,7 +12,7 @@ from profile_records import sound
 from sizer.base.records import rebuild
 from sizer.calibration.measurements import Case, Timing, create, read_measurements
 from sizer.method.hardware import Device, Machine
-from sizer.profiles.building import build_profile
+from sizer.profiles.reading import build_profile
 from sizer.profiles.rules import check_profile
 
 SCHEMAS = sorted(path.name for path in files("sizer.schemas").iterdir() if path.name.endswith(".json"))

@@ -18,11 +18,11 @@ from test_hook_whole_steps import in_torch
 from torch import nn
 
 import sizer
-from sizer.hook import reasons, watching
+from sizer.hook import blocks, watching
 from sizer.hook.watching import Watch
 from sizer.report.hook import report_text
+from sizer.script_runs.measuring import StepClock
 from sizer.script_runs.script import when_torch_is_imported
-from sizer.script_runs.timing import StepClock
 
 
 class Agent(nn.Module):
@@ -109,8 +109,8 @@ def test_no_training_step_was_seen_says_why(capsys, action, why):
 
 def test_children_that_may_have_trained_are_named(monkeypatch):
     times = type("times", (), {"children_user": 12.3})
-    monkeypatch.setattr(reasons.os, "times", lambda: times)
-    assert "child processes used 12 s and may have trained" in reasons.why_nothing(None)
+    monkeypatch.setattr(blocks.os, "times", lambda: times)
+    assert "child processes used 12 s and may have trained" in blocks.why_nothing(None)
 
 
 def test_a_weak_proxy_to_the_dead_does_not_stop_it(capsys):
@@ -186,7 +186,7 @@ def test_a_measured_step_is_from_one_step_of_the_same_optimizer_to_its_next():
 
 def test_time_is_charged_to_the_innermost_part_and_never_twice(monkeypatch):
     now = iter(range(100))
-    monkeypatch.setattr("sizer.script_runs.timing.time.perf_counter", lambda: float(next(now)))
+    monkeypatch.setattr("sizer.script_runs.measuring.time.perf_counter", lambda: float(next(now)))
     clock = StepClock()
     optimizer = clock.enter("optimizer")  # after 1 s of rest
     clock.leave(clock.enter("forward"))  # 1 s of the optimizer, 1 s forward

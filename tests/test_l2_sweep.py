@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sizer.calibration import l2_sweep
-from sizer.calibration.l2_sweep import ReadRate, effective_l2_bytes, sweep_reads, sweep_sizes, with_effective_l2
+from sizer.calibration import cache_probe
+from sizer.calibration.cache_probe import ReadRate, effective_l2_bytes, sweep_reads, sweep_sizes, with_effective_l2
 from sizer.method.hardware import Device, Level
 
 KIB = 1024
@@ -55,7 +55,7 @@ def test_what_was_stated_stays_where_the_sweep_says_nothing():
 def test_the_sweep_reads_buffers_around_the_nominal_size(monkeypatch):
     waits = []
     monkeypatch.setattr(torch.cuda, "synchronize", waits.append)
-    monkeypatch.setattr(l2_sweep, "_READS", 2)
+    monkeypatch.setattr(cache_probe, "_READS", 2)
     ones = torch.ones
     monkeypatch.setattr(torch, "ones", lambda count, device: ones(count))
     rates = sweep_reads("cuda:1", 1 << 20)
@@ -68,7 +68,7 @@ def test_the_sweep_reads_buffers_around_the_nominal_size(monkeypatch):
 
 def test_a_sweep_that_takes_too_long_is_cut_short_and_says_nothing(monkeypatch):
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
-    monkeypatch.setattr(l2_sweep, "_MOST_S", -1.0)
+    monkeypatch.setattr(cache_probe, "_MOST_S", -1.0)
     ones = torch.ones
     monkeypatch.setattr(torch, "ones", lambda count, device: ones(count))
     assert effective_l2_bytes(sweep_reads("cuda:0", 1 << 20), 1 << 20) is None

@@ -21,7 +21,7 @@ from sizer.base.errors import MachineError
 from sizer.base.records import rebuild
 from sizer.base.storage import cache_folder
 from sizer.cli import run
-from sizer.cli.detect import detect as detect_command
+from sizer.cli.machine import detect as detect_command
 from sizer.detection import detect as detection
 from sizer.detection import detect as detection_cache
 from sizer.detection import gpus

@@ -13,12 +13,7 @@ from machines import write
 
 from sizer.detection import cuda_driver
 from sizer.detection.captured_tree import Tree
-from sizer.detection.cuda_driver import (
-    ATTRIBUTES,
-    CudaDriverError,
-    load_driver,
-    read_driver,
-)
+from sizer.detection.cuda_driver import ATTRIBUTES, CudaDriverError, load_driver, read_driver
 from sizer.detection.gpu_device import l1_bytes, uuid_digits
 from sizer.detection.gpus import read_driver_in_child, read_gpus, read_torch
 from sizer.detection.nvml import NvmlUnavailableError, read_nvml

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from sizer.meters.counter_checks import Reading, counter_over_power, disagreement, update_period_s
+from sizer.meters.counters import Reading, counter_over_power, disagreement, update_period_s
 
 
 def board(period_s: float = 0.1, watts: float = 300.0, shown: float = 300.0, seconds: float = 2.0) -> list[Reading]:

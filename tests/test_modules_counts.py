@@ -55,7 +55,7 @@ def test_an_unknown_workspace_is_said():
 @pytest.mark.parametrize("shape", ["rectangle", "rectangle_residual", "wide_first_4x"])
 @pytest.mark.parametrize("loss", [None, "mse"])
 def test_closed_forms_equal_the_trace(activation, shape, loss):
-    from sizer.inspection.losses import as_loss
+    from sizer.inspection.checks import as_loss
 
     module = Topology.of_first_width(shape, 24, 5, 10, 3).build(activation)
     settings = StepSettings((torch.empty(16, 10, device="meta"),), {}, as_loss(loss))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from profile_records import MISSING, SOUND, changed, sound
 
 from sizer.method.coefficients import LEVEL_TERMS, PLAIN_TERMS, QUANTITY_UNIT, term_unit
-from sizer.profiles.building import build_profile
+from sizer.profiles.reading import build_profile
 from sizer.profiles.rules import COEFFICIENT_SOURCES, DTYPES, KINDS, InvalidError, check_profile
 
 SCHEMA = json.loads((importlib.resources.files("sizer.schemas") / "profile-1.json").read_text(encoding="utf-8"))

@@ -122,7 +122,7 @@ def test_a_notebook_shows_what_the_terminal_shows(record):
 
 
 def test_pictures_only_where_the_ending_says_which(record, tmp_path):
-    from sizer.report.plot import save_plot
+    from sizer.report.export import save_plot
 
     save_plot(record, tmp_path / "a.svg")
     assert "matplotlib.org" in (tmp_path / "a.svg").read_text(encoding="utf-8")

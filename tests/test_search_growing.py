@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sizer.base.errors import UsageError
 from sizer.models.shapes import SHAPES
 from sizer.models.topology import Topology
-from sizer.size_search.data.task import CustomTask, Task
+from sizer.size_search.data.table import CustomTask, Task
 from sizer.size_search.log import Epoch, LogEntry, SearchFolder, fingerprint
 from sizer.size_search.search import Search
 from sizer.size_search.settings import SearchSettings

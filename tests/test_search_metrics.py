@@ -11,7 +11,7 @@ from scipy import stats
 
 from sizer.base.errors import UsageError
 from sizer.size_search.data.metrics import check_target, evaluate, higher_is_better, metric_names, reached
-from sizer.size_search.data.task import Task
+from sizer.size_search.data.table import Task
 
 random = np.random.default_rng(1)
 LOGITS, CLASSES = random.normal(size=(200, 4)), random.integers(0, 4, 200)

@@ -14,16 +14,11 @@ from sizer.method.hardware import Device, Level
 from sizer.method.placement import Hierarchy
 from sizer.models.shapes import SHAPES
 from sizer.models.topology import Topology
-from sizer.size_search.data.task import CustomTask, Task
+from sizer.size_search.data.table import CustomTask, Task
 from sizer.size_search.result import ForwardCost, Pruned
 from sizer.size_search.trials import pruning_search
 from sizer.size_search.trials.pruning import importances, prune, unit_outputs
-from sizer.size_search.trials.pruning_search import (
-    forward_level,
-    forward_sweep,
-    level_down,
-    prune_winner,
-)
+from sizer.size_search.trials.pruning_search import forward_level, forward_sweep, level_down, prune_winner
 from sizer.size_search.trials.trial import LocalEngine, SliceSpec
 
 KIB = 1024

@@ -22,7 +22,7 @@ from sizer.calibration.cluster import calibrate_cluster
 from sizer.calibration.record import Calibration
 from sizer.method.hardware import Device
 from sizer.models.topology import Topology
-from sizer.size_search.data.task import CustomTask, Task
+from sizer.size_search.data.table import CustomTask, Task
 from sizer.size_search.search import run_search
 from sizer.size_search.settings import SearchSettings
 from sizer.size_search.trials.trial import LocalEngine, SliceSpec

@@ -14,7 +14,7 @@ from rich.console import Console
 
 import sizer
 from sizer.base.errors import UsageError
-from sizer.size_search.data.task import TrainedEpoch
+from sizer.size_search.data.table import TrainedEpoch
 from sizer.size_search.result import Edge, FlopsChoice, ForwardCost, Pruned, SearchPoint, SearchResult
 
 random = np.random.default_rng(11)

@@ -18,7 +18,7 @@ from sizer.base.storage import read_objects
 from sizer.models.topology import Topology
 from sizer.size_search.conclusion import best_of, curve_of, estimate_of
 from sizer.size_search.data.metrics import REGRESSION
-from sizer.size_search.data.task import CustomTask, Task, TrainedEpoch
+from sizer.size_search.data.table import CustomTask, Task, TrainedEpoch
 from sizer.size_search.log import LogEntry, SearchFolder
 from sizer.size_search.policy import Goal, SearchCandidate, decide
 from sizer.size_search.result import SearchStatus

@@ -12,7 +12,7 @@ import torch
 from sizer.base.errors import UsageError
 from sizer.models.topology import Topology
 from sizer.size_search.data.metrics import CLASSIFICATION, REGRESSION
-from sizer.size_search.data.task import CustomTask, Task, TrainedEpoch
+from sizer.size_search.data.table import CustomTask, Task, TrainedEpoch
 from sizer.size_search.log import read_checkpoint, write_checkpoint
 from sizer.size_search.trials.trial import LocalEngine, SliceSpec, _Training, run_slice
 

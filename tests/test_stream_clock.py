@@ -7,7 +7,7 @@ import itertools
 import pytest
 import torch
 
-from sizer.calibration.stream_clock import StreamClock
+from sizer.calibration.timed_step import StreamClock
 
 
 @pytest.fixture

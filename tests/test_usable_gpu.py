@@ -11,8 +11,8 @@ import pytest
 import sizer
 from sizer import devices
 from sizer.base.errors import UsageError
-from sizer.detection import usable_gpu
-from sizer.detection.usable_gpu import problem_of, why_not_usable
+from sizer.detection import gpu_device
+from sizer.detection.gpu_device import problem_of, why_not_usable
 from sizer.method.hardware import Device, Level, Machine
 
 OLD_DRIVER = (
@@ -78,7 +78,7 @@ def test_a_gpu_that_computes_is_usable():
 
 
 def test_the_cpu_is_not_asked(monkeypatch):
-    monkeypatch.setattr(usable_gpu, "_of_torch", lambda device: pytest.fail("torch was asked"))
+    monkeypatch.setattr(gpu_device, "_of_torch", lambda device: pytest.fail("torch was asked"))
     assert why_not_usable("cpu") is None
 
 
@@ -88,7 +88,7 @@ def unusable(monkeypatch):
     levels = (Level("L1", 1 << 17, 8), Level("L2", 1 << 22, 1), Level("RAM", 1 << 34, 1))
     machine = Machine((Device("cpu", "cpu", None, 2, levels), Device("cuda:0", "cuda", "NVIDIA H200", 132, levels)))
     monkeypatch.setattr("sizer.detection.detect.detect", lambda *_, **__: machine)
-    monkeypatch.setattr(usable_gpu, "_of_torch", lambda device: "no CUDA; install it")
+    monkeypatch.setattr(gpu_device, "_of_torch", lambda device: "no CUDA; install it")
 
 
 def test_where_no_device_was_named_the_cpu_trains_and_says_why(unusable):
@@ -150,12 +150,12 @@ def torch_of(hip=None, available=False, mps=False, xpu=False):
     ],
 )
 def test_the_gpus_of_other_vendors_are_named(torch, what):
-    assert usable_gpu.other_gpu_of(torch) == what
+    assert gpu_device.other_gpu_of(torch) == what
 
 
 @pytest.mark.parametrize("name", ["cuda:0", "mps", "xpu"])
 def test_who_asks_for_one_is_told_to_name_a_profile(monkeypatch, name):
-    monkeypatch.setattr(usable_gpu, "other_gpu", lambda: "an AMD GPU (ROCm)")
+    monkeypatch.setattr(gpu_device, "other_gpu", lambda: "an AMD GPU (ROCm)")
     with pytest.raises(UsageError, match=r"PyTorch sees an AMD GPU .*; sizer detects NVIDIA GPUs only: name a profile"):
         devices.choose(name)
 

@@ -16,12 +16,11 @@ from sizer.base.errors import MeasurementError, UsageError
 from sizer.base.progress import Progress
 from sizer.base.storage import data_folder
 from sizer.calibration import plan as planning
-from sizer.calibration.cache_probe import sweep_accesses, with_effective_capacity
+from sizer.calibration.cache_probe import sweep_accesses, sweep_reads, with_effective_capacity, with_effective_l2
 from sizer.calibration.combine import Combined, combine
 from sizer.calibration.disturbance import explanation
 from sizer.calibration.fit import Fit, conformal_interval, design, fit, predict_terms
 from sizer.calibration.kept_sessions import comparable, comparable_sessions, keep_finished
-from sizer.calibration.l2_sweep import sweep_reads, with_effective_l2
 from sizer.calibration.measurements import (
     END,
     Case,
@@ -31,14 +30,12 @@ from sizer.calibration.measurements import (
     interrupted_or_new,
     read_measurements,
 )
-from sizer.calibration.metered_energy import charged, check_metered, step_energies, why_not_metered
-from sizer.calibration.profile import profile_record
-from sizer.calibration.record import Calibration, power_dict
-from sizer.calibration.rounds import Pace, take_rounds
+from sizer.calibration.record import Calibration, power_dict, profile_record
+from sizer.calibration.rounds import Pace, charged, check_metered, step_energies, take_rounds, why_not_metered
 from sizer.calibration.session import METER_SHARE, MIN_METERED, Session, Settings, open_session
 from sizer.calibration.timed_step import time_run
 from sizer.calibration.validity import profile_name
-from sizer.detection.usable_gpu import check_usable
+from sizer.detection.gpu_device import check_usable
 from sizer.meters.choosing import AUTO, MeterOptions
 from sizer.meters.stated_power import PowerModel
 from sizer.method.hardware import Device, Level, device_from_dict

@@ -22,7 +22,7 @@ from sizer.calibration.record import ValidatedNetwork, Validation
 from sizer.calibration.rounds import Pace, take_rounds
 from sizer.calibration.session import Session, Settings, open_session
 from sizer.calibration.validity import calibration_of, profile_name, with_effective_levels
-from sizer.detection.usable_gpu import check_usable
+from sizer.detection.gpu_device import check_usable
 from sizer.method.coefficients import Coefficients
 from sizer.method.cost import predict_step
 from sizer.method.hardware import Device

@@ -16,7 +16,7 @@ from sizer.base.errors import SizerError
 
 #: Command name -> (module, one-line help), so that listing the commands imports none of them.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "detect": ("sizer.cli.detect", "Show this machine's memory hierarchy."),
+    "detect": ("sizer.cli.machine", "Show this machine's memory hierarchy."),
     "recommend": ("sizer.cli.recommend", "Recommend network sizes for a machine."),
     "inspect": ("sizer.cli.inspect", "Size and price networks that you name."),
     "run": ("sizer.cli.run", "Run a training script and advise on its model once."),
@@ -24,10 +24,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "predict": ("sizer.cli.search", "Predict new data with a network that a search saved."),
     "calibrate": ("sizer.cli.calibrate", "Measure this machine, so that predictions hold on it."),
     "study": ("sizer.cli.study", "Repeat the published study, on its data or your own."),
-    "validate": ("sizer.cli.validate", "Time fresh networks and compare with the predictions."),
+    "validate": ("sizer.cli.calibrate", "Time fresh networks and compare with the predictions."),
     "profiles": ("sizer.cli.profiles", "List, show, compare and share hardware profiles."),
-    "doctor": ("sizer.cli.doctor", "One page to paste into a bug report."),
-    "completion": ("sizer.cli.completion", "Print a shell completion script."),
+    "doctor": ("sizer.cli.machine", "One page to paste into a bug report."),
+    "completion": ("sizer.cli.machine", "Print a shell completion script."),
 }
 
 

@@ -127,7 +127,7 @@ def _print(record: Recommendation, output: str, reports: dict[str, Any]) -> None
     from sizer.cli.output import print_text, remark, show
 
     if reports["plot"] is not None:
-        from sizer.report.plot import save_plot
+        from sizer.report.export import save_plot
 
         save_plot(record, reports["plot"])
         remark(f"wrote {reports['plot']}")

@@ -70,7 +70,7 @@ def detected(name: str | None) -> Device:
 
 def _hint(wanted: str) -> str:
     """What to do for a device that was not found."""
-    from sizer.detection.usable_gpu import other_gpu
+    from sizer.detection.gpu_device import other_gpu
 
     other = None if wanted.startswith("cpu") else other_gpu()
     if other is None:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from sizer.hook.blocks import Unseen
     from sizer.inspection.module_record import MeasuredRecord, ModuleInspection
     from sizer.script_runs.calls import NotedCall
+    from sizer.script_runs.measuring import StepTime
     from sizer.script_runs.observing import Observer
-    from sizer.script_runs.timing import StepTime
 
 
 #: Calls that build a graph after which the hook leaves, if no optimizer has stepped by then.
@@ -98,7 +98,7 @@ class Watch:
             self._safely(self._say_nothing_trained)
 
     def _say_nothing_trained(self) -> None:
-        from sizer.hook.reasons import why_nothing
+        from sizer.hook.blocks import why_nothing
         from sizer.report.hook import wrapped
 
         print("\n".join(wrapped(f"no training step was seen: {why_nothing(self._observer)}")), file=sys.stderr)
@@ -161,7 +161,7 @@ class Watch:
 
     def _called(self, call: NotedCall) -> None:
         """A call was noted: it may tell that a compiled optimizer has stepped, or that none ever does."""
-        from sizer.hook.reasons import compiled_step
+        from sizer.hook.blocks import compiled_step
 
         assert self._observer is not None
         optimizer = compiled_step(call, self._observer)
@@ -173,7 +173,7 @@ class Watch:
 
     def _leave_unseen(self) -> None:
         """After so many calls: report what was seen of a step, or say why there is none, and be gone."""
-        from sizer.hook.reasons import why_left
+        from sizer.hook.blocks import why_left
 
         assert self._observer is not None
         if self._observer.seen.phases:
@@ -294,7 +294,7 @@ class Watch:
 
     def _finish(self) -> None:
         """Leave the training, and report with what was measured."""
-        from sizer.hook.reasons import measured_record
+        from sizer.hook.blocks import measured_record
         from sizer.report.hook import training_text
 
         self._leave()

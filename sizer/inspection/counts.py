@@ -15,8 +15,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor
 
 from sizer.base.errors import UsageError
-from sizer.inspection.checks import VALUES, depends_on_values, expectation
-from sizer.inspection.losses import Loss
+from sizer.inspection.checks import VALUES, Loss, depends_on_values, expectation
 from sizer.inspection.module_record import Counted, LayerRecord
 from sizer.inspection.networks import Passes
 from sizer.inspection.operators import kept_random_states

@@ -11,18 +11,15 @@ from torch import nn
 from sizer.base.errors import UsageError
 from sizer.base.units import format_bytes
 from sizer.devices import chosen_for
-from sizer.inspection.advice_predicted import advise_dense
 from sizer.inspection.advice_unpredicted import Subject, advise_other
 from sizer.inspection.batch import batch_of
-from sizer.inspection.checks import check_module, check_trainable
+from sizer.inspection.checks import Loss, as_loss, check_module, check_trainable
 from sizer.inspection.counts import StepSettings, count
-from sizer.inspection.losses import Loss, as_loss
 from sizer.inspection.module_record import Advice, Memory, ModuleInspection
-from sizer.inspection.module_sets import memory_of, module_sets, place_sets
-from sizer.inspection.neighbours import price_neighbours
+from sizer.inspection.neighbours import advise_dense, price_neighbours
 from sizer.inspection.networks import Placed
 from sizer.inspection.optimizer_state import implementation, known_name
-from sizer.inspection.prediction import price_step, training_of
+from sizer.inspection.prediction import memory_of, module_sets, place_sets, price_step, training_of
 from sizer.method.coefficients import Coefficients
 from sizer.method.hardware import Device
 from sizer.method.placement import Hierarchy

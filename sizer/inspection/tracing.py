@@ -26,10 +26,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.flop_counter import flop_registry
 
-from sizer.inspection.losses import Loss
+from sizer.inspection.checks import Loss
 from sizer.inspection.operators import NORMALIZATIONS, RECURRENT, check_one_type, decomposes, with_float_statistics
 from sizer.inspection.surroundings import kept_surroundings
-from sizer.models.copying import ModuleCopier
+from sizer.models.modules import ModuleCopier
 
 
 @dataclass

@@ -17,11 +17,10 @@ from sizer.inspection.checks import check_module
 from sizer.inspection.counts import Counts, StepSettings, count
 from sizer.inspection.module import inspect_step, precision, state_notes
 from sizer.inspection.module_record import LayerRecord, ModuleInspection, PartRecord
-from sizer.inspection.module_sets import memory_of, module_sets, place_sets
 from sizer.inspection.neighbours import Neighbours, price_neighbours
 from sizer.inspection.networks import Passes
 from sizer.inspection.optimizer_state import implementation, known_name
-from sizer.inspection.prediction import PricedStep, price_step, training_of
+from sizer.inspection.prediction import PricedStep, memory_of, module_sets, place_sets, price_step, training_of
 from sizer.method.coefficients import OUTSIDE, Coefficients, outside_interval
 from sizer.method.cost import SMALL_WORK, backward_row, forward_row, predict, small_work_row
 from sizer.method.hardware import Device

@@ -8,11 +8,10 @@
 6. `cost`: operations, and equations 2 to 9, the cost of a step and of a training.
 7. `epochs_to_loss`: equation 10, how many epochs a size needs, and what it needs to reach a loss at all.
 8. `request`: what is asked, checked and with its defaults filled in.
-9. `sweep`: the sizes that are looked at, and the caches that each set of them fills.
-10. `pricing`: what a step of each costs, and which are within the limits.
-11. `recommendation`: the record of the answer.
-12. `advisor`: which sizes are worth training.
-13. `explanation`: why a size is listed, or is not.
+9. `sweep`: the sizes that are looked at, the caches that each set of them fills, what a step costs, and the limits.
+10. `recommendation`: the record of the answer.
+11. `advisor`: which sizes are worth training.
+12. `explanation`: why a size is listed, or is not.
 
 `docs/method.md` has the formulas under the same headings.
 """

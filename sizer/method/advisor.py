@@ -19,10 +19,19 @@ from sizer.method.epochs_to_loss import Reach, reach_of
 from sizer.method.explanation import pushed_up, why
 from sizer.method.hardware import Device
 from sizer.method.placement import Hierarchy
-from sizer.method.pricing import PricedSweep, apply_limits, families, large_enough, memory_bytes, price
 from sizer.method.recommendation import Anchor, Candidate, CurvePoint, Neighbour, OneShot, PlacedSet, Recommendation
 from sizer.method.request import Request
-from sizer.method.sweep import ANCHOR_SETS, Sweep, sweep
+from sizer.method.sweep import (
+    ANCHOR_SETS,
+    PricedSweep,
+    Sweep,
+    apply_limits,
+    families,
+    large_enough,
+    memory_bytes,
+    price,
+    sweep,
+)
 from sizer.method.training_step import DTYPES, Training
 from sizer.models.shapes import SHAPES
 

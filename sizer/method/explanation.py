@@ -10,9 +10,19 @@ import numpy as np
 from sizer.base.units import format_bytes, format_count, format_widths
 from sizer.method.coefficients import QUANTITY_UNIT, Coefficients
 from sizer.method.placement import Hierarchy, place
-from sizer.method.pricing import PricedSweep, apply_limits, families, price, row_of
 from sizer.method.recommendation import Anchor, Candidate, Neighbour, PlacedSet, Recommendation
-from sizer.method.sweep import ANCHOR_SETS, WINDOW, Family, Sweep, at_widths
+from sizer.method.sweep import (
+    ANCHOR_SETS,
+    WINDOW,
+    Family,
+    PricedSweep,
+    Sweep,
+    apply_limits,
+    at_widths,
+    families,
+    price,
+    row_of,
+)
 
 SET_CONTENTS = {
     "f": "parameters",

@@ -1,17 +1,25 @@
-"""A recommendation for other programs: CSV, Markdown, and code that builds its best network."""
+"""A recommendation for other programs: CSV, Markdown, code that builds its best network, and the curve as a picture."""
 
 from __future__ import annotations
 
 import csv
 import io
 import itertools
+import math
 import textwrap
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from sizer.base.errors import UsageError
+from sizer.base.storage import write_whole
 from sizer.base.units import format_cost, format_count, format_times, format_widths
-from sizer.method.recommendation import Candidate, Recommendation, flat_row
-from sizer.report.recommendation import fill_text
+from sizer.method.recommendation import Candidate, CurvePoint, Recommendation, flat_row
+from sizer.report.recommendation import family, fill_text
+from sizer.report.text_chart import level_starts
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def as_csv(record: Recommendation) -> str:
@@ -84,3 +92,97 @@ def torch_code(record: Recommendation) -> str:
         f"assert sum(p.numel() for p in model.parameters()) == {best.num_free_parameters}\n",
     )
     return "\n".join(lines)
+
+
+FORMATS = (".svg", ".png")
+#: Okabe and Ito's palette, told apart by colour-blind readers and in grey.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+_LEVEL_GREYS = ("#ffffff", "#e4e4e4", "#c9c9c9", "#aeaeae", "#939393", "#787878")
+MAX_CURVES = len(_COLOURS)
+#: Octaves of parameters that two ranks on the same side must lie apart to be read.
+_APART = 0.4
+
+
+def save_plot(record: Recommendation, path: Path) -> None:
+    """Draw the recommendation into a file. Raises UsageError for an ending other than .svg and .png."""
+    if path.suffix.lower() not in FORMATS:
+        raise UsageError(f"cannot draw into {path.name!r}; expected a file that ends in {' or '.join(FORMATS)}")
+    # The canvas is made without pyplot: no display is needed, and no global state is left behind.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 6), layout="constrained")
+    FigureCanvasAgg(figure)
+    curve_axes, level_axes = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    _draw_curves(curve_axes, record)
+    _draw_levels(level_axes, record)
+    request = record.request
+    figure.suptitle(
+        f"{record.device.name or record.device.id}: {request.input_dim} inputs, {request.output_dim} outputs, "
+        f"{request.dtype}, {request.optimizer}\n{record.coefficients.label} {record.coefficients.quantity}",
+        fontsize=10,
+    )
+    picture = io.BytesIO()
+    figure.savefig(picture, format=path.suffix[1:].lower(), dpi=150)
+    write_whole(path, picture.getvalue())
+
+
+def _families(record: Recommendation) -> list[tuple[tuple[str, int, int], list[CurvePoint]]]:
+    """The curve's points by family, the optimum's family first, at most as many as there are colours."""
+    families: dict[tuple[str, int, int], list[CurvePoint]] = {family(record.optimum): []}
+    for point in record.curve:
+        if point.relative_cost_to_loss is not None:
+            families.setdefault(family(point), []).append(point)
+    return list(families.items())[:MAX_CURVES]
+
+
+def _draw_curves(axes: Axes, record: Recommendation) -> None:
+    """One line a family; the candidates numbered, the optimum starred."""
+    families = _families(record)
+    for colour, ((shape, depth, batch_size), points) in zip(_COLOURS, families, strict=False):
+        sizes = [point.num_free_parameters for point in points]
+        costs = [point.relative_cost_to_loss or 0.0 for point in points]
+        axes.plot(sizes, costs, color=colour, linewidth=1.5, label=f"{shape}, depth {depth}, batch {batch_size}")
+    drawn = {key for key, _ in families}
+    _mark(axes, [candidate for candidate in record.candidates if family(candidate) in drawn])
+    best = record.optimum
+    at = [best.num_free_parameters], [best.relative_cost_to_loss or 0.0]
+    axes.plot(*at, "k*", markersize=12, label=f"optimum {format_widths(best.widths)}")
+    axes.set(xscale="log", yscale="log", ylabel="cost of reaching a loss (1 = optimum)")
+    axes.set_xscale("log", base=2)
+    axes.grid(visible=True, which="major", linewidth=0.4, alpha=0.5)
+    total = len({family(point) for point in record.curve})
+    title = f"{len(families)} of {total} combinations" if total > len(families) else None
+    axes.legend(fontsize=8, loc="upper left", title=title, title_fontsize=8)
+
+
+def _mark(axes: Axes, candidates: Sequence[Candidate]) -> None:
+    """A dot for each candidate; its rank below or above it where no better rank stands in the way."""
+    # Where several curves lie above one another, what is above a dot is the next curve's dots.
+    sides = (-12, 5) if len({family(candidate) for candidate in candidates}) == 1 else (-12,)
+    taken: list[tuple[int, float]] = []
+    for candidate in candidates:
+        at: Any = (candidate.num_free_parameters, candidate.relative_cost_to_loss)
+        axes.plot(*([value] for value in at), "ko", markersize=3)
+        position = math.log2(candidate.num_free_parameters)
+        free = (side for side in sides if all(side != s or abs(position - p) > _APART for s, p in taken))
+        if (side := next(free, None)) is not None:
+            taken.append((side, position))
+            axes.annotate(f"{candidate.rank}", at, (0, side), textcoords="offset points", ha="center", fontsize=8)
+
+
+def _draw_levels(axes: Axes, record: Recommendation) -> None:
+    """One bar a working set: the level where it lives along the sizes of the optimum's family."""
+    points = _families(record)[0][1]
+    names = list(points[0].levels)
+    order = [level.name for level in record.device.sizing_levels()]
+    for row, name in enumerate(names):
+        starts = [(level, first.num_free_parameters) for level, first in level_starts(points, name)]
+        ends = [*(low for _, low in starts[1:]), points[-1].num_free_parameters]
+        for (level, low), high in zip(starts, ends, strict=True):
+            grey = _LEVEL_GREYS[order.index(level) % len(_LEVEL_GREYS)]
+            axes.barh(row, high - low, left=low, height=0.8, color=grey, edgecolor="black", linewidth=0.5)
+            axes.text((low * high) ** 0.5, row, level, ha="center", va="center", fontsize=7, clip_on=True)
+    axes.set(yticks=range(len(names)), yticklabels=names, xlabel="number of trainable parameters")
+    axes.invert_yaxis()
+    axes.set_ylabel("lives in")

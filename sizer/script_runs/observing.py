@@ -10,10 +10,9 @@ import torch
 from torch import nn
 
 from sizer.script_runs.calls import NotedCall, Reached, reached_by
-from sizer.script_runs.flops import FlopCount, anything_compiled
+from sizer.script_runs.measuring import FlopCount, StepClock, anything_compiled
 from sizer.script_runs.patches import Patches
 from sizer.script_runs.steps import BackwardPass, KnownOptimizers, SeenSteps
-from sizer.script_runs.timing import StepClock
 
 #: Calls that build no graph with which counting may begin: of a script that evaluates first, the rest is not counted.
 _UNCOUNTED_CALLS = 32

@@ -9,7 +9,7 @@ from sizer.devices import Chosen
 from sizer.method.advisor import recommend
 from sizer.size_search.data.metrics import higher_is_better
 from sizer.size_search.data.prepare import Prepared
-from sizer.size_search.data.task import Task
+from sizer.size_search.data.table import Task
 from sizer.size_search.log import read_checkpoint
 from sizer.size_search.policy import Goal, SearchCandidate, forecast
 from sizer.size_search.result import (

@@ -20,7 +20,7 @@ import torch
 
 from sizer.base.errors import MeasurementError, UsageError
 from sizer.base.storage import JsonLines, hold_lock, read_objects, write_whole
-from sizer.size_search.data.task import CustomTask, Task
+from sizer.size_search.data.table import CustomTask, Task
 from sizer.size_search.settings import SearchSettings
 
 LOG_FORMAT = "sizer.search-log/1"

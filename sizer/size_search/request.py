@@ -25,7 +25,7 @@ from sizer.size_search.data.metrics import LOSS, REGRESSION, check_target, reach
 from sizer.size_search.data.prepare import Prepared, PreparingSettings, prepare
 from sizer.size_search.data.reading.rules import Reading, ReadingOptions
 from sizer.size_search.data.sources import table_of
-from sizer.size_search.data.task import CustomTask, Task, Trainer
+from sizer.size_search.data.table import CustomTask, Task, Trainer
 from sizer.size_search.log import SearchFolder, fingerprint
 from sizer.size_search.result import SearchResult
 from sizer.size_search.search import run_search, where_to_train

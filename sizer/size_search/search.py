@@ -14,14 +14,14 @@ from typing import Any
 
 from sizer.base.progress import Progress
 from sizer.base.units import format_quantity
-from sizer.detection.usable_gpu import check_usable
+from sizer.detection.gpu_device import check_usable
 from sizer.devices import Chosen, Predicted, choose, trains_on
 from sizer.method.epochs_to_loss import relative_epochs
 from sizer.method.recommendation import Anchor
 from sizer.models.topology import Topology
 from sizer.size_search.candidates import candidate_sizes, first_size
 from sizer.size_search.data.metrics import higher_is_better, reached
-from sizer.size_search.data.task import CustomTask, Task
+from sizer.size_search.data.table import CustomTask, Task
 from sizer.size_search.log import LOG_FORMAT, Epoch, LogEntry, SearchFolder, check_same, fingerprint
 from sizer.size_search.policy import Decision, Goal, SearchCandidate, decide, decide_exploring
 from sizer.size_search.result import SearchStatus

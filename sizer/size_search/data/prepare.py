@@ -13,9 +13,8 @@ from sizer.size_search.data.fit_columns import FittedColumns, LeftOut, Look, fit
 from sizer.size_search.data.memory import require_memory
 from sizer.size_search.data.metrics import CLASSIFICATION, KINDS, LOSS, REGRESSION, metric_of
 from sizer.size_search.data.preparation import Preparation, Target
-from sizer.size_search.data.table import NUMBER, Table, counts_rows
+from sizer.size_search.data.table import NUMBER, Table, Task, counts_rows
 from sizer.size_search.data.targets import encode_targets, find_targets, fit_target, kind_of, listed
-from sizer.size_search.data.task import Task
 
 if TYPE_CHECKING:
     import pandas as pd

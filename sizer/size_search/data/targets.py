@@ -11,8 +11,7 @@ import numpy.typing as npt
 from sizer.base.errors import DataError, UsageError
 from sizer.size_search.data.metrics import CLASSIFICATION, KINDS, REGRESSION, metric_names
 from sizer.size_search.data.preparation import Target
-from sizer.size_search.data.table import NUMBER, as_categories, as_numbers, role_of
-from sizer.size_search.data.task import Targets
+from sizer.size_search.data.table import NUMBER, Targets, as_categories, as_numbers, role_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,18 +16,16 @@ import numpy as np
 import torch
 
 from sizer.base.units import format_quantity
-from sizer.calibration.stream_clock import StreamClock
-from sizer.calibration.timed_step import QUIET_QUANTILE
+from sizer.calibration.timed_step import QUIET_QUANTILE, StreamClock
 from sizer.method.coefficients import Coefficients
 from sizer.method.cost import predict
 from sizer.method.hardware import Device
 from sizer.method.placement import NOWHERE, Hierarchy
-from sizer.method.pricing import row_of
-from sizer.method.sweep import Family, Sweep, at_widths
+from sizer.method.sweep import Family, Sweep, at_widths, row_of
 from sizer.method.training_step import Training
 from sizer.models.topology import Topology
 from sizer.size_search.data.metrics import reached
-from sizer.size_search.data.task import CustomTask, Task
+from sizer.size_search.data.table import CustomTask, Task
 from sizer.size_search.log import Epoch, read_checkpoint, write_checkpoint
 from sizer.size_search.result import ForwardCost, Pruned
 from sizer.size_search.trials.growing import moments_by_name

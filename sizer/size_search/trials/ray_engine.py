@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from sizer.base.errors import MeasurementError, SizerError, UsageError
 from sizer.base.ray_cluster import Node, connect, import_ray, nodes
-from sizer.size_search.data.task import CustomTask, Task
+from sizer.size_search.data.table import CustomTask, Task
 from sizer.size_search.log import LogEntry
 from sizer.size_search.trials.trial import Running, SliceSpec, run_slice
 

@@ -25,7 +25,7 @@ from sizer.calibration.timed_step import QUIET_QUANTILE, make_optimizer
 from sizer.meters.protocol import Meter
 from sizer.models.topology import Topology
 from sizer.size_search.data.metrics import CLASSIFICATION, LOSS, reached
-from sizer.size_search.data.task import CustomTask, Task, TrainedEpoch
+from sizer.size_search.data.table import CustomTask, Task, TrainedEpoch
 from sizer.size_search.log import Epoch, LogEntry, read_checkpoint, write_checkpoint
 
 #: Validation runs over so many observations at a time, so that a large part does not need memory at once.

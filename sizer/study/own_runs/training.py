@@ -18,8 +18,7 @@ import torch
 from torch import nn
 
 from sizer.base.errors import UsageError
-from sizer.calibration.stream_clock import StreamClock
-from sizer.calibration.timed_step import QUIET_QUANTILE, others_busy_s
+from sizer.calibration.timed_step import QUIET_QUANTILE, StreamClock, others_busy_s
 from sizer.meters.protocol import Meter, Snapshot, add_up
 from sizer.models.topology import Topology
 from sizer.study.own_runs.plan import PlannedRun

@@ -11,14 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from sizer.base.errors import DataError
 from sizer.size_search.data.reading.cells import Cells
 from sizer.size_search.data.reading.dates import ORDER_NAMES, ORDERS, read_clock, read_date
-from sizer.size_search.data.reading.numbers import (
-    MARKS,
-    TakenApart,
-    as_value,
-    normalise,
-    take_apart,
-    unit_kind,
-)
+from sizer.size_search.data.reading.numbers import MARKS, TakenApart, as_value, normalise, take_apart, unit_kind
 from sizer.size_search.data.reading.rows import is_marker
 from sizer.size_search.data.reading.rules import (
     BOOLEAN,
