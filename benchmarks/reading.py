@@ -96,8 +96,8 @@ def calibration_timing(functions: Functions) -> None:
     """A calibration up to its first timing. The budget is never spent; a machine of any speed can plan with it."""
     import sizer
 
-    functions.first = {("rounds", "_take_round")}
-    functions.last = {("json_lines", "append"), ("storage", "append")}  # (before and after the move)
+    functions.first = {("rounds", "_take_round"), ("rounds", "_take")}  # (before and after the move)
+    functions.last = {("json_lines", "append"), ("storage", "append")}
     with contextlib.suppress(Done), functions.watching():
         sizer.calibrate(budget_s=3600, meter="none")
 

@@ -185,7 +185,7 @@ def recommend(
 
     >>> found = recommend(input_dim=784, depth=6, device="nvidia-h200", levels=["L2"])
     >>> found.best.widths, found.best.anchor.level
-    ((812, 812, 812, 812, 812, 1), 'L2')
+    ((773, 773, 773, 773, 773, 1), 'L2')
     """
     from sizer.devices import choose_for
     from sizer.method.advisor import recommend as recommend_for

@@ -5,8 +5,8 @@ to go next, one cache line a hop, through a random cycle over a table of a given
 one before it ended. Time an access against table size shows a plateau for each level.
 
 On a GPU, buffers of growing size are read over and over, and how fast: the L2 of an A100, H100 or H200 is two
-partitions, and an SM reads the far one's lines through the near one, which keeps copies of some, so that buffers well below the
-nominal capacity already go to memory (gpu-benches: at 0.69 to 0.72 of it).
+partitions, and an SM reads the far one's lines through the near one, which keeps copies of some, so that buffers well
+below the nominal capacity already go to memory (gpu-benches: at 0.69 to 0.72 of it).
 """
 
 from __future__ import annotations

@@ -155,7 +155,6 @@ def calibrate(
     import time
 
     began = time.perf_counter()
-    from sizer.base.errors import UsageError
     from sizer.calibration import calibration
     from sizer.calibration.kept_sessions import show_sessions
     from sizer.cli.output import progress_bar, show
@@ -164,10 +163,7 @@ def calibrate(
     if replay is not None:
         show(calibration.replay(replay, *more_files, keep=keep, options=options), as_json)
         return
-    if more_files:
-        raise UsageError(f"{more_files[0]} is no option; files are for --replay")
-    if keep:
-        raise UsageError("--keep is for --replay; a calibration is always kept")
+    _check_no_replay(more_files, keep)
     if quick:
         imports_s = time.perf_counter() - began + _STARTED_S
         budget, settings["meter"] = max(calibration.QUICK_S - imports_s, calibration.MIN_QUICK_S), "none"
@@ -182,6 +178,15 @@ def calibrate(
     with progress_bar(quiet) as advance:
         record = run(chosen, fresh, advance)
     show(record, as_json)
+
+
+def _check_no_replay(files: tuple[Path, ...], keep: bool) -> None:
+    from sizer.base.errors import UsageError
+
+    if files:
+        raise UsageError(f"{files[0]} is no option; files are for --replay")
+    if keep:
+        raise UsageError("--keep is for --replay; a calibration is always kept")
 
 
 def _of_device(settings: Settings) -> tuple[str, Path]:
