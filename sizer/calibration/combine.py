@@ -21,8 +21,8 @@ from sizer.method.placement import FloatArray
 
 #: Sessions whose reference steps differ by more than this ran at different speeds.
 ANOTHER_SPEED = 1.15
-#: A session slower than the fastest of its speed by more than this was disturbed: two quiet ones of
-#: shared/measurements agree within 0.1 %, the disturbed one there is 4.5 % above them.
+#: A session slower than the fastest of its speed by more than this was disturbed: two quiet ones in
+#: docs/benchmarks.md agree within 0.1 %, the disturbed one there is 4.5 % above them.
 _AS_QUIET = 1.03
 #: Networks that two sessions without reference steps must share to be compared.
 _FEWEST_SHARED = 20

@@ -22,7 +22,7 @@ from sizer.models.shapes import residual_additions
 FOLDS = 5
 COVERAGE = 0.90
 #: Standard deviations by which the tails beyond the interval are made smaller: with 0 the intervals of the quiet files
-#: of shared/measurements held 83 to 85 % of their truth.
+#: in docs/benchmarks.md held 83 to 85 % of their truth.
 _CAUTION = 1.0
 
 #: Terms that may enter beside the paper's, by the first part of their name.
@@ -30,7 +30,7 @@ CANDIDATE_TERMS = ("optimizer", *sorted(SMALL_WORK))
 _PAPER_TERMS = ("pass", "operation", "layer", "access", "traffic")
 #: Terms with one coefficient a level: costs do not fall with the distance of a level, so that no size is cheaper for
 #: being too large for a cache. Without this a MiB from L1 is priced above one from RAM, and predictions fall by up to
-#: 3 % while widths grow; it costs 0.3 points of the mean error on shared/measurements.
+#: 3 % while widths grow; it costs 0.3 points of the mean error on the files in docs/benchmarks.md.
 _BY_LEVEL = ("access", "traffic", "optimizer")
 _MIN_NETWORKS = 3
 #: Terms that fewer networks show: those of the plan's corners that are there for it, and other terms would pay for.

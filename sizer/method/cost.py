@@ -44,7 +44,7 @@ COLUMN_BATCH = 256
 #: Widths that are a multiple of this keep rows of float32 aligned to 16 bytes.
 ALIGNED = 4
 #: Bytes from which the C library maps each allocation afresh and gives it back (glibc's `M_MMAP_THRESHOLD`, at most 32
-#: MiB): all its pages fault, which takes half of a step of 4-65536-2 at batch 144 (shared/measurements, machine C).
+#: MiB): all its pages fault, half of a step of 4-65536-2 at batch 144 (docs/benchmarks.md).
 MAPPED_BYTES = 32 * MIB
 
 Row = dict[str, FloatArray]

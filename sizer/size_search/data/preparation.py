@@ -122,7 +122,8 @@ class Preparation:
         """A raw table (n rows) as a matrix (n, columns). Raises DataError for a column that is not there."""
         absent = [name for name in self.column_names if name not in frame.columns]
         if absent:
-            raise DataError(f"the data has no column {_listed(absent)}; expected {_listed(self.column_names)}")
+            found = _listed([str(name) for name in frame.columns])
+            raise DataError(f"the data has no column {_listed(absent)} that was trained on; it has {found}")
         encoded = np.empty((len(frame), len(self.column_names)), dtype=np.float64)
         for position, number in enumerate(self.numbers):
             values = as_numbers(frame[number.name], number.role)
