@@ -162,6 +162,7 @@ def test_mixed_precision_is_float16_on_v100_and_t4(monkeypatch, capability, half
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_one_command_writes_profile_and_tables_of_a_gpu(tmp_path):
     """With a made-up H200: what it measures is this machine's CPU, and only that the files are right is checked."""
     out = tmp_path / "out"
