@@ -107,7 +107,9 @@ def test_an_interrupted_search_says_how_to_go_on_and_does():
     x = random.normal(size=(rows, 3))
     np.savez("big.npz", x=x, y=x.sum(axis=1) + 0.1 * random.normal(size=rows))
     arguments = ["search", "big.npz", "--loss", "0.1", *QUICK, "--folder", "state"]
-    command = [sys.executable, "-c", "from sizer.cli import main; main()", *arguments]
+    # (a shell's background job, such as a test run may be, ignores interrupts, and so do its children)
+    begin = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [sys.executable, "-c", f"{begin}; from sizer.cli import main; main()", *arguments]
     started = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline and started.poll() is None and len(_log()) < 2:
