@@ -114,9 +114,8 @@ def test_exits_are_the_scripts_own(script, tmp_path, text, code):
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_an_interrupt_ends_by_its_signal(script, tmp_path):
     # (a shell's background job, such as a test run may be, ignores interrupts, and so do its children)
-    name = script(
-        "import os, signal, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(5)"
-    )
+    heard = "import os, signal, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)"
+    name = script(f"{heard}\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(5)")
     assert run(tmp_path, name).returncode == run(tmp_path, name, sizer=False).returncode == -signal.SIGINT
 
 
