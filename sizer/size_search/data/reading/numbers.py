@@ -75,7 +75,6 @@ _UNITS = {
     "angle": "° deg rad",
 }
 UNIT_KINDS = {unit: kind for kind, units in _UNITS.items() for unit in units.split()}
-_MILLION = {"mw": "power", "mj": "energy", "kn": "force"}  # (written alike but for capitals)
 
 
 class TakenApart(NamedTuple):
@@ -151,16 +150,6 @@ def _digits(core: str, decimal: str, grouping: str) -> str | None:
         return None
     whole = (found["whole"] or "0").replace(grouping, "")
     return whole if found["part"] is None else f"{whole}.{found['part'] or 0}"
-
-
-def is_grouped(core_value: str, cell: str, grouping: str) -> bool:
-    """Whether a cell whose value is this uses the grouping mark."""
-    return grouping in normalise(cell) and len(core_value.lstrip("-").partition(".")[0]) > 3
-
-
-def is_ungrouped_long(value: str, cell: str, grouping: str) -> bool:
-    """Whether a whole part of four digits or more is written without the grouping mark."""
-    return len(value.lstrip("-").partition("e")[0].partition(".")[0]) > 3 and grouping not in normalise(cell)
 
 
 def read_number(cell: str, form: NumberForm) -> str | None:
