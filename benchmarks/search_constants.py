@@ -13,20 +13,21 @@ import numpy as np
 from search import row
 from search_replays import read_sweeps, search, targets
 
-from sizer.size_search import learning_curves, policy
+from sizer.size_search import arms, forecasts, learning_curves, policy
 
 OTHER_VALUES: dict[ModuleType, dict[str, float]] = {
-    policy: {
-        "OWN_EPOCHS": 4,
+    arms: {"OWN_EPOCHS": 4, "SLICE_SHARE": 0.3},
+    forecasts: {
         "FLOOR_FALL": 0.0,
         "SMALL": 30.0,
         "SMALL_EXPONENT": 1.5,
         "FLOOR_SPREAD": 0.12,
         "FLOOR_SPREAD_PER_DOUBLING": 0.0,
         "LAW_SPREAD": 0.0,
-        "SLICE_SHARE": 0.3,
-        "OUTWARDS": 2,
         "HOPELESS": 0.02,
+    },
+    policy: {
+        "OUTWARDS": 2,
         "HEDGE": 0.0,
         "LEAST_EPOCHS": 2,
     },
@@ -44,8 +45,8 @@ OTHER_VALUES: dict[ModuleType, dict[str, float]] = {
 
 def spent() -> str:
     """Median, 90th percentile, worst of those met, and how many were not met."""
-    policy._own_chances.cache_clear()
-    policy.borrowed_forecast.cache_clear()
+    forecasts._own_chances.cache_clear()
+    forecasts.borrowed_forecast.cache_clear()
     return row(np.array([search(target) / target.best_cost for target in targets(read_sweeps())]))
 
 

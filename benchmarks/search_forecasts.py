@@ -17,8 +17,9 @@ from typing import NamedTuple
 import numpy as np
 from search_replays import Sweep, read_sweeps
 
+from sizer.size_search.arms import Place
+from sizer.size_search.forecasts import borrowed_forecast
 from sizer.size_search.learning_curves import AHEAD, LearningCurve, hitting
-from sizer.size_search.policy import borrowed_forecast
 
 SMALLEST = 3000
 AGES = (2, 3, 4, 6, 8, 11, 15, 20, 28, 40)
@@ -60,7 +61,8 @@ def _borrowed(sweep: Sweep, guide: int, age: int, other: int) -> Iterator[Said]:
     values = sweep.losses[guide][:age]
     for factor in (1.1, 0.98, 0.93, 0.85, 0.7):
         target = factor * min(values)
-        epochs, weights = borrowed_forecast(int(sweep.sizes[other]), int(sweep.sizes[guide]), values, target)
+        places = (Place(int(sweep.sizes[position]), 1.0) for position in (other, guide))
+        epochs, weights = borrowed_forecast(*places, values, target)
         for within in (2, 6, 15, len(sweep.losses[other])):
             chance = float(weights[epochs <= within].sum())
             yield Said(sweep.task, chance, sweep.epochs(other, target) <= within)

@@ -19,8 +19,9 @@ import numpy as np
 
 from sizer.devices import choose
 from sizer.models.topology import Topology
-from sizer.size_search.candidates import candidate_sizes, first_size, price_sizes
-from sizer.size_search.policy import Goal, SearchCandidate, decide
+from sizer.size_search.arms import Goal, SearchCandidate
+from sizer.size_search.candidates import candidate_sizes, first_arm, price_arms
+from sizer.size_search.policy import decide
 from sizer.size_search.settings import SearchSettings
 
 CURVES = Path(__file__).parent / "data" / "search_curves.json.gz"
@@ -51,19 +52,20 @@ class Sweep:
     @cached_property
     def settings(self) -> SearchSettings:
         """Settings of a search on this sweep."""
-        return SearchSettings(target=self.best, depth=self.topologies[0].depth, batch_size=self.batch_size)
+        dims = {"depth": self.topologies[0].depth, "batch_size": self.batch_size}
+        return SearchSettings(target=self.best, learning_rate=1e-3, **dims)
 
     @cached_property
     def candidates(self) -> tuple[SearchCandidate, ...]:
         """The sizes as the search sees them."""
-        return price_sizes(self.topologies, self.rows, self.settings, choose(DEVICE))
+        return price_arms(self.topologies, self.rows, self.settings, choose(DEVICE))
 
     @cached_property
     def first(self) -> int:
         """Position of the recorded size nearest to the one that a search on this machine begins with."""
         topology = self.topologies[0]
         sizes = candidate_sizes(topology.input_dim, topology.output_dim, self.rows, self.settings, choose(DEVICE))
-        return self.nearest(first_size(sizes).num_free_parameters)
+        return self.nearest(first_arm(sizes).num_free_parameters)
 
     @cached_property
     def sizes(self) -> np.ndarray:

@@ -394,7 +394,8 @@ def search(
     ``train`` and ``validation`` are pairs (X, y) of arrays or DataFrames, DataFrames with ``target`` naming their
     column(s), torch Datasets of pairs, names of files, ``"sklearn:digits"`` or ``"pmlb:NAME"``; without ``validation``
     a share is set aside. Or ``train`` is a function that trains (see `sizer.Trainer`), with
-    ``input_dim``, ``output_dim`` and ``observations``. One of the targets is needed; ``target_metric`` is a pair such
+    ``input_dim``, ``output_dim`` and ``observations`` (and, as ``validation``, the targets of the rows that it
+    predicts, if it says what it predicts). One of the targets is needed; ``target_metric`` is a pair such
     as ``("f1", 0.9)``. ``settings`` are those of `sizer.size_search.settings.SearchSettings`, such as ``depth``,
     ``batch_size``, ``seed``, ``max_time_s``. The state is kept in ``folder`` (None: one for this data and settings), so
     that the same call goes on where it was interrupted. ``decimal`` ("." or ",") and ``missing`` (cells such as "-200")
@@ -411,7 +412,7 @@ def search(
     request = asking.make_request(aim, target, kind, validation_share, folder, fresh, engine, save, settings)
     request = replace(request, reading=ReadingOptions(decimal, several(missing)))
     if callable(train) and not hasattr(train, "__getitem__"):
-        task = asking.custom_task(train, aim, input_dim, output_dim, observations)
+        task = asking.custom_task(train, aim, input_dim, output_dim, observations, validation, kind)
         return asking.search_custom(task, request, progress)
     return asking.search_data(train, validation, request, progress)
 

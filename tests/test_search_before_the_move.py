@@ -54,7 +54,7 @@ def test_a_finished_search_answers_as_it_did(left_behind, changed):
     assert now["status"] == then["status"] == "reached"
     for name in ("trials", "winner", "best", "flops_choice", "curve", "spent"):
         for one, other in zip(_items(now[name]), _items(then[name]), strict=True):
-            assert one == pytest.approx(other), name
+            assert {field: one[field] for field in other} == pytest.approx(other), name
     assert found.network.predict(pd.read_csv(DATA / "small.csv")) == pytest.approx(predictions())
 
 
@@ -92,15 +92,25 @@ def test_a_search_goes_on_with_other_threads_and_another_meter(left_behind):
 def test_a_setting_names_the_folder_or_may_change(left_behind):
     task = prepare(table_of(str(DATA / "small.csv")), PreparingSettings(("y",), metric="r2")).task
     changed = {"max_time_s": 1.0, "max_energy_j": 1.0, "max_epochs": 2, "parallel": 2, "explore": True, "prune": True}
-    changed |= {"meter": "none", "threads": 2}
+    changed |= {"meter": "none", "threads": 2, "ensemble": 3, "single": True}
     other = {"target": 0.4, "shape": "trapezoid", "depth": 3, "batch_size": 8, "optimizer": "sgd", "seed": 1}
-    other |= {"learning_rate": 1.0, "device": "cpu", "priced_for": "x86-vm-2cpu", "grow": True}
+    other |= {"learning_rate": 1.0, "device": "cpu", "priced_for": "x86-vm-2cpu", "grow": True, "widths": (8,)}
     assert changed.keys() | other.keys() == SearchSettings.__dataclass_fields__.keys()
     folder = request.default_folder(task, SearchSettings(0.3))
     for name, value in changed.items():
         assert request.default_folder(task, SearchSettings(0.3, **{name: value})) == folder, name
     for name, value in other.items():
         assert request.default_folder(task, SearchSettings(**{"target": 0.3, name: value})) != folder, name
+
+
+def test_a_folder_whose_rate_was_the_default_is_refused_with_the_rate_that_goes_on(tmp_path):
+    x = np.random.default_rng(0).standard_normal((60, 2))
+    told = {"target_loss": 0.1, "depth": 2, "device": "cpu", "meter": "none", "folder": tmp_path / "old"}
+    sizer.search((x, x[:, 0]), learning_rate=0.001, max_epochs=1, **told)
+    with pytest.raises(sizer.UsageError, match=r"differs in learning_rate.*go on with it by the learning rate 0\.001"):
+        sizer.search((x, x[:, 0]), **told)
+    with pytest.raises(sizer.UsageError, match="differs in widths"):
+        sizer.search((x, x[:, 0]), learning_rate=0.001, widths=(4, 8), **told)
 
 
 def predictions() -> np.ndarray:

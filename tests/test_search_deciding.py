@@ -8,8 +8,10 @@ from dataclasses import replace
 import pytest
 
 from sizer.models.topology import Topology
+from sizer.size_search.arms import Goal, SearchCandidate
+from sizer.size_search.forecasts import forecast
 from sizer.size_search.learning_curves import LearningCurve
-from sizer.size_search.policy import Goal, SearchCandidate, decide, decide_exploring, forecast
+from sizer.size_search.policy import decide, decide_exploring
 
 SIZES = tuple(2**k for k in range(10, 21))
 GOAL = Goal(0.2, 500)
@@ -139,3 +141,69 @@ def test_a_forecast_adds_up():
     assert (found.further_epochs[1:] >= found.further_epochs[:-1]).all()
     assert found.middle >= 1
     assert LearningCurve(falling(10)).epochs == 10
+
+
+RATES = (1.0, 4.0, 8.0, 16.0)
+
+
+def arms(**trained: tuple[float, ...]) -> tuple[SearchCandidate, ...]:
+    """Sizes at rates: ``k14_8=(...)`` gives the values of 2^14 parameters at 8 times the base rate."""
+    made = [
+        replace(size, name=f"{size.name}_{rate:g}", multiple=rate, learning_rate=1e-3 * rate)
+        for size in candidates()
+        for rate in RATES
+    ]
+    return tuple(replace(arm, values=trained.get(arm.name, ())) for arm in made)
+
+
+def test_a_high_rate_is_begun_with_and_its_neighbours_come_next():
+    assert decide(arms(), GOAL, "k14_8")[0].name == "k14_8"
+    decisions = decide(arms(k14_8=falling(4)), Goal(0.4, 500), "k14_8", at_most=99)
+    assert {decision.name for decision in decisions} <= {f"k{k}_{m}" for k in (13, 14, 15) for m in (4, 8, 16)}
+
+
+def test_a_high_rate_that_stops_short_is_left_for_a_lower_one_or_a_larger_size():
+    stuck = overfitted(0.22, 15)
+    decision = decide(arms(k14_8=stuck, k14_16=stuck), GOAL, "k14_8")[0]
+    size, rate = decision.name[1:].split("_")
+    assert int(rate) < 8 or int(size) > 14
+
+
+def test_low_rates_get_their_share_of_what_high_ones_cost():
+    """However promising a high rate looks, some is spent below the rate that was begun with."""
+    trained = {"k14_8": falling(12), "k15_8": falling(6), "k16_8": falling(6), "k15_16": falling(8)}
+    spent_low = 0
+    for _ in range(40):
+        decision = decide(arms(**trained), Goal(0.01, 500), "k14_8")[0]
+        spent_low += decision.epochs if float(decision.name.split("_")[1]) < 8 else 0
+        trained[decision.name] = falling(len(trained.get(decision.name, ())) + decision.epochs)
+    assert spent_low > 0
+
+
+def test_a_rate_that_is_too_high_for_a_size_is_for_larger_ones_too():
+    diverged = tuple(
+        replace(arm, diverged=True, ended="it diverged") if arm.name == "k14_8" else arm
+        for arm in arms(k14_1=falling(3))
+    )
+    decided = {decision.name for decision in decide(diverged, GOAL, "k14_8", at_most=99)}
+    assert decided
+    assert not decided & {f"k{k}_{m}" for k in range(14, 21) for m in (8, 16)}
+    assert decide(
+        tuple(replace(arm, values=(), diverged=arm.diverged, ended=arm.ended) for arm in diverged), GOAL, "k14_8"
+    )[0].name in ("k13_8", "k14_4")
+
+
+def test_a_higher_rate_is_forecast_to_take_fewer_epochs_and_to_end_higher():
+    trained = arms(k14_1=falling(12))
+    low, high = (next(arm for arm in trained if arm.name == name) for name in ("k15_1", "k15_8"))
+    easy, hard = Goal(0.25, 500), Goal(0.12, 500)
+    assert forecast(high, trained, easy).middle < forecast(low, trained, easy).middle
+    assert forecast(high, trained, hard).chance < forecast(low, trained, hard).chance
+
+
+def test_slices_of_cheap_arms_grow_with_all_that_was_spent():
+    trained = candidates(k18=falling(40), k11=falling(4))
+    cheap = trained[1]
+    assert cheap.slice_epochs == 1
+    decided = {d.name: d.epochs for d in decide(trained, Goal(0.05, 500), "k14", at_most=99)}
+    assert decided["k11"] > 1

@@ -16,11 +16,12 @@ import pytest
 from sizer.base.errors import MeasurementError, UsageError
 from sizer.base.storage import read_objects
 from sizer.models.topology import Topology
+from sizer.size_search.arms import Goal, SearchCandidate
 from sizer.size_search.conclusion import best_of, curve_of, estimate_of
 from sizer.size_search.data.metrics import REGRESSION
 from sizer.size_search.data.table import CustomTask, Task, TrainedEpoch
 from sizer.size_search.log import LogEntry, SearchFolder
-from sizer.size_search.policy import Goal, SearchCandidate, decide
+from sizer.size_search.policy import decide
 from sizer.size_search.result import SearchStatus
 from sizer.size_search.search import run_search
 from sizer.size_search.settings import SearchSettings

@@ -14,7 +14,8 @@ from sizer.models.topology import Topology
 from sizer.size_search.data.metrics import CLASSIFICATION, REGRESSION
 from sizer.size_search.data.table import CustomTask, Task, TrainedEpoch
 from sizer.size_search.log import read_checkpoint, write_checkpoint
-from sizer.size_search.trials.trial import LocalEngine, SliceSpec, _Training, run_slice
+from sizer.size_search.trials.training import NetworkTraining
+from sizer.size_search.trials.trial import LocalEngine, SliceSpec, run_slice
 
 
 def regression(rows: int = 240, metric: str = "loss") -> Task:
@@ -175,6 +176,6 @@ def test_on_a_gpu_the_epoch_itself_is_timed(monkeypatch):
     monkeypatch.setattr(torch, "zeros", lambda *a, device=None, **o: zeros(*a, **o, device=_here(device)))
     for owner in (torch.Tensor, torch.nn.Module):
         monkeypatch.setattr(owner, "to", staying(owner.to))
-    epoch = _Training(regression(), spec(device="cuda:0")).run_epoch()
+    epoch = NetworkTraining(regression(), spec(device="cuda:0")).run_epoch()
     assert epoch.quiet_s == pytest.approx(epoch.time_s, rel=1e-9)
-    assert _Training(regression(), spec()).run_epoch().quiet_s != pytest.approx(epoch.time_s, rel=1e-9)
+    assert NetworkTraining(regression(), spec()).run_epoch().quiet_s != pytest.approx(epoch.time_s, rel=1e-9)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from sizer.cli.options import DURATION, JSON, THREADS, WHOLE, Read
+from sizer.cli.options import DURATION, JSON, THREADS, WHOLE, Read, read_whole, several
 
 if TYPE_CHECKING:
     from sizer.size_search.request import Request
@@ -29,6 +30,17 @@ def _share(text: str) -> float:
 #: An energy in J.
 JOULES = Read("energy", _joules, "no energy; expected one such as 500, 2kJ or 5Wh")
 SHARE = Read("share", _share, "no number; expected one such as 0.95 or 95%")
+
+
+def _number(read: Callable[[str], float], *words: str) -> Callable[[str], float | str]:
+    """A reader of numbers that leaves some words as they are."""
+    return lambda text: text if text in words else read(text)
+
+
+RATE = Read("rate", _number(float, "auto"), "no learning rate; expected one such as 0.004, or auto")
+MEMBERS = Read(
+    "ensemble", _number(read_whole, "auto", "off"), "no number of networks; expected auto, off or one from 2"
+)
 
 
 class NamedValue(click.ParamType):
@@ -63,8 +75,9 @@ class NamedValue(click.ParamType):
 @click.option("--depth", type=WHOLE, default=4, show_default=True, metavar="N", help="Layers, the output included.")
 @click.option("--shape", default="rectangle", show_default=True, metavar="NAME", help="Shape of the networks.")
 @click.option("--batch-size", type=WHOLE, default=256, show_default=True, metavar="N", help="Observations a step.")
+@several("--widths", WHOLE, metavar="N,...", help="First widths to try. [default: found by the search]")
 @click.option("--optimizer", default="adam", show_default=True, metavar="NAME", help="adam, adamw, sgd, sgd-momentum.")
-@click.option("--learning-rate", type=float, default=1e-3, show_default=True, metavar="X", help="Its step size.")
+@click.option("--learning-rate", type=RATE, default="auto", show_default=True, metavar="X", help="Pin its step size.")
 @click.option("--device", metavar="NAME", help="Where to train: cpu or cuda:0. [default: the cheaper one]")
 @THREADS
 @click.option("--seed", type=WHOLE, default=0, show_default=True, metavar="N", help="Of split, weights and order.")
@@ -80,6 +93,10 @@ class NamedValue(click.ParamType):
 @click.option("--fresh", is_flag=True, help="Start anew, not where the same search stopped.")
 @click.option("--explore", is_flag=True, help="Go on afterwards and fill in the curve of cost against size.")
 @click.option("--grow", is_flag=True, help="Start a larger size from the weights of a smaller one.")
+@click.option(
+    "--ensemble", type=MEMBERS, default="auto", show_default=True, metavar="N", help="Average N networks, or off."
+)
+@click.option("--single", is_flag=True, help="Go on to one network where an average met the target first.")
 @click.option("--prune", is_flag=True, help="Prune the winner to the next cache level down.")
 @click.option("--engine", default="local", show_default=True, metavar="NAME", help="local or ray.")
 @click.option("--address", metavar="HOST:PORT", help="The Ray cluster. [default: the one that runs here]")
@@ -94,8 +111,9 @@ def search(data: str, validation: str | None, quiet: bool, as_json: bool, **opti
 
     DATA is a CSV or TSV file (also gzipped), Parquet, NPZ, ARFF or LIBSVM, sklearn:NAME or pmlb:NAME. How a text is
     written (delimiter, decimal marks, units, order of dates, words for missing) is found out column by column and
-    said; --decimal and --missing settle doubts. Sizes that fill a cache are tried from the most promising one; a size
-    is given up as soon as its learning curve says so. The state is kept: interrupted, the same command goes on where
+    said; --decimal and --missing settle doubts. Sizes that fill a cache are tried at several learning rates from the
+    most promising one, and given up as soon as the learning curve says so. Where networks that were trained anyway
+    meet the target as an average, they are the answer. The state is kept: interrupted, the same command goes on where
     it stopped.
 
     \b

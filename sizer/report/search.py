@@ -12,7 +12,7 @@ from sizer.method.recommendation import CurvePoint
 from sizer.report.layout import BLANK, Block, Column, Curve, Line, Paragraph, Table, levels_text, reasoned
 from sizer.report.recommendation import fill_text
 from sizer.size_search.data.metrics import CLASSIFICATION
-from sizer.size_search.result import SearchResult, SearchTrial
+from sizer.size_search.result import Ensemble, SearchResult, SearchTrial
 
 #: Sizes that are drawn: more than a terminal has columns of dots.
 _DRAWN = 400
@@ -73,15 +73,15 @@ def _answer(record: SearchResult) -> Iterator[str]:
     if best is None or best.best_value is None:
         yield f"not reached ({record.status})"
     elif record.winner is not None:
-        yield f"reached: {metric} {best.best_value:.4g} by {_named(best)} after {best.epochs} epochs"
+        yield f"reached: {metric} {best.best_value:.4g} by {_winner(record, best)}"
     else:
-        yield (
-            f"not reached ({record.status}): the best {metric} is {best.best_value:.4g}, by {_named(best)} after "
-            f"{best.epochs} epochs"
-        )
+        told = f"{_named(best)} after {best.epochs} epochs{_how(record, best)}"
+        yield f"not reached ({record.status}): the best {metric} is {best.best_value:.4g}, by {told}"
     if record.estimate is not None:
         yield f"estimate: {record.estimate}"
     yield _spent(record)
+    if record.ensemble is not None:
+        yield from _ensemble(record.ensemble)
     if (choice := record.flops_choice) is not None:
         cost = f"{_curve_cost(record, choice.cost)}, {choice.label}{_against_winner(record)}"
         yield f"FLOPs would have chosen {format_network(choice.widths, choice.num_free_parameters)}: {cost}"
@@ -92,6 +92,35 @@ def _answer(record: SearchResult) -> Iterator[str]:
             f"pruned: {format_widths(before.widths)} to {format_widths(after.widths)}, {metric} "
             f"{pruned.value_after:.4g}, parameters live in {after.level} (before: {before.level}){told}"
         )
+
+
+def _winner(record: SearchResult, winner: SearchTrial) -> str:
+    """What met the target, in words."""
+    if record.ensemble is None:
+        return f"{_named(winner)} after {winner.epochs} epochs{_how(record, winner)}"
+    return (
+        f"the average of {len(record.ensemble.members)} networks, {format_count(winner.num_free_parameters)} parameters"
+    )
+
+
+def _how(record: SearchResult, trial: SearchTrial) -> str:
+    """The learning rate where it was searched for, and which weights, where these are not the raw ones."""
+    rate = "" if record.settings.pinned_rate is not None else f", learning rate {trial.learning_rate:g}"
+    return rate + (", weights averaged" if trial.weights == "averaged" else "")
+
+
+def _ensemble(ensemble: Ensemble) -> Iterator[str]:
+    """Its members with their shares, what predicting with it costs, and what a single network would take."""
+    members = [
+        f"{member.share:.0%} {format_network(member.widths, member.num_free_parameters)} at {member.learning_rate:g} "
+        f"(epoch {member.epoch})"
+        for member in ensemble.members
+    ]
+    measured = "" if ensemble.measured_ratio is None else f", {ensemble.measured_ratio:.1f} times the time (measured)"
+    yield f"averaged: {', '.join(members)}"
+    yield f"predicting takes {ensemble.inference_ratio:.1f} times the FLOPs of the first of them{measured}"
+    if ensemble.single is not None:
+        yield f"one network instead (--single): {ensemble.single}"
 
 
 def _spent(record: SearchResult) -> str:
@@ -137,12 +166,20 @@ def _trial_table(record: SearchResult) -> Table:
         Column("#", [f"{trial.number}" for trial in trials], right=True),
         Column("widths", [format_widths(trial.widths) for trial in trials], folds=True, told="{}"),
         Column("parameters", counts, right=True, told=" ({} parameters)"),
+        *_rates(record),
         Column("fills", [fill_text(trial.anchor) for trial in trials]),
         Column("epochs", [f"{trial.epochs}" for trial in trials], right=True, told=", {} epochs"),
         Column(f"best {metric}", values, right=True, told=f", {metric} {{}}"),
         Column(cost, costs, right=True, told=", {}"),
     ]
     return Table(columns)
+
+
+def _rates(record: SearchResult) -> list[Column]:
+    """The learning rates, where they were searched for."""
+    if record.settings.pinned_rate is not None:
+        return []
+    return [Column("rate", [f"{trial.learning_rate:g}" for trial in record.trials], right=True, told=" at {}")]
 
 
 def _curve(record: SearchResult) -> Iterator[Block]:
@@ -152,7 +189,7 @@ def _curve(record: SearchResult) -> Iterator[Block]:
         return
     marks = {trial.num_free_parameters: f"{trial.number}" for trial in record.trials if trial.number < 10}
     winner = ""
-    if record.winner is not None:
+    if record.winner is not None and record.ensemble is None:
         marks[record.winner.num_free_parameters] = "*"
         winner = ", * the winner"
     title = (

@@ -1,4 +1,4 @@
-"""The sizes that a search may try: those that fill a cache, the predicted optimum, and sizes in between. Pure."""
+"""The arms of a search: sizes that fill a cache, the predicted optimum, sizes in between; each at some rates. Pure."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from sizer.method.cost import (
     forward_operations,
     training_cost,
 )
-from sizer.method.epochs_to_loss import relative_epochs
 from sizer.method.placement import FloatArray, Hierarchy
 from sizer.method.recommendation import Candidate, CurvePoint, Recommendation
 from sizer.method.working_sets import count_parameters, stack
 from sizer.models.shapes import residual_additions
 from sizer.models.topology import Topology
-from sizer.size_search.policy import SearchCandidate
+from sizer.size_search.arms import SearchCandidate
+from sizer.size_search.forecasts import law_epochs
+from sizer.size_search.priors import chance_of_reach
 from sizer.size_search.settings import SearchSettings
 
 #: How many observations are trained on, and validated on.
@@ -48,14 +49,22 @@ _ALL = 10_000
 def candidate_sizes(
     input_dim: int, output_dim: int, rows: Rows, settings: SearchSettings, chosen: Chosen
 ) -> tuple[SearchCandidate, ...]:
-    """Candidates in order of size. Raises UnreachableError when no network of the family fits the device."""
+    """Arms in order of size, then of rate. Raises UnreachableError when no network of the family fits the device."""
+    if settings.widths:
+        return price_arms(_pinned(input_dim, output_dim, settings), rows, settings, chosen)
     request = settings.request(input_dim, output_dim, _ALL)
     recommendation = recommend(request, chosen.device, chosen.coefficients)
     picks = {pick.widths: pick for pick in (*recommendation.candidates, recommendation.optimum)}
     anchors = {widths: pick.anchor for widths, pick in picks.items() if pick.anchor is not None}
     topologies = [Topology(settings.shape, input_dim, w) for w in _spaced([*picks.values()], recommendation)]
-    priced = price_sizes(topologies, rows, settings, chosen)
-    return tuple(replace(size, anchor=anchors.get(size.topology.widths)) for size in priced)
+    priced = price_arms(topologies, rows, settings, chosen)
+    return tuple(replace(arm, anchor=anchors.get(arm.topology.widths)) for arm in priced)
+
+
+def _pinned(input_dim: int, output_dim: int, settings: SearchSettings) -> list[Topology]:
+    """The networks whose first layer has one of the given widths."""
+    family = settings.depth, input_dim, output_dim
+    return [Topology.of_first_width(settings.shape, width, *family) for width in sorted(set(settings.widths))]
 
 
 def _spaced(picks: list[Candidate], recommendation: Recommendation) -> list[tuple[int, ...]]:
@@ -92,11 +101,37 @@ def _between(sizes: Sequence[float]) -> list[float]:
     return found
 
 
-def price_sizes(
+def price_arms(
     topologies: Sequence[Topology], rows: Rows, settings: SearchSettings, chosen: Chosen
 ) -> tuple[SearchCandidate, ...]:
-    """Candidates of given topologies, in their order, without anchors: what an epoch of each is predicted to cost."""
-    batches, tests = (-(-count // settings.batch_size) for count in rows)
+    """Arms of given topologies, in their order, without anchors: what an epoch of each is predicted to cost."""
+    costs, flops = _of_epochs(topologies, rows, settings, chosen)
+    arms = [
+        SearchCandidate(
+            f"{topology.num_free_parameters}x{topology.widths[0]}" + ("" if settings.pinned_rate else f"@{rate:g}"),
+            topology,
+            cost,
+            flop,
+            learning_rate=rate,
+            multiple=multiple,
+        )
+        for topology, cost, flop in zip(topologies, costs, flops, strict=True)
+        for multiple, rate in settings.rates.items()
+    ]
+    cheapest = min(_to_loss(arm) for arm in arms)
+    return tuple(replace(arm, relative_cost=_to_loss(arm) / cheapest) for arm in arms)
+
+
+def _to_loss(arm: SearchCandidate) -> float:
+    """Predicted cost to a loss within reach, up to a factor."""
+    return arm.epoch_cost * law_epochs(arm.place)
+
+
+def _of_epochs(
+    topologies: Sequence[Topology], rows: Rows, settings: SearchSettings, chosen: Chosen
+) -> tuple[list[float], list[float]]:
+    """What an epoch of each topology costs, and its FLOPs. Two sets of weights are validated on half of the rows."""
+    batches, tests = (-(-count // settings.batch_size) for count in (rows[0], rows[1] * 3 // 2))
     coefficients = chosen.coefficients
     full = stack([topology.full for topology in topologies])
     parameters = count_parameters(full)
@@ -107,12 +142,7 @@ def price_sizes(
     else:
         costs = training_cost(networks, coefficients, 1, batches, tests) - coefficients.terms.get("experiment", 0.0)
     flops = batches * (forward_flops(full, settings.batch_size) + backward_flops(full, settings.batch_size))
-    to_loss = costs * relative_epochs(parameters)
-    figures = zip(costs.tolist(), flops.tolist(), (to_loss / to_loss.min()).tolist(), strict=True)
-    return tuple(
-        SearchCandidate(f"{topology.num_free_parameters}x{topology.widths[0]}", topology, cost, flop, None, relative)
-        for topology, (cost, flop, relative) in zip(topologies, figures, strict=True)
-    )
+    return costs.tolist(), flops.tolist()
 
 
 def operations_per_epoch(networks: Networks, batches: int, tests: int) -> FloatArray:
@@ -123,6 +153,11 @@ def operations_per_epoch(networks: Networks, batches: int, tests: int) -> FloatA
     return np.asarray((batches + tests) * forward + batches * backward, dtype=np.float64)
 
 
-def first_size(candidates: Sequence[SearchCandidate]) -> SearchCandidate:
-    """Where a search begins: the predicted optimum, which is what a recommendation for one shot names."""
-    return min(candidates, key=lambda candidate: candidate.relative_cost)
+def first_arm(arms: Sequence[SearchCandidate]) -> SearchCandidate:
+    """Where a search begins: the arm whose cost to a target of which nothing is known is predicted to be least.
+
+    At one rate that is the cheapest size to a loss within reach, which is what a recommendation names.
+    """
+    if len({arm.multiple for arm in arms}) == 1:
+        return min(arms, key=lambda arm: arm.relative_cost)
+    return min(arms, key=lambda arm: arm.relative_cost / chance_of_reach(*arm.place))

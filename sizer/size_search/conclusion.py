@@ -7,11 +7,13 @@ from collections.abc import Iterator
 
 from sizer.devices import Chosen
 from sizer.method.advisor import recommend
+from sizer.size_search.arms import Goal, SearchCandidate
 from sizer.size_search.data.metrics import higher_is_better
 from sizer.size_search.data.prepare import Prepared
 from sizer.size_search.data.table import Task
-from sizer.size_search.log import read_checkpoint
-from sizer.size_search.policy import Goal, SearchCandidate, forecast
+from sizer.size_search.ensemble_record import as_trial, record_of, trained_members
+from sizer.size_search.forecasts import forecast
+from sizer.size_search.log import Epoch, read_checkpoint
 from sizer.size_search.result import (
     Edge,
     FlopsChoice,
@@ -25,6 +27,7 @@ from sizer.size_search.result import (
 )
 from sizer.size_search.saved_network import SavedNetwork, facts_of_reading
 from sizer.size_search.search import Search, total_energy
+from sizer.size_search.trials.averaging import weights_of
 from sizer.size_search.trials.trial import Engine, SliceSpec
 
 #: The working sets whose edges are drawn below a curve.
@@ -50,8 +53,12 @@ def conclude(
         network, pruned = (network, found) if isinstance(found, str) else found
     record = pruned if isinstance(pruned, Pruned) else None
     curve = curve_of(search)
-    trials = tuple(_trials(search, search.status.sentence, {point.name: point for point in curve}))
+    trials = tuple(_trials(search, search.status.sentence))
     by_name = {trial.name: trial for trial in trials}
+    average = None if search.ensemble is None else as_trial(search.ensemble, trials)
+    notes = (pruned,) if isinstance(pruned, str) else ()
+    if average is not None and search.settings.prune:
+        notes = ("not pruned: an average of networks met the target; --single goes on to one that can be",)
     return SearchResult(
         task=_facts(search),
         settings=search.settings,
@@ -62,17 +69,18 @@ def conclude(
         quantity=search.quantity,
         preparation=None if prepared is None else prepared.report,
         trials=trials,
-        winner=None if winner is None else by_name[winner.name],
-        best=None if best is None else by_name[best.name],
-        spent=_spent(search, winner, record, energy_label),
+        winner=average if winner is None else by_name[winner.name],
+        best=average or (None if best is None else by_name[best.name]),
+        spent=_spent(search, average if winner is None else by_name[winner.name], record, energy_label),
         flops_choice=_flops_choice(search, curve),
         curve=curve,
         edges=_edges(search, chosen),
         estimate=estimate_of(search, curve),
         pruned=record,
-        notes=(pruned,) if isinstance(pruned, str) else (),
+        notes=notes,
         folder=search.folder.path,
         network=_trained(search, prepared, network),
+        ensemble=None if search.ensemble is None else record_of(search, search.ensemble, curve),
     )
 
 
@@ -87,14 +95,27 @@ def _nearest(size: SearchCandidate) -> float:
 
 
 def curve_of(search: Search) -> tuple[SearchPoint, ...]:
-    """What reaching the target costs at each size, in order of size: measured where it met it, else as forecast."""
-    points = []
-    for size in sorted(search.sizes.values(), key=lambda size: size.num_free_parameters):
-        epochs = float(len(size.epochs)) if size.is_met else _expected_epochs(search, size)
-        cost = None if epochs is None else epochs * size.epoch_cost
-        label = "measured" if size.is_met else "estimated"
-        points.append(SearchPoint(size.name, size.topology.widths, size.num_free_parameters, epochs, cost, label))
-    return tuple(points)
+    """What reaching the target costs at each size, in order of size: measured where it met it, else as forecast.
+
+    Of a size's learning rates the cheapest counts.
+    """
+    by_size: dict[int, list[SearchPoint]] = {}
+    for arm in sorted(search.sizes.values(), key=lambda arm: arm.num_free_parameters):
+        by_size.setdefault(arm.num_free_parameters, []).append(_point(search, arm))
+    return tuple(min(points, key=_known_first) for points in by_size.values())
+
+
+def _known_first(point: SearchPoint) -> tuple[bool, float]:
+    """Order among the rates of a size: those measured, then the cheapest."""
+    return point.label != "measured", math.inf if point.cost is None else point.cost
+
+
+def _point(search: Search, arm: SearchCandidate) -> SearchPoint:
+    epochs = float(len(arm.epochs)) if arm.is_met else _expected_epochs(search, arm)
+    cost = None if epochs is None else epochs * arm.epoch_cost
+    label = "measured" if arm.is_met else "estimated"
+    size = arm.topology.widths, arm.num_free_parameters
+    return SearchPoint(arm.name, *size, epochs, cost, label, arm.learning_rate)
 
 
 def _expected_epochs(search: Search, size: SearchCandidate) -> float | None:
@@ -153,13 +174,11 @@ def _facts(search: Search) -> TaskFacts:
     return TaskFacts(task.name, kind, task.metric, target, baseline, *dimensions)
 
 
-def _trials(search: Search, sentence: str, points: dict[str, SearchPoint]) -> Iterator[SearchTrial]:
-    """What each size that was trained came to, in order of size; ``sentence`` is said of those still promising."""
-    best_of_several = max if higher_is_better(search.task.metric) else min
+def _trials(search: Search, sentence: str) -> Iterator[SearchTrial]:
+    """What each arm that was trained came to, in order of size; ``sentence`` is said of those still promising."""
     for number, size in enumerate(search.trained, start=1):
-        values = [epoch.metric for epoch in size.epochs if math.isfinite(epoch.metric)]
-        losses = [epoch.validation_loss for epoch in size.epochs]
-        predicted_epochs = points[size.name].epochs
+        best = best_epoch(search.task.metric, size)
+        predicted_epochs = _point(search, size).epochs
         yield SearchTrial(
             number=number,
             name=size.name,
@@ -169,23 +188,32 @@ def _trials(search: Search, sentence: str, points: dict[str, SearchPoint]) -> It
             epochs=len(size.epochs),
             why_stopped=size.ended or (_HOPELESS if predicted_epochs is None else sentence),
             is_met=size.is_met,
-            best_value=best_of_several(values, default=None),
-            best_loss=min((loss for loss in losses if not math.isnan(loss)), default=None),
+            best_value=None if best is None else best.metric,
+            best_loss=None if best is None else best.validation_loss,
             predicted_epochs=predicted_epochs,
             time_s=sum(epoch.time_s for epoch in size.epochs),
             energy_j=total_energy(size.epochs),
             grown_from=size.parent,
             where=size.where,
+            weights=None if best is None else best.weights,
+            learning_rate=size.learning_rate,
         )
 
 
-def _spent(search: Search, winner: SearchCandidate | None, pruned: Pruned | None, energy_label: str) -> Spent:
-    of_winner = () if winner is None else winner.epochs
+def best_epoch(metric: str, size: SearchCandidate) -> Epoch | None:
+    """The epoch that stands for a size: the one that met the target, else the best by the rows that choose."""
+    known = [epoch for epoch in size.epochs if math.isfinite(epoch.metric)]
+    if size.is_met:
+        return known[-1]
+    return min(known, key=lambda epoch: epoch.standing(metric), default=None)
+
+
+def _spent(search: Search, winner: SearchTrial | None, pruned: Pruned | None, energy_label: str) -> Spent:
     return Spent(
         time_s=search.time_s + (0.0 if pruned is None else pruned.fine_tuning_s),
         energy_j=search.energy_j if pruned is None else None,
-        winner_time_s=None if winner is None else sum(epoch.time_s for epoch in of_winner),
-        winner_energy_j=total_energy(of_winner),
+        winner_time_s=None if winner is None else winner.time_s,
+        winner_energy_j=None if winner is None else winner.energy_j,
         energy_label=energy_label if search.energy_j is not None else "none",
         epochs=sum(len(size.epochs) for size in search.trained) + (0 if pruned is None else pruned.fine_tuning_epochs),
     )
@@ -212,7 +240,7 @@ def _edges(search: Search, chosen: Chosen) -> tuple[Edge, ...]:
 
 def _trained(search: Search, prepared: Prepared | None, network: SliceSpec | None) -> SavedNetwork | None:
     """The network that predicts; None without a winner, or where only the user's training knows the weights."""
-    if network is None or network.checkpoint is None or prepared is None:
+    if prepared is None or (search.ensemble is None and (network is None or network.checkpoint is None)):
         return None
     facts = {
         **facts_of_reading(prepared),
@@ -221,5 +249,8 @@ def _trained(search: Search, prepared: Prepared | None, network: SliceSpec | Non
         "target": search.settings.target,
         "higher_is_better": higher_is_better(search.task.metric),
     }
-    weights = read_checkpoint(network.checkpoint)["model"]
+    if search.ensemble is not None:
+        return SavedNetwork.of_members(prepared.preparation, trained_members(search, search.ensemble), facts)
+    assert network is not None  # (that is looked at above)
+    weights = weights_of(read_checkpoint(network.checkpoint or b""), network.weights)
     return SavedNetwork.of_weights(prepared.preparation, network.topology, weights, facts)

@@ -127,14 +127,13 @@ def hitting(curve: LearningCurve, log_targets: npt.ArrayLike) -> Hitting:
     targets = np.atleast_1d(np.asarray(log_targets, dtype=np.float64))
     position = np.searchsorted(-curve.running_best, -targets, side="left")
     met = position < curve.epochs
-    hazard = _chance_each_epoch(curve, targets)
-    survival = np.cumprod((1.0 - hazard) ** _STEPS, axis=-1)
+    survival = np.exp(np.cumsum(_STEPS * _log_chance_to_miss(curve, targets), axis=-1))
     chances = -np.diff(survival, prepend=1.0, axis=-1).mean(axis=1)
     return Hitting(np.where(met, position + 1.0, np.inf), np.where(met[:, None], 0.0, chances))
 
 
-def _chance_each_epoch(curve: LearningCurve, log_targets: FloatArray) -> FloatArray:
-    """Chance that one epoch meets a target, shape (targets, scenarios, ahead)."""
+def _log_chance_to_miss(curve: LearningCurve, log_targets: FloatArray) -> FloatArray:
+    """Log of the chance that one epoch does not meet a target, shape (targets, scenarios, ahead)."""
     curvature, errors = _SCENARIOS[:, :, None]
     trend = curve.trend
     falls = trend.fall + errors * trend.error
@@ -142,9 +141,12 @@ def _chance_each_epoch(curve: LearningCurve, log_targets: FloatArray) -> FloatAr
     # Nothing is known of how a rise goes on.
     progress = np.where(falls > 0, doublings - curvature * doublings**2 / 2, doublings)
     level = trend.level + errors * trend.level_error - falls * progress
-    return _normal_cdf((log_targets[:, None, None] - level) / curve.noise)
+    return -_softplus(1.702 * (log_targets[:, None, None] - level) / curve.noise)
 
 
-def _normal_cdf(x: FloatArray) -> FloatArray:
-    """Normal distribution function, by the logistic one with tails as heavy as real noise has."""
-    return np.asarray(1.0 / (1.0 + np.exp(np.clip(-1.702 * x, -50.0, 50.0))))
+def _softplus(x: FloatArray) -> FloatArray:
+    """log(1 + e^x): minus the log of what the logistic distribution function leaves, whose tails are as real noise's.
+
+    1.702 times a normal deviate has about the normal distribution function.
+    """
+    return np.log1p(np.exp(np.clip(x, -50.0, 50.0)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -20,20 +21,25 @@ import torch
 
 from sizer.base.errors import MeasurementError, UsageError
 from sizer.base.storage import JsonLines, hold_lock, read_objects, write_whole
+from sizer.size_search.data.halves import is_reached, worse_of
+from sizer.size_search.data.metrics import shortfall
 from sizer.size_search.data.table import CustomTask, Task
+from sizer.size_search.ensembles import Kept
 from sizer.size_search.settings import SearchSettings
 
 LOG_FORMAT = "sizer.search-log/1"
 #: What a slice's line holds beside its epochs, by the names of `LogEntry`.
-_TOLD = ("trial", "checkpoint", "ended", "where", "parent")
+_TOLD = ("trial", "checkpoint", "ended", "where", "parent", "diverged")
 
 
 class Epoch(NamedTuple):
     """One epoch of a trial, counted from 1.
 
-    ``metric`` is the value of the task's metric on the validation part. ``time_s`` is what the epoch took, validation
-    included; ``quiet_s`` what it takes when nothing else runs (steps at their 20th percentile). ``energy_j`` is its
-    share of the slice's energy, None where that is not known.
+    ``weights`` says which of its weights count, ``raw`` or ``averaged``: the better on the validation rows that choose.
+    ``validation_loss`` and ``metric``, the value of the task's metric, are theirs on the rows that decide, ``choosing``
+    is the metric on those that chose (None where the same rows do both; see `data.halves`). ``time_s`` is what the
+    epoch took, validation included; ``quiet_s`` what it takes when nothing else runs (steps at their 20th percentile).
+    ``energy_j`` is its share of the slice's energy, None where that is not known.
     """
 
     epoch: int
@@ -44,6 +50,21 @@ class Epoch(NamedTuple):
     quiet_s: float
     energy_j: float | None
     steps: int
+    choosing: float | None = None
+    weights: str = "raw"
+
+    def meets(self, metric: str, target: float) -> bool:
+        """Whether the network as it was after this epoch meets a target."""
+        return is_reached(metric, self.metric, self.choosing, target)
+
+    def shortfall(self, metric: str) -> float:
+        """How far it is from any target, on the half of the rows where it is further; lower is better."""
+        return worse_of(metric, self.metric, self.choosing)
+
+    def standing(self, metric: str) -> float:
+        """How good it is by the rows that choose alone; lower is better, inf where it has no metric."""
+        value = self.metric if self.choosing is None else self.choosing
+        return shortfall(metric, value) if math.isfinite(value) else math.inf
 
 
 @dataclass(frozen=True)
@@ -51,9 +72,10 @@ class LogEntry:
     """A slice of a trial that was run.
 
     ``state`` is what the trial goes on from (see `write_checkpoint`), None where it cannot, and in an entry that was
-    read back: there ``checkpoint`` names the file, in the search's folder, that holds it. ``ended`` says in words why
-    the trial cannot go on, None while it can. ``where`` names the node that ran it, None for this process, ``parent``
-    the trial that this one grew from.
+    read back: there ``checkpoint`` names the file, in the search's folder, that holds it. ``kept`` is what the network
+    predicted after its best epoch, None where that is not known, and in an entry that was read back. ``ended`` says in
+    words why the trial cannot go on, None while it can. ``where`` names the node that ran it, None for this process,
+    ``parent`` the trial that this one grew from. ``diverged``: it ended because its learning rate is too high for it.
     """
 
     trial: str
@@ -62,15 +84,22 @@ class LogEntry:
     ended: str | None = None
     where: str | None = None
     parent: str | None = None
+    diverged: bool = False
     state: bytes | None = field(default=None, compare=False, repr=False)
+    kept: Kept | None = field(default=None, compare=False, repr=False)
 
 
 class Log(NamedTuple):
-    """A search's log read back. ``open_round`` lists the slices (trial, epochs) decided last that have no result."""
+    """A search's log read back.
+
+    ``open_round`` lists the slices (trial, epochs) decided last that have no result, ``ensemble`` is the average that
+    was last found to meet the target, as it was noted.
+    """
 
     header: Mapping[str, Any]
     entries: list[LogEntry]
     open_round: list[tuple[str, int]]
+    ensemble: Mapping[str, Any] | None = None
 
 
 class SearchFolder:
@@ -160,26 +189,35 @@ def _as_log(lines: list[dict[str, Any]]) -> Log:
         raise ValueError(f"its first line is not of the format {LOG_FORMAT}")
     log = Log(header, [], [])
     for line in rest:
-        if line.pop("event") == "round":
+        event = line.pop("event")
+        if event == "round":
             log.open_round[:] = [(name, int(epochs)) for name, epochs in line["slices"]]
-            continue
-        entry = LogEntry(
-            **{name: line[name] for name in _TOLD}, epochs=tuple(Epoch(*epoch) for epoch in line["epochs"])
-        )
-        log.entries.append(entry)
-        log.open_round[:] = [planned for planned in log.open_round if planned[0] != entry.trial]
+        elif event == "ensemble":
+            log = log._replace(ensemble=line)
+        else:
+            entry = _as_entry(line)
+            log.entries.append(entry)
+            log.open_round[:] = [planned for planned in log.open_round if planned[0] != entry.trial]
     return log
+
+
+def _as_entry(line: Mapping[str, Any]) -> LogEntry:
+    """A slice's line read back; versions before noted less."""
+    told = {name: line[name] for name in _TOLD if name in line}
+    return LogEntry(**told, epochs=tuple(Epoch(*epoch) for epoch in line["epochs"]))
 
 
 def check_same(header: Mapping[str, Any], settings: SearchSettings, fingerprint: str, folder: Path) -> None:
     """Raise UsageError when a folder holds a search for something else."""
-    kept = header["settings"]
+    kept = {"widths": [], **header["settings"]}  # (versions before did not pin any)
     other = [name for name, value in settings.identity.items() if kept.get(name, value) != value]
     if header["task"] != fingerprint:
         other.append("data")
     if other:
+        go_on = "" if other != ["learning_rate"] else f", or go on with it by the learning rate {kept['learning_rate']}"
         raise UsageError(
-            f"{folder} holds another search (it differs in {', '.join(other)}); name another folder, or remove that one"
+            f"{folder} holds another search (it differs in {', '.join(other)}); name another folder, or remove that "
+            f"one{go_on}"
         )
 
 

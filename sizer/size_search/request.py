@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import re
 import tempfile
@@ -11,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from sizer.base.errors import UsageError
 from sizer.base.progress import Progress
@@ -21,7 +24,8 @@ from sizer.meters.protocol import UNKNOWN, Meter
 from sizer.method.request import MAX_OBSERVATIONS, check_known, several
 from sizer.models.topology import MAX_WIDTH, check_whole
 from sizer.size_search.conclusion import conclude
-from sizer.size_search.data.metrics import LOSS, REGRESSION, check_target, reached
+from sizer.size_search.data.halves import Validation
+from sizer.size_search.data.metrics import CLASSIFICATION, LOSS, REGRESSION, check_target, reached
 from sizer.size_search.data.prepare import Prepared, PreparingSettings, prepare
 from sizer.size_search.data.reading.rules import Reading, ReadingOptions
 from sizer.size_search.data.sources import table_of
@@ -37,6 +41,8 @@ ENGINES = ("local", "ray")
 _ONCE_NAMED = ("meter", "threads")
 
 
+#: What stands for the learning rate of a training that has its own.
+_USUAL_RATE = 1e-3
 #: Keywords of `sizer.search` beside its settings.
 ARGUMENTS = (
     *("target_loss", "target_accuracy", "target_r2", "target_metric", "target", "kind", "validation_share"),
@@ -106,9 +112,18 @@ def make_request(
 
 
 def custom_task(
-    train: Trainer, aim: Aim, input_dim: int | None, output_dim: int, observations: int | None
+    train: Trainer,
+    aim: Aim,
+    input_dim: int | None,
+    output_dim: int,
+    observations: int | None,
+    validation: Any = None,
+    kind: str | None = None,
 ) -> CustomTask:
-    """A task that only the user's function knows. Raises UsageError for what it needs beside the function."""
+    """A task that only the user's function knows. Raises UsageError for what it needs beside the function.
+
+    ``validation`` are the targets of the rows that it predicts, None where it does not say what it predicts.
+    """
     if input_dim is None or observations is None:
         raise UsageError("a function that trains needs input_dim and observations (the rows it trains on) beside it")
     if aim.metric != LOSS:
@@ -116,7 +131,24 @@ def custom_task(
     check_whole("input_dim", input_dim, 1, MAX_WIDTH)
     check_whole("output_dim", output_dim, 1, MAX_WIDTH)
     check_whole("observations", observations, 1, MAX_OBSERVATIONS)
-    return CustomTask(getattr(train, "__name__", "function"), train, input_dim, output_dim, observations)
+    name, takes_rate = getattr(train, "__name__", "function"), "learning_rate" in inspect.signature(train).parameters
+    answers = None if validation is None else _answers(validation, kind, output_dim)
+    return CustomTask(name, train, input_dim, output_dim, observations, takes_rate=takes_rate, validation=answers)
+
+
+def _answers(targets: Any, kind: str | None, output_dim: int) -> Validation:
+    """Targets as predictions are held against them: classes (n,), or numbers (n, output_dim). Raises UsageError."""
+    array = np.asarray(targets)
+    if kind is None:
+        kind = CLASSIFICATION if array.dtype.kind in "iu" and output_dim > 1 else REGRESSION
+    if kind == CLASSIFICATION and array.ndim == 1 and array.dtype.kind in "iu" and array.min() >= 0:
+        return Validation(kind, array.astype(np.int64), output_dim)
+    if kind == REGRESSION and array.size == len(array) * output_dim and array.dtype.kind in "iuf":
+        return Validation(kind, array.reshape(len(array), output_dim).astype(np.float32), output_dim)
+    raise UsageError(
+        f"validation beside a function that trains are the targets of the rows that it predicts: {len(array)} numbers "
+        f"of classes from 0, or rows of {output_dim} numbers; this is an array {array.shape} of {array.dtype}"
+    )
 
 
 def search_data(data: Any, validation: Any, request: Request, progress: Progress | None = None) -> SearchResult:
@@ -139,6 +171,8 @@ def search_custom(task: CustomTask, request: Request, progress: Progress | None 
     """Search with the user's own training. Raises UsageError for what only works with data."""
     if request.save is not None or request.settings.prune:
         raise UsageError("save and prune need the network's weights, which a training function keeps to itself")
+    if not task.takes_rate and request.settings.pinned_rate is None:
+        request = replace(request, settings=replace(request.settings, learning_rate=_USUAL_RATE))
     return _search(task, None, request, progress)
 
 
@@ -213,6 +247,8 @@ def default_folder(task: Task, settings: SearchSettings) -> Path:
     """
     defaults = SearchSettings(settings.target)
     digested = settings.identity | {name: getattr(defaults, name) for name in _ONCE_NAMED}
+    if not settings.widths:
+        del digested["widths"]  # (folders had their names before widths could be pinned)
     folder = _named_for(task, digested)
     before = _named_for(task, digested | {name: getattr(settings, name) for name in _ONCE_NAMED})
     return before if SearchFolder(before).exists and not SearchFolder(folder).exists else folder

@@ -62,10 +62,11 @@ class TaskFacts(NamedTuple):
 class SearchTrial(NamedTuple):
     """What one size that was trained came to.
 
-    ``number`` counts trials in order of size. ``best_value`` and ``best_loss`` are the best validation
-    metric and loss so far, ``predicted_epochs`` the epochs in all that its learning curve asks for to reach the target
-    (None: it does not get there). ``time_s`` and ``energy_j`` are what it cost, energy None where it was not metered.
-    ``grown_from`` names the trial whose weights it began with.
+    ``number`` counts trials in order of size. ``best_value`` and ``best_loss`` are the metric and the loss on the
+    validation rows that decide, after the epoch that met the target, else after the best one by the rows that choose;
+    ``weights`` says which weights they are of, ``raw`` or ``averaged``. ``predicted_epochs`` are the epochs in all that
+    its learning curve asks for to reach the target (None: it does not get there). ``time_s`` and ``energy_j`` are what
+    it cost, energy None where it was not metered. ``grown_from`` names the trial whose weights it began with.
     """
 
     number: int
@@ -83,6 +84,8 @@ class SearchTrial(NamedTuple):
     energy_j: float | None
     grown_from: str | None
     where: tuple[str, ...]
+    weights: str | None = None
+    learning_rate: float | None = None
 
 
 class SearchPoint(NamedTuple):
@@ -97,6 +100,7 @@ class SearchPoint(NamedTuple):
     epochs: float | None
     cost: float | None
     label: str
+    learning_rate: float | None = None
 
 
 class Edge(NamedTuple):
@@ -186,11 +190,42 @@ def _saving(before: float | None, after: float | None) -> float | None:
     return None if before is None or after is None or before <= 0 else 1.0 - after / before
 
 
+class EnsembleMember(NamedTuple):
+    """A network of an ensemble as it was after ``epoch``; its predictions count by its ``share``."""
+
+    name: str
+    widths: tuple[int, ...]
+    num_free_parameters: int
+    learning_rate: float
+    epoch: int
+    share: float
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Networks whose averaged predictions met the target before any single one did.
+
+    ``value`` and ``loss`` are the metric and the loss of the average on the validation rows that decide.
+    ``inference_ratio`` is what predicting costs as a ratio to the best member alone: by FLOPs, and, ``measured_ratio``,
+    as timed in turn (None where only the user's training knows the weights). ``single`` says what going on to one
+    network is predicted to take, None where none is predicted to get there.
+    """
+
+    members: tuple[EnsembleMember, ...]
+    value: float
+    loss: float
+    inference_ratio: float
+    measured_ratio: float | None
+    single: str | None
+
+
 @dataclass(frozen=True)
 class SearchResult(Record):
     """What a search came to.
 
-    ``winner`` is the trial that met the target, ``best`` the one with the best metric. Costs of ``curve`` and
+    ``winner`` is the trial that met the target, ``best`` the one with the best metric; where an average of networks met
+    it first, both are that average as one trial, its parameters, epochs and costs those of all members together, and
+    ``ensemble`` says which these are. Costs of ``curve`` and
     ``flops_choice`` are in ``quantity``: time (s), energy (J), or operations on a machine of which nothing is known.
     ``estimate`` says what reaching the target would take where it was not reached. ``network`` predicts, and is not
     part of the JSON; None after a search with the user's own training.
@@ -216,6 +251,7 @@ class SearchResult(Record):
     notes: tuple[str, ...]
     folder: Path | None
     saved: Path | None = None
+    ensemble: Ensemble | None = None
     network: SavedNetwork | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -242,6 +278,7 @@ class SearchResult(Record):
             "curve": plain(self.curve),
             "edges": plain(self.edges),
             "estimate": self.estimate,
+            "ensemble": plain(self.ensemble),
             "pruned": None if self.pruned is None else self.pruned.to_dict(),
             "folder": None if self.folder is None else str(self.folder),
             "saved": None if self.saved is None else str(self.saved),

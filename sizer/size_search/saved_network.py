@@ -36,6 +36,7 @@ from sizer.size_search.data.preparation import Preparation
 from sizer.size_search.data.reading.rules import Reading, ReadingRules
 from sizer.size_search.data.reading.tables import with_text_read
 from sizer.size_search.data.table import Table
+from sizer.size_search.ensemble_record import MeanNetwork, Trained
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,6 +105,17 @@ class SavedNetwork:
         network.load_state_dict({name: value.detach().cpu() for name, value in weights.items()})
         return cls(preparation, topology, PreparedNetwork(preparation, network).eval().requires_grad_(False), facts)
 
+    @classmethod
+    def of_members(cls, preparation: Preparation, members: list[Trained], facts: Mapping[str, Any]) -> SavedNetwork:
+        """Several networks as one that averages what they predict; its ``topology`` is that of the first.
+
+        Each is named in the facts, with its share.
+        """
+        described = [{**_described(member.topology), "share": member.share} for member in members]
+        network = MeanNetwork(members, preparation.target.kind == CLASSIFICATION)
+        module = PreparedNetwork(preparation, network).eval().requires_grad_(False)
+        return cls(preparation, members[0].topology, module, {**facts, "members": described})
+
     def save(self, path: str | Path) -> None:
         """Write the network as an exported program (``.pt2``), whole: temporary file, sync, rename.
 
@@ -112,11 +124,10 @@ class SavedNetwork:
         if not isinstance(self.module, PreparedNetwork):
             raise UsageError("this network was read from a file; copy that file")
         path = check_path(Path(path))
-        topology = self.topology
         described = {
             "format": SAVED_FORMAT,
             "preparation": self.preparation.to_dict(),
-            "topology": {"shape": topology.shape, "input_dim": topology.input_dim, "widths": list(topology.widths)},
+            "topology": _described(self.topology),
             **self.facts,
         }
         archive = io.BytesIO()
@@ -205,6 +216,10 @@ class SavedNetwork:
         with torch.no_grad():
             parts = [self.module(part) for part in torch.split(encoded, _CHUNK)]
         return np.asarray(torch.cat(parts).numpy(), dtype=np.float64)
+
+
+def _described(topology: Topology) -> dict[str, Any]:
+    return {"shape": topology.shape, "input_dim": topology.input_dim, "widths": list(topology.widths)}
 
 
 def check_path(path: Path) -> Path:

@@ -16,24 +16,24 @@ from sizer.base.progress import Progress
 from sizer.base.units import format_quantity
 from sizer.detection.gpu_device import check_usable
 from sizer.devices import Chosen, Predicted, choose, trains_on
-from sizer.method.epochs_to_loss import relative_epochs
 from sizer.method.recommendation import Anchor
 from sizer.models.topology import Topology
-from sizer.size_search.candidates import candidate_sizes, first_size
-from sizer.size_search.data.metrics import higher_is_better, reached
+from sizer.size_search.arms import Goal, SearchCandidate
+from sizer.size_search.candidates import candidate_sizes, first_arm
+from sizer.size_search.data.metrics import shortfall
 from sizer.size_search.data.table import CustomTask, Task
+from sizer.size_search.ensembles import Selection
+from sizer.size_search.forecasts import law_epochs
+from sizer.size_search.library import Library
 from sizer.size_search.log import LOG_FORMAT, Epoch, LogEntry, SearchFolder, check_same, fingerprint
-from sizer.size_search.policy import Decision, Goal, SearchCandidate, decide, decide_exploring
+from sizer.size_search.policy import Decision, decide, decide_exploring
 from sizer.size_search.result import SearchStatus
 from sizer.size_search.settings import SearchSettings
+from sizer.size_search.trials.averaging import RAW
 from sizer.size_search.trials.trial import Engine, SliceSpec
 
 #: What the log's first line holds of a size beside its name and widths, by the names of `SearchCandidate`.
-_NOTED = ("epoch_cost", "flops_per_epoch", "anchor", "relative_cost")
-#: Metrics that are better when higher are at most 1; what is missing to 1 is what a search brings down.
-_PERFECT = 1.0
-#: Shortfalls below this count as this: their logarithm must exist.
-_LEAST = 1e-9
+_NOTED = ("epoch_cost", "flops_per_epoch", "anchor", "relative_cost", "learning_rate", "multiple")
 #: A network whose training loss is below this share of its best validation loss is no start for a larger one: what it
 #: knows by heart, the larger one cannot unlearn. Of the sizes trained for 15 targets (benchmarks/growing.py, cost 1.00
 #: of that without growing) no one was worth growing from by these two.
@@ -77,10 +77,13 @@ class Search:
         self.status: SearchStatus | None = None
         self.quantity = str(log.header["quantity"])
         self.target = shortfall(task.metric, settings.target)
-        self.sizes = {size.name: size for size in _candidates(log.header, settings.shape, task.input_dim)}
+        self.sizes = {size.name: size for size in _candidates(log.header, settings, task.input_dim)}
         self._first = str(log.header["first"])
         self._device = str(log.header["device"])
         self._open_round = log.open_round
+        self.library = Library(task, state)
+        self.ensemble: Selection | None = None
+        self._noted_ensemble = log.ensemble
         for entry in log.entries:
             self._add(entry)
 
@@ -103,13 +106,24 @@ class Search:
     def _next_round(self) -> list[tuple[str, int]]:
         """The slices that come next, noted in the log; none, and the status, at the end of the search."""
         over = self._over_limit()
-        is_done = self.winner is not None and not self.settings.explore
-        decisions = [] if over or is_done else self._decide(self._goal())
+        self._look_at_averages()
+        is_met = self.winner is not None or self.ensemble is not None
+        decisions = [] if over or (is_met and not self.settings.explore) else self._decide(self._goal())
         if not decisions:
-            self.status = SearchStatus.REACHED if self.winner is not None else over or self._given_up()
+            self.status = SearchStatus.REACHED if is_met else over or self._given_up()
             return []
         self.folder.append({"event": "round", "slices": decisions})
         return [*decisions]
+
+    def _look_at_averages(self) -> None:
+        """Whether an average of what was trained meets the target, where no single network does."""
+        if self.winner is not None:
+            return
+        limits = self.settings.target, self.target, self.settings.most_members
+        self.ensemble = self.library.average(self.sizes.values(), *limits)
+        if self.ensemble is not None and (noted := self.ensemble._asdict()) != self._noted_ensemble:
+            self.folder.append({"event": "ensemble", **noted})
+            self._noted_ensemble = noted
 
     def _decide(self, goal: Goal) -> list[Decision]:
         sizes = tuple(self.sizes.values())
@@ -147,16 +161,18 @@ class Search:
 
     def _add(self, entry: LogEntry) -> None:
         """Take in what a slice did."""
+        self.library.add(entry)
         size, metric = self.sizes[entry.trial], self.task.metric
         epochs = (*size.epochs, *entry.epochs)
-        is_met = size.is_met or any(reached(metric, epoch.metric, self.settings.target) for epoch in entry.epochs)
+        is_met = size.is_met or any(epoch.meets(metric, self.settings.target) for epoch in entry.epochs)
         ended = "it met the target" if is_met else entry.ended
         if ended is None and len(epochs) >= self.settings.max_epochs:
             ended = f"it had all of its {self.settings.max_epochs} epochs"
         self.sizes[entry.trial] = replace(
             size,
-            values=tuple(shortfall(metric, epoch.metric) for epoch in epochs if not math.isnan(epoch.metric)),
+            values=tuple(epoch.shortfall(metric) for epoch in epochs if not math.isnan(epoch.metric)),
             ended=ended,
+            diverged=entry.diverged,
             is_met=is_met,
             epochs=epochs,
             checkpoint=entry.checkpoint,
@@ -174,7 +190,7 @@ class Search:
             size.topology,
             settings.batch_size,
             settings.optimizer,
-            settings.learning_rate,
+            size.learning_rate,
             settings.seed,
             self._device,
             settings.threads,
@@ -183,6 +199,7 @@ class Search:
             checkpoint=self.folder.checkpoint(size.checkpoint),
             parent=parent,
             parent_checkpoint=self.folder.checkpoint(begins_with),
+            weights=size.epochs[-1].weights if size.epochs else RAW,
         )
 
     def parent_of(self, size: SearchCandidate) -> str | None:
@@ -192,7 +209,12 @@ class Search:
             for other in self.sizes.values()
             if self.settings.grow and other.num_free_parameters < size.num_free_parameters and _can_grow(other)
         ]
-        return max(smaller, key=lambda other: other.num_free_parameters).name if smaller else None
+        nearest = max(
+            smaller,
+            key=lambda other: (other.num_free_parameters, -abs(math.log(other.learning_rate / size.learning_rate))),
+            default=None,
+        )
+        return None if nearest is None else nearest.name
 
     @property
     def trained(self) -> list[SearchCandidate]:
@@ -236,11 +258,6 @@ class Search:
         progress(f"{size.num_free_parameters:,} parameters, epoch {len(size.epochs) + 1}{last}", share)
 
 
-def shortfall(metric: str, value: float) -> float:
-    """A metric's value as a positive number that is better when smaller."""
-    return max(_PERFECT - value if higher_is_better(metric) else value, _LEAST)
-
-
 def total_energy(epochs: Iterable[Epoch]) -> float | None:
     """Energy of epochs in J; None where that of one of them is not known."""
     parts = [epoch.energy_j for epoch in epochs]
@@ -259,9 +276,9 @@ def where_to_train(task: Task | CustomTask, settings: SearchSettings) -> Chosen:
     """The device that trains: the one named, else that on which the first size is cheaper to train."""
 
     def cost(one: Chosen) -> Predicted:
-        first = first_size(_priced_sizes(task, settings, one))
+        first = first_arm(_priced_sizes(task, settings, one))
         unit = "J" if one.coefficients.quantity == "energy" else "s"
-        to_loss = first.epoch_cost * float(relative_epochs(first.topology.num_free_parameters))
+        to_loss = first.epoch_cost * law_epochs(first.place)
         return Predicted(to_loss, f"{format_quantity(first.epoch_cost, unit)} an epoch")
 
     return trains_on(settings.device, settings.threads, cost)
@@ -287,7 +304,7 @@ def _header(task: Task | CustomTask, settings: SearchSettings) -> dict[str, Any]
         "settings": settings.to_dict(),
         "device": where.device.id,
         "quantity": priced.coefficients.quantity if priced.coefficients.source != "none" else "operations",
-        "first": first_size(sizes).name,
+        "first": first_arm(sizes).name,
         "candidates": [
             {"name": size.name, "widths": list(size.topology.widths), **{name: getattr(size, name) for name in _NOTED}}
             for size in sizes
@@ -295,11 +312,12 @@ def _header(task: Task | CustomTask, settings: SearchSettings) -> dict[str, Any]
     }
 
 
-def _candidates(header: Mapping[str, Any], shape: str, input_dim: int) -> Iterator[SearchCandidate]:
-    """The sizes that the log's first line lists."""
+def _candidates(header: Mapping[str, Any], settings: SearchSettings, input_dim: int) -> Iterator[SearchCandidate]:
+    """The arms that the log's first line lists; those of the version before all have the rate that was given."""
     for noted in header["candidates"]:
         anchor = None if noted["anchor"] is None else Anchor(*noted["anchor"])
-        topology = Topology(shape, input_dim, tuple(noted["widths"]))
-        yield SearchCandidate(
-            noted["name"], topology, noted["epoch_cost"], noted["flops_per_epoch"], anchor, noted["relative_cost"]
-        )
+        topology = Topology(settings.shape, input_dim, tuple(noted["widths"]))
+        told = {name: noted[name] for name in _NOTED if name in noted} | {"anchor": anchor}
+        if "learning_rate" not in noted and settings.pinned_rate is not None:
+            told["learning_rate"] = settings.pinned_rate
+        yield SearchCandidate(name=noted["name"], topology=topology, **told)

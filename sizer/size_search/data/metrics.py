@@ -75,6 +75,17 @@ def reached(name: str, value: float, target: float) -> bool:
     return value >= target if higher_is_better(name) else value <= target
 
 
+#: Metrics that are better when higher are at most 1; what is missing to 1 is what a search brings down.
+_PERFECT = 1.0
+#: Shortfalls below this count as this: their logarithm must exist.
+_LEAST = 1e-9
+
+
+def shortfall(name: str, value: float) -> float:
+    """A metric's value as a positive number that is better when smaller."""
+    return max(_PERFECT - value if higher_is_better(name) else value, _LEAST)
+
+
 def check_target(name: str, kind: str, target: object) -> float:
     """The target as a number inside the metric's bounds. Raises UsageError."""
     metric = metric_of(name, kind)

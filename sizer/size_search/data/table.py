@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sizer.models.topology import Topology
+from sizer.size_search.data.halves import Validation
 from sizer.size_search.data.metrics import CLASSIFICATION, LOSS, REGRESSION, evaluate
 
 if TYPE_CHECKING:
@@ -167,12 +168,17 @@ class Task:
         """The task's metric of that same prediction."""
         return self.value_of(self._baseline)
 
+    @cached_property
+    def validation(self) -> Validation:
+        """The answers of the validation part, and what predictions for it are measured by."""
+        return Validation(self.kind, self.validation_targets, self.output_dim, self.metric, self.target_scale)
+
     def loss_of(self, predictions: npt.ArrayLike) -> float:
-        """The loss of predictions (n, output_dim) of the validation part, standardised targets or logits."""
+        """The loss of predictions (n, output_dim) of the whole validation part, standardised targets or logits."""
         return evaluate(LOSS, self.kind, predictions, self.validation_targets)
 
     def value_of(self, predictions: npt.ArrayLike) -> float:
-        """The task's metric of predictions (n, output_dim) of the validation part, standardised targets or logits."""
+        """The task's metric of predictions (n, output_dim) of the whole validation part."""
         return evaluate(self.metric, self.kind, predictions, self.validation_targets, self.target_scale)
 
     @property
@@ -192,16 +198,21 @@ class TrainedEpoch(NamedTuple):
 
     ``loss`` is the validation loss, ``cost_s`` the time that the epoch took in s, and ``state`` what it needs to go on
     in another process: None to start that trial over, else what `torch.save` writes and reads back without pickle
-    (numbers, text, tensors, and lists and dictionaries of them).
+    (numbers, text, tensors, and lists and dictionaries of them). ``predictions`` (n, outputs) for the validation rows,
+    logits or numbers, are averaged with those of other trials where the search was given the rows' targets.
     """
 
     loss: float
     cost_s: float
     state: Any = None
+    predictions: Any = None
 
 
 class Trainer(Protocol):
     """A user's own training: ``train(topology, epochs, seed, resume_state)`` yields a tuple after each epoch.
+
+    With a further parameter ``learning_rate`` it is given that too, and the search is over sizes and rates; without one
+    it is over sizes alone.
 
     The tuple is ``(validation_loss, cost_s)`` or a `TrainedEpoch`. It is asked for one epoch at a time and may be left
     at any of them, so that the search can spend the next epochs elsewhere; ``resume_state`` is None at the start, or
@@ -216,7 +227,11 @@ class Trainer(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class CustomTask:
-    """A task that only its own training knows: sizes to search over, and the function that trains one of them."""
+    """A task that only its own training knows: sizes to search over, and the function that trains one of them.
+
+    ``takes_rate``: it trains at the learning rate that it is given. ``validation`` are the answers to the rows that it
+    predicts, None where they were not given.
+    """
 
     name: str
     train: Trainer
@@ -224,3 +239,5 @@ class CustomTask:
     output_dim: int
     n_observations: int
     metric: str = LOSS
+    takes_rate: bool = False
+    validation: Validation | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -24,12 +25,14 @@ from sizer.method.placement import NOWHERE, Hierarchy
 from sizer.method.sweep import Family, Sweep, at_widths, row_of
 from sizer.method.training_step import Training
 from sizer.models.topology import Topology
-from sizer.size_search.data.metrics import reached
+from sizer.size_search.data.halves import Judgement, is_reached, judge
 from sizer.size_search.data.table import CustomTask, Task
 from sizer.size_search.log import Epoch, read_checkpoint, write_checkpoint
 from sizer.size_search.result import ForwardCost, Pruned
+from sizer.size_search.trials.averaging import RAW, weights_of
 from sizer.size_search.trials.growing import moments_by_name
 from sizer.size_search.trials.pruning import prune
+from sizer.size_search.trials.training import halves_of, predictions
 from sizer.size_search.trials.trial import Engine, SliceSpec
 
 #: Fine-tuning, as a share of the epochs that the winner was trained for, and at least so many; no figure was fitted.
@@ -55,7 +58,7 @@ def prune_winner(
     if isinstance(down, str):
         return f"not pruned: {down}"
     spec, value, tuned = _cut(task, winner, engine, down.first_width, epochs)
-    if spec.checkpoint is None or winner.target is None or not reached(task.metric, value, winner.target):
+    if spec.checkpoint is None or value is None:
         return (
             f"not pruned: the cut that brings its parameters to {down.level} (first width {down.first_width} of "
             f"{winner.topology.widths[0]}) loses the target, and a smaller one leaves them where they are"
@@ -71,7 +74,7 @@ def prune_winner(
         after=after,
         level_wanted=down.level,
         reached_level=True,
-        value_before=_value(task, winner),
+        value_before=_judged(task, winner).value,
         value_after=value,
         attempts=((down.first_width, True),),
         fine_tuning_epochs=len(tuned),
@@ -121,43 +124,51 @@ def forward_level(swept: Sweep) -> str | None:
 
 def _cut(
     task: Task, winner: SliceSpec, engine: Engine, first_width: int, epochs: int
-) -> tuple[SliceSpec, float, tuple[Epoch, ...]]:
-    """The winner pruned to a first width, fine-tuned where that is needed; the metric of it, and the fine-tuning."""
+) -> tuple[SliceSpec, float | None, tuple[Epoch, ...]]:
+    """The winner pruned to a first width, fine-tuned where that is needed.
+
+    And its metric, None where it lost the target; and the fine-tuning.
+    """
     assert winner.target is not None  # (a winner met it)
     spec = _pruned(winner, task, first_width)
-    value = _value(task, spec)
-    if reached(task.metric, value, winner.target):
-        return spec, value, ()
+    judged = _judged(task, spec)
+    if is_reached(task.metric, judged.value, judged.choosing, winner.target):
+        return spec, judged.value, ()
     engine.submit(replace(spec, epochs=max(_MIN_EPOCHS, round(_FINE_TUNING_SHARE * epochs))))
     tuned = engine.collect()
-    last = tuned.epochs[-1].metric if tuned.epochs else value
-    return replace(spec, checkpoint=tuned.state), last, tuned.epochs
+    if not tuned.epochs or not tuned.epochs[-1].meets(task.metric, winner.target):
+        return spec, None, tuned.epochs
+    last = tuned.epochs[-1]
+    return replace(spec, checkpoint=tuned.state, weights=last.weights), last.metric, tuned.epochs
 
 
 def _pruned(winner: SliceSpec, task: Task, first_width: int) -> SliceSpec:
-    """The winner with units taken out of its weights and of its optimizer's moments, a trial of its own."""
+    """The winner with units taken out of its weights and of its optimizer's moments, a trial of its own.
+
+    Where its averaged weights met the target, it is they that are pruned and trained on.
+    """
     old = winner.topology
     smaller = Topology.of_first_width(old.shape or "rectangle", first_width, old.depth, old.input_dim, old.output_dim)
     state = read_checkpoint(winner.checkpoint or b"")
     features = torch.from_numpy(task.train_features)
-    pruned = prune(state["model"], moments_by_name(state), old, smaller, features)
+    pruned = prune(weights_of(state, winner.weights), moments_by_name(state), old, smaller, features)
     optimizer = state["optimizer"] | {"state": pruned.moments_by_position}
     changed = {"widths": list(smaller.widths), "model": pruned.parameters, "optimizer": optimizer}
-    name = f"{winner.name}-pruned-{first_width}"
-    return replace(winner, name=name, topology=smaller, parent=None, checkpoint=write_checkpoint(state | changed))
+    changed |= {"averaged": None, "best": None}
+    name, checkpoint = f"{winner.name}-pruned-{first_width}", write_checkpoint(state | changed)
+    return replace(winner, name=name, topology=smaller, parent=None, checkpoint=checkpoint, weights=RAW)
 
 
 def _network(spec: SliceSpec) -> torch.nn.Module:
     model = spec.topology.build()
-    model.load_state_dict(read_checkpoint(spec.checkpoint or b"")["model"])
+    model.load_state_dict(weights_of(read_checkpoint(spec.checkpoint or b""), spec.weights))
     return model.to(spec.device).eval()
 
 
-@torch.no_grad()
-def _value(task: Task, spec: SliceSpec) -> float:
-    """The task's metric of a trial as it stands."""
-    features = torch.from_numpy(task.validation_features).to(spec.device)
-    return task.value_of(_network(spec)(features).cpu().numpy())
+def _judged(task: Task, spec: SliceSpec) -> Judgement:
+    """What the validation rows say of a trial as it stands."""
+    halves, network = halves_of(task, spec.device), _network(spec)
+    return judge(task.validation, [lambda half: predictions(network, halves[half])])
 
 
 def _forward_costs(
@@ -180,7 +191,7 @@ _PASSES_AHEAD = 16
 
 
 @torch.inference_mode()
-def time_forward(networks: list[torch.nn.Module], input_dim: int, batch_size: int, device: str) -> list[float]:
+def time_forward(networks: Sequence[torch.nn.Module], input_dim: int, batch_size: int, device: str) -> list[float]:
     """Quiet time of a forward pass of each network in s: the 20th percentile of a round, the minimum over rounds.
 
     The networks take turns, so that what disturbs the machine disturbs all.

@@ -17,7 +17,8 @@ from sizer.base.errors import MeasurementError, SizerError, UsageError
 from sizer.base.ray_cluster import Node, connect, import_ray, nodes
 from sizer.size_search.data.table import CustomTask, Task
 from sizer.size_search.log import LogEntry
-from sizer.size_search.trials.trial import Running, SliceSpec, run_slice
+from sizer.size_search.trials.trial import SliceSpec, run_slice
+from sizer.size_search.trials.users_training import Running
 
 #: How often a slice is run again because its node or process died.
 _RETRIES = 5

@@ -1,35 +1,29 @@
 """One trial: a network trained on a task in slices, each of which goes on, bit for bit, from the last one's checkpoint.
 
-What a slice does depends on the task and its `SliceSpec` alone: weights are drawn from the seed, and epoch k visits the
-data in an order drawn from (seed, k). Times and energies are measured, of course. Slices run where an engine runs them:
-in this process, or on a cluster (`ray_engine`). An engine decides nothing: the search submits slices and collects what
-they did in the order in which they were submitted, so that the same decisions follow whatever finished first.
+What a slice does depends on the task and its `SliceSpec` alone (`training`, `users_training`); times and energies are
+measured. Slices run where an engine runs them: in this process, or on a cluster (`ray_engine`). An engine decides
+nothing: the search submits slices and collects what they did in the order in which they were submitted, so that the
+same decisions follow whatever finished first.
 """
 
 from __future__ import annotations
 
 import math
-import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 (its name everywhere)
 
-from sizer.calibration.timed_step import QUIET_QUANTILE, make_optimizer
 from sizer.meters.protocol import Meter
 from sizer.models.topology import Topology
-from sizer.size_search.data.metrics import CLASSIFICATION, LOSS, reached
-from sizer.size_search.data.table import CustomTask, Task, TrainedEpoch
-from sizer.size_search.log import Epoch, LogEntry, read_checkpoint, write_checkpoint
-
-#: Validation runs over so many observations at a time, so that a large part does not need memory at once.
-_VALIDATION_CHUNK = 8192
+from sizer.size_search.data.table import CustomTask, Task
+from sizer.size_search.log import Epoch, LogEntry, write_checkpoint
+from sizer.size_search.trials.averaging import RAW
+from sizer.size_search.trials.training import NetworkTraining
+from sizer.size_search.trials.users_training import Running, UsersTraining, resumed
 
 
 @dataclass(frozen=True)
@@ -38,7 +32,8 @@ class SliceSpec:
 
     ``name`` is the trial's, and its folder's. The slice is ``epochs`` long, fewer if ``target``, a value of the task's
     metric, is met; None goes on to the end. ``checkpoint`` is where the trial stands, None at its start. ``parent``
-    names the trial that it grows from, whose ``parent_checkpoint`` matters only at the start.
+    names the trial that it grows from, whose ``parent_checkpoint`` matters only at the start. ``weights`` says which
+    of the checkpoint's weights count so far, ``raw`` or ``averaged``.
     """
 
     name: str
@@ -55,6 +50,7 @@ class SliceSpec:
     checkpoint: bytes | None = None
     parent: str | None = None
     parent_checkpoint: bytes | None = None
+    weights: str = RAW
 
 
 class Engine(Protocol):
@@ -108,7 +104,7 @@ def run_slice(
         if isinstance(task, CustomTask):
             entry = _run_users(task, spec, {} if running is None else running)
         else:
-            entry = _run(_Training(task, spec), task.metric, spec)
+            entry = _run(NetworkTraining(task, spec), task.metric, spec)
     if meter is None or start is None:
         return entry
     return replace(entry, epochs=_with_energy(entry.epochs, meter.energy(start, meter.snapshot()).joules))
@@ -134,10 +130,10 @@ def _with_energy(epochs: tuple[Epoch, ...], energy_j: float | None) -> tuple[Epo
     return tuple(epoch._replace(energy_j=energy_j * epoch.time_s / total_s) for epoch in epochs)
 
 
-def _run(training: _Training | _UsersTraining, metric: str, spec: SliceSpec) -> LogEntry:
+def _run(training: NetworkTraining | UsersTraining, metric: str, spec: SliceSpec) -> LogEntry:
     """Epoch by epoch to the slice's end, or the trial's."""
     epochs: list[Epoch] = []
-    ended = None
+    ended, diverged = None, False
     while len(epochs) < spec.epochs and ended is None:
         epoch = training.run_epoch()
         if epoch is None:
@@ -146,155 +142,29 @@ def _run(training: _Training | _UsersTraining, metric: str, spec: SliceSpec) -> 
         epochs.append(epoch)
         if not all(map(math.isfinite, (epoch.train_loss, epoch.validation_loss, epoch.metric))):
             ended = f"its loss is no longer finite in epoch {epoch.epoch}"
-        elif spec.target is not None and reached(metric, epoch.metric, spec.target):
+            if epoch.epoch == 1 and isinstance(training, NetworkTraining):
+                ended += f", or grew tenfold: after {epoch.steps} steps at the learning rate {spec.learning_rate:g}"
+            diverged = True
+        elif spec.target is not None and epoch.meets(metric, spec.target):
             break
     name = None if ended else f"trials/{spec.name}/{training.epoch:06d}.pt"
     state = None if ended else write_checkpoint(training.state())
-    return LogEntry(spec.name, tuple(epochs), name, ended, parent=spec.parent, state=state)
-
-
-class _Training:
-    """A network in training on a task: its weights, its optimizer, and how many epochs it has seen."""
-
-    def __init__(self, task: Task, spec: SliceSpec) -> None:
-        self._spec = spec
-        self._task = task
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(spec.seed)
-            model = spec.topology.build()
-        self.model = model.to(spec.device)
-        self.optimizer = make_optimizer(self.model, spec.optimizer)
-        for group in self.optimizer.param_groups:
-            group["lr"] = spec.learning_rate
-        self._features = torch.from_numpy(task.train_features).to(spec.device)
-        self._targets = torch.from_numpy(task.train_targets).to(spec.device)
-        self._validation = torch.from_numpy(task.validation_features).to(spec.device)
-        self._loss = F.cross_entropy if task.kind == CLASSIFICATION else F.mse_loss
-        self.epoch = 0
-        if spec.checkpoint is not None:
-            self._restore(spec.checkpoint)
-        elif spec.parent_checkpoint is not None:
-            self._grow_from(spec.parent_checkpoint)
-
-    def state(self) -> dict[str, Any]:
-        """Everything that the next epoch depends on."""
-        return {
-            "epoch": self.epoch,
-            "widths": list(self._spec.topology.widths),
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-
-    def _restore(self, checkpoint: bytes) -> None:
-        """Go back to where `state` was called."""
-        state = read_checkpoint(checkpoint, self._spec.device)
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.epoch = state["epoch"]
-
-    def _grow_from(self, checkpoint: bytes) -> None:
-        """Start from a smaller network of the family, widened so that the function stays the same."""
-        from sizer.size_search.trials.growing import grow, moments_by_name
-
-        state = read_checkpoint(checkpoint)
-        topology = self._spec.topology
-        smaller = Topology(topology.shape, topology.input_dim, tuple(state["widths"]))
-        grown = grow(state["model"], moments_by_name(state), smaller, topology, self._spec.seed)
-        self.model.load_state_dict(grown.parameters)
-        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": grown.moments_by_position})
-
-    def run_epoch(self) -> Epoch:
-        """Train for one epoch and validate."""
-        began = time.perf_counter()
-        order = np.random.default_rng([self._spec.seed, self.epoch]).permutation(self._task.n_observations)
-        total, step_times = self._steps(torch.from_numpy(order).to(self._spec.device))
-        trained = time.perf_counter()
-        predictions = self._predict()
-        validated = time.perf_counter()
-        self.epoch += 1
-        # On a GPU steps return before they are done: only the epoch as a whole is timed.
-        on_gpu = torch.device(self._spec.device).type == "cuda"
-        loss = self._task.loss_of(predictions)
-        return Epoch(
-            self.epoch,
-            total / self._task.n_observations,
-            loss,
-            loss if self._task.metric == LOSS else self._task.value_of(predictions),
-            validated - began,
-            (trained - began if on_gpu else _quiet(step_times)) + validated - trained,
-            None,
-            len(step_times),
-        )
-
-    def _steps(self, order: torch.Tensor) -> tuple[float, list[float]]:
-        """One pass over the data: the summed loss, and the times of its steps in s."""
-        features, targets = self._features[order], self._targets[order]
-        total = torch.zeros((), device=self._spec.device)
-        times = []
-        self.model.train()
-        before = time.perf_counter()
-        for start in range(0, len(order), self._spec.batch_size):
-            batch = features[start : start + self._spec.batch_size]
-            self.optimizer.zero_grad(set_to_none=True)
-            loss = self._loss(self.model(batch), targets[start : start + self._spec.batch_size])
-            torch.autograd.backward(loss)
-            self.optimizer.step()
-            total += loss.detach() * len(batch)
-            after = time.perf_counter()
-            times.append(after - before)
-            before = after
-        return float(total), times  # (reading the total waits for a GPU)
-
-    @torch.no_grad()
-    def _predict(self) -> np.ndarray[Any, np.dtype[np.float32]]:
-        self.model.eval()
-        return torch.cat([self.model(part) for part in torch.split(self._validation, _VALIDATION_CHUNK)]).cpu().numpy()
-
-
-def _quiet(step_times: list[float]) -> float:
-    """Time of an epoch's training with every step at its quiet value."""
-    return float(np.quantile(step_times, QUIET_QUANTILE)) * len(step_times)
+    return LogEntry(
+        spec.name,
+        tuple(epochs),
+        name,
+        ended,
+        parent=spec.parent,
+        diverged=diverged,
+        state=state,
+        kept=training.kept,
+    )
 
 
 def _run_users(task: CustomTask, spec: SliceSpec, running: Running) -> LogEntry:
-    """A slice of a user's training: on with the one running here, else from its state, else from the start."""
-    training = running.pop(spec.name, None)
-    done, state = 0, None
-    if spec.checkpoint is not None:
-        kept = read_checkpoint(spec.checkpoint)
-        done, state = int(kept["epoch"]), kept["state"]
-    if training is None or training.epoch != done:
-        training = _UsersTraining(task, spec, done, state)
+    """A slice of a user's training, which is left where the slice ends."""
+    training = resumed(task, spec, running)
     entry = _run(training, task.metric, spec)
     if entry.ended is None:
         running[spec.name] = training
     return entry
-
-
-class _UsersTraining:
-    """A training that the user gave as a function, after so many epochs. Without a state it is trained up to there."""
-
-    def __init__(self, task: CustomTask, spec: SliceSpec, done: int, state: Any) -> None:
-        left = spec.max_epochs - (0 if state is None else done)
-        fresh = task.train(spec.topology, left, spec.seed, state)
-        self._given = islice(fresh, done if state is None else 0, None)
-        self._state = state
-        self.epoch = done
-
-    def state(self) -> dict[str, Any]:
-        """What it gave after its last epoch."""
-        return {"epoch": self.epoch, "state": self._state}
-
-    def run_epoch(self) -> Epoch | None:
-        """Its next epoch, None where it gives none."""
-        given = next(self._given, None)
-        if given is None:
-            return None
-        trained = TrainedEpoch(*given)
-        loss, cost_s, self._state = float(trained.loss), float(trained.cost_s), trained.state
-        self.epoch += 1
-        return Epoch(self.epoch, loss, loss, loss, cost_s, cost_s, None, 0)
-
-
-#: Trial name -> the user's training, left where its last slice ended.
-Running = dict[str, _UsersTraining]

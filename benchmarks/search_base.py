@@ -1,0 +1,392 @@
+"""The search, and other ways to a loss, on the base of learning curves: sizes at four rates, raw and averaged weights.
+
+Every method is charged alike: the epochs that it trains, of whichever arm and to whatever end, at the cost of an epoch
+that the machine's shipped profile predicts. Costs are ratios to the cheapest size at 1e-3, raw weights, were it known
+beforehand (median of seeds); a target that is not met counts as infinite. A target is met where the rows that choose
+and the rows that decide both meet it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+
+import numpy as np
+from curve_base import CHOOSE, DECIDE, RAW, TEST, Run, TaskFacts, read_base, read_facts, read_predictions, tasks
+
+from sizer.devices import choose
+from sizer.models.topology import Topology
+from sizer.size_search.arms import Goal, SearchCandidate
+from sizer.size_search.candidates import first_arm, price_arms
+from sizer.size_search.data.halves import Validation
+from sizer.size_search.data.metrics import CLASSIFICATION, REGRESSION
+from sizer.size_search.ensembles import Kept, as_outputs, select
+from sizer.size_search.policy import decide
+from sizer.size_search.settings import SearchSettings
+
+#: Targets, as multiples of the best loss of any size at 1e-3.
+LEVELS = (1.0, 1.02, 1.05, 1.1, 1.2, 1.5, 2.0, 3.0)
+DEVICE = "x86-vm-2cpu"
+BASE_RATE = 1e-3
+#: Epochs without gain after which the thoughtless policy leaves an arm.
+PATIENCE = 5
+#: Its arms, as logarithms of sizes and rates.
+THOUGHTLESS = ((14, 8e-3), (15, 4e-3), (16, 4e-3), (16, 1.6e-2), (15, 1.6e-2), (16, 1e-3), (14, 4e-3), (17, 4e-3))
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """One training: per epoch the loss that counts (the worse of the rows that choose and decide), and the test loss.
+
+    ``raw`` are those of the raw weights alone, ``better`` of whichever weights the rows that choose prefer.
+    """
+
+    raw: tuple[float, ...]
+    better: tuple[float, ...]
+    test: tuple[float, ...]
+    diverged: bool
+
+    @classmethod
+    def of(cls, run: Run) -> Curves:
+        """Of a recorded training."""
+        losses = run.losses
+        is_finite = np.isfinite(losses[:, RAW]).all(axis=1)
+        losses = losses[: int(np.argmin(is_finite)) if not is_finite.all() else len(losses)]
+        chosen = np.nan_to_num(losses[:, :, CHOOSE], nan=np.inf).argmin(axis=1)
+        better = losses[np.arange(len(losses)), chosen]
+        worse = better[:, (CHOOSE, DECIDE)].max(axis=1)
+        raw = losses[:, RAW, (CHOOSE, DECIDE)].max(axis=1)
+        return cls(tuple(raw), tuple(worse), tuple(better[:, TEST]), not is_finite.all())
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Every arm of one task trained from one seed."""
+
+    facts: TaskFacts
+    seed: int
+    topologies: tuple[Topology, ...]
+    curves: dict[tuple[int, float], Curves]  # (position of the size, rate)
+
+    @cached_property
+    def settings(self) -> SearchSettings:
+        """Settings of a search on this task."""
+        return SearchSettings(target=1.0, depth=4, batch_size=256)
+
+    @cached_property
+    def arms(self) -> tuple[SearchCandidate, ...]:
+        """The arms as the search sees them."""
+        rows = self.facts.train_rows, sum(self.facts.looked_at_rows[:2])
+        return tuple(
+            arm
+            for arm in price_arms(self.topologies, rows, self.settings, choose(DEVICE))
+            if self.key(arm) in self.curves
+        )
+
+    def key(self, arm: SearchCandidate) -> tuple[int, float]:
+        """Of an arm's curves."""
+        return self.topologies.index(arm.topology), arm.learning_rate
+
+
+@dataclass(frozen=True)
+class Target:
+    """A loss to reach on a task, from one seed; ``cheapest`` is what the cheapest size at 1e-3 takes."""
+
+    grid: Grid
+    level: float
+    loss: float
+    cheapest: float
+
+
+def read_grids(task: str) -> tuple[Grid, ...]:
+    """The recorded trainings of a task at depth 4 with batches of 256, one grid a seed."""
+    facts = read_facts(task)
+    runs = [run for run in read_base(task) if (run.depth, run.shape, run.batch_size) == (4, "rectangle", 256)]
+    offered = set(SearchSettings(target=1.0).rates.values())
+    runs = [run for run in runs if run.learning_rate in offered]
+    widths = sorted({run.widths for run in runs})
+    topologies = tuple(Topology("rectangle", facts.input_dim, one) for one in widths)
+    grids = []
+    for seed in sorted({run.seed for run in runs}):
+        curves = {(widths.index(r.widths), r.learning_rate): Curves.of(r) for r in runs if r.seed == seed}
+        curves = {key: found for key, found in curves.items() if found.raw}
+        grids.append(Grid(facts, seed, topologies, curves))
+    return tuple(grids)
+
+
+def epochs_to(values: Sequence[float], loss: float) -> float:
+    """Epochs after which values first meet a loss, inf for never."""
+    return next((epoch for epoch, value in enumerate(values, start=1) if value <= loss), math.inf)
+
+
+@cache
+def targets(task: str, seeds: int = 2) -> tuple[Target, ...]:
+    """Every level of a task that predicting the mean does not meet, from each of its seeds."""
+    grids = [grid for grid in read_grids(task) if grid.seed < seeds]
+    at_base = [[grid.curves.get((i, BASE_RATE)) for grid in grids] for i in range(len(grids[0].topologies))]
+    known = {i: [one for one in of_size if one is not None] for i, of_size in enumerate(at_base)}
+    best = min(float(np.median([min(one.raw) for one in of_size])) for of_size in known.values() if of_size)
+    costs = {grid.key(arm)[0]: arm.epoch_cost for grid in grids for arm in grid.arms}
+    found = []
+    for level in LEVELS:
+        loss = level * best
+        if loss >= grids[0].facts.baseline_loss:
+            continue
+        cheapest = min(
+            costs[i] * float(np.median([epochs_to(one.raw, loss) for one in of_size]))
+            for i, of_size in known.items()
+            if of_size
+        )
+        found += [Target(grid, level, loss, cheapest) for grid in grids if math.isfinite(cheapest)]
+    return tuple(found)
+
+
+#: What a method spends on a target, and the test loss of what met it over the target's (NaN where that is not known).
+Method = Callable[[Target], "tuple[float, float]"]
+NOT_MET = (math.inf, math.nan)
+
+
+def search(target: Target) -> tuple[float, float]:
+    """The search, everything that it trains included."""
+    return _search(target, None)
+
+
+def search_with_averages(target: Target) -> tuple[float, float]:
+    """The same, with averages of predictions after every slice, on the tasks whose predictions were recorded."""
+    return _search(target, Library.of(target.grid))
+
+
+def _search(target: Target, library: Library | None) -> tuple[float, float]:
+    grid = target.grid
+    first = first_arm(grid.arms).name
+    longest = max(len(curves.better) for curves in grid.curves.values())
+    done = dict.fromkeys((arm.name for arm in grid.arms), 0)
+    spent = 0.0
+    while True:
+        arms = tuple(_at(grid, arm, done[arm.name]) for arm in grid.arms)
+        decisions = decide(arms, Goal(target.loss, longest), first)
+        if not decisions:
+            return NOT_MET
+        arm = next(arm for arm in arms if arm.name == decisions[0].name)
+        curves, before = grid.curves[grid.key(arm)], done[arm.name]
+        met = epochs_to(curves.better, target.loss)
+        until = int(min(before + decisions[0].epochs, met, len(curves.better)))
+        done[arm.name] = until
+        spent += (until - before) * arm.epoch_cost
+        if until == met:
+            return spent, curves.test[until - 1] / target.loss
+        if library is not None and library.best(done) <= target.loss:
+            return spent, math.nan
+
+
+class Library:
+    """What each arm predicted for some rows, after some epochs, and how good averages of that are."""
+
+    def __init__(self, grid: Grid, validation: Validation, said: dict[str, list[tuple[int, Kept, float]]]) -> None:
+        self.grid, self.validation, self.said = grid, validation, said
+
+    @classmethod
+    def of(cls, grid: Grid) -> Library | None:
+        """The predictions recorded for a task, None where there are none."""
+        found = read_predictions(grid.facts.name)
+        if found is None:
+            return None
+        kind = REGRESSION if grid.facts.regression else CLASSIFICATION
+        targets = found.targets.reshape(-1, 1) if grid.facts.regression else found.targets
+        validation = Validation(kind, targets, grid.facts.output_dim)
+        halves, runs = validation.halves[:2], read_base(grid.facts.name)
+        said: dict[str, list[tuple[int, Kept, float]]] = {}
+        for position, epoch, both in zip(found.runs, found.epochs, found.said, strict=True):
+            run = runs[position]
+            arm = next((arm for arm in grid.arms if _is_of(arm, run) and run.seed == grid.seed), None)
+            if arm is None:
+                continue
+            losses = run.losses[epoch - 1]
+            which = int(np.nan_to_num(losses[:, CHOOSE], nan=np.inf).argmin())
+            full = float(losses[which, (CHOOSE, DECIDE)].mean())
+            said.setdefault(arm.name, []).append(
+                (int(epoch), Kept(int(epoch), *(both[which][h] for h in halves)), full)
+            )
+        return cls(grid, validation, said)
+
+    def best(self, done: dict[str, int]) -> float:
+        """The loss of the best average of what was trained, inf where there is none.
+
+        Few rows were recorded: what averaging takes off is read from these, and taken off the loss on all rows.
+        """
+        kept, losses = {}, {}
+        for name, epochs in done.items():
+            known = [one for one in self.said.get(name, ()) if one[0] <= epochs]
+            if known:
+                _, kept[name], losses[name] = min(known, key=lambda one: one[2])
+        found = select(self.validation, kept) if len(kept) > 1 else None
+        if found is None:
+            return math.inf
+        alone = min(losses[name] / self._loss(kept[name]) for name in found.shares)
+        return found.loss * alone
+
+    def _loss(self, kept: Kept) -> float:
+        rows = np.concatenate(self.validation.halves[:2])
+        outputs = as_outputs(np.concatenate([kept.choosing, kept.deciding]), self.validation.kind)
+        return self.validation.loss_on(outputs, rows)
+
+
+def _is_of(arm: SearchCandidate, run: Run) -> bool:
+    return (arm.topology.widths, arm.learning_rate) == (run.widths, run.learning_rate)
+
+
+def _at(grid: Grid, arm: SearchCandidate, epochs: int) -> SearchCandidate:
+    """An arm as it is after so many epochs."""
+    curves = grid.curves[grid.key(arm)]
+    is_over = epochs >= len(curves.better)
+    return replace(
+        arm,
+        values=curves.better[:epochs],
+        ended="recorded no further" if is_over else None,
+        diverged=is_over and curves.diverged,
+    )
+
+
+def cheapest_arm(target: Target) -> tuple[float, float]:
+    """The cheapest size and rate, weights averaged or not, known beforehand."""
+    found = [
+        (arm.epoch_cost * epochs_to(curves.better, target.loss), arm.name)
+        for arm in target.grid.arms
+        for curves in [target.grid.curves[target.grid.key(arm)]]
+    ]
+    return min(found)[0], math.nan
+
+
+def thoughtless(target: Target) -> tuple[float, float]:
+    """Some arms in turn, each left after `PATIENCE` epochs without gain."""
+    grid, spent = target.grid, 0.0
+    sizes = np.log2([topology.num_free_parameters for topology in grid.topologies])
+    for exponent, rate in THOUGHTLESS:
+        position = int(np.argmin(np.abs(sizes - exponent)))
+        arm = next((arm for arm in grid.arms if grid.key(arm) == (position, rate)), None)
+        if arm is None:
+            continue
+        curves = grid.curves[position, rate]
+        epochs, is_met = _patiently(curves.better, target.loss)
+        spent += epochs * arm.epoch_cost
+        if is_met:
+            return spent, curves.test[epochs - 1] / target.loss
+    return NOT_MET
+
+
+def _patiently(values: Sequence[float], target: float) -> tuple[int, bool]:
+    """Epochs trained, and whether the target was met."""
+    best, since = math.inf, 0
+    for epoch, value in enumerate(values, start=1):
+        if value <= target:
+            return epoch, True
+        best, since = (value, 0) if value < best else (best, since + 1)
+        if since >= PATIENCE:
+            return epoch, False
+    return len(values), False
+
+
+#: Trials that Optuna may start on one target, and seeds of its sampler over which the median is taken.
+_OPTUNA_TRIALS, _OPTUNA_SEEDS = 60, 3
+
+
+def optuna(target: Target) -> tuple[float, float]:
+    """Optuna's default sampler over sizes and rates with a median pruner, median over its seeds."""
+    return float(np.median([_optuna(target, seed) for seed in range(_OPTUNA_SEEDS)])), math.nan
+
+
+def _optuna(target: Target, seed: int) -> float:
+    import optuna as package
+
+    package.logging.set_verbosity(package.logging.ERROR)
+    grid, spent = target.grid, 0.0
+    rates = sorted({arm.learning_rate for arm in grid.arms})
+    study = package.create_study(
+        sampler=package.samplers.TPESampler(seed=seed), pruner=package.pruners.MedianPruner(n_startup_trials=4)
+    )
+    for _ in range(_OPTUNA_TRIALS):
+        trial = study.ask()
+        position = trial.suggest_int("size", 0, len(grid.topologies) - 1)
+        rate = rates[trial.suggest_int("rate", 0, len(rates) - 1)]
+        curves = grid.curves.get((position, rate))
+        if curves is None:
+            study.tell(trial, state=package.trial.TrialState.FAIL)
+            continue
+        cost = next(arm.epoch_cost for arm in grid.arms if grid.key(arm) == (position, rate))
+        epochs, _ = _patiently(curves.better, target.loss)
+        for epoch, loss in enumerate(curves.better[:epochs]):
+            spent += cost
+            if loss <= target.loss:
+                return spent
+            trial.report(loss, epoch)
+            if trial.should_prune():
+                study.tell(trial, state=package.trial.TrialState.PRUNED)
+                break
+        else:
+            study.tell(trial, min(curves.better[:epochs]))
+    return math.inf
+
+
+METHODS: dict[str, Method] = {
+    "cheapest size and rate, known": cheapest_arm,
+    "search, all included": search,
+    "thoughtless, without averaging predictions": thoughtless,
+    "Optuna over width and rate": optuna,
+}
+
+
+def compare(names: Sequence[str], each: bool, methods: dict[str, Method] = METHODS) -> None:
+    """Print a table of the methods on some tasks, or of the targets."""
+    wanted = [target for name in names for target in targets(name)]
+    print(f"{len(names)} tasks, {len(wanted)} targets")
+    print(f"{'':44s}{'median':>8s}{'90 %':>8s}{'worst':>8s}   not met   test within 3 %")
+    for title, method in methods.items():
+        found = [method(target) for target in wanted]
+        ratios = np.array([spent / target.cheapest for (spent, _), target in zip(found, wanted, strict=True)])
+        tests = np.array([test for _, test in found])
+        known = tests[np.isfinite(tests)]
+        within = f"{np.mean(known <= 1.03):.0%}" if len(known) else ""
+        print(f"{title:44s}{_row(ratios)}   {within}", flush=True)
+        if each:
+            for target, ratio in zip(wanted, ratios, strict=True):
+                print(f"    {target.grid.facts.name:12s} seed {target.grid.seed} {target.level:5.2f}x{ratio:8.2f}")
+
+
+def _row(ratios: np.ndarray) -> str:
+    quantiles = (np.quantile(ratios, share, method="inverted_cdf") for share in (0.5, 0.9))
+    met = ratios[np.isfinite(ratios)]
+    worst = met.max() if len(met) else math.nan
+    return "".join(f"{value:8.2f}" for value in (*quantiles, worst)) + f"{len(ratios) - len(met):6d}/{len(ratios)}"
+
+
+def fit_priors(names: Sequence[str]) -> Iterator[str]:
+    """The table of `sizer.size_search.priors`, from some tasks."""
+    grids = [grid for name in names for grid in read_grids(name)]
+    for multiple in (1.0, 4.0, 8.0, 16.0):
+        epochs, floors, sizes, tasks_of = [], [], [], []
+        for grid in grids:
+            for position, topology in enumerate(grid.topologies):
+                one, other = (grid.curves.get((position, BASE_RATE * m)) for m in (1.0, multiple))
+                if one is None or other is None or not 2**11 <= topology.num_free_parameters <= 2**18:
+                    continue
+                floors.append(math.log(min(other.better) / min(one.better)))
+                sizes.append(math.log2(topology.num_free_parameters) - 14)
+                tasks_of.append(grid.facts.name)
+                reach = max(min(one.better), min(other.better))
+                ratios = [
+                    math.log(epochs_to(other.better, reach * level) / epochs_to(one.better, reach * level))
+                    for level in LEVELS[2:]
+                ]
+                epochs.append(float(np.mean(ratios)))
+        slope, floor = np.polyfit(sizes, np.clip(floors, -0.5, 0.5), 1) if multiple > 1 else (0.0, 0.0)
+        means = [np.mean([v for v, t in zip(floors, tasks_of, strict=True) if t == name]) for name in set(tasks_of)]
+        yield (
+            f"{multiple:5.1f}: RatePrior({np.median(epochs):.2f}, {floor:.3f}, {slope:.3f}),  # {len(floors)} pairs; "
+            f"epochs spread {np.std(epochs):.2f}, floors spread {np.std(np.clip(floors, -1, 1)):.3f}, "
+            f"of tasks {np.std(means):.3f}, quartiles {np.quantile(floors, [0.1, 0.25, 0.5, 0.75, 0.9]).round(3)}"
+        )
+
+
+__all__ = ["compare", "fit_priors", "tasks"]
