@@ -10,7 +10,7 @@ from sizer.method.advisor import recommend
 from sizer.size_search.data.metrics import higher_is_better
 from sizer.size_search.data.prepare import Prepared
 from sizer.size_search.data.table import Task
-from sizer.size_search.log import read_checkpoint
+from sizer.size_search.log import LogEntry, read_checkpoint
 from sizer.size_search.policy import Goal, SearchCandidate, forecast
 from sizer.size_search.result import (
     Edge,
@@ -18,6 +18,7 @@ from sizer.size_search.result import (
     Pruned,
     SearchPoint,
     SearchResult,
+    SearchSlice,
     SearchStatus,
     SearchTrial,
     Spent,
@@ -72,8 +73,16 @@ def conclude(
         pruned=record,
         notes=(pruned,) if isinstance(pruned, str) else (),
         folder=search.folder.path,
+        history=tuple(map(_slice, search.slices)),
         network=_trained(search, prepared, network),
     )
+
+
+def _slice(entry: LogEntry) -> SearchSlice:
+    values = tuple(epoch.metric if math.isfinite(epoch.metric) else None for epoch in entry.epochs)
+    joules = [epoch.energy_j for epoch in entry.epochs if epoch.energy_j is not None]
+    metered = tuple(joules) if len(joules) == len(values) else None
+    return SearchSlice(entry.trial, values, tuple(epoch.time_s for epoch in entry.epochs), metered)
 
 
 def best_of(search: Search) -> SearchCandidate | None:

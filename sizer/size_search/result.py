@@ -85,6 +85,19 @@ class SearchTrial(NamedTuple):
     where: tuple[str, ...]
 
 
+class SearchSlice(NamedTuple):
+    """Epochs that a trial was trained for in one go, an entry each; slices are in the order in which they ended.
+
+    ``values`` are the metric on the validation rows, None where it was not finite; ``energy_j`` is None where it was
+    not metered.
+    """
+
+    trial: str
+    values: tuple[float | None, ...]
+    time_s: tuple[float, ...]
+    energy_j: tuple[float, ...] | None
+
+
 class SearchPoint(NamedTuple):
     """What reaching the target costs at one size; ``label`` says whether that was measured or is estimated.
 
@@ -192,8 +205,9 @@ class SearchResult(Record):
 
     ``winner`` is the trial that met the target, ``best`` the one with the best metric. Costs of ``curve`` and
     ``flops_choice`` are in ``quantity``: time (s), energy (J), or operations on a machine of which nothing is known.
-    ``estimate`` says what reaching the target would take where it was not reached. ``network`` predicts, and is not
-    part of the JSON; None after a search with the user's own training.
+    ``history`` holds every epoch of every trial, slice by slice. ``estimate`` says what reaching the target would take
+    where it was not reached. ``network`` predicts, and is not part of the JSON; None after a search with the user's own
+    training.
     """
 
     task: TaskFacts
@@ -216,6 +230,7 @@ class SearchResult(Record):
     notes: tuple[str, ...]
     folder: Path | None
     saved: Path | None = None
+    history: tuple[SearchSlice, ...] = ()
     network: SavedNetwork | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -239,6 +254,7 @@ class SearchResult(Record):
             "spent": {**plain(self.spent), "time_label": "measured"},
             "flops_choice": plain(self.flops_choice),
             "trials": plain(self.trials),
+            "history": plain(self.history),
             "curve": plain(self.curve),
             "edges": plain(self.edges),
             "estimate": self.estimate,

@@ -81,6 +81,7 @@ class Search:
         self._first = str(log.header["first"])
         self._device = str(log.header["device"])
         self._open_round = log.open_round
+        self.slices: list[LogEntry] = []
         for entry in log.entries:
             self._add(entry)
 
@@ -147,6 +148,7 @@ class Search:
 
     def _add(self, entry: LogEntry) -> None:
         """Take in what a slice did."""
+        self.slices.append(entry)
         size, metric = self.sizes[entry.trial], self.task.metric
         epochs = (*size.epochs, *entry.epochs)
         is_met = size.is_met or any(reached(metric, epoch.metric, self.settings.target) for epoch in entry.epochs)
