@@ -130,7 +130,13 @@ def _reports() -> Any:
     return terminal
 
 
-show_with(_reports)
+def _pages() -> Any:
+    from sizer.report.pages import page
+
+    return page
+
+
+show_with(_reports, _pages)
 
 
 if not TYPE_CHECKING:  # (to type checkers, a module with this function has every name)

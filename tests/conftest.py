@@ -17,6 +17,10 @@ _OUTER_USER = pytest.StashKey[pytest.MonkeyPatch]()
 _OUTER_FOLDER = pytest.StashKey["tempfile.TemporaryDirectory[str]"]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rewrite-golden", action="store_true", help="Make and keep golden records and texts anew.")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Tests are collected, and read profiles, before any fixture runs: from here on nothing is the real user's."""
     config.stash[_OUTER_USER] = pytest.MonkeyPatch()

@@ -139,4 +139,4 @@ if __name__ == "__main__":
     sys.stdout.flush()
     if sys.argv[1] == "distributed":
         torch.distributed.destroy_process_group()
-        os._exit(0)  # torch's own threads, still running as the process ends, abort it once in four times, hook or no hook
+        os._exit(0)  # or torch's own threads abort the ending process once in four times, hook or no hook

@@ -7,6 +7,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
+    import os
+
     import pandas as pd
     from rich.console import Console, ConsoleOptions, RenderableType
 
@@ -25,56 +27,87 @@ def plain(value: Any) -> Any:
     return value
 
 
-def rebuild(kind: type[T], value: Mapping[str, Any]) -> T:
+def rebuild(kind: type[T], value: Mapping[str, Any], filled: bool = False) -> T:
     """A record or named tuple from its `plain` form, by the annotations of its fields.
 
-    Fields that it does not know are ignored: a later version may have added them. Raises TypeError for one that lacks a
-    field without a default, and AttributeError or TypeError for a value of another form.
+    Fields that it does not know are ignored: a later version may have added them. ``filled`` takes those that an
+    earlier version did not have for not known: None, or empty where they hold several. Raises TypeError for a record
+    that lacks another field without a default, and AttributeError or TypeError for a value of another form.
     """
-    makers = _makers(kind)
-    return kind(**{name: makers[name](item) for name, item in value.items() if name in makers})
+    makers = _makers(kind, filled)
+    known = {name: makers[name](item) for name, item in value.items() if name in makers}
+    return kind(**(_absent(kind) | known if filled else known))
 
 
 #: Makes a field of a record from its plain form.
 _Maker = Callable[[Any], Any]
 
 
-def _made_by_annotation(kind: Any) -> dict[str, _Maker]:
-    return {name: _maker(hint) for name, hint in get_type_hints(kind).items()}
+def _made_by_annotation(kind: Any, filled: bool) -> dict[str, _Maker]:
+    return {name: _maker(hint, filled) for name, hint in _hints(kind).items()}
+
+
+def _hints(kind: Any) -> dict[str, Any]:
+    """The annotations of a record; a name that only type checkers import stands for anything."""
+    return _evaluated(kind, {})
+
+
+def _evaluated(kind: Any, unseen: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return get_type_hints(kind, localns=unseen)
+    except NameError as error:
+        if error.name is None or error.name in unseen:
+            raise
+        return _evaluated(kind, {**unseen, error.name: Any})
+
+
+def _absent(kind: Any) -> dict[str, Any]:
+    """What stands for the fields without a default that a record may lack."""
+    fields = getattr(kind, "__dataclass_fields__", {})
+    without = {name for name, field in fields.items() if field.default is field.default_factory}
+    without |= {name for name in getattr(kind, "_fields", ()) if name not in kind._field_defaults}
+    empty: dict[Any, Any] = {tuple: (), Mapping: {}, dict: {}}
+    hints = {name: hint for name, hint in _hints(kind).items() if name in without}
+    return {
+        name: empty.get(get_origin(hint))
+        for name, hint in hints.items()
+        if type(None) in get_args(hint) or get_origin(hint) in empty
+    }
 
 
 #: Evaluating the annotations takes longer than all the rest.
-_makers: Callable[[Any], dict[str, _Maker]] = cache(_made_by_annotation)
+_makers: Callable[[Any, bool], dict[str, _Maker]] = cache(_made_by_annotation)
 
 
-def _maker(hint: Any) -> _Maker:
+def _maker(hint: Any, filled: bool) -> _Maker:
     arguments, origin = get_args(hint), get_origin(hint)
     if type(None) in arguments:  # X | None
-        inner = _maker(arguments[0])
+        inner = _maker(arguments[0], filled)
         return lambda value: None if value is None else inner(value)
     if origin is tuple:
-        inner = _maker(arguments[0])
+        inner = _maker(arguments[0], filled)
         return lambda value: tuple(map(inner, value))
     if origin is Mapping:
-        inner = _maker(arguments[1])
+        inner = _maker(arguments[1], filled)
         return lambda value: {key: inner(item) for key, item in value.items()}
     if hasattr(hint, "__dataclass_fields__") or hasattr(hint, "_fields"):
-        return lambda value: value if isinstance(value, hint) else rebuild(hint, value)
+        return lambda value: value if isinstance(value, hint) else rebuild(hint, value, filled)
     return lambda value: value
 
 
-#: Gives what shows records, `sizer.report.terminal`, which this module must not know.
+#: Give what shows records, `sizer.report.terminal` and `sizer.report.pages.page`, which this module must not know.
 _shown_by: Callable[[], Any]
+_paged_by: Callable[[], Any]
 
 
-def show_with(load: Callable[[], Any]) -> None:
-    """Register what shows records; ``load`` is called when one is first shown.
+def show_with(terminal: Callable[[], Any], pages: Callable[[], Any]) -> None:
+    """Register what shows records; each is called when a record is first shown there.
 
-    It gives something with ``show(record, console)``, the record and its remarks for a terminal, and
-    ``as_html(record)``, the same for a notebook.
+    ``terminal`` gives something with ``show(record, console)``, the record and its remarks; ``pages`` something with
+    ``fragment(record)``, the same as HTML for a notebook, and ``save_page(record, path, force)``.
     """
-    global _shown_by
-    _shown_by = load
+    global _shown_by, _paged_by
+    _shown_by, _paged_by = terminal, pages
 
 
 class Record:
@@ -109,5 +142,12 @@ class Record:
         shown: Iterator[RenderableType] = _shown_by().show(self, console)
         return shown
 
+    def to_html(self, path: str | os.PathLike[str], force: bool = False) -> None:
+        """Write the record as a page of HTML that needs nothing else: text, tables, charts, the record as JSON.
+
+        Raises UsageError where a file is there that sizer did not write, unless ``force``.
+        """
+        _paged_by().save_page(self, path, force)
+
     def _repr_html_(self) -> str:
-        return str(_shown_by().as_html(self))
+        return str(_paged_by().fragment(self))

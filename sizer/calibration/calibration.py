@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,13 @@ from sizer.base.errors import MeasurementError, UsageError
 from sizer.base.progress import Progress
 from sizer.base.storage import data_folder
 from sizer.calibration import plan as planning
-from sizer.calibration.cache_probe import sweep_accesses, sweep_reads, with_effective_capacity, with_effective_l2
+from sizer.calibration.cache_probe import (
+    AccessTime,
+    sweep_accesses,
+    sweep_reads,
+    with_effective_capacity,
+    with_effective_l2,
+)
 from sizer.calibration.combine import Combined, combine
 from sizer.calibration.disturbance import explanation
 from sizer.calibration.fit import Fit, conformal_interval, design, fit, predict_terms
@@ -30,7 +36,7 @@ from sizer.calibration.measurements import (
     interrupted_or_new,
     read_measurements,
 )
-from sizer.calibration.record import Calibration, power_dict, profile_record
+from sizer.calibration.record import Calibration, TimedNetwork, power_dict, profile_record
 from sizer.calibration.rounds import Pace, charged, check_metered, step_energies, take_rounds, why_not_metered
 from sizer.calibration.session import METER_SHARE, MIN_METERED, Session, Settings, open_session
 from sizer.calibration.timed_step import time_run
@@ -41,6 +47,7 @@ from sizer.meters.stated_power import PowerModel
 from sizer.method.hardware import Device, Level, device_from_dict
 from sizer.method.placement import Hierarchy
 from sizer.method.training_step import Training
+from sizer.method.working_sets import count_parameters, stack
 from sizer.profiles import save
 
 __all__ = ["Settings", "calibrate", "measurement_path", "replay"]
@@ -152,7 +159,16 @@ def _fitted(sessions: Sequence[Measurements], power: PowerModel | None) -> Calib
         sessions=combined.sessions,
         explanation=explanation(sessions[-1].timings),
         reference_s=None if combined.quietness is None else combined.quietness.levels_s,
+        timed=tuple(_timed(combined, fitted)),
+        accesses=tuple(AccessTime(*each) for each in settings.get("accesses", ())),
     )
+
+
+def _timed(combined: Combined, fitted: Fit) -> Iterator[TimedNetwork]:
+    each = zip(combined.cases, combined.step_s.tolist(), fitted.ratios.tolist(), strict=True)
+    for case, step_s, ratio in each:
+        parameters = int(count_parameters(stack([case.full]))[0])
+        yield TimedNetwork(case.full, parameters, case.batch_size, step_s, ratio)
 
 
 def _with_median_capacities(devices: Sequence[Device]) -> Device:
@@ -234,8 +250,9 @@ def _same(session: Session) -> dict[str, Any]:
 def _begun(session: Session, same: Mapping[str, Any]) -> Measurements:
     """A new file's first line: the machine, its last cache as it really is, and the plan."""
     session.begin("probing the caches")
-    device = _as_it_is(session.device, session.settings.quick)
+    device, accesses = _as_it_is(session.device, session.settings.quick)
     settings = session.header(same, device) | {
+        "accesses": accesses,
         "identity": session.identity,
         "meter": None if session.meter is None else session.meter.name,
         "meter_source": None if session.meter is None else session.meter.source,
@@ -246,14 +263,15 @@ def _begun(session: Session, same: Mapping[str, Any]) -> Measurements:
     return Measurements(settings, _plan(session))
 
 
-def _as_it_is(device: Device, quick: bool) -> Device:
-    """The device with the effective capacity of its last cache."""
+def _as_it_is(device: Device, quick: bool) -> tuple[Device, Sequence[AccessTime]]:
+    """The device with the effective capacity of its last cache, and the accesses of a CPU that show it."""
     if device.kind == "cpu":
-        return with_effective_capacity(device, sweep_accesses(**(_QUICK_PROBE if quick else {})))
+        accesses = sweep_accesses(**(_QUICK_PROBE if quick else {}))
+        return with_effective_capacity(device, accesses), accesses
     nominal = next((level.capacity_bytes for level in device.caches() if level.name == "L2"), None)
     if device.kind != "cuda" or nominal is None:
-        return device
-    return with_effective_l2(device, sweep_reads(device.id, nominal))
+        return device, ()
+    return with_effective_l2(device, sweep_reads(device.id, nominal)), ()
 
 
 def _plan(session: Session) -> tuple[Case, ...]:

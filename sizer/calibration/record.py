@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sizer.base.records import Record, plain
+from sizer.calibration.cache_probe import AccessTime
 from sizer.calibration.combine import SessionSummary, Speed
 from sizer.calibration.fit import Fit
 from sizer.calibration.measurements import Measurements
@@ -32,6 +33,19 @@ _SIZE_LIMITS = (-math.inf, 10, 14, 18, math.inf)
 _WORST = 5
 
 
+class TimedNetwork(NamedTuple):
+    """A network that was fitted: its quiet time of a step in s, and the cross-validated predicted / measured.
+
+    ``widths`` are its input's and those of its layers.
+    """
+
+    widths: tuple[int, ...]
+    num_free_parameters: int
+    batch_size: int
+    measured_s: float
+    ratio: float
+
+
 @dataclass(frozen=True)
 class Calibration(Record):
     """A finished calibration.
@@ -42,7 +56,8 @@ class Calibration(Record):
     a meter was there, ``power`` the power stated from which joules are estimated. ``sessions`` are those it goes by and
     those it does not, the one just measured last; ``speeds`` those of the machine where it has several;
     ``explanation`` what the kernel counted while the last session was disturbed; ``reference_s`` the quiet time of each
-    reference step at the speed that is predicted, in s.
+    reference step at the speed that is predicted, in s. ``timed`` are the networks of the time's fit; ``accesses`` the
+    time of an access to tables of growing size, which shows the caches.
     """
 
     name: str
@@ -59,6 +74,8 @@ class Calibration(Record):
     sessions: tuple[SessionSummary, ...] = ()
     explanation: str | None = None
     reference_s: Mapping[str, float] | None = None
+    timed: tuple[TimedNetwork, ...] = ()
+    accesses: tuple[AccessTime, ...] = ()
 
     def kept(self, path: Path) -> Calibration:
         """The same calibration, kept in a file."""
@@ -80,6 +97,8 @@ class Calibration(Record):
             "speeds": plain(self.speeds),
             "sessions": plain(self.sessions),
             "explanation": self.explanation,
+            "timed": plain(self.timed),
+            "accesses": plain(self.accesses),
             "path": None if self.path is None else str(self.path),
         }
 

@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "study": ("sizer.cli.study", "Repeat the published study, on its data or your own."),
     "validate": ("sizer.cli.calibrate", "Time fresh networks and compare with the predictions."),
     "profiles": ("sizer.cli.profiles", "List, show, compare and share hardware profiles."),
+    "report": ("sizer.cli.report", "Show saved records on one page of HTML."),
     "doctor": ("sizer.cli.machine", "One page to paste into a bug report."),
     "completion": ("sizer.cli.machine", "Print a shell completion script."),
 }

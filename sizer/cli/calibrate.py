@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sizer.cli.options import DURATION, HERE, JSON, PATH, QUIET, THREADS, WHOLE, option, together
+from sizer.cli.options import DURATION, HERE, HTML, JSON, PATH, QUIET, THREADS, WHOLE, option, together
 
 if TYPE_CHECKING:
     from sizer.base.records import Record
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @THREADS
 @QUIET
 @JSON
+@HTML
 def validate(budget: float, networks: int | None, quiet: bool, as_json: bool, **settings: Any) -> None:
     """Time fresh random networks and compare with what the calibration predicts. Takes about the budget.
 
@@ -123,6 +124,7 @@ _STARTED_S = 1.2
 @option("--engine", default="local", metavar="NAME", help="ray: each kind of node of a Ray cluster once.")
 @QUIET
 @JSON
+@HTML
 def calibrate(
     replay: Path | None,
     more_files: tuple[Path, ...],

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from sizer.cli.options import BATCH_SIZE, DEVICE, JSON, WHOLE, option, training_options
+from sizer.cli.options import BATCH_SIZE, DEVICE, HTML, JSON, WHOLE, option, training_options
 
 
 @click.command()
@@ -19,6 +19,7 @@ from sizer.cli.options import BATCH_SIZE, DEVICE, JSON, WHOLE, option, training_
 @training_options
 @DEVICE
 @JSON
+@HTML
 def inspect(target: str | None, mlp: tuple[str, ...], inputs: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Size and price networks: working sets, the level each lives on, operations, time or energy of a step.
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from sizer.cli.options import JSON
+from sizer.cli.options import HTML, JSON
 
 
 @click.command()
 @click.option("--sysroot", metavar="DIR", help="Read the proc and sys of another Linux machine beneath DIR instead.")
 @click.option("--fresh", is_flag=True, help="Read the hardware again, not the kept result.")
 @JSON
+@HTML
 def detect(sysroot: str | None, fresh: bool, as_json: bool) -> None:
     """Show the memory hierarchy: caches, RAM and GPUs, one instance of each level, and where each value is from.
 
@@ -31,6 +32,7 @@ def detect(sysroot: str | None, fresh: bool, as_json: bool) -> None:
 
 @click.command()
 @JSON
+@HTML
 def doctor(as_json: bool) -> None:
     """Show versions, what was detected and from where, the meters, the profile in use, and every warning.
 

@@ -81,6 +81,26 @@ def together(*options: Callable[[Command], Command]) -> Callable[[Command], Comm
 
 
 JSON = option("--json", "as_json", is_flag=True, help="Print the record as JSON.")
+#: Where a context keeps the page that `HTML` asks for: a command only shows its record, and its page is written then.
+PAGE = "sizer.page"
+
+
+def _note_page(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:  # noqa: ARG001
+    if path is not None:  # (found out before the work, not after it)
+        from sizer.report.pages.page import check_page
+
+        check_page(path)
+    ctx.meta[PAGE] = path
+
+
+HTML = option(
+    "--html",
+    type=PATH,
+    metavar="FILE",
+    expose_value=False,
+    callback=_note_page,
+    help="Also write a page with charts that needs nothing else.",
+)
 QUIET = option("--quiet", is_flag=True, help="No progress bar.")
 BATCH_SIZE = option("--batch-size", type=WHOLE, default=256, metavar="N", help="Observations in a step.")
 THREADS = option("--threads", type=WHOLE, metavar="N", help="Threads of PyTorch. [default: PyTorch's]")

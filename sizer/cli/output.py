@@ -53,7 +53,7 @@ def progress_bar(quiet: bool) -> Iterator[Callable[[str, float | None], None]]:
 
 
 def show(record: Record, as_json: bool, extra: Mapping[str, Any] | None = None) -> None:
-    """Print a record, as JSON (with ``extra`` answers beside its fields) or for people."""
+    """Print a record, as JSON (with ``extra`` answers beside its fields) or for people, and write its page if asked."""
     if as_json:
         import json
 
@@ -64,6 +64,23 @@ def show(record: Record, as_json: bool, extra: Mapping[str, Any] | None = None) 
         show_blocks(report(record))
         sys.stdout.flush()
         show_blocks(remarks(record), stderr=True)
+    write_page(record, extra)
+
+
+def write_page(record: Record, answers: Mapping[str, Any] | None = None) -> None:
+    """Write the page that the command's ``--html`` names, if it does."""
+    import click
+
+    from sizer.cli.options import PAGE
+
+    context = click.get_current_context(silent=True)
+    path = None if context is None else context.meta.get(PAGE)
+    if path is not None:
+        from sizer.report.pages.page import Entry, page
+        from sizer.report.pages.page import write_page as write
+
+        write(path, page([Entry(record, answers=answers or {})]))
+        remark(f"wrote {path}")
 
 
 def show_blocks(blocks: Iterable[Block], stderr: bool = False) -> None:

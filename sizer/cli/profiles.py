@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from sizer.cli.options import BATCH_SIZE, JSON, PATH, WHOLE, option
+from sizer.cli.options import BATCH_SIZE, HTML, JSON, PATH, WHOLE, option
 
 if TYPE_CHECKING:
     from sizer.profiles.filing import Transfer
@@ -95,6 +95,7 @@ def show_profile(name: str, as_json: bool) -> None:
 @BATCH_SIZE
 @option("--quantity", type=click.Choice(["time", "energy"]), help="What to compare. [default: what both know]")
 @JSON
+@HTML
 def compare_profiles(first: str, second: str, quantity: str | None, as_json: bool, **asked: Any) -> None:
     """Compare two machines: levels, coefficients, and the sizes at which the cheaper one changes.
 

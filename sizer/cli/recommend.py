@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sizer.cli.options import DEVICE, WHOLE, Read, option, read_whole, several, training_options
+from sizer.cli.options import DEVICE, HTML, WHOLE, Read, option, read_whole, several, training_options
 
 if TYPE_CHECKING:
     from sizer.method.recommendation import Recommendation
@@ -77,6 +77,7 @@ WIDTH_MULTIPLE = Read("integer|auto", _width_multiple, "not a whole number; expe
 )
 @option("--format", "output", type=click.Choice(FORMATS), default="table", help="How to print the answer.")
 @click.option("--json", "output", flag_value="json", help="The same as --format json.")
+@HTML
 def recommend(depth: tuple[str, ...], output: str, **options: Any) -> None:
     """Recommend network sizes: those whose working sets fill a cache once to twice.
 
@@ -124,7 +125,7 @@ def _check_fleet(device: str | None, reports: dict[str, Any], output: str) -> No
 
 def _print(record: Recommendation, output: str, reports: dict[str, Any]) -> None:
     """The picture into its file, and the answer as code, for a program, or for people."""
-    from sizer.cli.output import print_text, remark, show
+    from sizer.cli.output import print_text, remark, show, write_page
 
     if reports["plot"] is not None:
         from sizer.report.export import save_plot
@@ -136,6 +137,7 @@ def _print(record: Recommendation, output: str, reports: dict[str, Any]) -> None
 
         written = torch_code if reports["emit"] is not None else as_csv if output == "csv" else as_markdown
         print_text(written(record))
+        write_page(record)
         return
     answers = dict(_answers(record, reports))
     show(record, as_json=output == "json", extra=answers)

@@ -12,11 +12,18 @@ MEASURED_STEPS = 30
 @click.option("-m", "module", is_flag=True, help="SCRIPT is a module's name, as for python -m.")
 @click.option("--measure", is_flag=True, help=f"Time {MEASURED_STEPS} steps first, and show where they go.")
 @click.option("--json-file", type=click.Path(dir_okay=False), metavar="FILE", help="Write the record as JSON.")
+@click.option("--html", "html_file", type=click.Path(dir_okay=False), metavar="FILE", help="Write a page with charts.")
 @click.option("--quiet", is_flag=True, help="Print no report.")
 @click.argument("script")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def run(
-    module: bool, measure: bool, json_file: str | None, quiet: bool, script: str, arguments: tuple[str, ...]
+    module: bool,
+    measure: bool,
+    json_file: str | None,
+    html_file: str | None,
+    quiet: bool,
+    script: str,
+    arguments: tuple[str, ...],
 ) -> None:
     """Run a training script and advise on its model once, on standard error. The training itself is not changed.
 
@@ -31,7 +38,8 @@ def run(
     from sizer.script_runs.script import load_module, load_script, run_program, when_torch_is_imported
 
     program = load_module(script) if module else load_script(script)
-    watch = Watch(json_file=json_file, quiet=quiet, measure=MEASURED_STEPS if measure else 0)
+    steps = MEASURED_STEPS if measure else 0
+    watch = Watch(json_file=json_file, quiet=quiet, measure=steps, html_file=html_file)
     if not is_off():
         when_torch_is_imported(lambda: watch.start(look=False))
     try:

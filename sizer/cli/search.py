@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from sizer.cli.options import DURATION, JSON, THREADS, WHOLE, Read, read_whole, several
+from sizer.cli.options import DURATION, HTML, JSON, THREADS, WHOLE, Read, read_whole, several
 
 if TYPE_CHECKING:
     from sizer.size_search.request import Request
@@ -106,6 +106,7 @@ class NamedValue(click.ParamType):
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Write the trained network (.pt2).")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @JSON
+@HTML
 def search(data: str, validation: str | None, quiet: bool, as_json: bool, **options: Any) -> int:
     """Train the cheapest network that reaches a loss on your data.
 

@@ -61,8 +61,10 @@ class Watch:
         json_file: str | os.PathLike[str] | None = None,
         quiet: bool = False,
         measure: int = 0,
+        html_file: str | os.PathLike[str] | None = None,
     ) -> None:
         self.json_file = None if json_file is None else Path(json_file)
+        self.html_file = None if html_file is None else Path(html_file)
         self.quiet = quiet
         self.measure = measure
         self.record: ModuleInspection | None = None
@@ -309,6 +311,8 @@ class Watch:
             from sizer.base.storage import write_whole
 
             write_whole(self.json_file, self.record.to_json() + "\n")
+        if self.html_file is not None and self.record is not None:
+            self.record.to_html(self.html_file)
 
     def _with_measured(self, measured: MeasuredRecord) -> None:
         from dataclasses import replace

@@ -1,9 +1,8 @@
-"""Which function reports which record, and how its blocks are drawn in a terminal and in a notebook."""
+"""Which function reports which record, and how its blocks are drawn in a terminal."""
 
 from __future__ import annotations
 
 import importlib
-import io
 import itertools
 import textwrap
 from collections.abc import Iterable, Iterator
@@ -59,13 +58,6 @@ def show(record: Record, console: Console) -> Iterator[RenderableType]:
     """What a terminal shows of a record and its remarks."""
     yield from drawn(report(record), console)
     yield from drawn(remarks(record), console)
-
-
-def as_html(record: Record) -> str:
-    """The record's terminal text as an HTML fragment."""
-    console = Console(record=True, width=100, file=io.StringIO(), highlight=False, force_jupyter=False)
-    console.print(record)
-    return console.export_html(inline_styles=True, code_format='<pre style="line-height:1.2"><code>{code}</code></pre>')
 
 
 def drawn(blocks: Iterable[Block], console: Console) -> Iterator[RenderableType]:

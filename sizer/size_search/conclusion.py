@@ -13,13 +13,14 @@ from sizer.size_search.data.prepare import Prepared
 from sizer.size_search.data.table import Task
 from sizer.size_search.ensemble_record import as_trial, record_of, trained_members
 from sizer.size_search.forecasts import forecast
-from sizer.size_search.log import Epoch, read_checkpoint
+from sizer.size_search.log import Epoch, LogEntry, read_checkpoint
 from sizer.size_search.result import (
     Edge,
     FlopsChoice,
     Pruned,
     SearchPoint,
     SearchResult,
+    SearchSlice,
     SearchStatus,
     SearchTrial,
     Spent,
@@ -79,9 +80,17 @@ def conclude(
         pruned=record,
         notes=notes,
         folder=search.folder.path,
+        history=tuple(map(_slice, search.slices)),
         network=_trained(search, prepared, network),
         ensemble=None if search.ensemble is None else record_of(search, search.ensemble, curve),
     )
+
+
+def _slice(entry: LogEntry) -> SearchSlice:
+    values = tuple(epoch.metric if math.isfinite(epoch.metric) else None for epoch in entry.epochs)
+    joules = [epoch.energy_j for epoch in entry.epochs if epoch.energy_j is not None]
+    metered = tuple(joules) if len(joules) == len(values) else None
+    return SearchSlice(entry.trial, values, tuple(epoch.time_s for epoch in entry.epochs), metered)
 
 
 def best_of(search: Search) -> SearchCandidate | None:

@@ -88,6 +88,19 @@ class SearchTrial(NamedTuple):
     learning_rate: float | None = None
 
 
+class SearchSlice(NamedTuple):
+    """Epochs that a trial was trained for in one go, an entry each; slices are in the order in which they ended.
+
+    ``values`` are the metric on the validation rows, None where it was not finite; ``energy_j`` is None where it was
+    not metered.
+    """
+
+    trial: str
+    values: tuple[float | None, ...]
+    time_s: tuple[float, ...]
+    energy_j: tuple[float, ...] | None
+
+
 class SearchPoint(NamedTuple):
     """What reaching the target costs at one size; ``label`` says whether that was measured or is estimated.
 
@@ -227,8 +240,9 @@ class SearchResult(Record):
     it first, both are that average as one trial, its parameters, epochs and costs those of all members together, and
     ``ensemble`` says which these are. Costs of ``curve`` and
     ``flops_choice`` are in ``quantity``: time (s), energy (J), or operations on a machine of which nothing is known.
-    ``estimate`` says what reaching the target would take where it was not reached. ``network`` predicts, and is not
-    part of the JSON; None after a search with the user's own training.
+    ``history`` holds every epoch of every trial, slice by slice. ``estimate`` says what reaching the target would take
+    where it was not reached. ``network`` predicts, and is not part of the JSON; None after a search with the user's own
+    training.
     """
 
     task: TaskFacts
@@ -252,6 +266,7 @@ class SearchResult(Record):
     folder: Path | None
     saved: Path | None = None
     ensemble: Ensemble | None = None
+    history: tuple[SearchSlice, ...] = ()
     network: SavedNetwork | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -275,6 +290,7 @@ class SearchResult(Record):
             "spent": {**plain(self.spent), "time_label": "measured"},
             "flops_choice": plain(self.flops_choice),
             "trials": plain(self.trials),
+            "history": plain(self.history),
             "curve": plain(self.curve),
             "edges": plain(self.edges),
             "estimate": self.estimate,

@@ -84,6 +84,7 @@ class Search:
         self.library = Library(task, state)
         self.ensemble: Selection | None = None
         self._noted_ensemble = log.ensemble
+        self.slices: list[LogEntry] = []
         for entry in log.entries:
             self._add(entry)
 
@@ -162,6 +163,7 @@ class Search:
     def _add(self, entry: LogEntry) -> None:
         """Take in what a slice did."""
         self.library.add(entry)
+        self.slices.append(replace(entry, state=None, kept=None))
         size, metric = self.sizes[entry.trial], self.task.metric
         epochs = (*size.epochs, *entry.epochs)
         is_met = size.is_met or any(epoch.meets(metric, self.settings.target) for epoch in entry.epochs)

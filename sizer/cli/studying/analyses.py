@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sizer.cli.options import JSON, PATH, QUIET, option, together
+from sizer.cli.options import HTML, JSON, PATH, QUIET, option, together
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 FOLDER = click.argument("folder", type=PATH)
 #: FOLDER, --out, --quiet and --json, which every step has.
 step_options = together(
-    FOLDER, option("--out", type=PATH, metavar="FOLDER", help="Where to write. [default: FOLDER itself]"), QUIET, JSON
+    FOLDER,
+    option("--out", type=PATH, metavar="FOLDER", help="Where to write. [default: FOLDER itself]"),
+    QUIET,
+    JSON,
+    HTML,
 )
 QUANTITY = option(
     "--quantity", default="auto", metavar="NAME", help="energy, time, or auto: energy where joules are known."

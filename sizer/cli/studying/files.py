@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sizer.cli.options import JSON, QUIET, option
+from sizer.cli.options import HTML, JSON, QUIET, option
 from sizer.cli.studying.analyses import FOLDER, step_options
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @option("--yes", is_flag=True, help="Accept licence and size without being asked.")
 @QUIET
 @JSON
+@HTML
 def fetch(
     folder: Path, names: tuple[str, ...], base: str | None, sums: tuple[str, ...], yes: bool, quiet: bool, as_json: bool
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from sizer.cli.options import DURATION, HERE, JSON, QUIET, THREADS, WHOLE, Read, option, several
+from sizer.cli.options import DURATION, HERE, HTML, JSON, QUIET, THREADS, WHOLE, Read, option, several
 from sizer.cli.studying.analyses import FOLDER
 
 
@@ -19,6 +19,7 @@ from sizer.cli.studying.analyses import FOLDER
 @option("--seed", type=WHOLE, default="0", metavar="N", help="Same seed, same files.")
 @QUIET
 @JSON
+@HTML
 def generate(folder: Path, runs: int, noise: float, faults: float, seed: int, quiet: bool, as_json: bool) -> None:
     """Write files in exactly the published schema, quirks included, made from the cost model.
 
@@ -68,6 +69,7 @@ SIZES = Read("range", _exponents, "no range of sizes; expected one such as 2^6-2
 @option("--fresh", is_flag=True, help="Start anew: forgets the runs in the folder.")
 @QUIET
 @JSON
+@HTML
 def run(budget: float, device: str, fresh: bool, quiet: bool, as_json: bool, **options: Any) -> None:
     """Train a designed grid of networks on this machine, under its energy meter, in the published schema.
 

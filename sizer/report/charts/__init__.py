@@ -1,0 +1,37 @@
+"""Charts: functions from a record to figures (`figure`), which `plot` and `icicle` draw as SVG.
+
+A new chart is a function from a record to figures in one of the modules named in `CHARTS`, or a line there.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sizer.base.records import Record
+    from sizer.report.charts.figure import Figure
+
+#: Class of a record -> function of its figures, imported when they are drawn. A record without a line has none.
+CHARTS = {
+    "Recommendation": "sizer.report.charts.sizes:recommendation_charts",
+    "Comparison": "sizer.report.charts.sizes:comparison_charts",
+    "Fleet": "sizer.report.charts.sizes:fleet_charts",
+    "Inspection": "sizer.report.charts.networks:networks_charts",
+    "ModuleInspection": "sizer.report.charts.networks:module_charts",
+    "Calibration": "sizer.report.charts.timings:calibration_charts",
+    "KeptSessions": "sizer.report.charts.timings:sessions_charts",
+    "ClusterCalibration": "sizer.report.charts.timings:cluster_charts",
+    "Validation": "sizer.report.charts.timings:validation_charts",
+    "SearchResult": "sizer.report.charts.search:search_charts",
+    "StudyStep": "sizer.report.charts.study:study_charts",
+}
+
+
+def charts(record: Record) -> Iterator[Figure]:
+    """The figures of a record, those left out for which it has no values."""
+    target = CHARTS.get(type(record).__name__)
+    if target is not None:
+        module, _, function = target.partition(":")
+        yield from getattr(importlib.import_module(module), function)(record)

@@ -1,0 +1,182 @@
+"""What figures are made of, whatever draws them: charts of points over two axes with strips below, and icicles.
+
+Values are plain numbers in the unit of their axis; ``told`` is what a reader is told of a point, with exact values.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, TypeAlias
+
+from sizer.base.units import format_bytes, format_quantity
+from sizer.report.layout import Table
+
+#: Series told apart by colour and by dashes; a ninth looks like the first.
+COLOURS = 8
+
+
+class Axis(NamedTuple):
+    """An axis: its title, what its values are in, and its scale.
+
+    ``unit`` is ``count``, ``bytes``, ``s``, ``J``, ``times``, ``share`` or empty for a plain number; ``ticks`` are
+    values with their text in place of round numbers. ``within`` are values that the axis must show.
+    """
+
+    title: str
+    unit: str = ""
+    log: bool = True
+    ticks: Sequence[tuple[float, str]] = ()
+    within: Sequence[float] = ()
+
+    def text(self, value: float) -> str:
+        """A value as its tick says it."""
+        if self.unit == "bytes":
+            return format_bytes(value)
+        if self.unit in ("s", "J"):
+            return format_quantity(value, self.unit)
+        if self.unit == "share":
+            return f"{100 * value:.3g} %"
+        if self.unit == "times":
+            return f"{value:.3g}x"
+        return _count_text(value) if self.unit == "count" else f"{value:.4g}"
+
+
+def _count_text(value: float) -> str:
+    """A number of things in short: 250, 16k, 4.2M."""
+    for factor, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= factor:
+            return f"{value / factor:.3g}{letter}"
+    return f"{value:.3g}"
+
+
+class Point(NamedTuple):
+    """A point with the ends of its interval, None where there is none."""
+
+    x: float
+    y: float
+    told: str
+    low: float | None = None
+    high: float | None = None
+
+
+class Series(NamedTuple):
+    """Points of one kind: a ``line`` through them, ``dots``, or ``crosses``; ``colour`` counts from 1."""
+
+    name: str
+    points: Sequence[Point]
+    look: str = "line"
+    colour: int = 1
+    faint: bool = False
+
+
+class Band(NamedTuple):
+    """An interval along the x axis: x, lower end, upper end."""
+
+    name: str
+    edges: Sequence[tuple[float, float, float]]
+    colour: int = 1
+
+
+class Mark(NamedTuple):
+    """A point that stands out: ``dot`` with a text beside it, or ``star``."""
+
+    x: float
+    y: float
+    text: str
+    told: str
+    look: str = "dot"
+
+
+class Guide(NamedTuple):
+    """A straight line along a value of the ``x`` or ``y`` axis, or (``diagonal``) where y is ``at`` times x."""
+
+    along: str
+    at: float
+    text: str
+
+
+class Stretch(NamedTuple):
+    """A part of a strip from one x to another; ``shade`` counts levels from the nearest, 0, and is None for none."""
+
+    first: float
+    last: float
+    text: str
+    told: str
+    shade: int | None = None
+
+
+class Strip(NamedTuple):
+    """A named row below the plot."""
+
+    name: str
+    stretches: Sequence[Stretch]
+
+
+class Chart(NamedTuple):
+    """Series over two axes with strips below; without a y axis, strips alone.
+
+    ``label`` says what the numbers are (measured, calibrated, published, estimated), ``table`` holds them.
+    """
+
+    title: str
+    description: str
+    x: Axis
+    y: Axis | None
+    table: Table
+    series: Sequence[Series] = ()
+    bands: Sequence[Band] = ()
+    marks: Sequence[Mark] = ()
+    guides: Sequence[Guide] = ()
+    strips: Sequence[Strip] = ()
+    label: str | None = None
+
+
+class Cell(NamedTuple):
+    """A box of an icicle: its row from the top, its share of the width from ``start`` to ``end``, 0 to 1."""
+
+    name: str
+    row: int
+    start: float
+    end: float
+    told: str
+    shade: int | None
+
+
+class Icicle(NamedTuple):
+    """Boxes below the box that they are part of, as wide as their share; ``shades`` names what colours stand for."""
+
+    title: str
+    description: str
+    cells: Sequence[Cell]
+    shades: Sequence[str]
+    table: Table
+    label: str | None = None
+
+
+Figure: TypeAlias = "Chart | Icicle"
+
+
+def drawable(values: Iterable[float | None]) -> bool:
+    """Whether all values are there, positive and finite, as a logarithmic axis needs them."""
+    return all(value is not None and 0 < value < math.inf for value in values)
+
+
+def thinned(points: Sequence[Point], most: int) -> list[Point]:
+    """At most about so many points of a curve, in order: of each of its parts the first, the least and the greatest."""
+    if len(points) <= most:
+        return list(points)
+    parts = max(most // 3, 1)
+    kept: list[Point] = []
+    for part in range(parts):
+        run = points[part * len(points) // parts : (part + 1) * len(points) // parts]
+        chosen = {id(run[0]), id(min(run, key=lambda p: p.y)), id(max(run, key=lambda p: p.y))}
+        kept += [point for point in run if id(point) in chosen]
+    return kept if kept[-1] is points[-1] else [*kept, points[-1]]
+
+
+def spread(count: int, most: int) -> list[int]:
+    """At most so many positions of a sequence, evenly spread, its first and last among them."""
+    if count <= most:
+        return list(range(count))
+    return sorted({round(step * (count - 1) / (most - 1)) for step in range(most)})

@@ -1,0 +1,243 @@
+"""What was measured: predicted against measured times, errors by size, the state of the machine over its sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from sizer.base.units import format_bytes, format_count, format_quantity, format_widths
+from sizer.report.charts.figure import Axis, Chart, Guide, Point, Series
+from sizer.report.charts.sizes import PARAMETERS, ROWS
+from sizer.report.layout import Column, Table
+
+if TYPE_CHECKING:  # (another command's record is not loaded with this one's)
+    from sizer.calibration.cluster import ClusterCalibration
+    from sizer.calibration.combine import SessionSummary
+    from sizer.calibration.kept_sessions import KeptSessions
+    from sizer.calibration.record import Calibration, TimedNetwork, ValidatedNetwork, Validation
+
+
+def validation_charts(record: Validation) -> Iterator[Chart]:
+    """Predicted against measured, and the ratio of both by size."""
+    label = record.coefficients.label
+    yield Chart(
+        "Predicted against measured time of a step",
+        "Each network that the calibration never saw: the time that was predicted over the time that was measured, on "
+        "logarithmic axes. On the diagonal both are the same; crosses are outside their 90 % interval.",
+        Axis("measured", "s"),
+        Axis("predicted", "s"),
+        _network_table(record.networks),
+        list(_by_interval(record.networks, against_size=False)),
+        guides=[Guide("diagonal", 1.0, "predicted = measured")],
+        label=f"measured and {label}",
+    )
+    yield Chart(
+        "Predicted over measured by size",
+        "The ratio of the predicted to the measured time of a step of each network by its number of parameters; 1 is "
+        "exact, above it predictions are too high.",
+        PARAMETERS,
+        Axis("predicted / measured", "times", within=(0.8, 1.25)),
+        _error_table(record),
+        list(_by_interval(record.networks, against_size=True)),
+        guides=[Guide("y", 1.0, "exact")],
+        label=f"measured and {label}",
+    )
+
+
+def _by_interval(networks: Sequence[ValidatedNetwork], against_size: bool) -> Iterator[Series]:
+    inside = [network for network in networks if network.inside is not False]
+    outside = [network for network in networks if network.inside is False]
+    named = "inside the 90 % interval" if any(network.inside for network in networks) else "networks"
+    if inside:
+        yield Series(named, [_network_point(one, against_size) for one in inside], "dots", 1)
+    if outside:
+        yield Series("outside it", [_network_point(one, against_size) for one in outside], "crosses", 2)
+
+
+def _network_point(network: ValidatedNetwork, against_size: bool) -> Point:
+    within = ""
+    if network.interval is not None:
+        within = f" ({format_quantity(network.interval[0], 's')} to {format_quantity(network.interval[1], 's')})"
+    told = (
+        f"{format_widths((network.input_dim, *network.widths))}, batch {network.batch_size}: predicted "
+        f"{format_quantity(network.predicted_s, 's')}{within}, measured {format_quantity(network.measured_s, 's')}, "
+        f"ratio {network.ratio:.3f}"
+    )
+    if against_size:
+        return Point(network.num_free_parameters, network.ratio, told)
+    return Point(network.measured_s, network.predicted_s, told)
+
+
+def _network_table(networks: Sequence[ValidatedNetwork]) -> Table:
+    """The networks that are furthest off, the worst first."""
+    worst = sorted(networks, key=lambda network: -abs(network.ratio - 1))[:ROWS]
+    numbers = {
+        "parameters": [format_count(network.num_free_parameters) for network in worst],
+        "batch": [f"{network.batch_size}" for network in worst],
+        "predicted": [format_quantity(network.predicted_s, "s") for network in worst],
+        "measured": [format_quantity(network.measured_s, "s") for network in worst],
+        "ratio": [f"{network.ratio:.3f}" for network in worst],
+    }
+    names = Column("network", [format_widths((network.input_dim, *network.widths)) for network in worst])
+    return Table([names, *(Column(title, cells, right=True) for title, cells in numbers.items())])
+
+
+def _error_table(record: Validation) -> Table:
+    sizes = record.by_size()
+    numbers = {
+        "networks": [f"{size.errors.networks}" for size in sizes],
+        "mean error": [f"{size.errors.mean:.1%}" for size in sizes],
+        "median": [f"{size.errors.median:.1%}" for size in sizes],
+        "95th percentile": [f"{size.errors.p95:.1%}" for size in sizes],
+    }
+    smallest = Column("from parameters", ["0" if size.low is None else format_count(size.low) for size in sizes])
+    return Table([smallest, *(Column(title, cells, right=True) for title, cells in numbers.items())])
+
+
+def calibration_charts(record: Calibration) -> Iterator[Chart]:
+    """Predicted against measured, errors by size, the caches as they are, the machine's state over the sessions."""
+    if record.timed:
+        yield from _fitted(record)
+    yield from _accesses(record)
+    yield from _sessions(record.sessions)
+
+
+def _fitted(record: Calibration) -> Iterator[Chart]:
+    low, high = record.fits["time"].interval if "time" in record.fits else (1.0, 1.0)
+    table = _timed_table(record.timed)
+    label = "measured and calibrated"
+    yield Chart(
+        "Predicted against measured time of a step",
+        "Each network that was timed: what a fit without it predicts over what was measured, on logarithmic axes. On "
+        "the diagonal both are the same.",
+        Axis("measured", "s"),
+        Axis("predicted", "s"),
+        table,
+        [Series("networks", [_timed_point(one, against_size=False) for one in record.timed], "dots")],
+        guides=[Guide("diagonal", 1.0, "predicted = measured")],
+        label=label,
+    )
+    yield Chart(
+        "Predicted over measured by size",
+        "The ratio of the predicted to the measured time of each network by its number of parameters, each predicted "
+        "by a fit without it; 1 is exact. Nine of ten lie between the outer lines.",
+        PARAMETERS,
+        Axis("predicted / measured", "times", within=(0.8, 1.25)),
+        table,
+        [Series("networks", [_timed_point(one, against_size=True) for one in record.timed], "dots")],
+        guides=[Guide("y", 1.0, "exact"), Guide("y", 1 / high, ""), Guide("y", 1 / low, "90 % interval")],
+        label=label,
+    )
+
+
+def _timed_point(network: TimedNetwork, against_size: bool) -> Point:
+    predicted_s = network.measured_s * network.ratio
+    told = (
+        f"{format_widths(network.widths)}, batch {network.batch_size}: predicted {format_quantity(predicted_s, 's')}, "
+        f"measured {format_quantity(network.measured_s, 's')}, ratio {network.ratio:.3f}"
+    )
+    if against_size:
+        return Point(network.num_free_parameters, network.ratio, told)
+    return Point(network.measured_s, predicted_s, told)
+
+
+def _timed_table(networks: Sequence[TimedNetwork]) -> Table:
+    """The networks that are furthest off, the worst first."""
+    worst = sorted(networks, key=lambda network: -abs(network.ratio - 1))[:ROWS]
+    columns = {
+        "parameters": [format_count(network.num_free_parameters) for network in worst],
+        "batch": [f"{network.batch_size}" for network in worst],
+        "measured": [format_quantity(network.measured_s, "s") for network in worst],
+        "predicted": [format_quantity(network.measured_s * network.ratio, "s") for network in worst],
+        "ratio": [f"{network.ratio:.3f}" for network in worst],
+    }
+    names = Column("network, the furthest off first", [format_widths(network.widths) for network in worst])
+    return Table([names, *(Column(title, cells, right=True) for title, cells in columns.items())])
+
+
+def _accesses(record: Calibration) -> Iterator[Chart]:
+    """The time of an access to tables of growing size, with the capacities that are reported and found."""
+    if len(record.accesses) < 2:
+        return
+    points = [
+        Point(
+            a.table_bytes, a.access_s, f"a table of {format_bytes(a.table_bytes)}: {format_quantity(a.access_s, 's')}"
+        )
+        for a in record.accesses
+    ]
+    guides = []
+    for level in record.device.caches():
+        if level.effective_bytes is not None:
+            guides.append(Guide("x", level.effective_bytes, f"{level.name} effective"))
+        guides.append(Guide("x", level.capacity_bytes or 0, f"{level.name} reported"))
+    columns = [
+        Column("table", [format_bytes(each.table_bytes) for each in record.accesses], right=True),
+        Column("an access", [format_quantity(each.access_s, "s") for each in record.accesses], right=True),
+    ]
+    yield Chart(
+        "The caches as they are",
+        "Time of one access at random to a table of growing size: it steps up where a cache ends. Vertical lines stand "
+        "at what the system reports of one instance of each cache, and at what of the last one is really there.",
+        Axis("size of the table", "bytes"),
+        Axis("time of an access", "s"),
+        Table(columns),
+        [Series("an access", points)],
+        guides=[guide for guide in guides if guide.at > 0],
+        label="measured",
+    )
+
+
+def sessions_charts(record: KeptSessions) -> Iterator[Chart]:
+    """The machine's state over the sessions that are kept."""
+    yield from _sessions(record.sessions)
+
+
+def cluster_charts(record: ClusterCalibration) -> Iterator[Chart]:
+    """Those of each kind of node."""
+    for kind in record.kinds:
+        for chart in calibration_charts(kind.calibration):
+            yield chart._replace(title=f"{chart.title}: {kind.calibration.name}")
+
+
+def _sessions(sessions: Sequence[SessionSummary]) -> Iterator[Chart]:
+    """How long steps took in each session beside the usual; nothing for fewer than two that can be compared."""
+    known = [(number, each) for number, each in enumerate(sessions, start=1) if each.factor is not None]
+    if len(known) < 2:
+        return
+    series = []
+    for colour, (name, look, used) in enumerate((("fitted", "dots", True), ("not fitted", "crosses", False)), start=1):
+        points = [Point(number, each.factor or 0.0, _session_told(each)) for number, each in known if each.used == used]
+        if points:
+            series.append(Series(name, points, look, colour))
+    yield Chart(
+        "The machine over its calibrations",
+        "How long the same steps took in each calibration, as a multiple of the usual, the oldest first.",
+        Axis("calibration", log=False, ticks=[(number, each.date[:10]) for number, each in known]),
+        Axis("time of the same steps, 1x = usual", "times", log=False, within=(0.9, 1.1)),
+        _session_table(sessions),
+        series,
+        guides=[Guide("y", 1.0, "usual")],
+        label="measured",
+    )
+
+
+def _session_told(session: SessionSummary) -> str:
+    told = (
+        f"{session.date[:16].replace('T', ' ')}: {session.factor:.3g} times the usual time, {session.networks} networks"
+    )
+    if session.disturbed_share is not None:
+        told += f", disturbed for {session.disturbed_share:.0%} of the time"
+    return f"{told}, {'fitted' if session.used else 'not fitted'}"
+
+
+def _session_table(sessions: Sequence[SessionSummary]) -> Table:
+    disturbed = ["unknown" if s.disturbed_share is None else f"{s.disturbed_share:.0%}" for s in sessions]
+    return Table(
+        [
+            Column("taken", [session.date[:16].replace("T", " ") for session in sessions]),
+            Column("networks", [f"{session.networks}" for session in sessions], right=True),
+            Column("time", ["unknown" if s.factor is None else f"{s.factor:.3g}x" for s in sessions], right=True),
+            Column("disturbed", disturbed, right=True),
+            Column("fitted", ["yes" if session.used else "no" for session in sessions]),
+        ]
+    )

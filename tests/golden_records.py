@@ -1,0 +1,232 @@
+"""Records of every kind that a page shows, made from fixed inputs; `tests/data/records` holds them as they were kept.
+
+``pytest tests/test_pages.py --rewrite-golden`` makes and keeps them anew, with the texts of their figures.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from study import GIB, KIB, MIB
+
+from sizer.base.records import Record
+from sizer.method.coefficients import Coefficients
+from sizer.method.hardware import Device, Level, Machine
+
+FOLDER = Path(__file__).parent / "data" / "records"
+_LEVELS = (
+    Level("L1", 32 * KIB, 2, 1, 64, "test"),
+    Level("L2", MIB, 2, 1, 64, "test"),
+    Level("L3", 16 * MIB, 1, 2, 64, "test", effective_bytes=6 * MIB),
+    Level("RAM", 16 * GIB, 1, source="test"),
+)
+SMALL_CPU = Device("cpu", "cpu", "a small CPU", 2, _LEVELS, ("the L3 is shared with other guests",))
+_TERMS = {"step": 2e-4, "layer": 4e-5, "operation": 2e-11, "traffic.L2": 1e-5, "traffic.L3": 4e-5, "traffic.RAM": 1e-4}
+COEFFICIENTS = Coefficients("calibrated", "calibrated", "time", _TERMS, (0.8, 1.3), "test", "made up for a test")
+
+
+def _recommendation() -> Record:
+    from sizer.method.advisor import recommend
+    from sizer.method.request import Request
+
+    return recommend(Request(784, (6,), output_dim=10, observations=60_000), SMALL_CPU, COEFFICIENTS)
+
+
+def _fleet() -> Record:
+    from sizer.fleet.fleet import Node, recommend_fleet
+    from sizer.method.request import Request
+
+    names = {"fast": 1.0, "slow": 3.0, "middling": 1.7}
+    nodes = [Node(name, SMALL_CPU, {"time": _slower(factor)}) for name, factor in names.items()]
+    return recommend_fleet(Request(64, (4,)), nodes)
+
+
+def _slower(factor: float) -> Coefficients:
+    terms = {name: value * factor for name, value in _TERMS.items()}
+    return Coefficients("shipped", "estimated", "time", terms, (0.5, 2.0), "test", "made up for a test")
+
+
+def _comparison() -> Record:
+    from sizer.devices import Chosen
+    from sizer.fleet.comparison import Asked, compare
+    from sizer.profiles import load
+
+    gpu = load("nvidia-t4")
+    launch_bound = Coefficients("shipped", "estimated", "time", {"step": 8e-4, "operation": 5e-13}, (0.33, 3.0))
+    return compare(Chosen(SMALL_CPU, COEFFICIENTS), Chosen(gpu.device, launch_bound), Asked())
+
+
+def _inspection() -> Record:
+    from sizer.inspection.networks import inspect_topologies, parse_mlp
+    from sizer.method.training_step import Training
+
+    return inspect_topologies([parse_mlp("784-512-512-10")], Training(), SMALL_CPU, COEFFICIENTS)
+
+
+def _inspections() -> Record:
+    from sizer.inspection.networks import inspect_topologies, parse_mlp
+    from sizer.method.training_step import Training
+
+    networks = [parse_mlp(f"64-{width}x3-10") for width in (8, 16, 32, 64, 128, 256, 512)]
+    return inspect_topologies(networks, Training(), SMALL_CPU, COEFFICIENTS)
+
+
+def _module() -> Any:
+    import torch
+
+    import sizer
+
+    layers = torch.nn.TransformerEncoderLayer(64, 4, 128, batch_first=True)
+    module = torch.nn.TransformerEncoder(layers, 3, enable_nested_tensor=False)
+    return sizer.inspect(module, torch.zeros(8, 32, 64), device="x86-vm-2cpu")
+
+
+def _training() -> Record:
+    """What the hook writes: steps that were timed, and advice."""
+    from dataclasses import replace
+
+    import torch
+
+    import sizer
+    from sizer.inspection.module_record import Advice, MeasuredRecord
+
+    module = torch.nn.Sequential(torch.nn.Linear(20, 300), torch.nn.ReLU(), torch.nn.Linear(300, 1))
+    found = sizer.inspect(module, 256, device="x86-vm-2cpu")
+    shares = {"waiting": 0.31, "forward": 0.2, "backward": 0.3, "optimizer": 0.12, "others": 0.0, "rest": 0.07}
+    measured = MeasuredRecord(30, 2.1e-3, 1.3e-3, shares)
+    advice = Advice("narrower", "hidden 300 -> 256", "keeps b inside L2", effect=-0.09, interval=(-0.12, -0.06))
+    return replace(found, measured=measured, advice=(advice,))
+
+
+def _calibration() -> Any:
+    from dataclasses import replace
+
+    from sizer.calibration.cache_probe import AccessTime
+    from sizer.calibration.calibration import replay
+    from sizer.calibration.combine import SessionSummary
+
+    found = replay(FOLDER.parent / "before_the_move" / "calibration" / "cpu.jsonl", keep=False)
+    sessions = tuple(
+        SessionSummary(f"2026-11-{day:02}T10:00:00", 60 + day, factor, quiet, share, high, used)
+        for day, factor, quiet, share, high, used in (
+            (3, 1.0, True, 0.02, 0.0, True),
+            (9, 1.01, True, 0.05, 0.0, True),
+            (14, 1.31, False, 0.64, 0.3, False),
+            (20, 0.99, True, 0.0, 0.0, True),
+        )
+    )
+    sizes = [64 * KIB * 2 ** (step / 2) for step in range(21)]
+    accesses = tuple(AccessTime(round(size), 2e-9 + 5e-9 / (1 + (5 * MIB / size) ** 2)) for size in sizes)
+    return replace(found, sessions=sessions, accesses=accesses)
+
+
+def _sessions() -> Record:
+    from sizer.calibration.kept_sessions import KeptSessions
+
+    sessions = _calibration().sessions
+    return KeptSessions("cpu", sessions, tuple(Path(f"/kept/{each.date}.jsonl") for each in sessions))
+
+
+def _validation() -> Record:
+    from sizer.calibration.record import ValidatedNetwork, Validation
+
+    draw = np.random.default_rng(5)
+    networks = []
+    for _ in range(80):
+        width, depth = int(2 ** draw.uniform(2, 9)), int(draw.integers(1, 6))
+        parameters = 33 * width + (depth - 1) * (width + 1) * width + width + 1
+        measured = 1e-4 * depth + 4e-9 * parameters
+        predicted = measured * math.exp(draw.normal(0.02, 0.07))
+        interval = (0.85 * predicted, 1.12 * predicted)
+        widths = (*[width] * depth, 1)
+        networks.append(ValidatedNetwork("rectangle", 32, widths, parameters, 256, predicted, interval, measured))
+    return Validation(SMALL_CPU, "calibrated-cpu", COEFFICIENTS, tuple(networks), 0, 3, None)
+
+
+def _search() -> Record:
+    import sizer
+
+    return sizer.search(
+        _power_law, target_loss=0.105, input_dim=8, observations=2000, depth=3, batch_size=64, priced_for="x86-vm-2cpu"
+    )
+
+
+def _power_law(topology: Any, epochs: int, seed: int, resume_state: Any) -> Any:
+    """A training whose loss depends on the size as real ones do."""
+    from sizer.size_search.data.table import TrainedEpoch
+
+    size = math.log2(topology.num_free_parameters)
+    floor = 0.1 + 0.4 * 2.0 ** (-(size - 8) / 2)
+    done = 0 if resume_state is None else int(resume_state)
+    for epoch in range(done + 1, done + epochs + 1):
+        yield TrainedEpoch(floor + 1.5 * (epoch * (size / 12) ** 3) ** -1.0, 1e-3 * 2 ** (size / 4), epoch)
+
+
+def _caches() -> Record:
+    from sizer.study.step import Rule, StudyStep
+
+    rows = [
+        {"hardware": "cpu", "working_set": name, "level": level, "edge_bytes": edge, "elasticity_inside": inside,
+         "elasticity_beyond": beyond}
+        for name, level, edge, inside, beyond in (
+            ("t_max", "L1", 3.1e4, 0.12, 0.4), ("f", "L2", 1.2e6, 0.3, 0.9), ("b", "L2", 9e5, 0.35, 1.1),
+            ("b", "L3", 2.4e7, 0.9, None),
+        )
+    ]  # fmt: skip
+    rule = Rule("no cost", "the run has no energy", 3, "runs", ("17", "18"))
+    return StudyStep("caches", "energy against the size of each working set", 500, 40, (rule,), {}, tuple(rows))
+
+
+def _fit() -> Record:
+    from sizer.study.step import StudyStep
+
+    rows = tuple(
+        {"hardware": "cpu", "term": term, "value": value, "unit": unit, "error": error, "status": status}
+        for term, value, unit, error, status in (
+            ("experiment", 10.2e3, "J/experiment", 0.004, "identified"),
+            ("pass", 0.487, "J/pass", 0.02, "rough"),
+            ("traffic.L2", 7.67e-3, "J/MiB", 0.4, "not identified"),
+            ("layer", 0.0, "J/layer", None, "zero"),
+        )
+    )
+    return StudyStep("fit", "coefficients of energy, published form", 400, 380, (), {"mean_error_cpu": 0.11}, rows)
+
+
+def _machine() -> Record:
+    return Machine((SMALL_CPU,), ("a machine made up for a test",), "0123456789abcdef")
+
+
+MAKERS: Mapping[str, Callable[[], Record]] = {
+    "recommendation": _recommendation,
+    "fleet": _fleet,
+    "comparison": _comparison,
+    "inspection": _inspection,
+    "inspections": _inspections,
+    "module": _module,
+    "training": _training,
+    "calibration": _calibration,
+    "calibration_sessions": _sessions,
+    "validation": _validation,
+    "search": _search,
+    "study_caches": _caches,
+    "study_fit": _fit,
+    "machine": _machine,
+}
+NAMES = tuple(MAKERS)
+
+
+def path_of(name: str) -> Path:
+    return FOLDER / f"{name}.json"
+
+
+@cache
+def rewrite(name: str) -> None:
+    """Make a record and keep it, once."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    path_of(name).write_text(json.dumps(MAKERS[name]().to_dict(), separators=(",", ":")) + "\n", encoding="utf-8")
