@@ -153,19 +153,20 @@ def _search() -> Record:
     import sizer
 
     return sizer.search(
-        _power_law, target_loss=0.105, input_dim=8, observations=2000, depth=3, batch_size=64, priced_for="x86-vm-2cpu"
+        _power_law, target_loss=0.13, input_dim=8, observations=2000, depth=3, batch_size=64, priced_for="x86-vm-2cpu"
     )
 
 
-def _power_law(topology: Any, epochs: int, seed: int, resume_state: Any) -> Any:
-    """A training whose loss depends on the size as real ones do."""
+def _power_law(topology: Any, epochs: int, seed: int, resume_state: Any, learning_rate: float) -> Any:
+    """A training whose loss depends on size and learning rate as real ones do."""
     from sizer.size_search.data.table import TrainedEpoch
 
     size = math.log2(topology.num_free_parameters)
-    floor = 0.1 + 0.4 * 2.0 ** (-(size - 8) / 2)
+    floor = 0.1 + 0.4 * 2.0 ** (-(size - 8) / 2) + 2 * learning_rate
+    faster = (learning_rate / 1e-3) ** 0.6
     done = 0 if resume_state is None else int(resume_state)
     for epoch in range(done + 1, done + epochs + 1):
-        yield TrainedEpoch(floor + 1.5 * (epoch * (size / 12) ** 3) ** -1.0, 1e-3 * 2 ** (size / 4), epoch)
+        yield TrainedEpoch(floor + 1.5 / (epoch * faster * (size / 12) ** 3), 1e-3 * 2 ** (size / 4), epoch)
 
 
 def _caches() -> Record:

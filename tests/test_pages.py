@@ -438,3 +438,59 @@ def test_templates_are_installed():
     assert {Path(str(path)).name for path in folder.iterdir()} == {
         *("page.html", "fragment.html", "record.html", "page.css", "page.js")
     }
+
+
+# Pages of something under way.
+
+
+def test_a_search_shows_itself_while_it_runs(tmp_path, monkeypatch):
+    """After each slice (here without a pause) the page is that of the search so far; in the end it stays as it is."""
+    from golden_records import _power_law
+
+    from sizer.report.pages import live
+    from sizer.size_search.request import custom_task, make_request, one_aim, search_custom
+
+    monkeypatch.setattr(live, "REFRESH_S", 0)
+    monkeypatch.setattr(live, "_SHARE", 1e9)
+    target, seen = tmp_path / "live.html", []
+    inner = live.LivePage(target)
+
+    def watch(make):
+        inner(make)
+        seen.append(target.read_text(encoding="utf-8"))
+
+    aim = one_aim(0.16, None, None, None)
+    settings = {"depth": 3, "batch_size": 64, "priced_for": "x86-vm-2cpu", "device": "cpu"}
+    request = make_request(aim, (), None, 0.2, None, False, "local", None, settings)
+    found = search_custom(custom_task(_power_law, aim, 8, 1, 2000), replace(request, watch=watch))
+    assert len(seen) == len(found.history)
+    assert all('<meta http-equiv="refresh"' in text for text in seen)
+    assert "under way: not reached yet" in seen[0]
+    embedded = [json.loads(re.search(r'id="r1-json">(.*?)</script>', text, re.S).group(1)) for text in seen]
+    schema = json.loads((files("sizer.schemas") / "search-1.json").read_text(encoding="utf-8"))
+    for number, data in enumerate(embedded, start=1):
+        jsonschema.validate(data, schema)
+        assert (data["status"], len(data["history"])) == ("running", number)
+    inner.end()
+    assert '<meta http-equiv="refresh"' not in target.read_text(encoding="utf-8")
+
+
+def test_a_live_page_is_not_written_all_the_time(tmp_path, monkeypatch):
+    from sizer.report.pages import live
+
+    clock = iter([100.0, 101.0, 105.0, 120.9, 121.1, 121.2])
+    monkeypatch.setattr(live.time, "monotonic", lambda: next(clock))
+    made = []
+    shown = live.LivePage(tmp_path / "live.html")
+    record = read_entry(path_of("machine")).record
+
+    def make():
+        made.append(1)
+        return record
+
+    shown(make)  # from 100 to 101: the next one not before 121, twenty times as long after
+    for _ in range(2):
+        shown(make)
+    assert len(made) == 1
+    shown(make)
+    assert len(made) == 2

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from sizer.base.records import Record
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
 
     from sizer.report.layout import Block
@@ -67,14 +69,19 @@ def show(record: Record, as_json: bool, extra: Mapping[str, Any] | None = None) 
     write_page(record, extra)
 
 
-def write_page(record: Record, answers: Mapping[str, Any] | None = None) -> None:
-    """Write the page that the command's ``--html`` names, if it does."""
+def page_asked() -> Path | None:
+    """The file that the command's ``--html`` names, None without it."""
     import click
 
     from sizer.cli.options import PAGE
 
     context = click.get_current_context(silent=True)
-    path = None if context is None else context.meta.get(PAGE)
+    return None if context is None else context.meta.get(PAGE)
+
+
+def write_page(record: Record, answers: Mapping[str, Any] | None = None) -> None:
+    """Write the page that the command's ``--html`` names, if it does."""
+    path = page_asked()
     if path is not None:
         from sizer.report.pages.page import Entry, page
         from sizer.report.pages.page import write_page as write

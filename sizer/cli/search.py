@@ -11,6 +11,7 @@ import click
 from sizer.cli.options import DURATION, HTML, JSON, THREADS, WHOLE, Read, read_whole, several
 
 if TYPE_CHECKING:
+    from sizer.report.pages.live import LivePage
     from sizer.size_search.request import Request
     from sizer.size_search.result import SearchResult
     from sizer.size_search.settings import SearchOptions
@@ -123,16 +124,19 @@ def search(data: str, validation: str | None, quiet: bool, as_json: bool, **opti
     sizer search sklearn:digits --loss 0.25 --explore
     sizer search a.csv --validation b.csv --target y --metric f1=0.9
     """
-    from sizer.cli.output import progress_bar, remark, say_changes, show
+    from sizer.cli.output import page_asked, progress_bar, remark, say_changes, show
     from sizer.size_search.request import search_data
 
     device, threads = options["device"], options["threads"]
-    request = _request(options)
+    live = _live_page(page_asked())
+    request = _request(options, live)
     say_changes(device, threads)
     try:
         with progress_bar(quiet) as advance:
             record = search_data(data, validation, request, advance)
     except KeyboardInterrupt:
+        if live is not None:
+            live.end()
         remark("stopped; what was trained is kept: run the same command again to go on", flush=True)
         raise
     show(record, as_json)
@@ -142,7 +146,7 @@ def search(data: str, validation: str | None, quiet: bool, as_json: bool, **opti
     return 1
 
 
-def _request(options: dict[str, Any]) -> Request:
+def _request(options: dict[str, Any], live: LivePage | None) -> Request:
     """The request, with every name as Python users know it."""
     from dataclasses import replace
 
@@ -158,7 +162,16 @@ def _request(options: dict[str, Any]) -> Request:
     options["max_time_s"], options["max_energy_j"] = options.pop("max_time"), options.pop("max_energy")
     address = options.pop("address")
     request = make_request(aim, settings=cast("SearchOptions", options), **given)
-    return replace(request, meter_options=power, address=address, reading=reading)
+    return replace(request, meter_options=power, address=address, reading=reading, watch=live)
+
+
+def _live_page(path: Path | None) -> LivePage | None:
+    """The page that shows the search while it runs, where one is asked for."""
+    if path is None:
+        return None
+    from sizer.report.pages.live import LivePage
+
+    return LivePage(path)
 
 
 def _shortcoming(record: SearchResult) -> str:

@@ -12,7 +12,7 @@ from sizer.method.recommendation import CurvePoint
 from sizer.report.layout import BLANK, Block, Column, Curve, Line, Paragraph, Table, levels_text, reasoned
 from sizer.report.recommendation import fill_text
 from sizer.size_search.data.metrics import CLASSIFICATION
-from sizer.size_search.result import Ensemble, SearchResult, SearchTrial
+from sizer.size_search.result import Ensemble, SearchResult, SearchStatus, SearchTrial
 
 #: Sizes that are drawn: more than a terminal has columns of dots.
 _DRAWN = 400
@@ -71,12 +71,12 @@ def _answer(record: SearchResult) -> Iterator[str]:
     """What was found, what it cost, and what FLOPs would have chosen."""
     metric, best = record.task.metric, record.winner or record.best
     if best is None or best.best_value is None:
-        yield f"not reached ({record.status})"
+        yield _not_reached(record)
     elif record.winner is not None:
         yield f"reached: {metric} {best.best_value:.4g} by {_winner(record, best)}"
     else:
         told = f"{_named(best)} after {best.epochs} epochs{_how(record, best)}"
-        yield f"not reached ({record.status}): the best {metric} is {best.best_value:.4g}, by {told}"
+        yield f"{_not_reached(record)}: the best {metric} is {best.best_value:.4g}, by {told}"
     if record.estimate is not None:
         yield f"estimate: {record.estimate}"
     yield _spent(record)
@@ -92,6 +92,12 @@ def _answer(record: SearchResult) -> Iterator[str]:
             f"pruned: {format_widths(before.widths)} to {format_widths(after.widths)}, {metric} "
             f"{pruned.value_after:.4g}, parameters live in {after.level} (before: {before.level}){told}"
         )
+
+
+def _not_reached(record: SearchResult) -> str:
+    if record.status == SearchStatus.RUNNING:
+        return "under way: not reached yet"
+    return f"not reached ({record.status})"
 
 
 def _winner(record: SearchResult, winner: SearchTrial) -> str:

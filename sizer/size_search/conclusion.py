@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 from sizer.devices import Chosen
 from sizer.method.advisor import recommend
@@ -44,7 +45,7 @@ def conclude(
     ``chosen`` is the device that costs were predicted for; ``energy_label`` says what the meter's joules are.
     """
     assert search.status is not None  # (it has ended)
-    winner, best = search.winner, best_of(search)
+    winner = search.winner
     network = None if winner is None else search.spec(winner.name)
     pruned: Pruned | str | None = None
     if winner is not None and network is not None and search.settings.prune:
@@ -52,18 +53,36 @@ def conclude(
 
         found = prune_winner(search.task, network, len(winner.epochs), engine, chosen.device, chosen.coefficients)
         network, pruned = (network, found) if isinstance(found, str) else found
+    notes = (pruned,) if isinstance(pruned, str) else ()
+    if search.ensemble is not None and search.settings.prune:
+        notes = ("not pruned: an average of networks met the target; --single goes on to one that can be",)
     record = pruned if isinstance(pruned, Pruned) else None
+    whole = _summed_up(search, search.status, prepared, chosen, energy_label, record)
+    return replace(whole, notes=notes, network=_trained(search, prepared, network))
+
+
+def so_far(search: Search, prepared: Prepared | None, chosen: Chosen, energy_label: str) -> SearchResult:
+    """The record of a search that is under way, without its network."""
+    return _summed_up(search, SearchStatus.RUNNING, prepared, chosen, energy_label, None)
+
+
+def _summed_up(
+    search: Search,
+    status: SearchStatus,
+    prepared: Prepared | None,
+    chosen: Chosen,
+    energy_label: str,
+    pruned: Pruned | None,
+) -> SearchResult:
+    winner, best = search.winner, best_of(search)
     curve = curve_of(search)
-    trials = tuple(_trials(search, search.status.sentence))
+    trials = tuple(_trials(search, status.sentence))
     by_name = {trial.name: trial for trial in trials}
     average = None if search.ensemble is None else as_trial(search.ensemble, trials)
-    notes = (pruned,) if isinstance(pruned, str) else ()
-    if average is not None and search.settings.prune:
-        notes = ("not pruned: an average of networks met the target; --single goes on to one that can be",)
     return SearchResult(
         task=_facts(search),
         settings=search.settings,
-        status=search.status,
+        status=status,
         device=chosen.device,
         label=chosen.coefficients.label,
         basis=chosen.coefficients.basis,
@@ -72,16 +91,15 @@ def conclude(
         trials=trials,
         winner=average if winner is None else by_name[winner.name],
         best=average or (None if best is None else by_name[best.name]),
-        spent=_spent(search, average if winner is None else by_name[winner.name], record, energy_label),
+        spent=_spent(search, average if winner is None else by_name[winner.name], pruned, energy_label),
         flops_choice=_flops_choice(search, curve),
         curve=curve,
         edges=_edges(search, chosen),
         estimate=estimate_of(search, curve),
-        pruned=record,
-        notes=notes,
+        pruned=pruned,
+        notes=(),
         folder=search.folder.path,
         history=tuple(map(_slice, search.slices)),
-        network=_trained(search, prepared, network),
         ensemble=None if search.ensemble is None else record_of(search, search.ensemble, curve),
     )
 

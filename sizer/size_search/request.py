@@ -7,7 +7,7 @@ import inspect
 import json
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from sizer.meters.choosing import MeterOptions, about_gpu, choose_meter
 from sizer.meters.protocol import UNKNOWN, Meter
 from sizer.method.request import MAX_OBSERVATIONS, check_known, several
 from sizer.models.topology import MAX_WIDTH, check_whole
-from sizer.size_search.conclusion import conclude
+from sizer.size_search.conclusion import conclude, so_far
 from sizer.size_search.data.halves import Validation
 from sizer.size_search.data.metrics import CLASSIFICATION, LOSS, REGRESSION, check_target, reached
 from sizer.size_search.data.prepare import Prepared, PreparingSettings, prepare
@@ -74,7 +74,8 @@ class Request:
     ``folder`` None is one below the user's data folder, named for the data and the settings, so that the same request
     goes on where it was interrupted. ``fresh`` forgets what the folder holds. ``engine`` is ``local`` or ``ray``, with
     the cluster's ``address`` (None: the one that runs here); it trains as many sizes at a time as it has room for.
-    ``reading`` is what the user says of how cells of text are to be read.
+    ``reading`` is what the user says of how cells of text are to be read. ``watch`` is called after each slice with
+    what makes the record of the search so far.
     """
 
     preparing: PreparingSettings
@@ -86,6 +87,7 @@ class Request:
     address: str | None = None
     meter_options: MeterOptions = field(default_factory=MeterOptions)
     reading: ReadingOptions = field(default_factory=ReadingOptions)
+    watch: Callable[[Callable[[], SearchResult]], None] | None = None
 
 
 def make_request(
@@ -203,7 +205,9 @@ def _search(
             SearchFolder(folder).forget()
         if settings.parallel == 1 and engine.workers > 1:
             settings = replace(settings, parallel=engine.workers)
-        search = run_search(task, settings, folder, engine, progress)
+        watch = request.watch
+        told = None if watch is None else lambda found: watch(lambda: so_far(found, prepared, chosen, meter.label))
+        search = run_search(task, settings, folder, engine, progress, told)
         result = conclude(search, prepared, engine, chosen, meter.label)
     if isinstance(task, CustomTask) and request.folder is None:
         result = replace(result, folder=None)

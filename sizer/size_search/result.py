@@ -22,8 +22,9 @@ SEARCH_FORMAT = "sizer.search/1"
 
 
 class SearchStatus(str, Enum):
-    """How a search ended, and what is said then of a trial that still had a chance."""
+    """How a search ended, and what is said then of a trial that still had a chance; or that it has not ended."""
 
+    RUNNING = "running", "it may be trained further"
     REACHED = "reached", "another size was predicted to meet the target at less cost"
     UNREACHABLE = "unreachable", "the search ended: unreachable"
     OUT_OF_TIME = "out of time", "the search ended: out of time"

@@ -7,7 +7,7 @@ on the log alone: predicted costs are in its first line, losses in the others. M
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,16 +43,23 @@ _EPOCHS_TO_GROW = 8
 
 
 def run_search(
-    task: Task | CustomTask, settings: SearchSettings, folder: Path, engine: Engine, progress: Progress | None = None
+    task: Task | CustomTask,
+    settings: SearchSettings,
+    folder: Path,
+    engine: Engine,
+    progress: Progress | None = None,
+    watch: Callable[[Search], None] | None = None,
 ) -> Search:
     """Run a search in its folder, going on where it was interrupted; it comes back with its status.
+
+    ``watch`` is called with the search after each slice.
 
     Raises UsageError when the folder holds a search for something else or cannot be written.
     """
     state = SearchFolder(folder)
     with state.held():
         search = Search(task, settings, state)
-        search.run(engine, progress)
+        search.run(engine, progress, watch)
     return search
 
 
@@ -88,7 +95,7 @@ class Search:
         for entry in log.entries:
             self._add(entry)
 
-    def run(self, engine: Engine, progress: Progress | None) -> None:
+    def run(self, engine: Engine, progress: Progress | None, watch: Callable[[Search], None] | None = None) -> None:
         """Go on until the search has ended."""
         while self.status is None:
             if not self._open_round:
@@ -103,6 +110,8 @@ class Search:
                 self.folder.keep(entry, size.checkpoint)
                 self._add(entry)
                 self._open_round.pop(0)
+                if watch is not None:
+                    watch(self)
 
     def _next_round(self) -> list[tuple[str, int]]:
         """The slices that come next, noted in the log; none, and the status, at the end of the search."""

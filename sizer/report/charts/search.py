@@ -79,16 +79,16 @@ def _epochs(record: SearchResult) -> tuple[dict[str, list[_Epoch]], str]:
 
 
 def _colours(record: SearchResult, begun: Sequence[SearchTrial]) -> dict[str, int]:
-    """A colour for the winner and for those that had most epochs; the others look alike."""
-    winner = None if record.winner is None else record.winner.name
-    chosen = sorted(begun, key=lambda trial: (trial.name != winner, -trial.epochs))[:_COLOURED]
+    """A colour for what won, a trial or the members of an average, and for those that had most epochs."""
+    won = _winners(record)
+    chosen = sorted(begun, key=lambda trial: (trial.name not in won, -trial.epochs))[:_COLOURED]
     return {trial.name: number for number, trial in enumerate(chosen, start=1)}
 
 
 def _trial_series(
     record: SearchResult, trial: SearchTrial, epochs: Sequence[_Epoch], unit: str, colour: int | None
 ) -> Series:
-    named = f"trial {trial.number}, {format_network(trial.widths, trial.num_free_parameters)}"
+    named = f"trial {trial.number}, {format_network(trial.widths, trial.num_free_parameters)}{_at_rate(record, trial)}"
     points = [
         Point(
             epoch.spent,
@@ -99,9 +99,22 @@ def _trial_series(
         for epoch in epochs
     ]
     if colour is None:
-        return Series("other sizes", points, colour=_OTHERS, faint=True)
-    won = ", the winner" if record.winner is not None and trial.name == record.winner.name else ""
-    return Series(f"{trial.number}: {format_widths(trial.widths)}{won}", points, colour=colour)
+        return Series("others", points, colour=_OTHERS, faint=True)
+    won = "" if trial.name not in _winners(record) else ", the winner" if record.ensemble is None else ", averaged in"
+    return Series(f"{trial.number}: {format_widths(trial.widths)}{_at_rate(record, trial)}{won}", points, colour=colour)
+
+
+def _winners(record: SearchResult) -> set[str]:
+    """Names of the trials that met the target, alone or as members of an average."""
+    if record.ensemble is not None:
+        return {member.name for member in record.ensemble.members}
+    return set() if record.winner is None else {record.winner.name}
+
+
+def _at_rate(record: SearchResult, trial: SearchTrial) -> str:
+    """The learning rate, where the trials differ in it."""
+    rates = {each.learning_rate for each in record.trials}
+    return f" at {trial.learning_rate:g}" if len(rates) > 1 and trial.learning_rate is not None else ""
 
 
 def _chosen_mark(trial: SearchTrial, first: _Epoch, unit: str) -> Mark:
@@ -118,11 +131,13 @@ def _trial_table(record: SearchResult, unit: str) -> Table:
         Column("trial", [f"{trial.number}" for trial in trials], right=True),
         Column("widths", [format_widths(trial.widths) for trial in trials]),
         Column("parameters", [format_count(trial.num_free_parameters) for trial in trials], right=True),
+        Column("rate", ["" if t.learning_rate is None else f"{t.learning_rate:g}" for t in trials], right=True),
         Column("epochs", [f"{trial.epochs}" for trial in trials], right=True),
         Column(
             f"best {metric}", [f"{t.best_value:.5g}" if t.best_value is not None else "" for t in trials], right=True
         ),
         Column("spent", [format_quantity(cost, unit) for cost in costs], right=True),
+        Column("weights", [trial.weights or "" for trial in trials]),
         Column("ended", [trial.why_stopped for trial in trials]),
     ]
     return Table(columns)
