@@ -6,7 +6,7 @@ A new chart is a function from a record to figures in one of the modules named i
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,9 +29,13 @@ CHARTS = {
 }
 
 
-def charts(record: Record) -> Iterator[Figure]:
-    """The figures of a record, those left out for which it has no values."""
+def charts(record: Record, asked: Sequence[int] = ()) -> Iterator[Figure]:
+    """The figures of a record, those left out for which it has no values.
+
+    ``asked`` are first widths that the user asked about beside the record, to stand out on a recommendation.
+    """
     target = CHARTS.get(type(record).__name__)
     if target is not None:
         module, _, function = target.partition(":")
-        yield from getattr(importlib.import_module(module), function)(record)
+        more = {"asked": asked} if asked else {}
+        yield from getattr(importlib.import_module(module), function)(record, **more)

@@ -79,7 +79,7 @@ class Band(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """A point that stands out: ``dot`` with a text beside it, or ``star``."""
+    """A point that stands out, a text beside it: a ``dot``, a ``star`` or a ``diamond``."""
 
     x: float
     y: float

@@ -133,6 +133,8 @@ class _Plot:
             x, y = self._place(mark)
             if mark.look == "star":
                 yield element("path", d=_star(x, y, 8.0), class_="star")
+            elif mark.look == "diamond":
+                yield element("path", d=f"M{x:.1f} {y - 6:.1f}l6 6l-6 6l-6 -6Z", class_="own")
             else:
                 yield element("circle", cx=x, cy=y, r=4.0, class_="mark")
             above = [(x, y - 9 - step, "middle") for step in (0.0, LINE, 2 * LINE)]
@@ -267,8 +269,11 @@ def _cleaned(chart: Chart) -> Chart:
 
 
 def _values(chart: Chart, axis: int) -> list[float]:
-    """Every value along an axis, 0 for x and 1 for y; intervals do not stretch it."""
+    """Every value along an axis, 0 for x and 1 for y; bands do not stretch it."""
     found = [point[axis] for series in chart.series for point in series.points]
+    if axis == 1:
+        ends = [end for series in chart.series for point in series.points for end in (point.low, point.high)]
+        found += [end for end in ends if end is not None and (end > 0 or not (chart.y and chart.y.log))]
     found += [mark[axis] for mark in chart.marks]
     if axis == 0:
         found += [end for strip in chart.strips for each in strip.stretches for end in (each.first, each.last)]

@@ -28,8 +28,11 @@ _FAMILIES = 6
 _CROSSINGS = 6
 
 
-def recommendation_charts(record: Recommendation) -> Iterator[Chart]:
-    """Cost of reaching a loss over size, candidates and optimum on it, the levels where the sets live below."""
+def recommendation_charts(record: Recommendation, asked: Sequence[int] = ()) -> Iterator[Chart]:
+    """Cost of reaching a loss over size, candidates and optimum on it, the levels where the sets live below.
+
+    ``asked`` are first widths that the user asked about.
+    """
     families: dict[tuple[str, int, int], list[CurvePoint]] = {family(record.optimum): []}
     for point in record.curve:
         if point.relative_cost_to_loss is not None:
@@ -51,7 +54,7 @@ def recommendation_charts(record: Recommendation) -> Iterator[Chart]:
         _curve_table(points, factors),
         [_family_series(number, key, drawn[key], factors) for number, key in enumerate(drawn, start=1)],
         bands,
-        [*_marks(record, drawn), *_asked(record)],
+        [*_own_marks(points, asked), *_marks(record, drawn), *_asked(record)],
         (),
         level_strips(points, levels),
         record.coefficients.label,
@@ -87,6 +90,17 @@ def _marks(record: Recommendation, drawn: Mapping[tuple[str, int, int], object])
     for candidate in record.candidates:
         if family(candidate) in drawn:
             yield from _mark(candidate, f"{candidate.rank}", f"rank {candidate.rank}")
+
+
+def _own_marks(points: Sequence[CurvePoint], asked: Sequence[int]) -> Iterator[Mark]:
+    """The sizes whose first width the user asked about, of the optimum's family; the nearest of the sweep's."""
+    for width in asked:
+        near = min(points, key=lambda point: abs(point.widths[0] - width))
+        cost = format_times(near.relative_cost_to_loss)
+        named = format_network(near.widths, near.num_free_parameters)
+        exact = "" if near.widths[0] == width else f"near your width {width}, "
+        told = f"yours: {exact}{named}, {cost} to a loss"
+        yield Mark(near.num_free_parameters, near.relative_cost_to_loss or 0.0, f"yours: {width}", told, "diamond")
 
 
 def _asked(record: Recommendation) -> Iterator[Mark]:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ from sizer.report.charts.icicle import drawn_icicle
 from sizer.report.charts.picture import SIZES
 from sizer.report.charts.plot import drawn_chart
 from sizer.report.charts.svg import visible
-from sizer.report.layout import Block, Column, Curve, Detail, Fitted, Line, Paragraph, Table
+from sizer.report.layout import BLANK, Block, Column, Curve, Detail, Fitted, Line, Paragraph, Table
 from sizer.report.pages.text import label, labels, told
 from sizer.report.terminal import remarks, report
 
@@ -40,6 +41,8 @@ _HEAD_BYTES = 4096
 _ROWS = 200
 #: Longest cell that is kept on one line.
 _SHORT = 24
+#: Title of the answer to `--why-not`, which names a first width.
+_ASKED = re.compile(r"why not (\d{1,9})")
 #: What a record is called, by its class.
 _NAMES = {
     "Machine": "Memory hierarchy",
@@ -153,10 +156,12 @@ def _guarded(entry: Entry, ids: str) -> dict[str, Any]:
 def _shown(entry: Entry, ids: str, whole: bool = True) -> dict[str, Any]:
     """An entry as the templates need it: what stands above the figures, the figures, the rest."""
     record = entry.record
-    figures = [drawn for number, one in enumerate(charts(record), start=1) if (drawn := _drawn(one, f"{ids}-{number}"))]
+    asked = [int(found.group(1)) for title in entry.answers if (found := _ASKED.fullmatch(title))]
+    figures = [
+        drawn for number, one in enumerate(charts(record, asked), start=1) if (drawn := _drawn(one, f"{ids}-{number}"))
+    ]
     blocks = [block for block in report(record) if not (isinstance(block, Curve) and figures)]
-    tables = (index for index, block in enumerate(blocks) if isinstance(block, (Table, Fitted)))
-    lead = next(tables, len(blocks)) if figures else len(blocks)
+    lead = _lead(blocks) if figures else len(blocks)
     return {
         "ids": ids,
         "title": visible(entry.title),
@@ -167,6 +172,12 @@ def _shown(entry: Entry, ids: str, whole: bool = True) -> dict[str, Any]:
         "remarks": [block.text for block in remarks(record) if isinstance(block, Paragraph)],
         "json": embedded(entry) if whole else "",
     }
+
+
+def _lead(blocks: Sequence[Block]) -> int:
+    """How many blocks stand above the figures: those before the first table, up to the last empty line there."""
+    table = next((index for index, block in enumerate(blocks) if isinstance(block, (Table, Fitted))), len(blocks))
+    return next((index for index in reversed(range(table)) if blocks[index] == BLANK), table)
 
 
 def embedded(entry: Entry) -> Markup:
