@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -140,16 +141,14 @@ class Law(NamedTuple):
     def _expected(self, described: Networks, epoch_cost: FloatArray, rate: float, averaged: bool) -> FloatArray:
         """The expected cost of each network, shape (N,); one that fails goes on to a size that is worth it.
 
-        That is the envelope below the saw-tooth of unaligned widths: a larger one that costs no more serves as well.
+        That is the envelope below the saw-tooth of unaligned widths, since a larger network that costs no more serves
+        as well; a size above it costs as much more as its epochs do.
         """
         assert self.known is not None  # (the caller has seen to it)
-        setting = described, self.known, rate, averaged
         paid = epoch_cost * (AVERAGING if averaged else 1.0)
         worth_it = np.minimum.accumulate(paid[::-1])[::-1]
-        chance = chance_to_reach(*setting, self.ratios)
-        given_up = epochs_until_given_up(*setting)[:, None]
-        own_epochs = (chance * epochs_to_reach(*setting, self.ratios) + (1 - chance) * given_up) @ self.weights
-        return expected_cost(worth_it, *setting, self.ratios, self.weights) + (paid - worth_it) * own_epochs
+        expected = expected_cost(worth_it, described, self.known, rate, averaged, self.ratios, self.weights)
+        return np.asarray(expected * (paid / worth_it))
 
     def outlook(self, full: IntArray, training: Training, rate: float, averaged: bool) -> Outlook | None:
         """What one network, a column of widths of shape (layers + 1, 1), may expect; None by equation 10 alone."""
@@ -157,13 +156,19 @@ class Law(NamedTuple):
             return None
         parameters = np.array([int(((full[:-1] + 1) * full[1:]).sum())])
         setting = _described(full, parameters, training), self.known, rate, averaged
-        priors = {difficulty: hardness_prior(difficulty) for difficulty in DIFFICULTIES}
+        priors = _priors()
         return Outlook(
             float(chance_to_reach(*setting, self.ratios)[0] @ self.weights),
             {name: float(chance_to_reach(*setting, ratios)[0] @ weights) for name, (ratios, weights) in priors.items()},
             {name: float(epochs_to_reach(*setting, ratios)[0] @ weights) for name, (ratios, weights) in priors.items()},
             float(epochs_until_given_up(*setting)[0]),
         )
+
+
+@cache
+def _priors() -> dict[str, tuple[FloatArray, FloatArray]]:
+    """The prior of hardness of each difficulty."""
+    return {difficulty: hardness_prior(difficulty) for difficulty in DIFFICULTIES}
 
 
 def _described(full: IntArray, num_free_parameters: IntArray, training: Training) -> Networks:
