@@ -1,12 +1,13 @@
-"""One size placed without training, beside the size that knowing everything would have picked.
+"""One size placed by equation 10 and a width, as first releases did, beside the one that knowing all would have picked.
 
     python benchmarks/one_shot.py             # how good: on the recorded curves, nothing is trained
     python benchmarks/one_shot.py --fit       # the widths that reach each difficulty, each task left out in turn
     python benchmarks/one_shot.py --each      # every target by itself
 
-The place of a size is `sizer recommend --observations N --difficulty HOW` on the machine that the curves were recorded
-on; what counts is the recorded size nearest to it. The difficulty is given, as its definition says, by the ratio of the
-target to the best loss in the sweep. With `--pilots` it is not: the losses that two small sizes ended at are.
+The place of a size is the cheapest by equation 10 of those whose hidden layers are wide enough for the difficulty, on
+the machine that the curves were recorded on; what counts is the recorded size nearest to it. The difficulty is given,
+as its definition says, by the ratio of the target to the best loss in the sweep. Beside it stands rank 1 of `sizer
+recommend` with the difficulty, or with the losses that two small sizes ended at, at the rate of the recorded curves.
 """
 
 from __future__ import annotations
@@ -22,15 +23,17 @@ import numpy as np
 from search_replays import CURVES, DEVICE, LEVELS, Sweep, Target, read_sweeps, targets
 from search_tasks import HELD_OUT
 
-from sizer.base.errors import UnreachableError
 from sizer.devices import choose
-from sizer.method import epochs_to_loss
 from sizer.method.advisor import recommend
-from sizer.method.epochs_to_loss import Pilot, difficulty_of
+from sizer.method.epochs_to_loss import DIFFICULTIES, Pilot, difficulty_of, relative_epochs
+from sizer.method.recommendation import Recommendation
 from sizer.method.request import Request
 
-#: Sizes whose losses are the pilots'.
+#: Sizes whose losses are the pilots', and the rate at which the curves were recorded.
 PILOT_SIZES = (2**11, 2**13)
+RATE = 1e-3
+#: The hidden width, and the epochs that no size saves, of the first releases' one shot (--fit).
+FITTED = {"hard": (160, 0.0), "medium": (1, 0.25), "easy": (1, 0.25)}
 #: Widths and saturations that are tried for each difficulty, and what a target that is not reached counts in the fit.
 WIDTHS = (1, 32, 64, 96, 128, 160, 200, 240)
 SATURATIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -43,32 +46,39 @@ Placing = Callable[[Target], "int | None"]
 @cache
 def placed(sweep: Sweep, hidden_width: int, saturation: float) -> int:
     """Position of the size placed for targets that need layers so wide, with so much saturation."""
-    before = epochs_to_loss.DIFFICULTIES
-    epochs_to_loss.DIFFICULTIES = {**before, "easy": epochs_to_loss.Difficulty(math.inf, hidden_width, saturation)}
-    try:
-        record = recommend(_request(sweep, difficulty="easy"), *_machine())
-    finally:
-        epochs_to_loss.DIFFICULTIES = before
-    assert record.one_shot is not None
-    return sweep.nearest(record.one_shot.candidate.num_free_parameters)
+    record = recommend(_request(sweep, law="paper"), *_machine())
+    return sweep.nearest(wide_enough(record, hidden_width, saturation))
+
+
+def wide_enough(record: Recommendation, hidden_width: int, saturation: float) -> int:
+    """Parameters of the cheapest size of a recommendation by equation 10 whose middle hidden layer is wide enough."""
+    points = [point for point in record.curve if np.median(point.widths[:-1]) >= hidden_width]
+    sizes = np.array([point.num_free_parameters for point in points])
+    per_datum = np.array([point.time_per_datum_s or point.energy_per_datum_j or math.inf for point in points])
+    return int(sizes[np.argmin(per_datum * relative_epochs(sizes, saturation=saturation))])
 
 
 def by_difficulty(target: Target) -> int:
     """Position of the size placed for a target's difficulty."""
-    _, hidden_width, saturation = epochs_to_loss.DIFFICULTIES[difficulty_of(target.loss, target.sweep.best)]
-    return placed(target.sweep, hidden_width, saturation)
+    return placed(target.sweep, *FITTED[difficulty_of(target.loss, target.sweep.best)])
 
 
-def by_pilots(target: Target) -> int | None:
-    """Position of the size placed from the losses of two small sizes."""
+def ranked_first(target: Target) -> int:
+    """Position of rank 1 of `sizer recommend` with the difficulty."""
+    difficulty = difficulty_of(target.loss, target.sweep.best)
+    return target.sweep.nearest(_first(target.sweep, difficulty=difficulty))
+
+
+def by_pilots(target: Target) -> int:
+    """Position of rank 1 of `sizer recommend` with the losses of two small sizes."""
     sweep = target.sweep
     positions = sorted({sweep.nearest(size) for size in PILOT_SIZES})
     pilots = tuple(Pilot(int(sweep.sizes[i]), min(sweep.losses[i])) for i in positions)
-    try:
-        record = recommend(_request(sweep, pilots=pilots, target_loss=target.loss), *_machine())
-    except UnreachableError:
-        return None
-    return None if record.one_shot is None else sweep.nearest(record.one_shot.candidate.num_free_parameters)
+    return sweep.nearest(_first(sweep, pilots=pilots, target_loss=target.loss))
+
+
+def _first(sweep: Sweep, **what: object) -> int:
+    return recommend(_request(sweep, learning_rate=RATE, **what), *_machine()).best.num_free_parameters
 
 
 def by_law_alone(target: Target) -> int:
@@ -113,7 +123,7 @@ def report(wanted: list[Target], placings: dict[str, Placing], each: bool) -> No
     for name, placing in placings.items():
         ratios = {target: ratio(target, placing(target)) for target in wanted}
         print(f"{name:28s}{row(list(ratios.values()))}")
-        for difficulty in epochs_to_loss.DIFFICULTIES:
+        for difficulty in DIFFICULTIES:
             some = [v for t, v in ratios.items() if difficulty_of(t.loss, t.sweep.best) == difficulty]
             print(f"    {difficulty:24s}{row(some)}")
         for target, value in ratios.items() if each else ():
@@ -127,7 +137,7 @@ def report(wanted: list[Target], placings: dict[str, Placing], each: bool) -> No
 def fit(wanted: list[Target]) -> dict[str, tuple[int, float]]:
     """For each difficulty the width and saturation with the least mean log of the ratio."""
     found = {}
-    for difficulty in epochs_to_loss.DIFFICULTIES:
+    for difficulty in DIFFICULTIES:
         some = [target for target in wanted if difficulty_of(target.loss, target.sweep.best) == difficulty]
         costs = {
             pair: np.mean([math.log(min(ratio(target, placed(target.sweep, *pair)), NOT_REACHED)) for target in some])
@@ -163,9 +173,10 @@ def main() -> None:
     if options.fit:
         leave_one_out(targets(known))
     placings: dict[str, Placing] = {
-        "difficulty given": by_difficulty,
-        "two pilots": by_pilots,
-        "the law alone": by_law_alone,
+        "equation 10, wide enough": by_difficulty,
+        "equation 10 alone": by_law_alone,
+        "rank 1, difficulty given": ranked_first,
+        "rank 1, two pilots": by_pilots,
     }
     report(targets(known), placings, options.each)
     held_out = targets(tuple(sweep for sweep in sweeps if sweep.task in HELD_OUT))

@@ -44,7 +44,7 @@ def _fills_l2(sweep: Sweep) -> int:
     """Parameters of the cheapest size whose b fills L2 once to twice: at this end of the window, once."""
     topology, chosen = sweep.topologies[0], choose(DEVICE)
     dims = topology.input_dim, (topology.depth,), topology.output_dim, (sweep.batch_size,)
-    found = recommend(Request(*dims, top=100), chosen.device, chosen.coefficients).candidates
+    found = recommend(Request(*dims, top=100, law="paper"), chosen.device, chosen.coefficients).candidates
     anchors = {(anchor.working_set, anchor.level): pick for pick in found for anchor in (pick.anchor, *pick.also_fills)}
     return anchors["b", "L2"].num_free_parameters
 

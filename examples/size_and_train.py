@@ -17,7 +17,8 @@ if chosen.anchor is not None:
     print(f"its working set {chosen.anchor.working_set} fills {chosen.anchor.level} {chosen.anchor.fill:.2f} times")
 
 model = chosen.build()
-optimizer = torch.optim.Adam(model.parameters())
+optimizer = chosen.optimizer(model)  # fused, at the suggested learning rate
+averaged = chosen.average(model)  # its weights over two epochs: what predicts
 for epoch in range(3):
     losses = []
     for batch in torch.randperm(len(x)).split(chosen.batch_size):
@@ -25,5 +26,6 @@ for epoch in range(3):
         loss = torch.nn.functional.mse_loss(model(x[batch]), y[batch])
         loss.backward()
         optimizer.step()
+        averaged.update_parameters(model)
         losses.append(loss.item())
     print(f"epoch {epoch + 1}: training loss {sum(losses) / len(losses):.3f}")

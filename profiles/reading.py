@@ -7,13 +7,14 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from sizer.base.errors import ProfileError
 from sizer.base.records import rebuild
-from sizer.method.coefficients import LABELS, Coefficients
+from sizer.method.coefficients import LABELS, Coefficients, OtherSpeed
 from sizer.method.hardware import SIZED_L1, Device, Level
 from sizer.profiles.records import Fact, Match, Profile, Source
 from sizer.profiles.rules import sourced_values
@@ -38,6 +39,8 @@ def build_profile(record: Mapping[str, Any], origin: str) -> Profile:
         quantity: _coefficients(values, quantity, record["name"])
         for quantity, values in (record["coefficients"] or {}).items()
     }
+    if "time" in coefficients:
+        coefficients["time"] = replace(coefficients["time"], other_speeds=_other_speeds(record.get("calibration")))
     return Profile(
         name=record["name"],
         title=record["title"],
@@ -53,6 +56,12 @@ def build_profile(record: Mapping[str, Any], origin: str) -> Profile:
         calibration=record.get("calibration"),
         **facts,
     )
+
+
+def _other_speeds(calibration: Mapping[str, Any] | None) -> tuple[OtherSpeed, ...]:
+    """The speeds but the usual one that a calibration found, those whose terms it knows."""
+    found = (calibration or {}).get("speeds") or ()
+    return tuple(rebuild(OtherSpeed, speed) for speed in found if not speed.get("usual") and speed.get("terms"))
 
 
 def _first_choice(coefficients: Mapping[str, Coefficients]) -> Coefficients | None:

@@ -185,11 +185,14 @@ def recommend(
     ``depth``, ``batch_size`` (256) and ``shape`` (``"rectangle"``, or ``"all"``) take one value or several;
     ``width_multiple`` a number or ``"auto"``. The other options are those of `Request`: ``output_dim``,
     ``dtype``, ``optimizer``, ``observations``, ``device``, ``top``, ``purpose``, ``max_bytes``, ``max_time`` (s),
-    ``max_energy`` (J). ``difficulty`` (``"easy"``, ``"medium"``, ``"hard"``), or ``pilots``, pairs (size, loss) of two
-    sizes or more, with ``target_loss``, place one size for a target without training (``one_shot`` of the record).
-    Raises UsageError for a value out of range and UnreachableError when no network fits.
+    ``max_energy`` (J). They are ordered by the expected cost of reaching a loss, each at the rate that suits it
+    (``learning_rate`` pins it, ``averaged`` whether weights are averaged). ``difficulty`` (``"easy"``, ``"medium"``,
+    ``"hard"``), or ``pilots``, pairs (size, loss) of two sizes or more, with ``target_loss``, say how hard the loss is
+    to reach; ``law="paper"`` orders by the paper's equation 10 alone. A candidate's ``build()``, ``optimizer(model)``
+    and ``average(model)`` give it ready to train. Raises UsageError for a value out of range and UnreachableError when
+    no network fits.
 
-    >>> found = recommend(input_dim=784, depth=6, device="nvidia-h200", levels=["L2"])
+    >>> found = recommend(input_dim=784, depth=6, device="nvidia-h200", levels=["L2"], law="paper")
     >>> found.best.widths, found.best.anchor.level
     ((773, 773, 773, 773, 773, 1), 'L2')
     """

@@ -101,15 +101,14 @@ def trains_on(name: str | None, threads: int | None = None, cost: Cost | None = 
 def choose_for(request: Request) -> Chosen:
     """The device of a request for recommendations: the one named, else that on which reaching a loss is cheaper."""
     from sizer.method.advisor import recommend
-    from sizer.method.epochs_to_loss import relative_epochs
 
     chosen = choose(request.device, request.dtype)
 
     def cost(one: Chosen) -> Predicted:
-        best = recommend(request, one.device, one.coefficients).optimum
-        per_datum = best.energy_per_datum_j if best.time_per_datum_s is None else best.time_per_datum_s
-        to_loss = (per_datum or math.inf) * float(relative_epochs(best.num_free_parameters))
-        return Predicted(to_loss, f"{format_cost(best.energy_per_datum_j, best.time_per_datum_s)} a datum")
+        found = recommend(request, one.device, one.coefficients)
+        least, best = found.least_cost_to_loss, found.optimum
+        said = f"{format_cost(best.energy_per_datum_j, best.time_per_datum_s)} a datum"
+        return Predicted(math.inf if least is None else least, said)
 
     return chosen if request.device is not None else cheaper(chosen, cost, request.dtype)
 
@@ -276,7 +275,7 @@ def _borrowed(coefficients: Coefficients, basis: str) -> Coefficients:
 
 
 def _as_estimate(coefficients: Coefficients) -> Coefficients:
-    return replace(coefficients, source="shipped", label="estimated")
+    return replace(coefficients, source="shipped", label="estimated", other_speeds=())
 
 
 # The same from memory.

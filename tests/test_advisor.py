@@ -75,7 +75,7 @@ def test_every_candidate_satisfies_its_own_fill_and_the_order_is_that_of_the_cos
 
 def test_the_best_candidate_is_the_cheapest_of_all_that_fill_a_cache(small_cpu, time_coefficients):
     """Every first width is tried, so a sweep that skipped the best one would be found out."""
-    request = Request(20, (4,), output_dim=3)
+    request = Request(20, (4,), output_dim=3, law="paper")
     record = recommend(request, small_cpu, time_coefficients)
     costs = {}
     for first_width in range(1, 1500):

@@ -77,6 +77,9 @@ def test_a_slower_speed_is_held_beside_the_usual_one_and_the_interval_covers_bot
     profile = load(both.name)
     assert profile.calibration["speeds"][1]["factor"] == pytest.approx(1.4, rel=0.02)
     assert "at times this machine takes 1.4" in profile.by_quantity["time"].basis
+    (slower,) = profile.by_quantity["time"].other_speeds
+    assert (round(slower.factor, 1), slower.sessions) == (1.4, 1)
+    assert slower.terms["operation"] == pytest.approx(1.4 * both.fits["time"].terms["operation"], rel=0.1)
 
 
 def test_the_usual_speed_is_the_slower_one_when_clearly_more_sessions_ran_at_it(machine):

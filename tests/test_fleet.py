@@ -17,7 +17,7 @@ from sizer.cli import sizer as command
 from sizer.fleet.fleet import Node, recommend_fleet
 from sizer.method.advisor import recommend
 from sizer.method.coefficients import Coefficients
-from sizer.method.epochs_to_loss import DIFFICULTIES, relative_epochs
+from sizer.method.epochs_to_loss import relative_epochs
 from sizer.method.hardware import Level
 from sizer.method.request import Request
 from sizer.profiles import load, save
@@ -49,11 +49,20 @@ def test_each_node_has_a_size_of_its_own(small_cpu, time_coefficients):
     sizes = {found.name: found.candidate.num_free_parameters for found in fleet.nodes}
     assert sizes["dear"] < sizes["flat"]
     for found, coefficients in zip(fleet.nodes, (time_coefficients, dear), strict=True):
-        best = recommend(REQUEST, small_cpu, coefficients).optimum
-        cost = best.time_per_datum_s * float(relative_epochs(best.num_free_parameters))
-        first = fleet.nodes[0].candidate
-        cheapest = first.time_per_datum_s * float(relative_epochs(first.num_free_parameters))
-        assert found.relative_cost_to_loss == pytest.approx(cost / cheapest)
+        alone = recommend(REQUEST, small_cpu, coefficients)
+        assert found.candidate.widths == alone.optimum.widths
+        least = min(recommend(REQUEST, small_cpu, each).least_cost_to_loss for each in (time_coefficients, dear))
+        assert found.relative_cost_to_loss == pytest.approx(alone.least_cost_to_loss / least)
+
+
+def test_by_equation_10_nodes_are_compared_by_epochs_alone(small_cpu, time_coefficients):
+    request = replace(REQUEST, law="paper")
+    nodes = [node("slow", small_cpu, slower(time_coefficients, 3.0)), node("fast", small_cpu, time_coefficients)]
+    fleet = recommend_fleet(request, nodes)
+    best = fleet.cheapest.candidate
+    cost = best.time_per_datum_s * float(relative_epochs(best.num_free_parameters))
+    assert recommend(request, small_cpu, time_coefficients).least_cost_to_loss == pytest.approx(cost)
+    assert fleet.nodes[1].relative_cost_to_loss == pytest.approx(3.0)
 
 
 def test_energy_is_compared_where_every_node_knows_it(small_cpu, time_coefficients):
@@ -86,8 +95,18 @@ def test_a_node_that_can_train_nothing_is_last_with_its_reason(small_cpu, time_c
 
 
 def test_a_difficulty_decides_the_size_on_every_node(small_cpu, time_coefficients):
-    fleet = recommend_fleet(replace(REQUEST, difficulty="hard"), [node("only", small_cpu, time_coefficients)])
-    assert fleet.cheapest.candidate.widths[0] >= DIFFICULTIES["hard"].hidden_width
+    sizes = {
+        name: recommend_fleet(replace(REQUEST, difficulty=name), [node("only", small_cpu, time_coefficients)])
+        for name in ("easy", "hard")
+    }
+    easy, hard = (sizes[name].cheapest.candidate for name in ("easy", "hard"))
+    assert easy.num_free_parameters < hard.num_free_parameters
+    assert hard.chance == pytest.approx(hard.chance_to_reach["hard"])
+
+
+def test_what_no_learning_curve_tells_is_said_of_a_fleet_too(small_cpu, time_coefficients):
+    deep = recommend_fleet(replace(REQUEST, depth=(40,)), [node("only", small_cpu, time_coefficients)])
+    assert any("no learning curve was recorded at depth 40" in note for note in deep.notes)
 
 
 def test_profiles_by_name_in_a_record_that_fits_its_schema():

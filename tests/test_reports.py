@@ -7,6 +7,7 @@ import io
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,8 +72,9 @@ def test_the_chart_marks_the_optimum_at_the_bottom_and_names_every_level(record)
     assert "*" in lines[HEIGHT - 1]
     assert not any("*" in line for line in lines[: HEIGHT - 1])
     rows = {line.split()[0]: line for line in lines[HEIGHT + 2 :]}
-    assert set(rows) == {"f", "b", "o", "t_max", "d"}
-    for name, row in rows.items():
+    assert set(rows) - {"\u00b7"} == {"f", "b", "o", "t_max", "d"}
+    for name in ("f", "b", "o", "t_max", "d"):
+        row = rows[name]
         levels = list(dict.fromkeys(point.levels[name] for point in family))
         positions = [row.index(level) for level in levels]
         assert positions == sorted(positions)
@@ -184,3 +186,28 @@ def test_a_report_does_not_load_what_other_records_need():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_the_saw_tooth_is_faint_behind_its_lower_envelope(small_cpu, time_coefficients):
+    """Widths that are no multiple of four cost 30 % more here: they, and they alone, are above the envelope."""
+    from sizer.report.text_chart import lower_envelope
+
+    terms = {**time_coefficients.terms, "unaligned": 0.5 * time_coefficients.terms["operation"]}
+    record = recommend(Request(784, (6,)), small_cpu, replace(time_coefficients, terms=terms))
+    points = [point for point in record.curve if 100 <= point.widths[0] <= 250]
+    below = {point.widths[0] for point in lower_envelope(points)}
+    assert {width for width in range(100, 251) if width % 4 == 0} - below == set()
+    assert len([width for width in below if width % 4]) <= 2  # (the ends)
+    lines = list(chart(record.curve, {}, 80, unicode=True))
+    assert any("\u00b7" in line for line in lines[:HEIGHT])
+    assert "unaligned" in lines[-1]
+    smooth = recommend(Request(784, (6,), law="paper"), small_cpu, time_coefficients)
+    assert "unaligned" not in list(chart(smooth.curve, {}, 80, unicode=True))[-1]
+
+
+def test_a_terminal_dims_what_is_faint(record):
+    stream = io.StringIO()
+    console = Console(file=stream, width=80, force_terminal=True, color_system="standard", highlight=False)
+    terms = {**record.coefficients.terms, "unaligned": record.coefficients.terms["operation"]}
+    console.print(recommend(record.request, record.device, replace(record.coefficients, terms=terms)))
+    assert "\x1b[2m\u00b7" in stream.getvalue()

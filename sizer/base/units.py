@@ -59,6 +59,11 @@ def format_times(ratio: float | None) -> str:
     return "" if ratio is None else f"{ratio:.3g}x"
 
 
+def format_chance(chance: float) -> str:
+    """A chance in whole percent, never quite none or certain: 85 %, under 1 %, over 99 %."""
+    return "under 1 %" if chance < 0.005 else "over 99 %" if chance > 0.995 else f"{100 * chance:.0f} %"
+
+
 def _digits(value: float) -> str:
     """Three significant digits, or four where that shows a whole number or a quarter; no trailing zeros."""
     if value == int(value) and abs(value) < 10_000:

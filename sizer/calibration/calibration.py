@@ -23,7 +23,7 @@ from sizer.calibration.cache_probe import (
     with_effective_capacity,
     with_effective_l2,
 )
-from sizer.calibration.combine import Combined, combine
+from sizer.calibration.combine import Combined, Speed, combine
 from sizer.calibration.disturbance import explanation
 from sizer.calibration.fit import Fit, conformal_interval, design, fit, predict_terms
 from sizer.calibration.kept_sessions import comparable, comparable_sessions, keep_finished
@@ -155,7 +155,7 @@ def _fitted(sessions: Sequence[Measurements], power: PowerModel | None) -> Calib
         metered=len(joules),
         meter_problem=problem,
         power=power,
-        speeds=combined.speeds,
+        speeds=tuple(_with_terms(combined, training, Hierarchy.of(device))),
         sessions=combined.sessions,
         explanation=explanation(sessions[-1].timings),
         reference_s=None if combined.quietness is None else combined.quietness.levels_s,
@@ -169,6 +169,16 @@ def _timed(combined: Combined, fitted: Fit) -> Iterator[TimedNetwork]:
     for case, step_s, ratio in each:
         parameters = int(count_parameters(stack([case.full]))[0])
         yield TimedNetwork(case.full, parameters, case.batch_size, step_s, ratio)
+
+
+def _with_terms(combined: Combined, training: Training, hierarchy: Hierarchy) -> Iterator[Speed]:
+    """The machine's speeds, each but the usual with what steps cost at it."""
+    for speed, values in zip(combined.speeds, combined.by_speed, strict=False):  # (no speeds where there is but one)
+        if speed.usual or len(values) < MIN_NETWORKS:
+            yield speed
+        else:
+            found = fit(design(list(values), training, hierarchy), np.array(list(values.values())))
+            yield speed._replace(terms=found.terms)
 
 
 def _with_median_capacities(devices: Sequence[Device]) -> Device:

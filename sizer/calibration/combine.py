@@ -75,11 +75,16 @@ def _of_references(levels_s: Mapping[str, float], others_s: Mapping[str, float])
 
 
 class Speed(NamedTuple):
-    """A speed of the machine: how many times the usual time it takes, and how many sessions ran at it."""
+    """A speed of the machine: how many times the usual time it takes, and how many sessions ran at it.
+
+    ``terms`` are what steps cost at it, in s; None for the usual speed, whose terms are the calibration's, and where
+    too few networks were timed.
+    """
 
     factor: float
     sessions: int
     usual: bool
+    terms: Mapping[str, float] | None = None
 
 
 class SessionSummary(NamedTuple):
@@ -102,13 +107,15 @@ class Combined(NamedTuple):
     """What sessions say together.
 
     The networks with their quiet time of a step in s, shape (N,), and their timings; ``elsewhere`` the values of the
-    networks at the machine's other speeds, in s; ``high_by`` by how much the values may be too high.
+    networks at the machine's other speeds, in s, ``by_speed`` the same put together for each of ``speeds``; ``high_by``
+    by how much the values may be too high.
     """
 
     cases: tuple[Case, ...]
     step_s: FloatArray
     timings: tuple[Sequence[Timing], ...]
     elsewhere: tuple[Mapping[Case, float], ...]
+    by_speed: tuple[Mapping[Case, float], ...]
     speeds: tuple[Speed, ...]
     sessions: tuple[SessionSummary, ...]
     quietness: Quietness | None
@@ -136,6 +143,7 @@ def combine(measured: Sequence[Measurements], fewest: int) -> Combined:
         np.array(list(values.values())),
         tuple(timings[case] for case in values),
         tuple(sessions[index].values_s for group in groups if group is not usual for index in group),
+        tuple(_median_values([sessions[index] for index in group]) for group in groups),
         speeds if len(speeds) > 1 else (),
         tuple(_summary(*each, used) for each in zip(range(len(sessions)), sessions, relative, strict=True)),
         sessions[used[-1]].quietness if len(used) == 1 else _quietest(sessions, used),
@@ -196,6 +204,13 @@ def _merged(used: Sequence[tuple[Session, float]], fewest: int) -> tuple[dict[Ca
     kept = [case for case in values if case in settled]
     kept = kept if len(kept) >= fewest else list(values)
     return {case: float(np.median(values[case])) for case in kept}, timings
+
+
+def _median_values(sessions: Sequence[Session]) -> dict[Case, float]:
+    """Each network's median over sessions, in s."""
+    cases = dict.fromkeys(case for session in sessions for case in session.values_s)
+    values = {case: [each.values_s[case] for each in sessions if case in each.values_s] for case in cases}
+    return {case: float(np.median(of_case)) for case, of_case in values.items()}
 
 
 def _timed_well_elsewhere(case: Case, session: Session, used: Sequence[tuple[Session, float]]) -> bool:

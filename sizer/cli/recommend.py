@@ -49,8 +49,20 @@ WIDTH_MULTIPLE = Read("integer|auto", _width_multiple, "not a whole number; expe
 @option("--max-time", type=float, metavar="S", help="Largest network whose step takes at most this time.")
 @option("--max-energy", type=float, metavar="J", help="Largest network whose step takes at most this energy.")
 @option(
-    "--difficulty", metavar="HOW", help="easy, medium or hard: also place one size for such a target, without training."
+    "--learning-rate", type=float, metavar="RATE", help="Train at this rate, with raw weights. [default: suggested]"
 )
+@click.option(
+    "--averaged/--raw",
+    default=None,
+    help="Average the weights or not. [default: where it pays]",
+)
+@option(
+    "--law",
+    metavar="NAME",
+    help="What sizes are compared by: `curves`, recorded learning curves, or `paper`, equation 10 alone. [default: "
+    "curves; for inference, paper]",
+)
+@option("--difficulty", metavar="HOW", help="easy, medium or hard: rank sizes for such a target. [default: any]")
 @option(
     "--pilot",
     "pilots",
@@ -68,7 +80,7 @@ WIDTH_MULTIPLE = Read("integer|auto", _width_multiple, "not a whole number; expe
 )
 @option("--explain", is_flag=True, help="Work out each set with the numbers put in.")
 @option("--why-not", type=WHOLE, metavar="WIDTH", help="Say why this first width is not on the list.")
-@option("--emit", type=click.Choice(["torch"]), help="Print the best network as code that runs.")
+@option("--emit", type=click.Choice(["torch"]), help="Print the best network with its optimizer, as code that runs.")
 @option(
     "--plot",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -81,7 +93,8 @@ WIDTH_MULTIPLE = Read("integer|auto", _width_multiple, "not a whole number; expe
 def recommend(depth: tuple[str, ...], output: str, **options: Any) -> None:
     """Recommend network sizes: those whose working sets fill a cache once to twice.
 
-    They are ordered by the predicted cost of reaching a loss. Beside the list stands the optimum of all sizes.
+    They are ordered by the expected cost of reaching a loss: of training a size to it at a learning rate that suits it,
+    or of seeing it fail and going on to the next. Beside the list stands the optimum of all sizes.
 
     \b
     sizer recommend --input-dim 784 --output-dim 10 --depth 6
@@ -91,6 +104,8 @@ def recommend(depth: tuple[str, ...], output: str, **options: Any) -> None:
     sizer recommend --input-dim 784 --depth 6 --explain --why-not 300
     sizer recommend --input-dim 64 --output-dim 10 --depth 4 --observations 4000 --difficulty hard
     sizer recommend --input-dim 64 --output-dim 10 --depth 4 --pilot 1000=0.31 --pilot 4000=0.22 --target-loss 0.15
+    sizer recommend --input-dim 784 --depth 6 --learning-rate 0.001
+    sizer recommend --input-dim 784 --depth 6 --emit torch > network.py
     sizer recommend --input-dim 784 --depth 6 --fleet nvidia-h200,nvidia-t4
     """
     import sizer
@@ -132,11 +147,16 @@ def _print(record: Recommendation, output: str, reports: dict[str, Any]) -> None
 
         save_plot(record, reports["plot"])
         remark(f"wrote {reports['plot']}")
-    if reports["emit"] is not None or output in ("csv", "markdown"):
-        from sizer.report.export import as_csv, as_markdown, torch_code
+    if reports["emit"] is not None:
+        from sizer.report.torch_code import torch_code
 
-        written = torch_code if reports["emit"] is not None else as_csv if output == "csv" else as_markdown
-        print_text(written(record))
+        print_text(torch_code(record))
+        write_page(record)
+        return
+    if output in ("csv", "markdown"):
+        from sizer.report.export import as_csv, as_markdown
+
+        print_text(as_csv(record) if output == "csv" else as_markdown(record))
         write_page(record)
         return
     answers = dict(_answers(record, reports))

@@ -11,9 +11,9 @@ from sizer.base.errors import UnreachableError, UsageError
 from sizer.base.records import Record, plain
 from sizer.method.advisor import recommend
 from sizer.method.coefficients import Coefficients
-from sizer.method.epochs_to_loss import relative_epochs
+from sizer.method.cost_to_loss import not_told
 from sizer.method.hardware import Device, device_to_dict
-from sizer.method.recommendation import Candidate, Recommendation, flat_row
+from sizer.method.recommendation import Candidate, flat_row
 from sizer.method.request import Request
 
 FLEET_FORMAT = "sizer.fleet/1"
@@ -89,9 +89,8 @@ class Fleet(Record):
 def recommend_fleet(request: Request, nodes: Sequence[Node]) -> Fleet:
     """Compare kinds of node for a request, whose ``device`` is left out of account.
 
-    On each node the size is the one recommended in one shot where a difficulty or pilot losses are given, else the
-    optimum of all sizes. Raises UsageError for no node, or one that costs nothing is known of, UnreachableError when no
-    network fits any node.
+    On each node the size is the optimum of all sizes within the limits. Raises UsageError for no node, or one whose
+    costs are not known, UnreachableError when no network fits any node.
     """
     quantity = _common_quantity(nodes)
     choices = sorted((_choice(request, node, quantity) for node in nodes), key=lambda choice: choice[0])
@@ -102,7 +101,7 @@ def recommend_fleet(request: Request, nodes: Sequence[Node]) -> Fleet:
     relative = [
         choice if cost == math.inf else replace(choice, relative_cost_to_loss=cost / best) for cost, choice in choices
     ]
-    return Fleet(replace(request, device=None), quantity, tuple(relative), tuple(_notes(quantity, relative)))
+    return Fleet(replace(request, device=None), quantity, tuple(relative), tuple(_notes(request, quantity, relative)))
 
 
 def _common_quantity(nodes: Sequence[Node]) -> str:
@@ -120,30 +119,20 @@ def _common_quantity(nodes: Sequence[Node]) -> str:
 
 
 def _choice(request: Request, node: Node, quantity: str) -> tuple[float, NodeChoice]:
-    """A node's cost to a loss, up to a factor of the task alone, infinite where no size fits; and its size."""
+    """A node's cost to a loss, infinite where no size fits; and its size."""
     choice = NodeChoice(node.name, node.device, node.by_quantity[quantity], None, None, None)
     try:
-        size = _chosen_size(recommend(replace(request, device=node.name), node.device, node.by_quantity[quantity]))
+        found = recommend(replace(request, device=node.name), node.device, node.by_quantity[quantity])
     except UnreachableError as error:
         return math.inf, replace(choice, refused=str(error))
-    per_datum = size.energy_per_datum_j if quantity == "energy" else size.time_per_datum_s
-    assert per_datum is not None  # (the coefficients are of this quantity)
-    return per_datum * float(relative_epochs(size.num_free_parameters)), replace(choice, candidate=size)
+    assert found.least_cost_to_loss is not None  # (a new record has it)
+    return found.least_cost_to_loss, replace(choice, candidate=found.optimum)
 
 
-def _chosen_size(found: Recommendation) -> Candidate:
-    """The size for the target where one is asked for, else the optimum. Raises UnreachableError when none is enough."""
-    if not found.request.one_size_asked:
-        return found.optimum
-    if found.one_shot is None:
-        raise UnreachableError(found.notes[0])
-    return found.one_shot.candidate
-
-
-def _notes(quantity: str, choices: Sequence[NodeChoice]) -> list[str]:
-    notes = []
+def _notes(request: Request, quantity: str, choices: Sequence[NodeChoice]) -> list[str]:
+    notes = list(not_told(request))
     if quantity == "time":
-        notes.append("cheapest means the least time here: the energy is not known of every node")
+        notes.insert(0, "cheapest means the least time here: the energy is not known of every node")
     estimated = [c.name for c in choices if c.coefficients is not None and c.coefficients.label == "estimated"]
     if estimated:
         notes.append(

@@ -6,12 +6,14 @@
 4. `placement`: the level on which each set lives.
 5. `coefficients`: what an operation, an access or a MiB costs, and where that number is from.
 6. `cost`: operations, and equations 2 to 9, the cost of a step and of a training.
-7. `epochs_to_loss`: equation 10, how many epochs a size needs, and what it needs to reach a loss at all.
+7. `epochs_to_loss`: equation 10, and learning curves: whether a size reaches a loss at a rate, after how many epochs.
 8. `request`: what is asked, checked and with its defaults filled in.
-9. `sweep`: the sizes that are looked at, the caches that each set of them fills, what a step costs, and the limits.
-10. `recommendation`: the record of the answer.
-11. `advisor`: which sizes are worth training.
-12. `explanation`: why a size is listed, or is not.
+9. `cost_to_loss`: what reaching a loss is expected to cost with each size, at the rate that suits it.
+10. `sweep`: the sizes that are looked at, the caches that each set of them fills, what a step costs, and the limits.
+11. `recommendation`: the record of the answer.
+12. `picks`: the cheapest size of each cache that is filled, and the cheapest of all.
+13. `advisor`: which sizes are worth training.
+14. `explanation`: why a size is listed, or is not.
 
 `docs/method.md` has the formulas under the same headings.
 """

@@ -5,56 +5,52 @@ The device and the coefficients come in as records, the recommendation goes out 
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from sizer.base.errors import UnreachableError, UsageError
+from sizer.base.units import format_widths
 from sizer.method.coefficients import Coefficients
-from sizer.method.epochs_to_loss import Reach, reach_of
-from sizer.method.explanation import pushed_up, why
+from sizer.method.cost_to_loss import Law, Outlook, not_told
+from sizer.method.explanation import Half, Prospects, pushed_up, why
 from sizer.method.hardware import Device
+from sizer.method.picks import Pick, anchors_at, largest, optimum, ranked, widths_at
 from sizer.method.placement import Hierarchy
-from sizer.method.recommendation import Anchor, Candidate, CurvePoint, Neighbour, OneShot, PlacedSet, Recommendation
+from sizer.method.recommendation import (
+    AtOtherSpeed,
+    Candidate,
+    CurvePoint,
+    Hardness,
+    Neighbour,
+    NextSize,
+    PlacedSet,
+    Recommendation,
+    SizeRange,
+)
 from sizer.method.request import Request
 from sizer.method.sweep import (
-    ANCHOR_SETS,
     PricedSweep,
     Sweep,
     apply_limits,
     families,
-    large_enough,
     memory_bytes,
     price,
     sweep,
 )
 from sizer.method.training_step import DTYPES, Training
-from sizer.models.shapes import SHAPES
 
 #: Bytes of a cache line where the device does not say: that of x86-64, and of most ARM cores.
 _LINE_BYTES = 64
-
-
-class _Pick(NamedTuple):
-    """A network of a sweep, by position, with the cache it fills."""
-
-    priced: PricedSweep
-    position: int
-    anchor: Anchor | None
-
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """Output width of each layer."""
-        return _widths(self.priced.sweep, self.position)
-
-    @property
-    def cost(self) -> float:
-        """Its cost to a loss."""
-        return float(self.priced.to_loss[self.position])
+#: Sizes up to this many times as dear as the best are said to be about as good.
+_NEAR = 1.1
+#: A network twice as large, or larger, is a step up; so many of them are named.
+_STEP_UP, _STEPS = 2.0, 3
+#: Sizes further apart than this factor have others between them that are not near the best.
+_GAP = 1.5
 
 
 def recommend(request: Request, device: Device, coefficients: Coefficients) -> Recommendation:
@@ -64,22 +60,30 @@ def recommend(request: Request, device: Device, coefficients: Coefficients) -> R
     """
     hierarchy = Hierarchy.of(device, anchored=True)
     request = _fill_defaults(request, device)
-    sweeps = [price(sweep(family, hierarchy), coefficients) for family in families(request)]
-    context = _Context(request, coefficients, _best_cost(sweeps))
+    law = Law.of(request)
+    unit = vector_width(device, request.dtype) if request.by_curves else 1  # (equation 10's order is the earlier one)
+    swept = [sweep(family, hierarchy, unit) for family in families(request)]
+    sweeps = [price(each, coefficients, law) for each in swept]
+    context = _Context(request, coefficients, law, _best_cost(sweeps))
     within = [apply_limits(priced, request, coefficients.quantity) for priced in sweeps]
-    picks = sorted(_distinct(_picks(within, request)), key=lambda pick: pick.cost)
-    reach = reach_of(request.difficulty, request.pilots, request.target_loss)
-    one_shot = None if reach is None else _one_shot(within, reach, context)
+    picks = ranked(within, request, unit)
+    least = optimum(within)
+    best = picks[0] if picks else least
+    others = tuple(_at_other_speeds(swept, request, coefficients, law, unit))
     return Recommendation(
         request=request,
         device=device,
         coefficients=coefficients,
         candidates=tuple(context.candidate(pick, rank) for rank, pick in enumerate(picks[: request.top], start=1)),
-        optimum=context.candidate(_optimum(within)),
-        largest=context.candidate(_largest(within)) if request.largest_limit_given else None,
+        optimum=context.candidate(least),
+        largest=context.candidate(largest(within)) if request.largest_limit_given else None,
         curve=tuple(point for priced in sweeps for point in context.curve(priced)),
-        notes=tuple(_notes(request, bool(picks), reach if one_shot is None else None)),
-        one_shot=one_shot,
+        notes=tuple(_notes(request, bool(picks), best, others)),
+        hardness=_hardness(request, law),
+        near_best=context.near(best),
+        next_sizes=tuple(context.next_sizes(best, picks)),
+        at_other_speeds=others,
+        least_cost_to_loss=least.cost,
     )
 
 
@@ -95,6 +99,7 @@ def _fill_defaults(request: Request, device: Device) -> Request:
         device=device.id if request.device is None else request.device,
         levels=levels,
         width_multiple=request.width_multiple or vector_width(device, request.dtype),
+        law="curves" if request.by_curves else "paper",
     )
 
 
@@ -114,62 +119,26 @@ def _best_cost(sweeps: list[PricedSweep]) -> float:
     )
 
 
-def _picks(sweeps: list[PricedSweep], request: Request) -> Iterator[_Pick]:
-    """The cheapest network of every window, each network once with the first anchor that it fills."""
-    for priced in sweeps:
-        anchors: dict[int, Anchor] = {}
-        for name, level in itertools.product(ANCHOR_SETS[request.purpose], request.levels or ()):
-            window = priced.windows[name, level]
-            costs = np.where(window.inside, priced.to_loss, np.inf)
-            cheapest = int(np.argmin(costs))
-            if np.isfinite(costs[cheapest]):
-                anchors.setdefault(cheapest, Anchor(name, level, float(window.fill[cheapest])))
-        yield from (_Pick(priced, index, anchor) for index, anchor in anchors.items())
-
-
-def _distinct(picks: Iterator[_Pick]) -> Iterator[_Pick]:
-    """Each network once, under the first shape asked for: at depth 2 all shapes are the same network."""
-    seen = set()
-    for pick in picks:
-        swept = pick.priced.sweep
-        key = swept.family.training.batch_size, pick.widths, int(swept.networks.additions[pick.position])
-        if key not in seen:
-            seen.add(key)
-            yield pick
-
-
-def _optimum(sweeps: list[PricedSweep]) -> _Pick:
-    """The cheapest network of the whole sweep, whether or not it fills a cache."""
-    priced = min(sweeps, key=lambda priced: float(priced.to_loss.min()))
-    return _anchored(priced, int(np.argmin(priced.to_loss)))
-
-
-def _largest(sweeps: list[PricedSweep]) -> _Pick:
-    """The network with the most parameters within the limits. Raises UnreachableError when none is."""
-    sizes = [np.where(np.isfinite(priced.to_loss), priced.sweep.num_free_parameters, 0) for priced in sweeps]
-    which = int(np.argmax([size.max() for size in sizes]))
-    return _anchored(sweeps[which], int(np.argmax(sizes[which])))
-
-
-def _anchored(priced: PricedSweep, index: int) -> _Pick:
-    if not np.isfinite(priced.to_loss[index]):
-        raise UnreachableError("no network is within the limits given; even the smallest exceeds them: raise the limit")
-    return _Pick(priced, index, next(_anchors_at(priced, index), None))
-
-
-def _anchors_at(priced: PricedSweep, index: int) -> Iterator[Anchor]:
-    """Every cache that the network at this position fills once to twice."""
-    for (name, level), window in priced.windows.items():
-        if window.inside[index]:
-            yield Anchor(name, level, float(window.fill[index]))
-
-
-def _one_shot(sweeps: list[PricedSweep], reach: Reach, context: _Context) -> OneShot | None:
-    """The cheapest network of those that are large enough and within the limits, None where there is none."""
-    enough = [large_enough(priced, reach) for priced in sweeps]
-    if not any(np.isfinite(priced.to_loss).any() for priced in enough):
+def _hardness(request: Request, law: Law) -> Hardness | None:
+    if law.known is None:
         return None
-    return OneShot(context.candidate(_optimum(enough)), reach.hidden_width, reach.num_free_parameters, reach.why)
+    basis = "any target" if request.difficulty is None else f"{request.difficulty} targets"
+    if request.pilots:
+        basis = f"the target, after {len(request.pilots)} pilots"
+    return Hardness(tuple(law.ratios.tolist()), tuple(law.weights.tolist()), basis)
+
+
+def _at_other_speeds(
+    swept: list[Sweep], request: Request, coefficients: Coefficients, law: Law, unit: int
+) -> Iterator[AtOtherSpeed]:
+    """What comes first at each speed of the machine but the usual one."""
+    for speed in coefficients.other_speeds:
+        at_speed = replace(coefficients, terms=speed.terms)
+        sweeps = [apply_limits(price(each, at_speed, law), request, coefficients.quantity) for each in swept]
+        if picks := ranked(sweeps, request, unit):
+            first = picks[0]
+            parameters = int(first.priced.sweep.num_free_parameters[first.position])
+            yield AtOtherSpeed(speed.factor, speed.sessions, first.widths, parameters)
 
 
 @dataclass(frozen=True)
@@ -178,13 +147,15 @@ class _Context:
 
     request: Request
     coefficients: Coefficients
+    law: Law
     best_cost: float
 
-    def candidate(self, pick: _Pick, rank: int | None = None) -> Candidate:
+    def candidate(self, pick: Pick, rank: int | None = None) -> Candidate:
         """The record of one network."""
         swept, index = pick.priced.sweep, pick.position
         placed = _placed_sets(swept, index)
-        neighbour = self._neighbour(pick)
+        neighbour = self._fitting_inside(pick)
+        outlook = self._outlook(pick.priced, index)
         return Candidate(
             rank=rank,
             shape=swept.family.shape,
@@ -194,7 +165,7 @@ class _Context:
             num_free_parameters=int(swept.num_free_parameters[index]),
             batch_size=swept.family.training.batch_size,
             anchor=pick.anchor,
-            also_fills=tuple(anchor for anchor in _anchors_at(pick.priced, index) if anchor != pick.anchor),
+            also_fills=tuple(anchor for anchor in anchors_at(pick.priced, index) if anchor != pick.anchor),
             working_sets=placed,
             memory_bytes=int(memory_bytes(swept)[index]),
             **self._quantities(float(pick.priced.per_datum[index]), swept.family.training),
@@ -202,7 +173,10 @@ class _Context:
             relative_cost_to_loss=self._relative(pick.cost),
             fits_inside=neighbour,
             warnings=tuple(pushed_up(swept, index)),
-            why=why(swept, placed, pick.anchor, neighbour),
+            why=why(swept, placed, pick.anchor, neighbour, self._prospects(pick, outlook)),
+            optimizer_name=self.request.optimizer,
+            **self._training(pick.priced, index),
+            **({} if outlook is None else outlook._asdict()),
         )
 
     def curve(self, priced: PricedSweep) -> Iterator[CurvePoint]:
@@ -244,22 +218,72 @@ class _Context:
     def _relative(self, cost: float) -> float | None:
         return cost / self.best_cost if cost < math.inf else None
 
-    def _neighbour(self, pick: _Pick) -> Neighbour | None:
+    def _training(self, priced: PricedSweep, index: int) -> dict[str, Any]:
+        """How a network is trained at the cost that it is given."""
+        training, settings = priced.sweep.family.training, self._settings(priced, index)
+        steps = None if training.observations is None else -(-training.observations // training.batch_size)
+        return {**settings, "steps_per_epoch": steps}
+
+    def _settings(self, priced: PricedSweep, index: int) -> dict[str, Any]:
+        """The learning rate and whether weights are averaged; None where the law does not say."""
+        if not self.law.rated or not np.isfinite(priced.learning_rate[index]):
+            return {"learning_rate": None, "averaged": None}
+        return {"learning_rate": float(priced.learning_rate[index]), "averaged": bool(priced.averaged[index])}
+
+    def _outlook(self, priced: PricedSweep, index: int) -> Outlook | None:
+        swept, rate, averaged = priced.sweep, float(priced.learning_rate[index]), bool(priced.averaged[index])
+        return self.law.outlook(swept.networks.full[:, index : index + 1], swept.family.training, rate, averaged)
+
+    def _prospects(self, pick: Pick, outlook: Outlook | None) -> Prospects | None:
+        """The chance of the target, and what a network half as wide would cost and risk."""
+        if outlook is None:
+            return None
+        hardness = self.request.difficulty or ("target" if self.request.pilots else "medium")
+        chance = outlook.chance if hardness == "target" else outlook.chance_to_reach[hardness]
+        widths, priced = pick.priced.sweep.first_widths, pick.priced
+        index = int(np.argmin(np.abs(widths - widths[pick.position] / 2)))
+        half = self._outlook(priced, index)
+        if half is None or not np.isfinite(priced.to_loss[index]) or 2 * widths[index] > 1.2 * widths[pick.position]:
+            return Prospects(hardness, chance, None)
+        half_chance = half.chance if hardness == "target" else half.chance_to_reach[hardness]
+        saved = 1 - float(priced.per_datum[index] / priced.per_datum[pick.position])
+        return Prospects(hardness, chance, Half(saved, half_chance))
+
+    def _fitting_inside(self, pick: Pick) -> Neighbour | None:
         """The largest network of the sweep whose anchor set still fits the anchor's level."""
         if pick.anchor is None:
             return None
-        swept = pick.priced.sweep
         window = pick.priced.windows[pick.anchor.working_set, pick.anchor.level]
         fitting = np.flatnonzero(window.fill[: pick.position] <= 1.0)
-        if not len(fitting):
-            return None
-        index = int(fitting[-1])
-        relative = self._relative(float(pick.priced.to_loss[index]))
-        return Neighbour(_widths(swept, index), int(swept.num_free_parameters[index]), relative)
+        return self._neighbour(pick.priced, int(fitting[-1])) if len(fitting) else None
 
+    def _neighbour(self, priced: PricedSweep, index: int) -> Neighbour:
+        swept, relative = priced.sweep, self._relative(float(priced.to_loss[index]))
+        return Neighbour(widths_at(swept, index), int(swept.num_free_parameters[index]), relative)
 
-def _widths(swept: Sweep, index: int) -> tuple[int, ...]:
-    return tuple(swept.networks.full[1:, index].tolist())
+    def near(self, best: Pick) -> SizeRange:
+        """The sizes around the best one that cost about as little; unaligned widths between them may cost more."""
+        sizes = best.priced.sweep.num_free_parameters
+        cheap = np.flatnonzero(best.priced.to_loss <= _NEAR * best.cost)
+        apart = np.flatnonzero(sizes[cheap[1:]] > _GAP * sizes[cheap[:-1]])
+        stretches = np.split(cheap, apart + 1)
+        around = next(stretch for stretch in stretches if stretch[0] <= best.position <= stretch[-1])
+        ends = (self._neighbour(best.priced, int(index)) for index in (around[0], around[-1]))
+        return SizeRange(_NEAR, *ends)
+
+    def next_sizes(self, best: Pick, picks: Sequence[Pick]) -> Iterator[NextSize]:
+        """Larger sizes of the best one's family, each at least an octave up: listed ones where there are any."""
+        priced, sizes = best.priced, best.priced.sweep.num_free_parameters
+        listed = sorted(pick.position for pick in picks if pick.priced is priced)
+        index = best.position
+        for _ in range(_STEPS):
+            enough = np.flatnonzero((sizes >= _STEP_UP * sizes[index]) & np.isfinite(priced.to_loss))
+            if not len(enough):
+                return
+            index = next((position for position in listed if position >= enough[0]), int(enough[0]))
+            outlook, known = self._outlook(priced, index), self._neighbour(priced, index)
+            settings = self._settings(priced, index)
+            yield NextSize(*known, **settings, chance=None if outlook is None else outlook.chance)
 
 
 def _placed_sets(swept: Sweep, index: int) -> dict[str, PlacedSet | None]:
@@ -271,20 +295,21 @@ def _placed_sets(swept: Sweep, index: int) -> dict[str, PlacedSet | None]:
     return placed
 
 
-def _notes(request: Request, anchored: bool, not_reached: Reach | None) -> Iterator[str]:
-    if not_reached is not None:
-        yield f"no size within the device's memory and the limits is large enough for the target: {not_reached.why}"
+def _notes(request: Request, anchored: bool, best: Pick, others: Sequence[AtOtherSpeed]) -> Iterator[str]:
     if not anchored:
         yield (
             "no size of this request fills a cache once to twice; the optimum of the sweep is given instead. "
             "Try another depth, batch size or --levels"
         )
-    if len(request.batch_size) > 1:
+    for other in others:
+        if anchored and other.widths != best.widths:
+            yield (
+                f"at another speed of this machine, {other.factor:.2f} times the usual time ({other.sessions} of its "
+                f"sessions), {format_widths(other.widths)} would come first instead of {format_widths(best.widths)}"
+            )
+    yield from not_told(request)
+    if request.by_curves and request.largest_limit_given:
         yield (
-            "the law of epochs to a loss knows nothing of the batch size: comparing batch sizes compares their cost "
-            "per epoch only"
+            "a size that fails is taken to be followed by the next octave, beyond the limit given too: near the limit, "
+            "what a size reaches counts more than its rank"
         )
-    if request.purpose == "inference":
-        yield "for inference the cost is that of one forward pass, weighted with the same law of epochs to a loss"
-    if set(request.shape) == set(SHAPES):
-        yield "the law of epochs to a loss knows nothing of the shape: comparing shapes compares cost per epoch only"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from sizer.models.topology import Topology
@@ -86,6 +86,14 @@ def term_unit(name: str, quantity: str) -> str:
     return f"{QUANTITY_UNIT[quantity]}/{counted}"
 
 
+class OtherSpeed(NamedTuple):
+    """Another speed of the machine: its terms, how many times the usual time it takes, in how many sessions."""
+
+    factor: float
+    sessions: int
+    terms: Mapping[str, float]
+
+
 @dataclass(frozen=True)
 class Coefficients:
     """Non-negative cost coefficients of one machine.
@@ -94,6 +102,7 @@ class Coefficients:
     ``estimated``) is what every number predicted with them is shown as. ``terms`` are in J or s per unit counted,
     absent ones are zero. ``interval`` holds the factors (low, high) that turn a prediction into its 90 % interval,
     None where nothing is known about the error. ``basis`` is one sentence on where the numbers are from.
+    ``other_speeds`` are those of a machine that runs at another speed than this one now and then.
     """
 
     source: str
@@ -104,6 +113,7 @@ class Coefficients:
     profile: str | None = None
     basis: str = ""
     conditions: Mapping[str, Any] = field(default_factory=dict)
+    other_speeds: tuple[OtherSpeed, ...] = ()
 
 
 # Estimates from a datasheet.

@@ -20,10 +20,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sizer.base.errors import UnreachableError
-from sizer.method.working_sets import BoolArray, IntArray
-from sizer.models.topology import MAX_PARAMETERS
-
 # The law.
 
 #: Fits seven real tasks; any value from -2 to +1 is as good (`docs/method.md`).
@@ -78,66 +74,117 @@ class Pilot(NamedTuple):
     loss: float
 
 
-class Reach(NamedTuple):
-    """What a size needs to be trusted with the target: hidden layers so wide, parameters so many (None: no limit).
-
-    ``saturation`` is that of the law for such targets.
-    """
-
-    hidden_width: int | None
-    num_free_parameters: int | None
-    saturation: float
-    why: str
-
-    def met_by(self, full: IntArray, num_free_parameters: IntArray) -> BoolArray:
-        """Which networks, columns of ``full`` (layers + 1, N), are large enough. Their typical layer counts."""
-        enough = np.ones(len(num_free_parameters), dtype=np.bool_)
-        if self.hidden_width is not None:
-            enough &= np.median(full[1:-1], axis=0) >= self.hidden_width
-        if self.num_free_parameters is not None:
-            enough &= num_free_parameters >= self.num_free_parameters
-        return enough
-
-
 def difficulty_of(target_loss: float, best_loss: float) -> str:
     """How hard a target is, given the best loss that any size of a sweep reaches."""
     return next(name for name, found in DIFFICULTIES.items() if target_loss <= found.ratio * best_loss)
 
 
-def reach_of(difficulty: str | None, pilots: Sequence[Pilot], target_loss: float | None) -> Reach | None:
-    """What reaching the target takes, from whatever is known; None where nothing is."""
-    if pilots and target_loss is not None:
-        return _of_pilots(pilots, target_loss)
-    if difficulty is None:
-        return None
-    _, width, saturation = DIFFICULTIES[difficulty]
-    which = "hidden layers of any width" if width == 1 else f"hidden layers of {width} units or more"
-    return Reach(width, None, saturation, f"{which} are trusted with {difficulty} targets")
+# Reach and epochs of recorded learning curves. The constants here are rough ones.
+
+#: Learning rates of Adam that a suggestion may name.
+RATES: tuple[float, ...] = (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)
+#: What an epoch costs with averages of the weights kept, as a ratio to one without.
+AVERAGING = 1.03
+#: Points of the quadrature over hardness, and the hardness up to which targets are looked at.
+_POINTS, _EASIEST = 12, 3.0
+#: Octaves that a training is taken to go up after it failed.
+_OCTAVES_UP = 12
 
 
-def _of_pilots(pilots: Sequence[Pilot], target_loss: float) -> Reach:
-    """Where the losses, as a power of the size, come down to the target: loss = a size^-alpha.
+class Known(NamedTuple):
+    """What is known of the data before training; None for unknown."""
 
-    Two pilots determine a and alpha, more are fitted in logarithms. Raises UnreachableError when the losses do not fall
-    with the size, and no pilot reached the target.
-    """
-    reaching = [pilot.size for pilot in pilots if pilot.loss <= target_loss]
-    sizes, losses = np.log([[pilot.size, pilot.loss] for pilot in pilots]).T
-    spread = sizes - sizes.mean()
-    alpha = -float((spread * losses).sum() / (spread**2).sum())
-    if alpha <= 0:
-        if reaching:
-            return Reach(None, min(reaching), 0.0, f"the pilot with {min(reaching):,} parameters reached the target")
-        raise UnreachableError(
-            f"the pilots' losses do not fall with the size, so no size is predicted to reach {target_loss:g}; train "
-            f"pilots further, name a higher target_loss, or find out with `sizer search`"
-        )
-    log_size = float(sizes.mean()) + (float(losses.mean()) - math.log(target_loss)) / alpha
-    if log_size > math.log(MAX_PARAMETERS):
-        raise UnreachableError(
-            f"the pilots' losses fall so slowly with the size that no size is predicted to reach {target_loss:g}; name "
-            f"a higher target_loss"
-        )
-    size = max(1, min([round(math.exp(log_size)), *reaching]))
-    why = f"the pilots' losses fall as the size to the power {-alpha:.2f}, to the target at {size:,} parameters"
-    return Reach(None, size, 0.0, why)
+    n_observations: int | None
+    input_dim: int
+    output_dim: int
+    regression: bool | None = None
+
+
+class Networks(NamedTuple):
+    """Networks of one family in order of size, arrays of shape (N,); ``hidden_width`` is the median hidden width."""
+
+    num_free_parameters: npt.NDArray[np.float64]
+    hidden_width: npt.NDArray[np.float64]
+    depth: npt.NDArray[np.float64]
+    batch_size: npt.NDArray[np.float64]
+
+
+_Array = npt.NDArray[np.float64]
+
+
+def hardness_prior(difficulty: str | None) -> tuple[_Array, _Array]:
+    """Ratios of a target to the best loss of any size, shape (H,), and their weights, which add up to 1."""
+    low, high = {None: (1.02, _EASIEST), "hard": (1.02, 1.1), "medium": (1.1, 1.5), "easy": (1.5, _EASIEST)}[difficulty]
+    middles = (np.arange(_POINTS) + 0.5) / _POINTS
+    return low * (high / low) ** middles, np.full(_POINTS, 1 / _POINTS)
+
+
+def _floor(networks: Networks, learning_rate: float, averaged: bool) -> _Array:
+    """Log of the ratio to the best loss that a size comes down to, median over tasks, shape (N,)."""
+    raised = (learning_rate / (8e-3 if averaged else 1e-3)) ** 0.25
+    return np.asarray(0.7 * networks.hidden_width**-0.5 * max(1.0, raised))
+
+
+def chance_to_reach(
+    networks: Networks,
+    known: Known,  # noqa: ARG001
+    learning_rate: float,
+    averaged: bool,
+    ratios: _Array,
+) -> npt.NDArray[np.float64]:
+    """Chance that a size reaches a target of each ratio, shape (N, H)."""
+    floor = _floor(networks, learning_rate, averaged)
+    return np.asarray(1 / (1 + (floor[:, None] / np.log(ratios)) ** 5))
+
+
+def epochs_to_reach(
+    networks: Networks, known: Known, learning_rate: float, averaged: bool, ratios: _Array
+) -> npt.NDArray[np.float64]:
+    """Epochs until a size that reaches a target of each ratio does so, shape (N, H)."""
+    rows = 4000 if known.n_observations is None else known.n_observations
+    scale = 15 * (learning_rate / 1e-3) ** -0.6 * (rows / 4000) ** -0.3 * (0.9 if averaged else 1.0)
+    by_size = relative_epochs(networks.num_free_parameters) / relative_epochs(_SATURATION_SIZE)
+    return np.asarray(scale * by_size[:, None] * (0.2 / np.log(ratios)) ** 0.7)
+
+
+def epochs_until_given_up(networks: Networks, known: Known, learning_rate: float, averaged: bool) -> _Array:
+    """Epochs after which a size that does not reach the target is left, shape (N,)."""
+    floor = _floor(networks, learning_rate, averaged)
+    at_floor = epochs_to_reach(networks, known, learning_rate, averaged, np.array([1.2]))[:, 0] * (0.2 / floor) ** 0.7
+    return np.asarray(at_floor + 12)
+
+
+def expected_cost(
+    epoch_cost: _Array,
+    networks: Networks,
+    known: Known,
+    learning_rate: float,
+    averaged: bool,
+    ratios: _Array,
+    weights: _Array,
+) -> _Array:
+    """Cost of training a size to the target, or of seeing it fail and going on to the next octave, shape (N,)."""
+    chance = chance_to_reach(networks, known, learning_rate, averaged, ratios)
+    success = epoch_cost[:, None] * epochs_to_reach(networks, known, learning_rate, averaged, ratios)
+    failure = (epoch_cost * epochs_until_given_up(networks, known, learning_rate, averaged))[:, None]
+    sizes = networks.num_free_parameters
+    following = np.minimum(np.searchsorted(sizes, 2 * sizes), len(sizes) - 1)
+    cost = success + failure
+    for _ in range(_OCTAVES_UP):
+        cost = chance * success + (1 - chance) * (failure + cost[following])
+    return np.asarray(cost @ weights)
+
+
+def narrowed(
+    ratios: _Array,
+    weights: _Array,
+    pilots: Sequence[Pilot],
+    target_loss: float | None,
+    known: Known,  # noqa: ARG001
+) -> tuple[_Array, _Array]:
+    """The prior of hardness after the losses that pilots ended at."""
+    if not pilots or target_loss is None:
+        return ratios, weights
+    best = min(pilot.loss for pilot in pilots) / 1.2
+    likelihood = np.exp(-0.5 * (np.log(ratios / max(target_loss / best, 1.02)) / 0.3) ** 2)
+    return ratios, weights * likelihood / (weights * likelihood).sum()

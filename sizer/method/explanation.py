@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from sizer.base.units import format_bytes, format_count, format_widths
+from sizer.base.units import format_bytes, format_chance, format_count, format_widths
 from sizer.method.coefficients import QUANTITY_UNIT, Coefficients
+from sizer.method.cost_to_loss import Law
 from sizer.method.placement import Hierarchy, place
 from sizer.method.recommendation import Anchor, Candidate, Neighbour, PlacedSet, Recommendation
 from sizer.method.sweep import (
@@ -24,6 +26,9 @@ from sizer.method.sweep import (
     row_of,
 )
 
+#: Shares below this are not worth a word.
+_SAME = 0.01
+
 SET_CONTENTS = {
     "f": "parameters",
     "b": "parameters, gradients, activations",
@@ -33,20 +38,64 @@ SET_CONTENTS = {
 }
 
 
+class Half(NamedTuple):
+    """A network half as wide: the share of the cost of a datum that it saves, and its chance of the same target."""
+
+    saved: float
+    chance: float
+
+
+class Prospects(NamedTuple):
+    """A network's chance of a target, how hard that is (``target``: as pilots say), and the network half as wide."""
+
+    hardness: str
+    chance: float
+    half: Half | None
+
+
 def why(
-    swept: Sweep, placed: Mapping[str, PlacedSet | None], anchor: Anchor | None, neighbour: Neighbour | None
+    swept: Sweep,
+    placed: Mapping[str, PlacedSet | None],
+    anchor: Anchor | None,
+    neighbour: Neighbour | None,
+    prospects: Prospects | None,
 ) -> str:
-    """Which set fills which cache, where every set lives, and the nearest size that fits inside."""
-    parts = ["no set fills a cache once to twice"]
-    if anchor is not None:
+    """What a size reaches, which set fills which cache, where every set lives, and what smaller sizes would do."""
+    parts = [] if prospects is None else [_reaches(prospects)]
+    if anchor is None:
+        parts.append("no set fills a cache once to twice")
+    else:
         filling = placed[anchor.working_set]
         contents = f"{SET_CONTENTS[anchor.working_set]}; {format_bytes(filling and filling.bytes)}"
-        parts = [f"{anchor.working_set} ({contents}) fills {anchor.level} {anchor.fill:.2f} times"]
+        parts.append(f"{anchor.working_set} ({contents}) fills {anchor.level} {anchor.fill:.2f} times")
     lives = {name: found.level for name, found in placed.items() if found is not None and name != "d"}
     parts.append(_homes(lives, swept.networks.hierarchy.names))
     if anchor is not None and neighbour is not None:
         parts.append(f"the largest that still fits {anchor.level} is {format_widths(neighbour.widths)}")
+    if prospects is not None and prospects.half is not None:
+        parts.append(_half_as_wide(prospects.chance, prospects.half))
     return "; ".join(parts)
+
+
+def _reaches(prospects: Prospects) -> str:
+    aim = "the target" if prospects.hardness == "target" else f"{prospects.hardness} targets"
+    return f"reaches {aim} with {format_chance(prospects.chance)}"
+
+
+def _half_as_wide(chance: float, half: Half) -> str:
+    """``half as wide would be 10 % cheaper and fail twice as often``."""
+    cheaper = "cheaper" if half.saved > 0 else "dearer"
+    saved = "cost the same" if abs(half.saved) < _SAME else f"be {100 * abs(half.saved):.0f} % {cheaper} a datum"
+    return f"half as wide would {saved} and fail {_how_often(1 - half.chance, 1 - chance)}"
+
+
+def _how_often(failing: float, than: float) -> str:
+    if failing < _SAME:
+        return "as rarely"
+    times = failing / max(than, 1e-9)
+    if times < 1 + 10 * _SAME:
+        return "as often"
+    return "twice as often" if round(times, 1) == 2 else f"{min(times, 100):.2g} times as often"
 
 
 def _homes(lives: Mapping[str, str | None], levels: Sequence[str]) -> str:
@@ -158,7 +207,8 @@ def _priced_at(record: Recommendation, candidate: Candidate) -> PricedSweep:
 
 def _priced(record: Recommendation, family: Family, first_width: int) -> PricedSweep:
     hierarchy = Hierarchy.of(record.device, anchored=True)
-    return price(at_widths(family, hierarchy, np.array([first_width])), record.coefficients)
+    swept = at_widths(family, hierarchy, np.array([first_width]))
+    return price(swept, record.coefficients, Law.of(record.request))
 
 
 def why_not(record: Recommendation, first_width: int) -> Iterator[str]:
@@ -180,8 +230,7 @@ def _verdict(record: Recommendation, priced: PricedSweep, widths: tuple[int, ...
         return "it has a working set that no level of the device holds"
     if apply_limits(priced, record.request, record.coefficients.quantity).to_loss[0] == float("inf"):
         return "it is beyond the limit given"
-    best = float(_priced_at(record, record.optimum).to_loss[0]) / (record.optimum.relative_cost_to_loss or 1.0)
-    relative = f"reaching a loss costs {float(priced.to_loss[0]) / best:.3g}x the optimum"
+    relative = f"reaching a loss costs {_relative_cost(record, swept):.3g}x the optimum"
     fills = {  # how far each set fills each cache that may be an anchor, and whether that makes it one
         f"{name} fills {level} {window.fill[0]:.2f} times": bool(window.inside[0])
         for (name, level), window in priced.windows.items()
@@ -191,6 +240,15 @@ def _verdict(record: Recommendation, priced: PricedSweep, widths: tuple[int, ...
         inside = " and ".join(text for text, is_inside in fills.items() if is_inside)
         return f"{inside}, but a cheaper size of the same window is listed, or --top cut it off; {relative}"
     return f"no set fills a cache {WINDOW[0]:g} to {WINDOW[1]:g} times ({', '.join(fills)}); {relative}"
+
+
+def _relative_cost(record: Recommendation, swept: Sweep) -> float:
+    """Cost to a loss of one network relative to the optimum's, by its place on the curve of its family."""
+    of_family = [point for point in record.curve if (point.shape, point.depth, point.batch_size) == swept.family.key]
+    known = [point for point in of_family if point.relative_cost_to_loss is not None]
+    sizes = np.log([point.num_free_parameters for point in known])
+    costs = np.log([point.relative_cost_to_loss or np.inf for point in known])
+    return float(np.exp(np.interp(np.log(swept.num_free_parameters[0]), sizes, costs)))
 
 
 def _is_of(candidate: Candidate, family: Family) -> bool:

@@ -24,6 +24,10 @@ MAX_OBSERVATIONS = 2**40
 MAX_SWEEPS = 5000
 
 PURPOSES = ("training", "inference")
+#: What sizes are compared by: recorded learning curves, or the paper's equation 10 alone.
+LAWS = ("curves", "paper")
+#: Optimizers whose learning rate the curves tell: AdamW differs from Adam by its weight decay alone.
+RATED_OPTIMIZERS = ("adam", "adamw")
 
 #: Fields of `Request` whose option has another name.
 _OPTION_NAMES = {"purpose": "for", "pilots": "pilot"}
@@ -74,7 +78,9 @@ class Request:
 
     ``levels`` lists the caches that may be anchors, None all. ``width_multiple`` is 1 or more, or None for the device's
     vector width. The limits are for one training step (one forward pass for inference): bytes of memory, s, J.
-    ``difficulty``, or ``pilots`` and ``target_loss``, ask for one size for a target (`sizer.method.epochs_to_loss`).
+    ``difficulty``, or ``pilots`` and ``target_loss``, say how hard the target is; ``law`` is what sizes are compared
+    by, None for ``curves`` where networks are trained and ``paper`` for inference. ``learning_rate`` and ``averaged``
+    pin the rate and whether weights are averaged; None leaves both to the law, but for raw weights at a pinned rate.
     """
 
     input_dim: int
@@ -96,6 +102,9 @@ class Request:
     difficulty: str | None = None
     pilots: tuple[Pilot, ...] = ()
     target_loss: float | None = None
+    law: str | None = None
+    learning_rate: float | None = None
+    averaged: bool | None = None
 
     def __post_init__(self) -> None:
         for name, high in (("input_dim", MAX_WIDTH), ("output_dim", MAX_WIDTH), ("top", 10_000)):
@@ -112,8 +121,10 @@ class Request:
         check_choice("purpose", self.purpose, PURPOSES)
         check_limit("max_time", self.max_time)
         check_limit("max_energy", self.max_energy)
+        check_limit("learning_rate", self.learning_rate)
         self._check_amount()
-        self._check_one_shot()
+        self._check_target()
+        self._check_law()
 
     def _check_amount(self) -> None:
         for name in ("depth", "batch_size", "shape"):
@@ -125,7 +136,7 @@ class Request:
                 f"{sweeps:,} combinations of depth, shape and batch size; at most {MAX_SWEEPS:,}: ask for fewer at once"
             )
 
-    def _check_one_shot(self) -> None:
+    def _check_target(self) -> None:
         """What the target takes is said in one way, and the pilots say something."""
         if self.difficulty is not None:
             check_choice("difficulty", self.difficulty, DIFFICULTIES)
@@ -140,12 +151,33 @@ class Request:
             raise UsageError("give either a difficulty or pilot losses; they say the same thing in two ways")
         if self.pilots and len({pilot.size for pilot in self.pilots}) < 2:
             raise UsageError("pilots of one size say nothing about others; give the losses of two sizes or more")
-        if self.purpose == "inference" and self.one_size_asked:
-            raise UsageError("one size for a target is about training; leave out --for inference")
+
+    def _check_law(self) -> None:
+        """Whether the law has anything to do with what else is asked."""
+        if self.averaged not in (None, True, False):
+            raise UsageError(f"averaged is {self.averaged!r}; expected True, False or None")
+        about_training = self.target_given or self.learning_rate is not None or self.averaged is not None
+        if self.purpose == "inference" and (about_training or self.law == "curves"):
+            raise UsageError(
+                "how hard a target is, the learning rate and the law of learning curves are about training; leave them "
+                "out, or --for inference"
+            )
+        if self.law is not None:
+            check_choice("law", self.law, LAWS)
+        if self.law == "paper" and self.target_given:
+            raise UsageError(
+                "equation 10 alone (law paper) knows nothing of how hard a target is; leave out the difficulty or the "
+                "pilots, or the law"
+            )
 
     @property
-    def one_size_asked(self) -> bool:
-        """Whether one size for a target is asked for."""
+    def by_curves(self) -> bool:
+        """Whether sizes are compared by learning curves: unless equation 10 is asked for, where they are trained."""
+        return self.purpose == "training" and self.law != "paper"
+
+    @property
+    def target_given(self) -> bool:
+        """Whether it is said how hard the target is."""
         return self.difficulty is not None or bool(self.pilots)
 
     @property
@@ -182,6 +214,9 @@ class FleetOptions(TypedDict, total=False):
     max_energy: float | None
     difficulty: str | None
     target_loss: float | None
+    law: str | None
+    learning_rate: float | None
+    averaged: bool | None
 
 
 class RecommendOptions(FleetOptions, total=False):

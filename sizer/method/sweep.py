@@ -15,7 +15,7 @@ import numpy as np
 from sizer.base.errors import UnreachableError, UsageError
 from sizer.method.coefficients import Coefficients
 from sizer.method.cost import Networks, Row, analyse, predict, priced_row
-from sizer.method.epochs_to_loss import Reach, relative_epochs
+from sizer.method.cost_to_loss import Law
 from sizer.method.placement import NOWHERE, FloatArray, Hierarchy, fill
 from sizer.method.request import Request
 from sizer.method.training_step import Training
@@ -112,12 +112,15 @@ def windows(swept: Sweep) -> dict[tuple[str, str], Window]:
     return found
 
 
-def sweep(family: Family, hierarchy: Hierarchy) -> Sweep:
-    """Analyse the family's sizes on a machine.
+def sweep(family: Family, hierarchy: Hierarchy, aligned_to: int = 1) -> Sweep:
+    """Analyse the family's sizes on a machine; with ``aligned_to`` above 1, also multiples of it next to wide ones.
 
     Raises UnreachableError when not even the smallest network can be counted or placed.
     """
     grid = _grid(family, hierarchy)
+    if aligned_to > family.width_multiple:
+        wide = grid[grid > EVERY_WIDTH_TO]
+        grid = _distinct(np.concatenate([grid, wide // aligned_to * aligned_to]))
     edges = _edges(at_widths(family, hierarchy, grid))
     return at_widths(family, hierarchy, _distinct(np.concatenate([grid, edges])))
 
@@ -133,6 +136,11 @@ def at_widths(family: Family, hierarchy: Hierarchy, first_widths: IntArray) -> S
 def _full(family: Family, first_widths: IntArray) -> IntArray:
     widths = layer_widths(family.shape, first_widths, family.depth, family.output_dim, family.width_multiple)
     return np.concatenate([np.full((1, len(first_widths)), family.input_dim), widths])
+
+
+def aligned(swept: Sweep, unit: int) -> BoolArray:
+    """Which networks have hidden widths that are all multiples of a unit, shape (N,)."""
+    return np.asarray((swept.networks.full[1:-1] % unit == 0).all(axis=0))
 
 
 def _grid(family: Family, hierarchy: Hierarchy) -> IntArray:
@@ -222,14 +230,17 @@ def families(request: Request) -> Iterator[Family]:
 class PricedSweep(NamedTuple):
     """A sweep with the cost of each of its networks.
 
-    ``per_datum`` is in J or s, or in operations when there are no coefficients; ``to_loss`` is per_datum times the
-    relative epochs of the data-efficiency law, infinite where a network fits on no level.
+    ``per_datum`` is in J or s, or in operations when there are no coefficients; ``to_loss`` is the cost of reaching a
+    loss by the law in use, infinite where a network fits on no level, at ``learning_rate`` (NaN for none) and with
+    weights ``averaged``.
     """
 
     sweep: Sweep
     windows: dict[tuple[str, str], Window]
     per_datum: FloatArray
     to_loss: FloatArray
+    learning_rate: FloatArray
+    averaged: BoolArray
 
 
 def row_of(swept: Sweep, coefficients: Coefficients) -> Row:
@@ -237,13 +248,13 @@ def row_of(swept: Sweep, coefficients: Coefficients) -> Row:
     return priced_row(swept.networks, coefficients, forward_only=swept.family.purpose == "inference")
 
 
-def price(swept: Sweep, coefficients: Coefficients) -> PricedSweep:
+def price(swept: Sweep, coefficients: Coefficients, law: Law) -> PricedSweep:
     """Cost of each network of a sweep, per datum and to a loss; operations stand in where there are no coefficients."""
     row = row_of(swept, coefficients)
     step = row["operation"] if coefficients.source == "none" else predict(row, coefficients)
     per_datum = step / swept.family.training.batch_size
-    to_loss = np.where(swept.fits(), per_datum * relative_epochs(swept.num_free_parameters), np.inf)
-    return PricedSweep(swept, windows(swept), per_datum, to_loss)
+    an_epoch = np.where(swept.fits(), law.epoch_cost(per_datum, swept.family.training), np.inf)
+    return PricedSweep(swept, windows(swept), per_datum, *law.reaching(swept.networks, an_epoch))
 
 
 def memory_bytes(swept: Sweep) -> FloatArray:
@@ -273,14 +284,6 @@ def apply_limits(priced: PricedSweep, request: Request, quantity: str) -> Priced
             )
         allowed &= step <= limit
     return only(priced, allowed)
-
-
-def large_enough(priced: PricedSweep, reach: Reach) -> PricedSweep:
-    """Only the networks that are trusted with a target, at the law's cost of targets like it."""
-    parameters = priced.sweep.num_free_parameters
-    allowed = np.isfinite(priced.to_loss) & reach.met_by(priced.sweep.networks.full, parameters)
-    to_loss = priced.per_datum * relative_epochs(parameters, saturation=reach.saturation)
-    return only(priced._replace(to_loss=to_loss), allowed)
 
 
 def only(priced: PricedSweep, allowed: BoolArray) -> PricedSweep:

@@ -124,6 +124,8 @@ def _verdict(record: Fleet) -> str:
     assert best is not None  # (the first node has a size)
     size = f"{best.shape} {format_widths(best.widths)}, batch {best.batch_size}"
     verdict = f"Cheapest: {cheapest.name}, {size} ({format_count(best.num_free_parameters)} parameters)"
+    if best.learning_rate is not None:
+        verdict += f", trained at a rate of {best.learning_rate:g}{', weights averaged' * bool(best.averaged)}"
     second = next((node for node in record.nodes[1:] if node.relative_cost_to_loss is not None), None)
     if second is None:
         return f"{verdict}."

@@ -1,12 +1,10 @@
-"""A recommendation for other programs: CSV, Markdown, code that builds its best network, and the curve as a picture."""
+"""A recommendation for other programs: CSV, Markdown, and the curve as a picture."""
 
 from __future__ import annotations
 
 import csv
 import io
-import itertools
 import math
-import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +13,8 @@ from sizer.base.errors import UsageError
 from sizer.base.storage import write_whole
 from sizer.base.units import format_cost, format_count, format_times, format_widths
 from sizer.method.recommendation import Candidate, CurvePoint, Recommendation, flat_row
-from sizer.report.recommendation import family, fill_text
-from sizer.report.text_chart import level_starts
+from sizer.report.recommendation import chances_text, family, fill_text, rate_text
+from sizer.report.text_chart import level_starts, lower_envelope
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,8 +37,8 @@ def as_markdown(record: Recommendation) -> str:
     """The candidates as a Markdown table with their reasons."""
     cost = f"{record.coefficients.quantity} per datum ({record.coefficients.label})"
     lines = [
-        f"| # | shape | depth | batch | widths | parameters | fills | {cost} | cost to loss | why |",
-        "|--:|---|--:|--:|---|--:|---|--:|--:|---|",
+        f"| # | shape | depth | batch | widths | parameters | fills | {cost} | rate | reached | cost to loss | why |",
+        "|--:|---|--:|--:|---|--:|---|--:|--:|--:|--:|---|",
         *(f"| {' | '.join(_markdown_cells(candidate))} |" for candidate in record.candidates),
     ]
     return "\n".join(lines)
@@ -52,46 +50,10 @@ def _markdown_cells(candidate: Candidate) -> Iterator[str]:
     yield format_count(candidate.num_free_parameters)
     yield fill_text(candidate.anchor)
     yield format_cost(candidate.energy_per_datum_j, candidate.time_per_datum_s)
+    yield rate_text(candidate)
+    yield chances_text(candidate)
     yield format_times(candidate.relative_cost_to_loss)
     yield candidate.why
-
-
-_RESIDUAL = '''
-class ResidualLayer(nn.Module):
-    """x + relu(W x + b)."""
-
-    def __init__(self, width):
-        super().__init__()
-        self.linear = nn.Linear(width, width)
-
-    def forward(self, x):
-        return x + torch.relu(self.linear(x))
-
-'''
-
-
-def torch_code(record: Recommendation) -> str:
-    """A script that builds the best network and checks its number of parameters."""
-    best = record.best
-    residual = best.shape == "rectangle_residual"
-    *hidden, last = itertools.pairwise((best.input_dim, *best.widths))
-    layers = [
-        f"    ResidualLayer({w_out})," if residual and index > 0 else f"    nn.Linear({w_in}, {w_out}),\n    nn.ReLU(),"
-        for index, (w_in, w_out) in enumerate(hidden)
-    ]
-    why = textwrap.wrap(f"{format_count(best.num_free_parameters)} parameters; {best.why}", 100)
-    lines = (
-        *(f"# {line}" for line in why),
-        *(("import torch",) if residual else ()),
-        "from torch import nn",
-        _RESIDUAL if residual else "",
-        "model = nn.Sequential(",
-        *layers,
-        f"    nn.Linear({last[0]}, {last[1]}),",
-        ")",
-        f"assert sum(p.numel() for p in model.parameters()) == {best.num_free_parameters}\n",
-    )
-    return "\n".join(lines)
 
 
 FORMATS = (".svg", ".png")
@@ -137,12 +99,14 @@ def _families(record: Recommendation) -> list[tuple[tuple[str, int, int], list[C
 
 
 def _draw_curves(axes: Axes, record: Recommendation) -> None:
-    """One line a family; the candidates numbered, the optimum starred."""
+    """One line a family, over its faint saw-tooth; the candidates numbered, the optimum starred."""
     families = _families(record)
     for colour, ((shape, depth, batch_size), points) in zip(_COLOURS, families, strict=False):
-        sizes = [point.num_free_parameters for point in points]
-        costs = [point.relative_cost_to_loss or 0.0 for point in points]
-        axes.plot(sizes, costs, color=colour, linewidth=1.5, label=f"{shape}, depth {depth}, batch {batch_size}")
+        below = lower_envelope(points)
+        if len(below) < len(points):  # (the saw-tooth of unaligned widths)
+            axes.plot(*_sizes_and_costs(points), color=colour, linewidth=0.6, alpha=0.3)
+        named = f"{shape}, depth {depth}, batch {batch_size}"
+        axes.plot(*_sizes_and_costs(below), color=colour, linewidth=1.5, label=named)
     drawn = {key for key, _ in families}
     _mark(axes, [candidate for candidate in record.candidates if family(candidate) in drawn])
     best = record.optimum
@@ -154,6 +118,10 @@ def _draw_curves(axes: Axes, record: Recommendation) -> None:
     total = len({family(point) for point in record.curve})
     title = f"{len(families)} of {total} combinations" if total > len(families) else None
     axes.legend(fontsize=8, loc="upper left", title=title, title_fontsize=8)
+
+
+def _sizes_and_costs(points: Sequence[CurvePoint]) -> tuple[list[int], list[float]]:
+    return [point.num_free_parameters for point in points], [point.relative_cost_to_loss or 0.0 for point in points]
 
 
 def _mark(axes: Axes, candidates: Sequence[Candidate]) -> None:

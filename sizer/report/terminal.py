@@ -83,10 +83,10 @@ def _paragraph(block: Paragraph, width: int) -> Text:
     return Text(block.head + f"\n{' ' * indent}".join(lines), overflow="fold")
 
 
-def _table(block: Table) -> rich_table.Table:
+def _table(block: Table, gap: int = 2) -> rich_table.Table:
     titled = any(column.title for column in block.columns)
     table = rich_table.Table(
-        box=None, padding=(0, 2, 0, 0), header_style="bold", show_header=titled, pad_edge=not block.firm
+        box=None, padding=(0, gap, 0, 0), header_style="bold", show_header=titled, pad_edge=not block.firm
     )
     for column in block.columns:
         table.add_column(
@@ -104,24 +104,27 @@ def _table(block: Table) -> rich_table.Table:
 
 
 def _fitted(block: Fitted, console: Console) -> Iterator[RenderableType]:
-    """The table where it needs no folding."""
+    """The table where it needs no folding, with its columns closer together where that is enough."""
     table = _table(block.table)
-    usual = console.width >= _USUAL_WIDTH and len(table.columns) <= _USUAL_COLUMNS
+    columns = len(table.columns)
     needed = block.width
-    if needed is None and not usual:
+    if needed is None and not (console.width >= _USUAL_WIDTH and columns <= _USUAL_COLUMNS):
         needed = console.measure(table, options=console.options.update_width(1000)).maximum
-    if (needed or 0) <= console.width:
-        yield table
+    closer = block.width is None and (needed or 0) > console.width
+    if (needed or 0) - closer * (columns - 1) <= console.width:
+        yield _table(block.table, gap=1) if closer else table
         yield from drawn(block.below, console)
     else:
         yield from drawn(block.narrow, console)
 
 
 def _curve(block: Curve, console: Console) -> Iterator[RenderableType]:
-    from sizer.report.text_chart import chart
+    from sizer.report.text_chart import FAINT, chart
 
     unicode = (console.encoding or "").lower().startswith("utf")
     lines = list(chart(block.points, block.marks, min(console.width, _CURVE_WIDTH), unicode))
     if lines:
         yield from drawn([block.title], console)
-        yield Text("\n".join(lines), no_wrap=True, overflow="crop")
+        drawing = Text("\n".join(lines), no_wrap=True, overflow="crop")
+        drawing.highlight_words([FAINT[unicode]], style="dim")
+        yield drawing

@@ -9,6 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from sizer.method.recommendation import CurvePoint
 
 HEIGHT = 9
+#: The sign of a size above the lower envelope, with and without Unicode.
+FAINT = {True: "\u00b7", False: "'"}
+#: Teeth of the curve are dearer by more than this than the line between two sizes at most so far apart: in widths (runs
+#: of those that are no multiple of a vector have 15) and parameters, or in parameters alone.
+_TOOTH, _APART_WIDTHS, _APART, _NEAR = 1.01, 16, 2.0, 1.2
 _BRAILLE = 0x2800
 #: Bit of each of a braille cell's dots, [row][column].
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
@@ -26,7 +31,13 @@ def chart(points: Sequence[CurvePoint], marks: Mapping[int, str], width: int, un
     if len(fitting) < 2 or columns < 20:
         return
     axis = _Axis(fitting, columns)
-    cells = _curve_cells(fitting, axis, unicode)
+    below = lower_envelope(fitting)
+    cells = _curve_cells(below, axis, unicode)
+    kept, teeth = set(map(id, below)), 0
+    for point in fitting:
+        if id(point) not in kept and cells[axis.row(point)][axis.column(point)] == " ":
+            cells[axis.row(point)][axis.column(point)] = FAINT[unicode]
+            teeth += 1
     for point in fitting:
         if point.num_free_parameters in marks:
             cells[axis.row(point)][axis.column(point)] = marks[point.num_free_parameters]
@@ -36,6 +47,32 @@ def chart(points: Sequence[CurvePoint], marks: Mapping[int, str], width: int, un
     yield axis.rule(unicode)
     yield axis.ticks()
     yield from _level_rows(fitting, axis, unicode)
+    if teeth:
+        yield f"{FAINT[unicode]:>{_LABEL - 1}}  dearer than the widths near them, most of them unaligned"
+
+
+def lower_envelope(points: Sequence[CurvePoint]) -> list[CurvePoint]:
+    """The sizes that no straight line between two near ones passes below, in log-log; the others are a curve's teeth.
+
+    Unaligned widths cost more than their aligned neighbours on either side, and nobody need choose them.
+    """
+    kept: list[CurvePoint] = []
+    for point in points:
+        while len(kept) > 1 and _is_tooth(kept[-2], kept[-1], point):
+            kept.pop()
+        kept.append(point)
+    return kept
+
+
+def _is_tooth(before: CurvePoint, point: CurvePoint, after: CurvePoint) -> bool:
+    first, size, last = (math.log(each.num_free_parameters) for each in (before, point, after))
+    wider = sum(after.widths[:1]) - sum(before.widths[:1]) if after.widths else math.inf
+    factor = math.exp(last - first)
+    if factor == 1.0 or factor > (_APART if wider <= _APART_WIDTHS else _NEAR):
+        return False
+    share = (size - first) / (last - first)
+    between = (1 - share) * math.log(_cost(before)) + share * math.log(_cost(after))
+    return math.log(_cost(point)) - between > math.log(_TOOTH)
 
 
 class _Axis:

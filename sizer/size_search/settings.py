@@ -112,7 +112,7 @@ class SearchSettings:
         return Training(self.batch_size, "float32", self.optimizer)
 
     def request(self, input_dim: int, output_dim: int, top: int = 10) -> Request:
-        """The recommendation for the same family of networks."""
+        """The recommendation for the same family of networks, by the law that the search's forecasts start from."""
         return Request(
             input_dim=input_dim,
             depth=(self.depth,),
@@ -121,6 +121,7 @@ class SearchSettings:
             shape=(self.shape,),
             optimizer=self.optimizer,
             top=top,
+            law="paper",
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -19,6 +19,12 @@ assert_type(
     sizer.recommend(input_dim=8, depth=2, pilots=[(1000, 0.3), (4000, 0.2)], target_loss=0.1).one_shot,
     sizer.OneShot | None,
 )
+best = sizer.recommend(input_dim=8, depth=2, learning_rate=1e-3, averaged=True, law="curves", difficulty="hard").best
+assert_type(best.learning_rate, float | None)
+assert_type(best.averaged, bool | None)
+built = best.build()
+assert_type(best.optimizer(built), torch.optim.Optimizer)
+assert_type(best.average(built, observations=1000), torch.optim.swa_utils.AveragedModel)
 assert_type(sizer.recommend_fleet(["a", "b"], input_dim=784, depth=6, dtype="bfloat16"), sizer.Fleet)
 
 network: sizer.Topology = sizer.models.Topology("rectangle", 8, (4, 1))

@@ -11,7 +11,7 @@ from sizer.method.recommendation import Candidate, CurvePoint, Recommendation
 from sizer.report.charts.figure import Axis, Band, Chart, Guide, Mark, Point, Series, Stretch, Strip, spread
 from sizer.report.layout import Column, Table
 from sizer.report.recommendation import family
-from sizer.report.text_chart import level_starts
+from sizer.report.text_chart import level_starts, lower_envelope
 
 if TYPE_CHECKING:  # (another command's record is not loaded with this one's)
     from sizer.fleet.comparison import Comparison
@@ -52,7 +52,11 @@ def recommendation_charts(record: Recommendation, asked: Sequence[int] = ()) -> 
         PARAMETERS,
         Axis("cost to a loss, 1x = the cheapest size", "times"),
         _curve_table(points, factors),
-        [_family_series(number, key, drawn[key], factors) for number, key in enumerate(drawn, start=1)],
+        [
+            part
+            for number, key in enumerate(drawn, start=1)
+            for part in _family_series(number, key, drawn[key], factors)
+        ],
         bands,
         [*_own_marks(points, asked), *_marks(record, drawn), *_asked(record)],
         (),
@@ -63,10 +67,17 @@ def recommendation_charts(record: Recommendation, asked: Sequence[int] = ()) -> 
 
 def _family_series(
     number: int, key: tuple[str, int, int], points: Sequence[CurvePoint], factors: tuple[float, float] | None
-) -> Series:
+) -> Iterator[Series]:
+    """The lower envelope of a family's curve, over its faint saw-tooth where it has one."""
     shape, depth, batch_size = key
-    told = [Point(p.num_free_parameters, p.relative_cost_to_loss or 0.0, _told(p, factors)) for p in points]
-    return Series(f"{shape}, depth {depth}, batch {batch_size}", told, colour=number)
+    named, below = f"{shape}, depth {depth}, batch {batch_size}", lower_envelope(points)
+    if len(below) < len(points):
+        yield Series(f"{named}: dearer than the widths near them", _points(points, factors), colour=number, faint=True)
+    yield Series(named, _points(below, factors), colour=number)
+
+
+def _points(points: Sequence[CurvePoint], factors: tuple[float, float] | None) -> list[Point]:
+    return [Point(p.num_free_parameters, p.relative_cost_to_loss or 0.0, _told(p, factors)) for p in points]
 
 
 def _told(point: CurvePoint, factors: tuple[float, float] | None) -> str:

@@ -1,0 +1,119 @@
+"""The best network of a recommendation as a script: the network, its optimizer, averages of its weights, an epoch."""
+
+from __future__ import annotations
+
+import itertools
+import textwrap
+from collections.abc import Iterator
+
+from sizer.base.units import format_count
+from sizer.method.cost_to_loss import HIGH_RATE
+from sizer.method.recommendation import Candidate, Recommendation
+
+_RESIDUAL = '''
+class ResidualLayer(nn.Module):
+    """x + relu(W x + b)."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.linear = nn.Linear(width, width)
+
+    def forward(self, x):
+        return x + torch.relu(self.linear(x))
+
+'''
+
+#: Class and settings of each optimizer beside the rate.
+_OPTIMIZERS = {
+    "adam": ("Adam", ""),
+    "adamw": ("AdamW", ""),
+    "sgd": ("SGD", ""),
+    "sgd-momentum": ("SGD", "momentum=0.9, "),
+}
+
+#: Rows that the script takes there to be where the request does not say how many.
+_ROWS = 10_000
+
+_AVERAGED = '''
+STEPS = -(-OBSERVATIONS // BATCH_SIZE)  # of an epoch
+EVERY = max(1, min(8, STEPS // 4))  # steps between two updates of the averages, which take as long as a small step
+WINDOW = 2 * STEPS / EVERY  # updates in two epochs
+
+
+def move(averages, weights, updates):
+    """An exponential average over half of the updates so far, at most over the window."""
+    share = torch.clamp(1 / (updates / 2 + 1), min=1 / WINDOW)
+    for average, weight in zip(averages, weights):
+        average.lerp_(weight, share)
+
+
+averaged = AveragedModel(model, multi_avg_fn=move)  # predicts, and is validated, in the model's stead'''
+
+_UPDATE = """        if step % EVERY == 0:
+            averaged.update_parameters(model)
+"""
+
+_EPOCH = '''
+
+def train_epoch(x, y, loss_of=nn.functional.{loss}):
+    """One epoch over x of shape (rows, {inputs}) and y, in random batches; the mean loss."""
+    losses = []
+    for {batches}:
+        optimizer.zero_grad(set_to_none=True)
+        loss = loss_of(model(x[batch]), y[batch])
+        loss.backward()
+        optimizer.step()
+{update}        losses.append(loss.detach())
+    return torch.stack(losses).mean().item()
+'''
+
+
+def torch_code(record: Recommendation) -> str:
+    """A script that builds the best network, checks its number of parameters, and can train it."""
+    best = record.best
+    parts = [*_head(best), *_network(best)]
+    return "\n".join(parts if record.request.purpose == "inference" else [*parts, *_training(record, best)])
+
+
+def _head(best: Candidate) -> Iterator[str]:
+    yield from _comment(f"{format_count(best.num_free_parameters)} parameters; {best.why}")
+    yield "import torch"
+    yield "from torch import nn"
+    if best.averaged:
+        yield "from torch.optim.swa_utils import AveragedModel"
+
+
+def _comment(text: str) -> list[str]:
+    return [f"# {line}" for line in textwrap.wrap(text, 100)]
+
+
+def _network(best: Candidate) -> Iterator[str]:
+    residual = best.shape == "rectangle_residual"
+    yield _RESIDUAL if residual else ""
+    yield "model = nn.Sequential("
+    *hidden, last = itertools.pairwise((best.input_dim, *best.widths))
+    for index, (w_in, w_out) in enumerate(hidden):
+        deep = residual and index > 0
+        yield f"    ResidualLayer({w_out})," if deep else f"    nn.Linear({w_in}, {w_out}),\n    nn.ReLU(),"
+    yield f"    nn.Linear({last[0]}, {last[1]}),"
+    yield ")"
+    yield f"assert sum(p.numel() for p in model.parameters()) == {best.num_free_parameters}\n"
+
+
+def _training(record: Recommendation, best: Candidate) -> Iterator[str]:
+    rows = record.request.observations
+    yield f"BATCH_SIZE = {best.batch_size}"
+    if best.averaged:
+        yield f"OBSERVATIONS = {rows or _ROWS:_}  # the rows trained on"
+    if (best.learning_rate or 0.0) > HIGH_RATE.above:
+        yield from _comment(HIGH_RATE.advice)
+    form, settings = _OPTIMIZERS[best.optimizer_name]
+    rate = "" if best.learning_rate is None else f"lr={best.learning_rate:g}, "
+    yield f"optimizer = torch.optim.{form}(model.parameters(), {rate}{settings}fused=True)"
+    if best.averaged:
+        yield _AVERAGED
+    batches, update = "batch in torch.randperm(len(x)).split(BATCH_SIZE)", ""
+    if best.averaged:
+        batches, update = "step, batch in enumerate(torch.randperm(len(x)).split(BATCH_SIZE))", _UPDATE
+    loss = "mse_loss" if best.widths[-1] == 1 else "cross_entropy"
+    yield _EPOCH.format(loss=loss, inputs=best.input_dim, batches=batches, update=update)
