@@ -96,7 +96,8 @@ class Watch:
 
     def say_if_nothing_trained(self) -> None:
         """When no training step was seen, that and why."""
-        if not (self.trained or self.quiet or self._failed or is_off() or os.getpid() != self._process):
+        done = self.trained or self.quiet or self._failed or os.getpid() != self._process
+        if not (done or is_off()) and is_first_rank():
             self._safely(self._say_nothing_trained)
 
     def _say_nothing_trained(self) -> None:
@@ -144,10 +145,11 @@ class Watch:
     def _arm(self, look: bool) -> None:
         from sizer.script_runs.observing import Observer
 
-        with contextlib.suppress(Exception):  # what fails here fails again at the first step, and is said then
-            from sizer.hook.blocks import prepare
+        if is_first_rank():
+            with contextlib.suppress(Exception):  # what fails here fails again at the first step, and is said then
+                from sizer.hook.blocks import prepare
 
-            prepare(None if self._model is None else self._model())
+                prepare(None if self._model is None else self._model())
         self._observer = Observer(self._safely, self._stepped, self._called)
         if look and self._optimizer is None:
             self._observer.optimizers.look()
@@ -245,7 +247,7 @@ class Watch:
             return
         self.trained, counted, self._waited = True, observer.counted, observer.waiting_share
         observer.pause() if self.measure else observer.leave()
-        if _is_first_rank():
+        if is_first_rank():
             self._blocks = [block(each, counted, model) for each in steps]
             self._unsaid = True
         records = [each for each in self._blocks if not isinstance(each, Unseen)]
@@ -346,10 +348,9 @@ def _is_expected(error: Exception) -> bool:
     return isinstance(error, SizerError)
 
 
-def _is_first_rank() -> bool:
-    """Rank 0, or no distributed training at all."""
-    import torch
-
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank() == 0
+def is_first_rank() -> bool:
+    """Rank 0, or no distributed training at all: the others would say the same, and prepare for nothing."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.distributed.is_available() and torch.distributed.is_initialized():
+        return bool(torch.distributed.get_rank() == 0)
     return os.environ.get("RANK", "0") in ("0", "")

@@ -30,11 +30,6 @@ _PART_NAMES = {
 }
 
 
-def report_text(record: ModuleInspection) -> str:
-    """The report: what trains, where its sets live, what a step is predicted to cost, what would be worth changing."""
-    return training_text([record, *record.other_optimizers], record.measured)
-
-
 def training_text(
     blocks: Sequence[ModuleInspection | Unseen], measured: MeasuredRecord | None = None, waited: float | None = None
 ) -> str:
