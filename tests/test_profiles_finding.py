@@ -300,7 +300,12 @@ def test_words_are_stable(name):
 def test_loading_costs_little(monkeypatch):
     """Each file is opened once; one that is sought by a device is checked whole, and those of other kinds not parsed."""
     counted = Counter()
-    for module, name in ((reading, "_read"), (loader, "parse_json"), (reading, "parse_json"), (loader, "check_profile")):
+    for module, name in (
+        (reading, "_read"),
+        (loader, "parse_json"),
+        (reading, "parse_json"),
+        (loader, "check_profile"),
+    ):
         monkeypatch.setattr(module, name, _counting(getattr(module, name), counted))
     texts = [path.read_text(encoding="utf-8") for path in Path(profiles.__file__).parent.glob("*.json")]
     profiles.all_profiles()

@@ -61,11 +61,17 @@ class StreamClock:
 
     def times_s(self) -> list[float]:
         """The intervals between neighbouring marks in s, unknown ones left out. Waits once, for the last mark."""
+        return [seconds for seconds in self.intervals_s() if not math.isnan(seconds)]
+
+    def intervals_s(self) -> list[float]:
+        """All intervals between neighbouring marks in s, NaN for unknown ones. Waits once, for the last mark."""
         last = next((event for event in reversed(self._marks) if event is not None), None)
         if last is not None:
             last.synchronize()
-        known = [pair for pair in pairwise(self._marks) if None not in pair]
-        return [float(before.elapsed_time(after)) / 1000 for before, after in known]
+        return [
+            math.nan if None in (before, after) else float(before.elapsed_time(after)) / 1000
+            for before, after in pairwise(self._marks)
+        ]
 
 
 #: A run's quiet value: interruptions only ever slow a step down, and the fastest steps of a run are its luckiest.

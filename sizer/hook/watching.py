@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from sizer.hook.blocks import Unseen
     from sizer.inspection.module_record import MeasuredRecord, ModuleInspection
     from sizer.script_runs.calls import NotedCall
-    from sizer.script_runs.measuring import StepTime
     from sizer.script_runs.observing import Observer
 
 
@@ -79,7 +78,6 @@ class Watch:
         self._blocks: list[ModuleInspection | Unseen] = []
         self._waited: float | None = None
         self._timed: weakref.ReferenceType[torch.optim.Optimizer] | None = None
-        self._times: list[StepTime] = []
         self._unsaid = False  # whether a report waits to be printed
         self._whole_step = False  # whether the time since the last step is that of a whole one
 
@@ -259,7 +257,7 @@ class Watch:
         if self.measure and timed is not None and self._unsaid:
             self._timed = weakref.ref(timed)
             self._whole_step = observer.seen.phases[-1].optimizer is timed
-            observer.only_time()
+            observer.only_time(_device_of(timed))
         else:
             self._finish()
 
@@ -289,11 +287,9 @@ class Watch:
         if optimizer is not self._timed():
             clock.end_of_others()
             return
-        found = clock.end_of_step()
-        if self._whole_step:
-            self._times.append(found)
+        clock.end_of_step(self._whole_step)
         self._whole_step = True
-        if len(self._times) >= self.measure:
+        if clock.num_steps >= self.measure:
             self._finish()
 
     def _finish(self) -> None:
@@ -302,8 +298,9 @@ class Watch:
         from sizer.report.hook import training_text
 
         self._leave()
+        clock = None if self._observer is None or self._timed is None else self._observer.clock
         self._unsaid, self._timed = False, None
-        measured = measured_record(self._times) if self._times else None
+        measured = None if clock is None else measured_record(clock)
         if measured is not None:
             self.measured_s = measured.time_per_step_s
             self._with_measured(measured)
@@ -327,6 +324,13 @@ def _with_others(record: ModuleInspection, others: list[ModuleInspection]) -> Mo
     from dataclasses import replace
 
     return replace(record, other_optimizers=tuple(others))
+
+
+def _device_of(optimizer: torch.optim.Optimizer) -> torch.device:
+    """The device of the first parameter that an optimizer trains."""
+    from sizer.script_runs.steps import trained_by
+
+    return next(iter(trained_by(optimizer).values())).device
 
 
 def advise_once(
