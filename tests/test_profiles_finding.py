@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -298,7 +299,7 @@ def test_words_are_stable(name):
 
 
 def test_loading_costs_little(monkeypatch):
-    """Each file is opened once; one that is sought by a device is checked whole, and those of other kinds not parsed."""
+    """Each file is opened once; the one that a device is of is checked whole, those of other kinds are not parsed."""
     counted = Counter()
     for module, name in (
         (reading, "_read"),
