@@ -17,6 +17,7 @@ from sizer.calibration.disturbance import (
     quiet_levels,
     quietness,
     read_counters,
+    room,
     slowdown,
     unsettled,
 )
@@ -103,11 +104,32 @@ def test_real_reference_steps_leave_random_numbers_and_memory(small_cpu):
     state = np.random.get_state()[1].tolist()
     with ReferenceSteps(detected("cpu")) as steps:
         taken = steps.take()
-    assert set(taken) == {"near", "last", "ram", "threads"}
+    assert set(taken) >= {"near", "last", "ram", "threads"}
+    assert ("alone" in taken) == (torch.get_num_threads() > 1)
     assert all(0 < seconds < 10 for seconds in taken.values())
     assert torch.equal(before, torch.get_rng_state())
     assert np.random.get_state()[1].tolist() == state
     assert steps.take() == {}
+
+
+def test_one_threads_share_is_timed_alone_and_torch_has_its_threads_again(small_cpu):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with ReferenceSteps(detected("cpu")) as steps:
+            assert "alone" in steps.take()
+            assert torch.get_num_threads() == 2
+        torch.set_num_threads(1)
+        with ReferenceSteps(detected("cpu")) as steps:
+            assert "alone" not in steps.take()
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_threads_that_slow_each_other_leave_room(small_cpu):
+    assert room({"threads": 1e-4, "alone": 0.9e-4}) == 1.0
+    assert room({"threads": 1.9e-4, "alone": 1e-4}) == pytest.approx(1.7, abs=0.03)
+    assert room({"threads": 1e-4}) == room({}) == 1.0
 
 
 def captured(folder, stolen=100, total=2_000_000, switches=7):

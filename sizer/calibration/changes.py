@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sizer.calibration.combine import ANOTHER_SPEED
+from sizer.calibration.disturbance import ANOTHER_SPEED, scatter
 from sizer.calibration.validity import calibration_of
 from sizer.detection.captured_tree import Tree
 from sizer.detection.detect import detected
@@ -84,7 +84,7 @@ def speed_now(taken: Sequence[Mapping[str, float]], levels_s: Mapping[str, float
     from sizer.calibration.reference_steps import MEANINGS
 
     names = [name for name in levels_s if all(name in each for each in taken)]
-    ratios = {name: statistics.median(each[name] for each in taken) / levels_s[name] for name in names}
+    ratios = {name: statistics.median(each[name] for each in taken) / levels_s[name] / scatter(name) for name in names}
     if not ratios:
         return None
     name, ratio = max(ratios.items(), key=lambda pair: abs(math.log(pair[1])))

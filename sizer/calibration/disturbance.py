@@ -84,6 +84,11 @@ _EXPLAINS = 0.05
 _MARGIN = 1.4
 #: Values that may be higher than this share are not called quiet.
 _QUIET_HIGH_BY = 0.05
+#: Sessions whose reference steps differ by more than this ran at different speeds.
+ANOTHER_SPEED = 1.15
+#: How many times as long as alone a thread's share of a product takes beside the others on cores of their own: 1.11 and
+#: 1.14 on machine C of docs/benchmarks.md (two threads) while it is quiet, 1.4 to 1.9 in its other state.
+_BESIDE_OTHERS = 1.12
 
 
 @dataclass(frozen=True)
@@ -91,13 +96,22 @@ class Quietness:
     """How quiet a machine was while it was measured, by its reference steps.
 
     ``levels_s`` is the quiet time of each in s; ``disturbed_share`` the share of the timings beside which one took
-    `TOLERANCE` times as long or more; ``high_by`` by how much the kept values may be too high: the geometric mean over
-    the networks of the slowdown beside the quietest timing, of before and after the lesser, less 1, times `_MARGIN`.
+    `TOLERANCE` times as long or more; ``seen_high_by`` by how much the kept values may be too high for what the steps
+    showed: the geometric mean over the networks of the slowdown beside the quietest timing, of before and after the
+    lesser, less 1, times `_MARGIN`. ``room`` is how many times faster all threads together may be at another moment:
+    they slow each other even at the quietest, because they always share a core, or because a neighbour was there from
+    the first moment to the last. Which of the two it is, sessions at other moments tell.
     """
 
     levels_s: Mapping[str, float]
     disturbed_share: float
-    high_by: float
+    seen_high_by: float
+    room: float = 1.0
+
+    @property
+    def high_by(self) -> float:
+        """Share by which the values may be too high."""
+        return (1 + self.seen_high_by) * (self.room if self.room > ANOTHER_SPEED else 1.0) - 1
 
     @property
     def quiet(self) -> bool:
@@ -122,12 +136,13 @@ def slowdown(
     ``of_two`` makes one time of those before and after. What a step scatters by itself is left out.
     """
     reference = timing.reference_s or {}
-    around = [
-        of_two(reference[name]) / level / _SCATTER.get(name, _LEAST_SCATTER)
-        for name, level in levels_s.items()
-        if name in reference
-    ]
+    around = [of_two(reference[name]) / level / scatter(name) for name, level in levels_s.items() if name in reference]
     return max(around, default=1.0)
+
+
+def scatter(name: str) -> float:
+    """How many times its level a reference step takes without anybody's doing."""
+    return _SCATTER.get(name, _LEAST_SCATTER)
 
 
 def disturbed(timing: Timing, levels_s: Mapping[str, float]) -> bool:
@@ -151,7 +166,14 @@ def quietness(measured: Mapping[int, Sequence[Timing]]) -> Quietness | None:
     quietest = [min(of_case, key=lambda timing: timing.step_s) for of_case in measured.values()]
     kept = np.array([max(slowdown(timing, levels, min), 1.0) for timing in quietest])
     high_by = _MARGIN * (float(np.exp(np.mean(np.log(kept)))) - 1)
-    return Quietness(levels, float(np.mean(np.array(slow) > TOLERANCE)), high_by)
+    return Quietness(levels, float(np.mean(np.array(slow) > TOLERANCE)), high_by, room(levels))
+
+
+def room(levels_s: Mapping[str, float]) -> float:
+    """How many times faster all threads together would be on cores of their own, at least 1; 1 for one thread."""
+    if "threads" not in levels_s or "alone" not in levels_s:
+        return 1.0
+    return max(levels_s["threads"] / levels_s["alone"] / _BESIDE_OTHERS, 1.0)
 
 
 def explanation(timings: Sequence[Timing]) -> str | None:

@@ -123,6 +123,8 @@ class Calibration(Record):
         high = f"values may be up to {math.ceil(100 * last.high_by)} % high"
         if not last.used:
             return f"{share}{why}; this session's values are not used, those of earlier, quieter ones are"
+        if last.room is not None:
+            return f"{share}{why}; {_crowded(last.room)}; {high}; run again later, or --until-quiet 10m"
         return f"{share}{why}; {high}; run again, or --until-quiet 10m"
 
     def remarks(self) -> tuple[str, ...]:
@@ -143,6 +145,14 @@ class Calibration(Record):
                 yield f"predictions of {quantity} miss by {found.mean_error:.0%} (mean): do not rely on them; {again}"
         if self.meter_problem is not None:
             yield self.meter_problem
+
+
+def _crowded(room: float) -> str:
+    """What threads that slow each other may mean, in words."""
+    return (
+        f"all threads together are {room:.2f} times slower than on cores of their own: always, where they share one, or "
+        f"now, beside a neighbour"
+    )
 
 
 def power_dict(power: PowerModel | None) -> dict[str, Any] | None:

@@ -1,7 +1,8 @@
 """Reference steps: the same few small pieces of work, timed again and again, that tell how fast the machine is now.
 
 On a CPU one thread works in its nearest caches, in the last cache and in RAM, and a product uses all threads: what a
-second thread gains changes within seconds on a virtual machine, while one thread stays steady (docs/calibration.md).
+second thread gains changes within seconds on a virtual machine, while one thread stays steady (docs/calibration.md). One
+thread's share of that product is timed alone too: what it takes longer beside the others is what they cost each other.
 On a GPU the launches, a product and a copy. All of them together take one to three ms. They draw no random numbers,
 and what they allocate is given back when they are closed.
 """
@@ -27,6 +28,7 @@ MEANINGS = {
     "last": "one thread in the last cache",
     "ram": "one thread in RAM",
     "threads": "a product on all threads",
+    "alone": "a product on one thread",
     "launch": "launches",
     "product": "a product on the GPU",
     "memory": "a copy in the GPU's memory",
@@ -38,8 +40,8 @@ _NEAR_CALLS = 64
 _LAST_BYTES = (2**20, 4 * 2**20)
 _RAM_BYTES = (32 * 2**20, 128 * 2**20)
 _RAM_SLICE_BYTES = 2**20
-#: Observations, inputs and outputs of the product: of the measured kind (docs/calibration.md), 0.1 to 0.2 ms.
-_PRODUCT = (256, 200, 200)
+#: A thread's share of the product: observations, inputs and outputs, 0.1 ms (docs/calibration.md).
+_SHARE = (128, 200, 200)
 _LAUNCHES = 32
 _GPU_WIDTH = 1024
 _GPU_COPY_BYTES = 64 * 2**20
@@ -89,7 +91,23 @@ def _on_cpu(device: Device) -> dict[str, Callable[[], None]]:
             np.add(near, near, out=near)
         near.fill(1.0)
 
-    return {"near": add_near, "last": lambda: last.sum() and None, "ram": ram, "threads": _product(*_PRODUCT)}
+    steps = {"near": add_near, "last": lambda: last.sum() and None, "ram": ram}
+    threads, (rows, *widths) = torch.get_num_threads(), _SHARE
+    steps["threads"] = _product(rows * max(threads, 2), *widths)
+    return steps if threads == 1 else steps | {"alone": _on_one_thread(_product(*_SHARE), threads)}
+
+
+def _on_one_thread(step: Callable[[], None], threads: int) -> Callable[[], None]:
+    """The step with torch on one thread, and on so many afterwards; telling torch takes a fraction of a microsecond."""
+
+    def run() -> None:
+        torch.set_num_threads(1)
+        try:
+            step()
+        finally:
+            torch.set_num_threads(threads)
+
+    return run
 
 
 def _rotating(size_bytes: int) -> Callable[[], None]:
