@@ -105,7 +105,7 @@ def test_a_disturbed_session_alone_says_so_and_its_interval_reaches_down(machine
 
 
 def test_a_slow_state_from_the_first_moment_to_the_last_is_said_and_covered(machine):
-    """No step of the session was ever quick: only that threads slow each other shows that there may be a quicker state."""
+    """No step was ever quick: only that threads slow each other shows that there may be a quicker state."""
     record = session(machine, steady(1.5))
     assert not record.sessions[-1].quiet
     assert 0.4 < record.sessions[-1].high_by < 0.6

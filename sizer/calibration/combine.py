@@ -151,7 +151,7 @@ def combine(measured: Sequence[Measurements], fewest: int) -> Combined:
 
 
 def _known_apart(sessions: Sequence[Session]) -> list[Session]:
-    """The sessions, without the room of those that one at another moment agrees with: there the machine is so always."""
+    """The sessions, without the room of those with which one at another moment agrees: the machine is so always."""
     return [
         each if each.quietness is None or not any(_agree(each, other) for other in sessions) else each.without_room()
         for each in sessions

@@ -150,8 +150,8 @@ class Calibration(Record):
 def _crowded(room: float) -> str:
     """What threads that slow each other may mean, in words."""
     return (
-        f"all threads together are {room:.2f} times slower than on cores of their own: always, where they share one, or "
-        f"now, beside a neighbour"
+        f"all threads together are {room:.2f} times slower than on cores of their own: always, where they share one, "
+        f"or now, beside a neighbour"
     )
 
 

@@ -1,9 +1,11 @@
 """Reference steps: the same few small pieces of work, timed again and again, that tell how fast the machine is now.
 
 On a CPU one thread works in its nearest caches, in the last cache and in RAM, and a product uses all threads: what a
-second thread gains changes within seconds on a virtual machine, while one thread stays steady (docs/calibration.md). One
-thread's share of that product is timed alone too: what it takes longer beside the others is what they cost each other.
-On a GPU the launches, a product and a copy. All of them together take one to three ms. They draw no random numbers,
+second thread gains changes within seconds on a virtual machine, while one thread stays steady (docs/calibration.md).
+One thread's share of that product is timed alone too: what it takes longer beside the others is what they cost each
+other. A series of products is as long as a network's step, which a neighbour on the same processors seldom leaves alone
+for long enough while one product slips between his turns. On a GPU the launches, a product and a copy. All of them
+together take two to three ms. They draw no random numbers,
 and what they allocate is given back when they are closed.
 """
 
@@ -29,6 +31,7 @@ MEANINGS = {
     "ram": "one thread in RAM",
     "threads": "a product on all threads",
     "alone": "a product on one thread",
+    "series": "a series of products on all threads",
     "launch": "launches",
     "product": "a product on the GPU",
     "memory": "a copy in the GPU's memory",
@@ -42,6 +45,8 @@ _RAM_BYTES = (32 * 2**20, 128 * 2**20)
 _RAM_SLICE_BYTES = 2**20
 #: A thread's share of the product: observations, inputs and outputs, 0.1 ms (docs/calibration.md).
 _SHARE = (128, 200, 200)
+#: Products of a series, about a millisecond, which is timed once.
+_SERIES = 8
 _LAUNCHES = 32
 _GPU_WIDTH = 1024
 _GPU_COPY_BYTES = 64 * 2**20
@@ -57,7 +62,10 @@ class ReferenceSteps:
 
     def take(self) -> Reference:
         """Time of each now, in s."""
-        return {name: min(_seconds(step) for _ in range(_REPEATS)) for name, step in self._steps.items()}
+        taken = {name: min(_seconds(step) for _ in range(_REPEATS)) for name, step in self._steps.items()}
+        if "threads" in self._steps:
+            taken["series"] = _seconds(self._steps["threads"], _SERIES)
+        return taken
 
     def close(self) -> None:
         """Give back what the steps hold."""
@@ -72,10 +80,11 @@ class ReferenceSteps:
         self.close()
 
 
-def _seconds(step: Callable[[], None]) -> float:
+def _seconds(step: Callable[[], None], times: int = 1) -> float:
     before = time.perf_counter()
-    step()
-    return time.perf_counter() - before
+    for _ in range(times):
+        step()
+    return (time.perf_counter() - before) / times
 
 
 def _on_cpu(device: Device) -> dict[str, Callable[[], None]]:

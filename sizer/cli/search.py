@@ -128,7 +128,7 @@ def search(data: str, validation: str | None, quiet: bool, as_json: bool, **opti
 
     device, threads = options["device"], options["threads"]
     request = _request(options)
-    say_changes(device, threads)
+    say_changes(device, threads, told_elsewhere=True)
     try:
         with progress_bar(quiet) as advance:
             record = search_data(data, validation, request, advance)
