@@ -85,7 +85,7 @@ def meters(asked: Setting) -> Iterator[Finding]:
     """The same GPU by its number, by its UUID, without dashes, and by its first digits."""
     uuid = str(asked.device.facts.get("uuid", {}).get("value") or "")
     digits = uuid.removeprefix("GPU-")
-    names = {"UUID": uuid, "bare": digits, "no dashes": digits.replace("-", ""), "short": uuid[:12]}
+    names = {"number": "", "UUID": uuid, "bare": digits, "no dashes": digits.replace("-", ""), "short": uuid[:12]}
     found = {}
     for name, text in names.items():
         meter = NvmlMeter(asked.id, text or None)

@@ -6,16 +6,28 @@ us a tensor; the card does 30 TFLOP/s and moves 2 TB/s.
 
 from __future__ import annotations
 
+import io
+import json
+from dataclasses import replace
+from importlib.resources import files
+
+import jsonschema
 import numpy as np
 import pytest
+from calibrating_fakes import make_quick
+from rich.console import Console
 
+from sizer.calibration import calibration, rounds, validity
 from sizer.calibration import plan as planning
 from sizer.calibration.fit import design, fit, predict_terms
 from sizer.calibration.launch_bound import fit_times
-from sizer.calibration.measurements import Case
+from sizer.calibration.measurements import Case, Timing
+from sizer.calibration.validation import validate
+from sizer.method.advisor import recommend
 from sizer.method.coefficients import LAUNCH_TERMS, Coefficients, why_outside
 from sizer.method.cost import predict
 from sizer.method.placement import Hierarchy
+from sizer.method.request import Request
 from sizer.method.training_step import Training
 from sizer.models.topology import Topology, num_free_parameters
 from sizer.profiles import load
@@ -136,3 +148,52 @@ def test_what_was_timed_on_a_gpu_is_not_outside_of_what_was_calibrated():
     assert "parameters 5,824,522 (timed: 64 to 2,965,821), batch 8,192" in why_outside(wide, "adam", 8192, usual)
     assert why_outside(wide, "adam", 8192, large) is None
     assert "batch 32,768" in why_outside(wide, "adam", 32768, large)
+
+
+@pytest.fixture
+def card(monkeypatch):
+    """A detected card on which steps take what the law says."""
+    device = replace(load("nvidia-h100-sxm").device, id="cuda:0", warnings=())
+    whole = planning.plan
+    make_quick(monkeypatch, device)
+    monkeypatch.setattr(planning, "plan", whole)
+    for module in (calibration, rounds):
+        monkeypatch.setattr(module, "time_run", lambda case, *_: Timing(0, 0, step_s(case), 5, None))
+    monkeypatch.setattr(validity, "detected", lambda name: device)
+    return device
+
+
+def test_a_calibration_of_a_card_tells_both_apart_and_its_validation_splits_the_errors(card):
+    record = calibration.calibrate(calibration.Settings("cuda:0", 60.0, meter="none"))
+    assert 0.35 < record.launch_bound < 0.65
+    assert record.to_dict()["launch_bound"] == record.launch_bound
+    coefficients = load(record.name).by_quantity["time"]
+    assert coefficients.conditions["optimizer_forms"] == ["foreach", "fused", "single-tensor"]
+    assert (coefficients.conditions["sizes"], coefficients.conditions["batch_sizes"]) == ([6.0, 26.0], [32, 16384])
+    text = " ".join(drawn(record).split())
+    assert "of the networks wait for the program that launches their steps" in text
+    validated = validate(calibration.Settings("cuda:0", 30.0), networks=80)
+    errors = validated.by_bound()
+    assert {name: found.networks > 20 for name, found in errors.items()} == {"launch_bound": True, "gpu_bound": True}
+    assert max(found.mean for found in errors.values()) < 0.05
+    schema = json.loads((files("sizer.schemas") / "validation-1.json").read_text())
+    jsonschema.validate(json.loads(validated.to_json()), schema)
+    assert "keeping the GPU busy: " in drawn(validated)
+
+
+def drawn(record) -> str:
+    console = Console(width=80, file=io.StringIO())
+    console.print(record)
+    return console.file.getvalue()
+
+
+def test_a_recommendation_says_up_to_which_width_a_step_waits_for_its_launches(found):
+    card = load("nvidia-h100-sxm").device
+    coefficients = Coefficients("calibrated", "calibrated", "time", found.fit.terms, found.fit.interval)
+    record = recommend(Request(input_dim=784, depth=(4,)), card, coefficients)
+    (note,) = [note for note in record.notes if "waits for the program" in note]
+    width = int(note.partition("up to width ")[2].partition(",")[0])
+    times = [work_s(Case(None, 784, (*[wide] * 3, 1), 256)) for wide in (round(0.8 * width), round(1.25 * width))]
+    assert times[0] < launch_s(Case(None, 784, (width, width, width, 1), 256)) < times[1]
+    summed = replace(coefficients, terms={"operation": 1e-13})
+    assert not any("waits" in note for note in recommend(Request(input_dim=784, depth=(4,)), card, summed).notes)

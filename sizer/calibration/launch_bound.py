@@ -100,7 +100,7 @@ def _waiting(columns: _Columns, measured_s: FloatArray) -> BoolArray:
 
 
 def _enough(waits: BoolArray) -> bool:
-    return min(np.count_nonzero(waits), np.count_nonzero(~waits)) >= _FEWEST
+    return bool(min(np.count_nonzero(waits), np.count_nonzero(~waits)) >= _FEWEST)
 
 
 def _cross_validated(columns: _Columns, measured_s: FloatArray, waits: BoolArray, seed: int) -> FloatArray:

@@ -314,7 +314,7 @@ def profile_record(measurements: Measurements, found: Calibration) -> dict[str, 
     settings, device = measurements.settings, found.device
     speeds = _said_speeds(found.speeds)
     coefficients = {
-        quantity: _coefficients(quantity, fitted, settings | {"covered": plain(found.covered)}, speeds)
+        quantity: _coefficients(quantity, fitted, {**settings, "covered": plain(found.covered)}, speeds)
         for quantity, fitted in found.fits.items()
     }
     if found.power is not None:

@@ -101,8 +101,8 @@ def _on_cpu(device: Device) -> dict[str, Callable[[], None]]:
         near.fill(1.0)
 
     steps = {"near": add_near, "last": lambda: last.sum() and None, "ram": ram}
-    threads, (rows, *widths) = torch.get_num_threads(), _SHARE
-    steps["threads"] = _product(rows * max(threads, 2), *widths)
+    threads, (rows, w_in, w_out) = torch.get_num_threads(), _SHARE
+    steps["threads"] = _product(rows * max(threads, 2), w_in, w_out)
     return steps if threads == 1 else steps | {"alone": _on_one_thread(_product(*_SHARE), threads)}
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ from sizer.method.sweep import (
     Sweep,
     apply_limits,
     families,
+    free_until,
     large_enough,
     memory_bytes,
     price,
@@ -78,9 +79,20 @@ def recommend(request: Request, device: Device, coefficients: Coefficients) -> R
         optimum=context.candidate(_optimum(within)),
         largest=context.candidate(_largest(within)) if request.largest_limit_given else None,
         curve=tuple(point for priced in sweeps for point in context.curve(priced)),
-        notes=tuple(_notes(request, bool(picks), reach if one_shot is None else None)),
+        notes=(*_notes(request, bool(picks), reach if one_shot is None else None), *_free_sizes(sweeps, coefficients)),
         one_shot=one_shot,
     )
+
+
+def _free_sizes(sweeps: Sequence[PricedSweep], coefficients: Coefficients) -> Iterator[str]:
+    """On a GPU, up to which width a step waits for the program that launches it; of the first family asked for."""
+    family, width = sweeps[0].sweep.family, free_until(sweeps[0].sweep, coefficients)
+    if width is not None:
+        yield (
+            f"{family.shape} of depth {family.depth}, batch {family.training.batch_size}: a step waits for the program "
+            f"that launches it up to width {width}, and size is free until there; CUDA graphs or "
+            f"torch.compile(mode='reduce-overhead') would help"
+        )
 
 
 def _fill_defaults(request: Request, device: Device) -> Request:

@@ -199,8 +199,9 @@ def _outside_range(topology: Topology, batch_size: int, conditions: Mapping[str,
 def _timed(conditions: Mapping[str, Any], name: str, usual: tuple[float, float]) -> tuple[float, float]:
     """The range that was timed: the usual one, or what a calibration of a GPU noted, whose networks are larger."""
     noted = conditions.get(name)
-    known = isinstance(noted, list) and len(noted) == 2 and all(type(end) in (int, float) for end in noted)
-    return (noted[0], noted[1]) if known else usual
+    if isinstance(noted, list) and len(noted) == 2 and all(type(end) in (int, float) for end in noted):
+        return noted[0], noted[1]
+    return usual
 
 
 def same_work(optimizer: str, other: str) -> bool:
