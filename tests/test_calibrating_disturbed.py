@@ -53,7 +53,7 @@ def test_one_slow_sample_of_two_disturbs_only_when_the_mean_is_slow():
 def test_without_reference_steps_nothing_is_disturbed_and_nothing_is_said():
     old = Timing(0, 0, 1e-3, 5, 0.9)
     assert not disturbed(old, quiet_levels([old]))
-    assert quietness({0: [old]}) is None
+    assert quietness([old]) is None
     assert unsettled({0: [old] * 3}, {}) == []
 
 
@@ -64,7 +64,7 @@ def test_a_neighbour_six_seconds_on_and_four_off_leaves_quiet_values(small_cpu, 
     plan = read_measurements(measurement_path(SETTINGS)).plan
     high = [min(one.step_s for one in timings) / step_s(plan[case]) - 1 for case, timings in found.items()]
     assert np.mean(high) < 0.02
-    quiet = quietness(found)
+    quiet = quietness(read_measurements(measurement_path(SETTINGS)).timings)
     assert quiet.quiet
     assert 0.4 < quiet.disturbed_share < 0.7
     assert record.fits["time"].mean_error < 0.2
@@ -91,7 +91,7 @@ def test_a_neighbour_throughout_is_said_with_what_it_may_do_to_values(small_cpu,
     TwoSpeeds(monkeypatch, small_cpu, lambda now: 1.0 if now % 12 < 0.5 else 1.4)
     calibrate(SETTINGS)
     found = read_measurements(measurement_path(SETTINGS))
-    quiet = quietness(found.measured())
+    quiet = quietness(found.timings)
     true_bias = np.mean(
         [min(t.step_s for t in timings) / step_s(found.plan[case]) - 1 for case, timings in found.measured().items()]
     )

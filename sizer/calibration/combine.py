@@ -50,7 +50,7 @@ class Session:
     def of(cls, measurements: Measurements) -> Session:
         """The values of a measurement file."""
         measured = measurements.measured()
-        found = quietness(measured)
+        found = quietness(measurements.timings)
         levels = {} if found is None else found.levels_s
         timings = {measurements.plan[case]: of_case for case, of_case in measured.items()}
         return cls(

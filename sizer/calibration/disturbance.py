@@ -8,6 +8,7 @@ means nothing. Linux only; what is not there is None.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import statistics
@@ -73,6 +74,8 @@ _LEVEL_QUANTILE = 0.005
 #: medians lie 1.16 and 1.09 times above their levels where that of one thread in near caches lies 1.03 times above.
 _SCATTER = {"ram": 1.15, "last": 1.10, "memory": 1.10}
 _LEAST_SCATTER = 1.02
+#: Products of a series, about a millisecond, which is timed once.
+SERIES = 8
 #: Slowdown of a reference step from which what was timed beside it is disturbed.
 TOLERANCE = 1.10
 #: Undisturbed timings of a network that settle its value.
@@ -97,8 +100,8 @@ class Quietness:
 
     ``levels_s`` is the quiet time of each in s; ``disturbed_share`` the share of the timings beside which one took
     `TOLERANCE` times as long or more; ``seen_high_by`` by how much the kept values may be too high for what the steps
-    showed: the geometric mean over the networks of the slowdown beside the quietest timing, of before and after the
-    lesser, less 1, times `_MARGIN`. ``room`` is how many times faster all threads together may be at another moment:
+    showed: the geometric mean over the networks of the slowdown beside the quietest timing (`_beside`), less 1, times
+    `_MARGIN`. ``room`` is how many times faster all threads together may be at another moment:
     they slow each other even at the quietest, because they always share a core, or because a neighbour was there from
     the first moment to the last. Which of the two it is, sessions at other moments tell.
     """
@@ -159,17 +162,36 @@ def unsettled(measured: Mapping[int, Sequence[Timing]], levels_s: Mapping[str, f
     return sorted((case for case, count in calm.items() if count < ENOUGH), key=calm.__getitem__)
 
 
-def quietness(measured: Mapping[int, Sequence[Timing]]) -> Quietness | None:
-    """How quiet the machine was; None where no reference step was timed."""
-    timings = [timing for of_case in measured.values() for timing in of_case if timing.reference_s]
+def quietness(timings: Sequence[Timing]) -> Quietness | None:
+    """How quiet the machine was, by timings in the order in which they were taken; None without reference steps."""
+    timings = [timing for timing in timings if timing.reference_s]
     levels = quiet_levels(timings)
     if not levels:
         return None
     slow = [slowdown(timing, levels) for timing in timings]
-    quietest = [min(of_case, key=lambda timing: timing.step_s) for of_case in measured.values()]
-    kept = np.array([max(slowdown(timing, levels, min), 1.0) for timing in quietest])
+    quietest: dict[int, int] = {}
+    for index, timing in enumerate(timings):
+        if timing.case not in quietest or timing.step_s < timings[quietest[timing.case]].step_s:
+            quietest[timing.case] = index
+    kept = np.array([max(_beside(timings, index, levels), 1.0) for index in quietest.values()])
     high_by = _MARGIN * (float(np.exp(np.mean(np.log(kept)))) - 1)
     return Quietness(levels, float(np.mean(np.array(slow) > TOLERANCE)), high_by, room(levels))
+
+
+def _beside(timings: Sequence[Timing], index: int, levels_s: Mapping[str, float]) -> float:
+    """How many times its quiet time a timing may have taken: the lesser of the slowdowns before and after it.
+
+    A step that is longer than a series of products does not slip between a neighbour's turns: it is as slow as so many
+    series in a row, of which those around the timing are the nearest that were taken.
+    """
+    timing, level = timings[index], levels_s.get("series")
+    slipped = slowdown(timing, levels_s, min)
+    if level is None or timing.step_s <= SERIES * level:
+        return slipped
+    reach = math.ceil(timing.step_s / (SERIES * level)) // 2
+    around = [each.reference_s for each in timings[max(index - reach, 0) : index + reach + 1]]
+    taken = [statistics.fmean(each["series"]) for each in around if each and "series" in each]
+    return max(slipped, statistics.fmean(taken) / level / scatter("series")) if taken else slipped
 
 
 def room(levels_s: Mapping[str, float]) -> float:

@@ -19,6 +19,7 @@ from types import TracebackType
 import numpy as np
 import torch
 
+from sizer.calibration.disturbance import SERIES
 from sizer.method.hardware import Device
 
 #: Times in s by name.
@@ -45,8 +46,6 @@ _RAM_BYTES = (32 * 2**20, 128 * 2**20)
 _RAM_SLICE_BYTES = 2**20
 #: A thread's share of the product: observations, inputs and outputs, 0.1 ms (docs/calibration.md).
 _SHARE = (128, 200, 200)
-#: Products of a series, about a millisecond, which is timed once.
-_SERIES = 8
 _LAUNCHES = 32
 _GPU_WIDTH = 1024
 _GPU_COPY_BYTES = 64 * 2**20
@@ -64,7 +63,7 @@ class ReferenceSteps:
         """Time of each now, in s."""
         taken = {name: min(_seconds(step) for _ in range(_REPEATS)) for name, step in self._steps.items()}
         if "threads" in self._steps:
-            taken["series"] = _seconds(self._steps["threads"], _SERIES)
+            taken["series"] = _seconds(self._steps["threads"], SERIES)
         return taken
 
     def close(self) -> None:
