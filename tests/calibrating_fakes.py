@@ -31,6 +31,9 @@ class QuietReference:
     def take(self):
         return {"near": 1e-5, "last": 1e-4, "ram": 5e-5, "threads": 1e-4}
 
+    def explained(self):
+        return {}
+
     def close(self) -> None:
         pass
 

@@ -14,6 +14,7 @@ from sizer.calibration.calibration import Settings, calibrate, measurement_path
 from sizer.calibration.disturbance import (
     Counters,
     disturbed,
+    explanation,
     quiet_levels,
     quietness,
     read_counters,
@@ -130,6 +131,15 @@ def test_threads_that_slow_each_other_leave_room(small_cpu):
     assert room({"threads": 1e-4, "alone": 0.9e-4}) == 1.0
     assert room({"threads": 1.9e-4, "alone": 1e-4}) == pytest.approx(1.7, abs=0.03)
     assert room({"threads": 1e-4}) == room({}) == 1.0
+
+
+def test_what_nvml_tells_of_a_gpu_explains_a_disturbance():
+    quiet = [timing() for _ in range(5)]
+    shared = [*quiet, timing(slow=2.0, kernel={"other_processes": 2.0, "sm_clock_mhz": 900.0})]
+    assert explanation(shared) == "meanwhile 2 other processes used the GPU"
+    hot = {"other_processes": 0.0, "sm_clock_mhz": 990.0, "sm_clock_most_mhz": 1980.0}
+    assert "its clock was at 50% of the highest" in explanation([*quiet, timing(slow=2.0, kernel=hot)])
+    assert explanation([*quiet, timing(kernel=hot)]) is None
 
 
 def captured(folder, stolen=100, total=2_000_000, switches=7):

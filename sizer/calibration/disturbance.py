@@ -207,9 +207,31 @@ def explanation(timings: Sequence[Timing]) -> str | None:
     That it counted little is no sign of a quiet machine: it sees no other virtual machine on a shared core.
     """
     levels = quiet_levels(timings)
+    on_gpu = _of_gpu([timing.kernel or {} for timing in timings if disturbed(timing, levels)])
+    if on_gpu is not None:
+        return on_gpu
     used = [timing.disturbed for timing in timings if timing.disturbed is not None and disturbed(timing, levels)]
     stolen = [(timing.kernel or {}).get("stolen_s", 0.0) for timing in timings if disturbed(timing, levels)]
     if not used or np.mean(used) < _EXPLAINS:
         return None
     host = " (part of it kept by the host)" if sum(stolen) > 0 else ""
     return f"meanwhile others used {np.mean(used):.0%} of the processors{host}"
+
+
+#: Share of its highest clock below which a GPU's clock explains a disturbance.
+_FULL_CLOCK = 0.9
+
+
+def _of_gpu(told: Sequence[Mapping[str, float]]) -> str | None:
+    """What NVML told of a GPU while it was disturbed, in words; None where it told nothing."""
+    others = [each["other_processes"] for each in told if "other_processes" in each]
+    clocks = [
+        each["sm_clock_mhz"] / each["sm_clock_most_mhz"]
+        for each in told
+        if each.get("sm_clock_most_mhz") and "sm_clock_mhz" in each
+    ]
+    if others and max(others) > 0:
+        return f"meanwhile {max(others):.0f} other process{'es' if max(others) > 1 else ''} used the GPU"
+    if clocks and statistics.median(clocks) < _FULL_CLOCK:
+        return f"its clock was at {statistics.median(clocks):.0%} of the highest: power, heat, or a limit"
+    return None

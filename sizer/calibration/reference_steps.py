@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from sizer.calibration.disturbance import SERIES
+from sizer.meters.nvml import GpuState
 from sizer.method.hardware import Device
 
 #: Times in s by name.
@@ -57,6 +58,8 @@ class ReferenceSteps:
     def __init__(self, device: Device) -> None:
         make = _on_gpu if device.kind == "cuda" else _on_cpu
         self._steps: dict[str, Callable[[], None]] = make(device)
+        uuid = device.facts.get("uuid", {}).get("value")
+        self._state = GpuState(device.id, uuid and str(uuid)) if device.kind == "cuda" else None
         self.take()  # (the first products choose their form, the first pages are touched)
 
     def take(self) -> Reference:
@@ -66,9 +69,15 @@ class ReferenceSteps:
             taken["series"] = _seconds(self._steps["threads"], SERIES)
         return taken
 
+    def explained(self) -> dict[str, float]:
+        """What NVML tells of a GPU now, which explains slow steps; nothing on a CPU, whose kernel is asked."""
+        return {} if self._state is None else self._state.read()
+
     def close(self) -> None:
         """Give back what the steps hold."""
         self._steps.clear()
+        if self._state is not None:
+            self._state.close()
 
     def __enter__(self) -> ReferenceSteps:
         return self

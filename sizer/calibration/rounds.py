@@ -193,7 +193,8 @@ class _Taking:
         timing = _timed(self._session, self._plan[case], meter)
         after = self._steps.take()
         around = {name: (self._before[name], after[name]) for name in after}
-        timing = timing._replace(case=case, round=number, reference_s=around)
+        kernel = {**(timing.kernel or {}), **self._steps.explained()} or None
+        timing = timing._replace(case=case, round=number, reference_s=around, kernel=kernel)
         self._before = after
         self._log.append(timing._asdict())
         self._timings.append(timing)
