@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -179,7 +179,7 @@ class GpuState:
 
     def read(self) -> dict[str, float]:
         """The clock of the SMs now and at most, in MHz, and the number of other processes."""
-        asked = {
+        asked: dict[str, Callable[[], Any]] = {
             "sm_clock_mhz": lambda: self._nvml.nvmlDeviceGetClockInfo(self._handle, self._nvml.NVML_CLOCK_SM),
             "sm_clock_most_mhz": lambda: self._nvml.nvmlDeviceGetMaxClockInfo(self._handle, self._nvml.NVML_CLOCK_SM),
             "other_processes": lambda: len(self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)) - 1,
