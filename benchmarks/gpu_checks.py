@@ -30,12 +30,16 @@ from gpu_hook_checks import hook
 from torch import nn
 
 from sizer.calibration.cache_probe import effective_l2_bytes, sweep_reads
-from sizer.calibration.launch_bound import fit_launch, free_until, launch_row
 from sizer.calibration.measurements import Case
-from sizer.calibration.timed_step import make_step, time_run
+from sizer.calibration.timed_step import half_of, make_step, time_run
 from sizer.detection.detect import detect
 from sizer.detection.gpu_device import why_not_usable
+from sizer.detection.nvml import read_nvml
+from sizer.devices import choose
+from sizer.method.cost import predict_step
 from sizer.method.training_step import Training
+from sizer.models.topology import Topology
+from sizer.profiles import Profile
 
 #: Agreement that is asked of two ways to time a step, and of a prediction (the mean error of a calibration).
 TIMES_AGREE, PREDICTION_ERROR = 0.05, 0.03
@@ -58,11 +62,31 @@ def facts(asked: Setting) -> Iterator[Finding]:
         yield Finding("SMs", counted, properties.multi_processor_count, counted == properties.multi_processor_count)
         l2 = levels["L2"].capacity_bytes
         yield Finding("L2 by PyTorch", l2, properties.L2_cache_size, l2 == properties.L2_cache_size)
+        memory = levels["RAM"].capacity_bytes or math.nan
+        yield near("memory by PyTorch", memory, properties.total_memory, 0.05)
     profile = profiles.matching(asked.device.name, "cuda")
     yield Finding("profile", profile and profile.name, None, profile is not None)
+    yield from _by_nvml(asked, profile)
     for level in () if profile is None else profile.device.levels:
         own = levels[level.name].capacity_bytes or math.nan
         yield near(f"{level.name} by the profile", own, level.capacity_bytes or math.nan, 0.05)
+
+
+def _by_nvml(asked: Setting, profile: Profile | None) -> Iterator[Finding]:
+    """What NVML says of the GPU of the same UUID: name, memory, and the power limit that the profile has."""
+    if asked.dry:
+        return
+    uuid = asked.device.facts.get("uuid", {}).get("value")
+    found = next((gpu for gpu in read_nvml() if gpu.uuid == uuid), None)
+    yield Finding("UUID in NVML", uuid, found and found.uuid, found is not None)
+    if found is None:
+        return
+    yield Finding("name by NVML", asked.device.name, found.name, asked.device.name == found.name)
+    memory = next(level.capacity_bytes for level in asked.device.levels if level.name == "RAM")
+    yield near("memory by NVML", memory or math.nan, found.memory_bytes or math.nan, 0.05)
+    limit = None if profile is None else profile.power_w.get("limit")
+    if limit is not None and found.power_limit_w is not None:
+        yield near("power limit (W) by the profile", found.power_limit_w, limit.value, 0.02)
 
 
 # Times.
@@ -134,14 +158,8 @@ def widths(asked: Setting) -> Iterator[Finding]:
             yield Finding(f"width {case.input_dim} batch {batch} (s)", step)
         if asked.dry:
             continue
-        width = np.array(doubled, dtype=np.float64)
-        work = {"operation": 9 * batch * width**2, "weight": 3 * width**2, "element": 4 * batch * width}
-        launch = launch_row(np.full(len(width), 3.0), np.full(len(width), 6.0), per_tensor=False)
-        fitted = fit_launch(launch, work, seconds)
         waited = [w for w, s in zip(doubled, seconds, strict=True) if s < 1.1 * seconds.min()]
         yield Finding(f"batch {batch}: free up to width", max(waited))
-        launched = np.full(len(width), seconds.min() * 1.1)
-        yield Finding(f"batch {batch}: free by the fit", free_until(doubled, launched, fitted.work_s(work)))
         # The sum of the L1 is filled by one width's weights: no step may show there that its neighbours do not.
         grown = seconds[1:] / seconds[:-1]
         yield Finding(f"batch {batch}: steepest doubling", float(grown.max()), 5.0, bool(grown.max() <= 5.0))
@@ -191,11 +209,12 @@ def precisions(asked: Setting) -> Iterator[Finding]:
     profile = profiles.matching(asked.device.name, "cuda")
     peaks = {} if profile is None else profile.peaks_flop_per_s
     size, before = int(asked.of(8192, 64)), torch.backends.cuda.matmul.allow_tf32
-    for name in ("float64", "float32", "tf32", "bfloat16", "float16"):
+    for name in ("float64", "float32", "tf32", "mixed", "bfloat16", "float16"):
         torch.backends.cuda.matmul.allow_tf32 = name == "tf32"
-        dtype = torch.float32 if name == "tf32" else getattr(torch, name)
+        dtype = torch.float32 if name in ("tf32", "mixed") else getattr(torch, name)
         one = torch.randn(size, size, device=asked.id).to(dtype)
-        seconds = by_events(lambda one=one: one @ one, asked.id, int(asked.of(10, 1)))
+        with torch.autocast("cpu" if asked.dry else "cuda", half_of(asked.id), enabled=name == "mixed"):
+            seconds = by_events(lambda one=one: one @ one, asked.id, int(asked.of(10, 1)))
         rate = 2 * size**3 / seconds
         share = rate / peaks[name].value if name in peaks else None
         plausible = None if asked.dry or share is None else 0.3 <= share <= 1.05
@@ -227,15 +246,42 @@ def fresh(asked: Setting) -> Iterator[Finding]:
     source = _sizer(asks, asked)["coefficients"]["source"]
     yield Finding("coefficients of recommend", source, "calibrated", None if asked.dry else source == "calibrated")
     record = _sizer(["validate", "--device", asked.id, "--budget", f"{asked.of(40, 5):.0f}s", "--json"], asked)
-    networks = record["networks"]
-    shortest = min(network["measured_s"] / (1 + len(network["widths"])) for network in networks)
-    waits = [network["measured_s"] < 3 * shortest * (1 + len(network["widths"])) for network in networks]
-    for kind, chosen in (("launch-bound", True), ("GPU-bound", False)):
-        pairs = [network for network, wait in zip(networks, waits, strict=True) if wait == chosen]
-        errors = [abs(network["predicted_s"] / network["measured_s"] - 1) for network in pairs]
-        mean = statistics.mean(errors) if errors else None
-        good = None if asked.dry or mean is None else mean <= PREDICTION_ERROR
-        yield Finding(f"mean error of {len(errors)} {kind} networks", mean, PREDICTION_ERROR, good)
+    for kind in ("launch_bound", "gpu_bound"):
+        errors = record["by_bound"].get(kind, {"mean": None, "networks": 0})
+        good = None if asked.dry else errors["mean"] is not None and errors["mean"] <= PREDICTION_ERROR
+        yield Finding(f"mean error of {errors['networks']} {kind} networks", errors["mean"], PREDICTION_ERROR, good)
+    yield from _default_adam(asked)
+    yield from _swept(asked)
+
+
+def _default_adam(asked: Setting) -> Iterator[Finding]:
+    """PyTorch's default Adam, a foreach one on a GPU, is predicted as calibrated, and within the error."""
+    import sizer
+
+    model = nn.Sequential(nn.Linear(64, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 8)).to(asked.id)
+    optimizer = torch.optim.Adam(model.parameters())
+    record = sizer.inspect(model, batch_size=256, optimizer=optimizer, device=asked.id)
+    label = None if asked.dry else record.label == "calibrated"
+    yield Finding("default Adam is", (record.label, record.outside), "calibrated", label)
+    case = Case(None, 64, (512, 512, 8), 256, "foreach")
+    measured = time_run(case, Training(), asked.of(0.2, 0.01), asked.id).step_s
+    if record.time_per_step_s is not None:
+        found = near("default Adam (s), against its prediction", measured, record.time_per_step_s, 0.15)
+        yield found._replace(ok=None) if asked.dry else found
+
+
+def _swept(asked: Setting) -> Iterator[Finding]:
+    """The width sweep again, as the calibration predicts it: where launching ends, and beyond."""
+    coefficients = choose(asked.id).coefficients
+    for batch in (256, 4096)[: int(asked.of(2, 1))]:
+        errors = []
+        for width in (2**power for power in range(5, int(asked.of(14, 7)))):
+            topology = Topology(None, width, (width, width, width))
+            predicted, _ = predict_step(topology, Training(batch), asked.device, coefficients)
+            case = Case(None, width, topology.widths, batch)
+            errors.append(abs(predicted / time_run(case, Training(), asked.of(0.05, 0.01), asked.id).step_s - 1))
+        mean = statistics.mean(errors)
+        yield Finding(f"width sweep, batch {batch}: mean error", mean, 0.1, None if asked.dry else mean <= 0.1)
 
 
 def _sizer(arguments: list[str], asked: Setting) -> dict[str, Any]:

@@ -10,9 +10,13 @@ import torch
 from gpu_findings import Finding, Setting
 from torch import nn
 
+from sizer.calibration.validity import calibration_of
+
 
 def hook(asked: Setting) -> Iterator[Finding]:
     """Under the hook a training is the same, bit for bit, in each form; nothing synchronises or stays behind."""
+    remark = calibration_of(asked.device).remark
+    yield Finding("what is said of a calibration that is old", remark)
     forms = ("plain", "fused", "foreach", "scaler", "compile", "checkpoint", "graph")
     for form in forms if not asked.dry else forms[:3]:
         try:
@@ -28,7 +32,7 @@ def hook(asked: Setting) -> Iterator[Finding]:
 
 
 class Trained(NamedTuple):
-    """Weights after a few steps, the device's random state, and the bytes that were allocated then."""
+    """Weights after a few steps, the random states, and the bytes that were allocated then."""
 
     weights: list[torch.Tensor]
     state: bytes
@@ -61,25 +65,26 @@ def _trained(form: str, watched: bool, asked: Setting) -> Trained:
         scaler.step(optimizer)
         scaler.update()
 
+    step()  # what it loads may synchronise
     with sizer.watch(quiet=True) if watched else nullcontext():
         _strictly(asked, form, step if form != "graph" else _graphed(step))
-    state = torch.get_rng_state() if asked.dry else torch.cuda.get_rng_state(asked.id)
+    states = [torch.get_rng_state(), *([] if asked.dry else [torch.cuda.get_rng_state(asked.id)])]
     weights = [parameter.detach().cpu().clone() for parameter in model.parameters()]
     allocated = 0 if asked.dry else torch.cuda.memory_stats(asked.id)["allocated_bytes.all.current"]
-    return Trained(weights, bytes(state.tolist()), allocated)
+    return Trained(weights, b"".join(bytes(state.tolist()) for state in states), allocated)
 
 
 def _strictly(asked: Setting, form: str, step: Callable[[], None]) -> None:
-    """Five steps; one more while synchronising is an error, unless the form itself synchronises."""
-    for _ in range(5):
-        step()
-    if asked.dry or form in ("scaler", "compile"):
-        return
-    torch.cuda.set_sync_debug_mode("error")
+    """Six steps while synchronising is an error, the hook's own among them, unless the form itself synchronises."""
+    strict = not (asked.dry or form in ("scaler", "compile"))
+    if strict:
+        torch.cuda.set_sync_debug_mode("error")
     try:
-        step()
+        for _ in range(6):
+            step()
     finally:
-        torch.cuda.set_sync_debug_mode("default")
+        if strict:
+            torch.cuda.set_sync_debug_mode("default")
 
 
 def _graphed(step: Callable[[], None]) -> Callable[[], None]:

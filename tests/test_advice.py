@@ -80,11 +80,11 @@ def test_nothing_is_advised_where_nothing_is_worth_it(small_cpu):
 def test_the_record_says_that_nothing_is_worth_it():
     torch = pytest.importorskip("torch")
     import sizer
-    from sizer.report.hook import report_text
+    from sizer.report.hook import training_text
 
     record = sizer.inspect(torch.nn.Linear(4, 2), batch_size=64)
     assert record.advice == ()
-    assert "advice: nothing near is worth changing" in report_text(record)
+    assert "advice: nothing near is worth changing" in training_text([record])
 
 
 def test_rewritten_widths_are_valid_networks(small_cpu):

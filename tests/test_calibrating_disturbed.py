@@ -14,9 +14,11 @@ from sizer.calibration.calibration import Settings, calibrate, measurement_path
 from sizer.calibration.disturbance import (
     Counters,
     disturbed,
+    explanation,
     quiet_levels,
     quietness,
     read_counters,
+    room,
     slowdown,
     unsettled,
 )
@@ -52,7 +54,7 @@ def test_one_slow_sample_of_two_disturbs_only_when_the_mean_is_slow():
 def test_without_reference_steps_nothing_is_disturbed_and_nothing_is_said():
     old = Timing(0, 0, 1e-3, 5, 0.9)
     assert not disturbed(old, quiet_levels([old]))
-    assert quietness({0: [old]}) is None
+    assert quietness([old]) is None
     assert unsettled({0: [old] * 3}, {}) == []
 
 
@@ -63,7 +65,7 @@ def test_a_neighbour_six_seconds_on_and_four_off_leaves_quiet_values(small_cpu, 
     plan = read_measurements(measurement_path(SETTINGS)).plan
     high = [min(one.step_s for one in timings) / step_s(plan[case]) - 1 for case, timings in found.items()]
     assert np.mean(high) < 0.02
-    quiet = quietness(found)
+    quiet = quietness(read_measurements(measurement_path(SETTINGS)).timings)
     assert quiet.quiet
     assert 0.4 < quiet.disturbed_share < 0.7
     assert record.fits["time"].mean_error < 0.2
@@ -90,7 +92,7 @@ def test_a_neighbour_throughout_is_said_with_what_it_may_do_to_values(small_cpu,
     TwoSpeeds(monkeypatch, small_cpu, lambda now: 1.0 if now % 12 < 0.5 else 1.4)
     calibrate(SETTINGS)
     found = read_measurements(measurement_path(SETTINGS))
-    quiet = quietness(found.measured())
+    quiet = quietness(found.timings)
     true_bias = np.mean(
         [min(t.step_s for t in timings) / step_s(found.plan[case]) - 1 for case, timings in found.measured().items()]
     )
@@ -103,11 +105,41 @@ def test_real_reference_steps_leave_random_numbers_and_memory(small_cpu):
     state = np.random.get_state()[1].tolist()
     with ReferenceSteps(detected("cpu")) as steps:
         taken = steps.take()
-    assert set(taken) == {"near", "last", "ram", "threads"}
+    assert set(taken) >= {"near", "last", "ram", "threads"}
+    assert ("alone" in taken) == (torch.get_num_threads() > 1)
     assert all(0 < seconds < 10 for seconds in taken.values())
     assert torch.equal(before, torch.get_rng_state())
     assert np.random.get_state()[1].tolist() == state
     assert steps.take() == {}
+
+
+def test_one_threads_share_is_timed_alone_and_torch_has_its_threads_again(small_cpu):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with ReferenceSteps(detected("cpu")) as steps:
+            assert "alone" in steps.take()
+            assert torch.get_num_threads() == 2
+        torch.set_num_threads(1)
+        with ReferenceSteps(detected("cpu")) as steps:
+            assert "alone" not in steps.take()
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_threads_that_slow_each_other_leave_room(small_cpu):
+    assert room({"threads": 1e-4, "alone": 0.9e-4}) == 1.0
+    assert room({"threads": 1.9e-4, "alone": 1e-4}) == pytest.approx(1.7, abs=0.03)
+    assert room({"threads": 1e-4}) == room({}) == 1.0
+
+
+def test_what_nvml_tells_of_a_gpu_explains_a_disturbance():
+    quiet = [timing() for _ in range(5)]
+    shared = [*quiet, timing(slow=2.0, kernel={"other_processes": 2.0, "sm_clock_mhz": 900.0})]
+    assert explanation(shared) == "meanwhile 2 other processes used the GPU"
+    hot = {"other_processes": 0.0, "sm_clock_mhz": 990.0, "sm_clock_most_mhz": 1980.0}
+    assert "its clock was at 50% of the highest" in explanation([*quiet, timing(slow=2.0, kernel=hot)])
+    assert explanation([*quiet, timing(kernel=hot)]) is None
 
 
 def captured(folder, stolen=100, total=2_000_000, switches=7):

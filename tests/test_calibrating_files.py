@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from calibrating_fakes import make_quick
@@ -223,6 +224,26 @@ def test_two_calibrations_at_once_are_refused_on_windows_too(monkeypatch):
         pass
     with session.only_one():
         pass
+
+
+@pytest.mark.slow
+def test_a_second_calibration_is_refused_in_one_line_and_the_first_goes_on(isolated_user):
+    """Two real processes, the second while the first times networks."""
+    calibrating = [sys.executable, "-m", "sizer", "calibrate", "--meter", "none"]
+    first = subprocess.Popen([*calibrating, "--budget", "20s"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        until = time.monotonic() + 60
+        while not measurement_path(Settings()).exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        second = subprocess.run([*calibrating, "--quick"], capture_output=True, text=True, check=False, timeout=60)
+        assert second.returncode == 1
+        assert second.stdout == ""
+        (line,) = second.stderr.splitlines()
+        assert "another calibration is running on this machine; wait for it to end" in line
+        assert first.poll() is None
+    finally:
+        first.kill()
+        first.communicate()
 
 
 def test_the_lock_is_let_go_of_by_a_killed_process(isolated_user):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -104,6 +105,47 @@ def test_a_disturbed_session_alone_says_so_and_its_interval_reaches_down(machine
     assert "disturbed for 9" in record.quiet_line
     assert "run again, or --until-quiet 10m" in record.quiet_line
     assert record.fits["time"].interval[0] < 0.8
+
+
+def test_a_slow_state_from_the_first_moment_to_the_last_is_said_and_covered(machine):
+    """No step was ever quick: only that threads slow each other shows that there may be a quicker state."""
+    record = session(machine, steady(1.5))
+    assert not record.sessions[-1].quiet
+    assert 0.4 < record.sessions[-1].high_by < 0.6
+    assert "all threads together are 1.4" in record.quiet_line
+    assert "run again later" in record.quiet_line
+    low, high = record.fits["time"].interval
+    assert low < 1 / 1.5 < 1 < high
+    assert "values may be up to" in session(machine, steady(1.5)).quiet_line, "a minute later is no other moment"
+    quiet = session(machine, steady(1.0))
+    assert quiet.sessions[-1].quiet
+    assert error(quiet) < 0.05
+
+
+def dated(found: Measurements, date: str) -> Measurements:
+    return replace(found, settings={**found.settings, "date": date})
+
+
+def test_sessions_at_other_moments_that_agree_are_the_machine_as_it_is(machine):
+    session(machine, steady(1.5))
+    found = read_measurements(measurement_path(SETTINGS))
+    first = dated(found, "2026-11-26T04:33:07+00:00")
+    alone, soon, later = (
+        combine([first, *more], 0)
+        for more in ([], [dated(found, "2026-11-26T04:35:00+00:00")], [dated(found, "2026-11-26T04:50:00+00:00")])
+    )
+    assert alone.high_by == soon.high_by > 0.4
+    assert later.high_by == 0
+    assert [one.quiet for one in later.sessions] == [True, True]
+    assert [one.room for one in later.sessions] == [None, None]
+
+
+def test_until_quiet_waits_for_a_neighbour_who_was_there_from_the_start(machine):
+    machine.factor = lambda now: 1.0 if now > 130 else 1.5
+    record = calibrate(SETTINGS._replace(until_quiet_s=600.0))
+    assert 130 < machine.now_s < 300
+    assert record.sessions[-1].quiet
+    assert error(record) < 0.05
 
 
 def test_until_quiet_goes_on_until_the_values_have_settled(machine):

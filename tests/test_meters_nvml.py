@@ -9,7 +9,7 @@ import pytest
 from meter_fakes import FakeNvml, GpuIsLostError, NotSupportedError, NVMLError
 
 from sizer.base.errors import MeterError, UsageError
-from sizer.meters.nvml import NvmlMeter
+from sizer.meters.nvml import GpuState, NvmlMeter
 from sizer.meters.sampling import PowerSampler
 
 SECOND = "0a1b2c3d-0000-1111-2222-333344445555"
@@ -246,3 +246,33 @@ def test_a_starved_sampler_interrupts_whether_or_not_it_recovers():
     assert joules is not None
     assert interruptions == 1
     assert "no power sample for 1.1 s, more than 1 s" in problem
+
+
+class StateNvml(FakeNvml):
+    """NVML with clocks and processes; ``clock`` None has none to tell."""
+
+    NVML_CLOCK_SM = 1
+    clock: int | None = 900
+
+    def nvmlDeviceGetClockInfo(self, handle, kind):
+        if self.clock is None:
+            raise self.NVMLError_NotSupported("Not Supported")
+        return self.clock
+
+    def nvmlDeviceGetMaxClockInfo(self, handle, kind):
+        return 1980
+
+    def nvmlDeviceGetComputeRunningProcesses(self, handle):
+        return ["this one", "another", "a third"]
+
+
+def test_a_gpus_clock_and_other_processes_explain():
+    nvml = StateNvml()
+    state = GpuState("cuda:0", "GPU-aa11", nvml)
+    assert state.read() == {"sm_clock_mhz": 900, "sm_clock_most_mhz": 1980, "other_processes": 2}
+    nvml.clock = None
+    assert state.read() == {"sm_clock_most_mhz": 1980, "other_processes": 2}
+    state.close()
+    assert nvml.open == 0
+    assert GpuState("cuda:0", "GPU-elsewhere", StateNvml()).read() == {}
+    assert GpuState("cuda:0", None, FakeNvml()).read() == {}

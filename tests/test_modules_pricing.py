@@ -61,14 +61,51 @@ def test_an_unfused_sgd_costs_about_what_the_fused_does(small_cpu):
         assert forms[1].interval[0] <= forms[0].interval[0] < forms[0].interval[1] <= forms[1].interval[1]
 
 
-def test_an_unfused_optimizer_elsewhere_has_no_prediction(small_cpu):
+def test_an_unfused_optimizer_on_a_gpu_that_timed_the_fused_one_is_an_estimate(small_cpu):
     gpu = replace(small_cpu, kind="cuda")
+    fused, other = inspect(gpu, FUSED), inspect(gpu, torch.optim.Adam)
+    assert (other.label, other.outside) == ("estimated", None)
+    assert other.interval[0] <= fused.time_per_step_s < other.interval[1]
+    assert any("single-tensor form, which was not measured" in note for note in other.notes)
+
+
+def test_the_form_that_a_gpus_calibration_timed_is_predicted_as_calibrated(small_cpu):
+    gpu = replace(small_cpu, kind="cuda")
+    forms = {"optimizer_forms": ["foreach", "fused", "single-tensor"]}
+    terms = {"launch": 1e-4, "launch_layer": 3e-5, "launch_foreach": 9e-5, "launch_single_tensor": 2e-5}
+    timed = replace(CALIBRATED, terms=terms | CALIBRATED.terms, conditions=CALIBRATED.conditions | forms)
+    fused, foreach, single = (
+        inspect(gpu, lambda p, options=options: torch.optim.Adam(p, **options), timed)
+        for options in ({"fused": True}, {"foreach": True}, {"foreach": False})
+    )
+    assert {each.label for each in (fused, foreach, single)} == {"calibrated"}
+    assert foreach.time_per_step_s - fused.time_per_step_s == pytest.approx(9e-5)
+    assert single.time_per_step_s - fused.time_per_step_s == pytest.approx(4 * 2e-5)
+    check(foreach.to_dict())
+
+
+def test_a_step_that_waits_for_its_launches_is_told_up_to_which_width_size_is_free(small_cpu):
+    gpu = replace(small_cpu, kind="cuda")
+    launches = Coefficients("calibrated", "calibrated", "time", {"launch": 1e-3, "operation": 1e-12}, (0.9, 1.1))
+    record = inspect(gpu, FUSED, launches, widths=(20, 30, 30, 10))
+    (advice,) = [each for each in record.advice if each.kind == "launch"]
+    width = max(advice.widths[:-1])
+    assert advice.change == f"size is free up to width {width}"
+    assert "CUDA graphs or torch.compile(mode='reduce-overhead') would help" in advice.reason
+    wider = [inspect(gpu, FUSED, launches, widths=(20, *[round(width * by)] * 2, 10)) for by in (1, 1.2)]
+    assert wider[0].time_per_step_s == record.time_per_step_s == 1e-3
+    assert wider[1].time_per_step_s > 1e-3
+    assert not any(each.kind == "launch" for each in wider[1].advice)
+    assert not any(each.kind == "free room" for each in record.advice)
+    check(record.to_dict())
+
+
+def test_an_unfused_optimizers_energy_has_no_prediction(small_cpu):
     energy = replace(CALIBRATED, quantity="energy")
-    for device, coefficients in ((gpu, CALIBRATED), (small_cpu, energy)):
-        record = inspect(device, torch.optim.Adam, coefficients)
-        assert record.time_per_step_s is record.energy_per_step_j is record.interval is None
-        assert record.outside.startswith("outside what was calibrated: Adam is in its single-tensor form")
-        assert inspect(device, FUSED, coefficients).outside is None
+    record = inspect(small_cpu, torch.optim.Adam, energy)
+    assert record.time_per_step_s is record.energy_per_step_j is record.interval is None
+    assert record.outside.startswith("outside what was calibrated: Adam is in its single-tensor form")
+    assert inspect(small_cpu, FUSED, energy).outside is None
 
 
 def test_another_optimizer_than_the_calibrated_is_an_estimate(small_cpu):

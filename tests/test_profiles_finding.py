@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from profile_records import changed, sound, write
 from sizer import profiles
 from sizer.base.errors import ProfileError
 from sizer.base.storage import config_folder, data_folder
+from sizer.profiles import loader, reading
 from sizer.profiles.records import Match, words
 
 SHIPPED = len(list((Path(__file__).parents[1] / "profiles").glob("*.json")))
@@ -295,22 +298,35 @@ def test_words_are_stable(name):
     assert re.fullmatch(r"(?:[a-z0-9+.]+(?: [a-z0-9+.]+)*)?", plain)
 
 
-def test_loading_costs_little():
-    """Compared with parsing the same files alone, so that a slow machine does not matter: about 8 and 2 times."""
-    texts = [path.read_text(encoding="utf-8") for path in (Path(profiles.__file__).parent).glob("*.json")]
-    parsing = _quickest(lambda: [json.loads(text) for text in texts])
-    assert _quickest(profiles.all_profiles) < 20 * parsing
-    assert _quickest(lambda: profiles.matching("Tesla V100-SXM2-32GB", "cuda")) < 6 * parsing
-    assert _quickest(lambda: profiles.matching("some CPU", "cpu")) < 6 * parsing
+def test_loading_costs_little(monkeypatch):
+    """Each file is opened once; the one that a device is of is checked whole, those of other kinds are not parsed."""
+    counted = Counter()
+    for module, name in (
+        (reading, "_read"),
+        (loader, "parse_json"),
+        (reading, "parse_json"),
+        (loader, "check_profile"),
+    ):
+        monkeypatch.setattr(module, name, _counting(getattr(module, name), counted))
+    texts = [path.read_text(encoding="utf-8") for path in Path(profiles.__file__).parent.glob("*.json")]
+    profiles.all_profiles()
+    assert counted == {"_read": SHIPPED, "parse_json": SHIPPED, "check_profile": SHIPPED}
+    for device, kind, found in (("Tesla V100-SXM2-32GB", "cuda", 1), ("some CPU", "cpu", 0)):
+        counted.clear()
+        assert (profiles.matching(device, kind) is not None) == bool(found)
+        of_kind = sum(f'"{kind}"' in text for text in texts)
+        assert counted["_read"] <= SHIPPED + found
+        assert counted["parse_json"] <= of_kind + found < SHIPPED
+        assert counted["check_profile"] == found
 
 
-def _quickest(action) -> float:
-    def seconds() -> float:
-        started = time.perf_counter()
-        action()
-        return time.perf_counter() - started
+def _counting(function, counted):
+    @functools.wraps(function)
+    def called(*arguments):
+        counted[function.__name__] += 1
+        return function(*arguments)
 
-    return min(seconds() for _ in range(25))
+    return called
 
 
 def test_profiles_load_nothing_heavy(tmp_path):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from sizer.calibration.combine import Combined, Speed, combine
 from sizer.calibration.disturbance import explanation
 from sizer.calibration.fit import Fit, conformal_interval, design, fit, predict_terms
 from sizer.calibration.kept_sessions import comparable, comparable_sessions, keep_finished
+from sizer.calibration.launch_bound import LaunchBound, fit_times
 from sizer.calibration.measurements import (
     END,
     Case,
@@ -44,8 +46,9 @@ from sizer.calibration.validity import profile_name
 from sizer.detection.gpu_device import check_usable
 from sizer.meters.choosing import AUTO, MeterOptions
 from sizer.meters.stated_power import PowerModel
+from sizer.method.cost import Row
 from sizer.method.hardware import Device, Level, device_from_dict
-from sizer.method.placement import Hierarchy
+from sizer.method.placement import FloatArray, Hierarchy
 from sizer.method.training_step import Training
 from sizer.method.working_sets import count_parameters, stack
 from sizer.profiles import save
@@ -136,12 +139,12 @@ def _fitted(sessions: Sequence[Measurements], power: PowerModel | None) -> Calib
     combined = combine(sessions, _fewest(bool(settings.get("quick"))))
     device = _with_median_capacities([device_from_dict(sessions[index].settings["device"]) for index in combined.used])
     training = Training(dtype=settings["dtype"], optimizer=settings["optimizer"])
-    row = design(combined.cases, training, Hierarchy.of(device))
-    fitted = fit(row, combined.step_s)
-    fits = {"time": fitted._replace(interval=_honest_interval(fitted, combined, training, Hierarchy.of(device)))}
+    design_of = partial(design, training=training, hierarchy=Hierarchy.of(device), on_gpu=device.kind == "cuda")
+    fitted, waiting = _time_fit(design_of(combined.cases), combined.step_s, device)
+    fits = {"time": fitted._replace(interval=_honest_interval(fitted, combined, design_of))}
     joules = step_energies(sessions)
     if len(joules) >= MIN_METERED:
-        fits["energy"] = fit(design(list(joules), training, Hierarchy.of(device)), np.array(list(joules.values())))
+        fits["energy"] = fit(design_of(list(joules)), np.array(list(joules.values())))
     all_timings = [timing for session in sessions for timing in session.timings]
     problem = None if "energy" in fits else why_not_metered(all_timings) or settings.get("meter_note")
     return Calibration(
@@ -155,12 +158,14 @@ def _fitted(sessions: Sequence[Measurements], power: PowerModel | None) -> Calib
         metered=len(joules),
         meter_problem=problem,
         power=power,
-        speeds=tuple(_with_terms(combined, training, Hierarchy.of(device))),
+        speeds=tuple(_with_terms(combined, design_of, device)),
         sessions=combined.sessions,
         explanation=explanation(sessions[-1].timings),
         reference_s=None if combined.quietness is None else combined.quietness.levels_s,
         timed=tuple(_timed(combined, fitted)),
         accesses=tuple(AccessTime(*each) for each in settings.get("accesses", ())),
+        launch_bound=waiting,
+        covered=_range(combined.cases),
     )
 
 
@@ -171,14 +176,26 @@ def _timed(combined: Combined, fitted: Fit) -> Iterator[TimedNetwork]:
         yield TimedNetwork(case.full, parameters, case.batch_size, step_s, ratio)
 
 
-def _with_terms(combined: Combined, training: Training, hierarchy: Hierarchy) -> Iterator[Speed]:
+def _with_terms(combined: Combined, design_of: Callable[..., Row], device: Device) -> Iterator[Speed]:
     """The machine's speeds, each but the usual with what steps cost at it."""
     for speed, values in zip(combined.speeds, combined.by_speed, strict=False):  # (no speeds where there is but one)
         if speed.usual or len(values) < MIN_NETWORKS:
             yield speed
         else:
-            found = fit(design(list(values), training, hierarchy), np.array(list(values.values())))
-            yield speed._replace(terms=found.terms)
+            found = _time_fit(design_of(list(values)), np.array(list(values.values())), device)
+            yield speed._replace(terms=found.fit.terms)
+
+
+def _time_fit(row: Row, step_s: FloatArray, device: Device) -> LaunchBound:
+    return fit_times(row, step_s) if device.kind == "cuda" else LaunchBound(fit(row, step_s), None)
+
+
+def _range(cases: Sequence[Case]) -> dict[str, Any]:
+    """What a GPU was timed with beyond the usual; nothing for a CPU."""
+    forms = sorted({case.form for case in cases})
+    if forms == ["fused"]:
+        return {}
+    return {"sizes": planning.GPU_SIZES, "batch_sizes": planning.GPU_BATCH_SIZES, "optimizer_forms": forms}
 
 
 def _with_median_capacities(devices: Sequence[Device]) -> Device:
@@ -193,12 +210,12 @@ def _with_median_capacities(devices: Sequence[Device]) -> Device:
     return replace(last, levels=tuple(replace(level, effective_bytes=median(level)) for level in last.levels))
 
 
-def _honest_interval(fitted: Fit, combined: Combined, training: Training, hierarchy: Hierarchy) -> tuple[float, float]:
+def _honest_interval(fitted: Fit, combined: Combined, design_of: Callable[..., Row]) -> tuple[float, float]:
     """The interval with what cross-validation does not see: the machine's other speeds, values that are too high."""
     low, high = fitted.interval
     low /= 1 + combined.high_by
     for values in combined.elsewhere:
-        predicted = predict_terms(design(list(values), training, hierarchy), fitted.terms)
+        predicted = predict_terms(design_of(list(values)), fitted.terms)
         at_speed = conformal_interval(predicted / np.array(list(values.values())))
         low, high = min(low, at_speed[0]), max(high, at_speed[1])
     return low, high
@@ -288,13 +305,16 @@ def _plan(session: Session) -> tuple[Case, ...]:
     """The networks that the budget pays for. Raises UsageError, with what is needed, when they are too few."""
     session.begin("first timings")
     first_s = _FIRST_S / _FIRST_RUNS / (4 if session.settings.quick else 1)
+    on_gpu = session.device.kind == "cuda"
     small, large = (
         (case, min(time_run(case, session.training, first_s, session.device.id).step_s for _ in range(_FIRST_RUNS)))
-        for case in (planning.CORNERS[1], planning.CORNERS[-1])
+        for case in (planning.CORNERS[1], planning.GPU_LARGE if on_gpu else planning.CORNERS[-1])
     )
     budget_s = session.settings.budget_s
     timed_s = budget_s * (1 if session.meter is None else 1 - METER_SHARE)
     rounds, speed = _rounds(session.settings), planning.Speed.of(small, large)
+    if on_gpu:
+        speed = planning.Speed.of_gpu(small, large, session.device.known_levels()[-1].capacity_bytes)
     plan = planning.plan(_GENEROUS * timed_s, rounds, speed, session.settings.seed)
     fewest = _fewest(session.settings.quick)
     if len(plan) < fewest:

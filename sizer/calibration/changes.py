@@ -6,13 +6,20 @@ called by the hook or `sizer inspect`, which must not time anything in a user's 
 
 from __future__ import annotations
 
+import json
 import math
+import os
 import platform
+import select
+import signal
+import subprocess
+import sys
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
-from sizer.calibration.combine import ANOTHER_SPEED
+from sizer.calibration.disturbance import ANOTHER_SPEED, scatter
 from sizer.calibration.validity import calibration_of
 from sizer.detection.captured_tree import Tree
 from sizer.detection.detect import detected
@@ -24,18 +31,70 @@ _SECONDS = 0.15
 _FEWEST = 5
 
 
-def changes_since_calibration(name: str | None = None, threads: int | None = None) -> tuple[str, ...]:
+def changes_since_calibration(
+    name: str | None = None, threads: int | None = None, told_elsewhere: bool = False
+) -> tuple[str, ...]:
     """Sentences on what changed on a device since it was calibrated; none where it was not, or nothing did.
 
     ``threads`` are those that will train, None for torch's own. Another torch, number of threads or cache is why a
-    calibration is not used, which whoever asks for one is told. Raises UsageError for a device that is not there.
+    calibration is not used: ``told_elsewhere`` leaves that to what asks for its coefficients. Raises UsageError for a
+    device that is not there.
     """
     device = detected(name)
-    profile = calibration_of(device, threads).profile
-    if profile is None or profile.calibration is None:
-        return ()
-    calibrated = profile.calibration
+    found = calibration_of(device, threads)
+    if found.profile is None or found.profile.calibration is None:
+        return () if told_elsewhere or found.not_used is None else (found.not_used,)
+    calibrated = found.profile.calibration
     return (*_other_system(calibrated, Tree("/")), *_other_speed(device, calibrated, threads))
+
+
+#: How long a child process may take in all, in s: it is 0.3 s on a CPU; making a GPU's context takes more.
+_CHILD_S = 3.0
+
+
+def changes_by_a_child(name: str | None = None) -> tuple[str, ...]:
+    """As `changes_since_calibration`, asked by a child process: for a program of somebody else's, which trains here.
+
+    Nothing of it stays: no thread that a fork of the program would miss, no context on a GPU, no memory. A child that
+    does not answer in time is given up: one forked after threads of OpenMP have worked here waits for them for ever.
+    """
+    if not sys.platform.startswith("linux"):  # (macOS: its own libraries do not survive a fork)
+        return _by_a_fresh_interpreter(name)
+    reading, writing = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # (threads of numpy's, which are idle)
+        child = os.fork()
+    if child == 0:
+        _answer(writing, name)
+    os.close(writing)
+    try:
+        answered, _, _ = select.select([reading], [], [], _CHILD_S)
+        text = os.read(reading, 2**16) if answered else b""
+    finally:
+        os.close(reading)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    return tuple(json.loads(text)) if text else ()
+
+
+def _by_a_fresh_interpreter(name: str | None) -> tuple[str, ...]:
+    """As `changes_by_a_child`, where a process cannot fork: seconds, for the import of torch."""
+    program = "import json; from sizer.calibration.changes import changes_since_calibration as ask; "
+    command = [sys.executable, "-c", f"{program}print(json.dumps(ask({name!r})))"]
+    environment = {**os.environ, "PYTHONSAFEPATH": "1"}
+    done = subprocess.run(  # noqa: S603 (this interpreter)
+        command, capture_output=True, text=True, check=False, timeout=30, env=environment
+    )
+    return tuple(json.loads(done.stdout)) if done.returncode == 0 else ()
+
+
+def _answer(writing: int, name: str | None) -> NoReturn:
+    """In the child: ask, write what changed as JSON, and end without a trace."""
+    try:
+        text = json.dumps(changes_since_calibration(name))
+        os.write(writing, text.encode())
+    finally:
+        os._exit(0)
 
 
 def _other_system(calibrated: Mapping[str, Any], tree: Tree) -> Iterator[str]:
@@ -84,7 +143,7 @@ def speed_now(taken: Sequence[Mapping[str, float]], levels_s: Mapping[str, float
     from sizer.calibration.reference_steps import MEANINGS
 
     names = [name for name in levels_s if all(name in each for each in taken)]
-    ratios = {name: statistics.median(each[name] for each in taken) / levels_s[name] for name in names}
+    ratios = {name: statistics.median(each[name] for each in taken) / levels_s[name] / scatter(name) for name in names}
     if not ratios:
         return None
     name, ratio = max(ratios.items(), key=lambda pair: abs(math.log(pair[1])))

@@ -7,23 +7,24 @@ that was disturbed adds nothing and spoils nothing.
 
 from __future__ import annotations
 
+import datetime
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from sizer.calibration.disturbance import ENOUGH, Quietness, disturbed, quietness
+from sizer.calibration.disturbance import ANOTHER_SPEED, ENOUGH, Quietness, disturbed, quietness
 from sizer.calibration.measurements import Case, Measurements, Timing
 from sizer.method.placement import FloatArray
 
-#: Sessions whose reference steps differ by more than this ran at different speeds.
-ANOTHER_SPEED = 1.15
 #: A session slower than the fastest of its speed by more than this was disturbed: two quiet ones in
 #: docs/benchmarks.md agree within 0.1 %, the disturbed one there is 4.5 % above them.
 _AS_QUIET = 1.03
+#: Sessions further apart than this, in s, are at different moments: a state lasts for seconds to minutes.
+_ANOTHER_MOMENT_S = 600.0
 #: Networks that two sessions without reference steps must share to be compared.
 _FEWEST_SHARED = 20
 #: So many more sessions at a slower speed than at the fastest make the slower one the usual: a neighbour who is there
@@ -49,7 +50,7 @@ class Session:
     def of(cls, measurements: Measurements) -> Session:
         """The values of a measurement file."""
         measured = measurements.measured()
-        found = quietness(measured)
+        found = quietness(measurements.timings)
         levels = {} if found is None else found.levels_s
         timings = {measurements.plan[case]: of_case for case, of_case in measured.items()}
         return cls(
@@ -59,6 +60,10 @@ class Session:
             frozenset(case for case, each in timings.items() if not all(disturbed(one, levels) for one in each)),
             found,
         )
+
+    def without_room(self) -> Session:
+        """The same session on a machine whose threads are known to be no faster at other moments."""
+        return self if self.quietness is None else replace(self, quietness=replace(self.quietness, room=1.0))
 
     def ratio_to(self, other: Session) -> float | None:
         """How many times the other session's time steps take in this one; None where nothing tells."""
@@ -91,7 +96,8 @@ class SessionSummary(NamedTuple):
     """A session as records show it.
 
     ``factor`` is how many times the usual time it took, None where nothing compares it; ``quiet``, ``disturbed_share``
-    and ``high_by`` are None for files without reference steps; ``used`` says whether its values are in the fit.
+    and ``high_by`` are None for files without reference steps; ``used`` says whether its values are in the fit;
+    ``room`` is how many times faster all threads together may be at another moment, None where nothing says so.
     """
 
     date: str
@@ -101,6 +107,7 @@ class SessionSummary(NamedTuple):
     disturbed_share: float | None
     high_by: float | None
     used: bool
+    room: float | None = None
 
 
 class Combined(NamedTuple):
@@ -129,7 +136,7 @@ class Combined(NamedTuple):
 
 def combine(measured: Sequence[Measurements], fewest: int) -> Combined:
     """Put sessions of one machine together, the newest last; ``fewest`` networks are kept whatever disturbed them."""
-    sessions = [Session.of(each) for each in measured]
+    sessions = _known_apart([Session.of(each) for each in measured])
     factors = _factors(sessions)
     groups = _groups(factors)
     usual = _usual(groups)
@@ -149,6 +156,31 @@ def combine(measured: Sequence[Measurements], fewest: int) -> Combined:
         sessions[used[-1]].quietness if len(used) == 1 else _quietest(sessions, used),
         tuple(used),
     )
+
+
+def _known_apart(sessions: Sequence[Session]) -> list[Session]:
+    """The sessions, without the room of those with which one at another moment agrees: the machine is so always."""
+    return [
+        each if each.quietness is None or not any(_agree(each, other) for other in sessions) else each.without_room()
+        for each in sessions
+    ]
+
+
+def _agree(one: Session, other: Session) -> bool:
+    """Whether all threads together gain the same in two sessions that are some time apart."""
+    if one.quietness is None or other.quietness is None or not apart(one.date, other.date):
+        return False
+    rooms = one.quietness.room, other.quietness.room
+    return max(rooms) <= ANOTHER_SPEED * min(rooms)
+
+
+def apart(date: str, other: str) -> bool:
+    """Whether two dates are so far apart that a state of the machine has hardly lasted."""
+    try:
+        dates = [datetime.datetime.fromisoformat(each) for each in (date, other)]
+        return abs((dates[0] - dates[1]).total_seconds()) >= _ANOTHER_MOMENT_S
+    except (TypeError, ValueError):
+        return False
 
 
 def _factors(sessions: Sequence[Session]) -> list[float | None]:
@@ -232,4 +264,5 @@ def _summary(index: int, session: Session, factor: float | None, used: Sequence[
     summary = SessionSummary(session.date, len(session.values_s), factor, None, None, None, index in used)
     if found is None:
         return summary
-    return summary._replace(quiet=found.quiet, disturbed_share=found.disturbed_share, high_by=found.high_by)
+    room = found.room if found.room > ANOTHER_SPEED else None
+    return summary._replace(quiet=found.quiet, disturbed_share=found.disturbed_share, high_by=found.high_by, room=room)

@@ -8,6 +8,7 @@ means nothing. Linux only; what is not there is None.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import statistics
@@ -73,6 +74,8 @@ _LEVEL_QUANTILE = 0.005
 #: medians lie 1.16 and 1.09 times above their levels where that of one thread in near caches lies 1.03 times above.
 _SCATTER = {"ram": 1.15, "last": 1.10, "memory": 1.10}
 _LEAST_SCATTER = 1.02
+#: Products of a series, about a millisecond, which is timed once.
+SERIES = 8
 #: Slowdown of a reference step from which what was timed beside it is disturbed.
 TOLERANCE = 1.10
 #: Undisturbed timings of a network that settle its value.
@@ -84,6 +87,11 @@ _EXPLAINS = 0.05
 _MARGIN = 1.4
 #: Values that may be higher than this share are not called quiet.
 _QUIET_HIGH_BY = 0.05
+#: Sessions whose reference steps differ by more than this ran at different speeds.
+ANOTHER_SPEED = 1.15
+#: How many times as long as alone a thread's share of a product takes beside the others on cores of their own: 1.11 and
+#: 1.14 on machine C of docs/benchmarks.md (two threads) while it is quiet, 1.4 to 1.9 in its other state.
+_BESIDE_OTHERS = 1.12
 
 
 @dataclass(frozen=True)
@@ -91,13 +99,22 @@ class Quietness:
     """How quiet a machine was while it was measured, by its reference steps.
 
     ``levels_s`` is the quiet time of each in s; ``disturbed_share`` the share of the timings beside which one took
-    `TOLERANCE` times as long or more; ``high_by`` by how much the kept values may be too high: the geometric mean over
-    the networks of the slowdown beside the quietest timing, of before and after the lesser, less 1, times `_MARGIN`.
+    `TOLERANCE` times as long or more; ``seen_high_by`` by how much the kept values may be too high for what the steps
+    showed: the geometric mean over the networks of the slowdown beside the quietest timing (`_beside`), less 1, times
+    `_MARGIN`. ``room`` is how many times faster all threads together may be at another moment:
+    they slow each other even at the quietest, because they always share a core, or because a neighbour was there from
+    the first moment to the last. Which of the two it is, sessions at other moments tell.
     """
 
     levels_s: Mapping[str, float]
     disturbed_share: float
-    high_by: float
+    seen_high_by: float
+    room: float = 1.0
+
+    @property
+    def high_by(self) -> float:
+        """Share by which the values may be too high."""
+        return (1 + self.seen_high_by) * (self.room if self.room > ANOTHER_SPEED else 1.0) - 1
 
     @property
     def quiet(self) -> bool:
@@ -111,7 +128,10 @@ def quiet_levels(timings: Iterable[Timing]) -> dict[str, float]:
     for timing in timings:
         for name, around in (timing.reference_s or {}).items():
             samples.setdefault(name, []).extend(around)
-    return {name: float(np.quantile(times, _LEVEL_QUANTILE)) for name, times in samples.items()}
+    levels = {name: float(np.quantile(times, _LEVEL_QUANTILE)) for name, times in samples.items()}
+    if "series" in levels and "threads" in levels:  # one product of a series is quick although the series never was
+        levels["series"] = min(levels["series"], levels["threads"])
+    return levels
 
 
 def slowdown(
@@ -122,12 +142,13 @@ def slowdown(
     ``of_two`` makes one time of those before and after. What a step scatters by itself is left out.
     """
     reference = timing.reference_s or {}
-    around = [
-        of_two(reference[name]) / level / _SCATTER.get(name, _LEAST_SCATTER)
-        for name, level in levels_s.items()
-        if name in reference
-    ]
+    around = [of_two(reference[name]) / level / scatter(name) for name, level in levels_s.items() if name in reference]
     return max(around, default=1.0)
+
+
+def scatter(name: str) -> float:
+    """How many times its level a reference step takes without anybody's doing."""
+    return _SCATTER.get(name, _LEAST_SCATTER)
 
 
 def disturbed(timing: Timing, levels_s: Mapping[str, float]) -> bool:
@@ -141,17 +162,45 @@ def unsettled(measured: Mapping[int, Sequence[Timing]], levels_s: Mapping[str, f
     return sorted((case for case, count in calm.items() if count < ENOUGH), key=calm.__getitem__)
 
 
-def quietness(measured: Mapping[int, Sequence[Timing]]) -> Quietness | None:
-    """How quiet the machine was; None where no reference step was timed."""
-    timings = [timing for of_case in measured.values() for timing in of_case if timing.reference_s]
+def quietness(timings: Sequence[Timing]) -> Quietness | None:
+    """How quiet the machine was, by timings in the order in which they were taken; None without reference steps."""
+    timings = [timing for timing in timings if timing.reference_s]
     levels = quiet_levels(timings)
     if not levels:
         return None
     slow = [slowdown(timing, levels) for timing in timings]
-    quietest = [min(of_case, key=lambda timing: timing.step_s) for of_case in measured.values()]
-    kept = np.array([max(slowdown(timing, levels, min), 1.0) for timing in quietest])
+    quietest: dict[int, int] = {}
+    for index, timing in enumerate(timings):
+        if timing.case not in quietest or timing.step_s < timings[quietest[timing.case]].step_s:
+            quietest[timing.case] = index
+    kept = np.array([max(_beside(timings, index, levels), 1.0) for index in quietest.values()])
     high_by = _MARGIN * (float(np.exp(np.mean(np.log(kept)))) - 1)
-    return Quietness(levels, float(np.mean(np.array(slow) > TOLERANCE)), high_by)
+    return Quietness(levels, float(np.mean(np.array(slow) > TOLERANCE)), high_by, room(levels))
+
+
+def _beside(timings: Sequence[Timing], index: int, levels_s: Mapping[str, float]) -> float:
+    """How many times its quiet time a timing may have taken: the lesser of the slowdowns before and after it.
+
+    A step that is longer than a series of products does not slip between a neighbour's turns: it is as slow as so many
+    series in a row, of which those around the timing are the nearest that were taken. Their median tells: under loads
+    of 8 to 12 on 2 CPUs it said 5.7, 28 and 73 times where networks took 6.4, 28 and 28 times their quiet times, the
+    lesser of before and after 2.3, 8 and 3.9 times, means 14 times and more.
+    """
+    timing, level = timings[index], levels_s.get("series")
+    slipped = slowdown(timing, levels_s, min)
+    if level is None or timing.step_s <= SERIES * level:
+        return slipped
+    reach = math.ceil(timing.step_s / (SERIES * level)) // 2
+    around = [each.reference_s for each in timings[max(index - reach, 0) : index + reach + 1]]
+    taken = [statistics.fmean(each["series"]) for each in around if each and "series" in each]
+    return max(slipped, statistics.median(taken) / level / scatter("series")) if taken else slipped
+
+
+def room(levels_s: Mapping[str, float]) -> float:
+    """How many times faster all threads together would be on cores of their own, at least 1; 1 for one thread."""
+    if "threads" not in levels_s or "alone" not in levels_s:
+        return 1.0
+    return max(levels_s["threads"] / levels_s["alone"] / _BESIDE_OTHERS, 1.0)
 
 
 def explanation(timings: Sequence[Timing]) -> str | None:
@@ -160,9 +209,31 @@ def explanation(timings: Sequence[Timing]) -> str | None:
     That it counted little is no sign of a quiet machine: it sees no other virtual machine on a shared core.
     """
     levels = quiet_levels(timings)
+    on_gpu = _of_gpu([timing.kernel or {} for timing in timings if disturbed(timing, levels)])
+    if on_gpu is not None:
+        return on_gpu
     used = [timing.disturbed for timing in timings if timing.disturbed is not None and disturbed(timing, levels)]
     stolen = [(timing.kernel or {}).get("stolen_s", 0.0) for timing in timings if disturbed(timing, levels)]
     if not used or np.mean(used) < _EXPLAINS:
         return None
     host = " (part of it kept by the host)" if sum(stolen) > 0 else ""
     return f"meanwhile others used {np.mean(used):.0%} of the processors{host}"
+
+
+#: Share of its highest clock below which a GPU's clock explains a disturbance.
+_FULL_CLOCK = 0.9
+
+
+def _of_gpu(told: Sequence[Mapping[str, float]]) -> str | None:
+    """What NVML told of a GPU while it was disturbed, in words; None where it told nothing."""
+    others = [each["other_processes"] for each in told if "other_processes" in each]
+    clocks = [
+        each["sm_clock_mhz"] / each["sm_clock_most_mhz"]
+        for each in told
+        if each.get("sm_clock_most_mhz") and "sm_clock_mhz" in each
+    ]
+    if others and max(others) > 0:
+        return f"meanwhile {max(others):.0f} other process{'es' if max(others) > 1 else ''} used the GPU"
+    if clocks and statistics.median(clocks) < _FULL_CLOCK:
+        return f"its clock was at {statistics.median(clocks):.0%} of the highest: power, heat, or a limit"
+    return None

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from sizer.calibration.measurements import Case
-from sizer.method.cost import SMALL_WORK, Row, analyse, every_step_row
+from sizer.method.coefficients import Coefficients
+from sizer.method.cost import SMALL_WORK, Row, analyse, every_step_row, launch_row, predict
 from sizer.method.placement import FloatArray, Hierarchy
 from sizer.method.training_step import Training
 from sizer.method.working_sets import count_parameters, stack
@@ -28,6 +29,8 @@ _CAUTION = 1.0
 #: Terms that may enter beside the paper's, by the first part of their name.
 CANDIDATE_TERMS = ("optimizer", *sorted(SMALL_WORK))
 _PAPER_TERMS = ("pass", "operation", "layer", "access", "traffic")
+#: Always in on a GPU, where optimizers of several forms are timed.
+_FORM_TERMS = ("unfused", "launch_foreach", "launch_foreach_tensor", "launch_single_tensor")
 #: Terms with one coefficient a level: costs do not fall with the distance of a level, so that no size is cheaper for
 #: being too large for a cache. Without this a MiB from L1 is priced above one from RAM, and predictions fall by up to
 #: 3 % while widths grow; it costs 0.3 points of the mean error on the files in docs/benchmarks.md.
@@ -58,19 +61,20 @@ class Fit(NamedTuple):
         return float(np.quantile(np.abs(self.ratios - 1), share))
 
 
-def design(cases: Sequence[Case], training: Training, hierarchy: Hierarchy) -> Row:
-    """Counts of every term for each network, shape (N,) each."""
-    rows = list(_rows(cases, training, hierarchy))
+def design(cases: Sequence[Case], training: Training, hierarchy: Hierarchy, on_gpu: bool = False) -> Row:
+    """Counts of every term for each network, shape (N,) each; on a GPU also those of what is launched."""
+    rows = list(_rows(cases, training, hierarchy, on_gpu))
     return {name: np.array([row[name][0] for row in rows]) for name in rows[0]}
 
 
-def _rows(cases: Sequence[Case], training: Training, hierarchy: Hierarchy) -> Iterator[Row]:
+def _rows(cases: Sequence[Case], training: Training, hierarchy: Hierarchy, on_gpu: bool) -> Iterator[Row]:
     for case in cases:
         full = stack([case.full])
         additions = residual_additions(case.shape or "", len(case.widths))
-        settings = training._replace(batch_size=case.batch_size)
+        settings = training._replace(batch_size=case.batch_size, optimizer_form=case.form)
         networks = analyse(full, count_parameters(full), settings, hierarchy, additions)
-        yield every_step_row(networks)
+        row = every_step_row(networks)
+        yield row | launch_row(networks) if on_gpu else row
 
 
 def fit(row: Row, measured: FloatArray, seed: int = 0) -> Fit:
@@ -79,7 +83,17 @@ def fit(row: Row, measured: FloatArray, seed: int = 0) -> Fit:
     The paper's terms are always in, and costs do not fall with the distance of a level. The others start in together,
     because some pay only beside each other, and leave one by one while the cross-validated error does not rise.
     """
-    row = _from_afar(row)
+    columns, ratios = choose_columns(row, measured, seed)
+    matrix = np.column_stack(list(columns.values()))
+    return Fit(named_terms(columns, solve(matrix, measured)), ratios, conformal_interval(ratios))
+
+
+def choose_columns(row: Row, measured: FloatArray, seed: int = 0) -> tuple[Row, FloatArray]:
+    """The columns that `fit` takes, and the cross-validated predicted / measured with them, shape (N,).
+
+    Those of levels hold what is at the level and beyond; `named_terms` makes costs of levels of their coefficients.
+    """
+    row = from_afar(row)
     groups = [group for group in CANDIDATE_TERMS if _members(row, group)]
     ratios = _cross_validated(row, _named(row, groups), measured, seed)
     while groups:
@@ -92,13 +106,16 @@ def fit(row: Row, measured: FloatArray, seed: int = 0) -> Fit:
             break
         ratios = tried[least]
         groups.remove(least)
-    names = _named(row, groups)
-    coefficients = solve(_matrix(row, names), measured)
-    terms = _by_level(dict(zip(names, coefficients.tolist(), strict=True)))
-    return Fit({name: value for name, value in terms.items() if value > 0}, ratios, conformal_interval(ratios))
+    return {name: row[name] for name in _named(row, groups)}, ratios
 
 
-def _from_afar(row: Row) -> Row:
+def named_terms(columns: Row, coefficients: FloatArray) -> dict[str, float]:
+    """Coefficients of the columns of `choose_columns`, shape (columns,), as those of terms that cost anything."""
+    terms = _by_level(dict(zip(columns, coefficients.tolist(), strict=True)))
+    return {name: value for name, value in terms.items() if value > 0}
+
+
+def from_afar(row: Row) -> Row:
     """The row with each level's counts replaced by those of that level and all beyond it.
 
     A coefficient of such a column is what the level costs more than the one before, which is never negative.
@@ -123,13 +140,13 @@ def _by_level(increments: Mapping[str, float]) -> dict[str, float]:
 
 
 def predict_terms(row: Row, terms: Mapping[str, float]) -> FloatArray:
-    """What fitted terms say of each network, shape (N,)."""
-    return np.asarray(sum(value * row[name] for name, value in terms.items() if name in row), dtype=np.float64)
+    """What fitted terms say of each network's time in s, shape (N,)."""
+    return predict(row, Coefficients("calibrated", "calibrated", "time", terms))
 
 
 def _named(row: Row, groups: Sequence[str]) -> list[str]:
     """The columns of the paper's terms and of these groups."""
-    return [name for group in (*_PAPER_TERMS, *groups) for name in _members(row, group)]
+    return [name for group in (*_PAPER_TERMS, *_FORM_TERMS, *groups) for name in _members(row, group)]
 
 
 def _members(row: Row, group: str) -> list[str]:

@@ -3,109 +3,116 @@
 A program launches a step's kernels one after the other while the GPU works on those before. Whichever is slower sets
 the pace, so that a step takes the longer of the two:
 
-    time = max(launch, work),    launch = k_s + k_d layers + k_w tensors,    work = (design row) . k
+    time = max(launch, work),    launch = k_l + k_ld layers + the optimizer's form,    work = (design row) . k
 
-with the tensors that the optimizer's form launches for: a fused or foreach one launches for all at once, a
-single-tensor one for each. Energy is a sum: the board draws power while it waits, and the work costs its joules on top.
-One sum fitted to times instead makes cache edges out of the place where launching ends, and prices wide networks far
-too low when most of those timed were narrow.
+A fused or foreach optimizer launches for all tensors at once, a single-tensor one for each. Energy is a sum, as on a
+CPU: the board draws power while it waits, and the work costs its joules on top. One sum fitted to times instead makes
+cache edges out of the place where launching ends, and prices wide networks far too low when most of those timed were
+narrow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from sizer.calibration.fit import solve
+from sizer.calibration.fit import FOLDS, Fit, choose_columns, conformal_interval, fit, from_afar, named_terms, solve
+from sizer.method.coefficients import LAUNCH_TERMS
+from sizer.method.cost import Row
 from sizer.method.placement import FloatArray
 
-Row = Mapping[str, FloatArray]
 BoolArray = npt.NDArray[np.bool_]
 
-#: Networks of one kind below which there is no telling its costs from them.
-_FEWEST = 8
-#: The kinds of the networks settle within a few turns; a network at the edge may go on changing, which is no harm.
+#: Networks of one kind below which there is no telling its costs from them: two a launch term.
+_FEWEST = 12
+#: Terms by which the two kinds are told apart.
+_ROUGH = ("operation", "layer", "traffic", "optimizer", "unfused")
+#: At first the third with the fewest operations are taken to wait, and with them all that take hardly longer.
+_SMALL, _HARDLY_LONGER = 1 / 3, 1.25
+#: The kinds settle within a few turns; a network at the edge may go on changing, which is no harm.
 _TURNS = 20
 
 
-class LaunchFit(NamedTuple):
-    """Costs in s of launching and of the work, each by term, and which networks waited for the program, shape (N,).
+class LaunchBound(NamedTuple):
+    """The fit of a GPU's times, and the share of the networks whose steps wait for the program.
 
-    Where too few networks were of one kind its terms are empty, and nothing is known of it.
+    The share is None where nearly all networks were of one kind: then both are one sum.
     """
 
-    launch: Mapping[str, float]
-    work: Mapping[str, float]
-    waited: BoolArray
-
-    def launch_s(self, row: Row) -> FloatArray:
-        """Time that launching a step takes, shape (N,)."""
-        return _priced(row, self.launch)
-
-    def work_s(self, row: Row) -> FloatArray:
-        """Time that the device works on a step, shape (N,)."""
-        return _priced(row, self.work)
+    fit: Fit
+    waiting: float | None
 
 
-def launch_row(layers: FloatArray, tensors: FloatArray, per_tensor: bool) -> dict[str, FloatArray]:
-    """Counts of what launching costs, shape (N,) each: a step, its layers, and tensors where each is launched for."""
-    row = {"step": np.ones(len(layers)), "layer": layers}
-    return row | {"tensor": tensors} if per_tensor else row
+class _Columns(NamedTuple):
+    """Columns that launching and work are fitted with."""
+
+    launch: Row
+    work: Row
+
+    def solved(self, measured_s: FloatArray, waits: BoolArray) -> tuple[FloatArray, FloatArray]:
+        """Coefficients of both, each of the networks whose time it sets."""
+        of_launch = solve(_matrix(self.launch, waits), measured_s[waits])
+        return of_launch, solve(_matrix(self.work, ~waits), measured_s[~waits])
+
+    def times_s(self, coefficients: tuple[FloatArray, FloatArray]) -> tuple[FloatArray, FloatArray]:
+        """What launching and work take in s, shape (N,) each."""
+        return _matrix(self.launch) @ coefficients[0], _matrix(self.work) @ coefficients[1]
+
+    def of(self, chosen: BoolArray) -> _Columns:
+        """The columns of some of the networks."""
+        return _Columns(*({name: column[chosen] for name, column in each.items()} for each in self))
 
 
-def fit_launch(launch: Row, work: Row, measured_s: FloatArray) -> LaunchFit:
-    """Fit both to measured steps in s, shape (N,): each to the networks whose time it sets.
+def fit_times(row: Row, measured_s: FloatArray, seed: int = 0) -> LaunchBound:
+    """Fit launching and work to measured steps in s, shape (N,): each to the networks whose time it sets."""
+    launch = {name: column for name, column in row.items() if name in LAUNCH_TERMS and np.count_nonzero(column) > 2}
+    work = {name: column for name, column in row.items() if name not in LAUNCH_TERMS}
+    afar = from_afar(work)
+    rough = {name: column for name, column in afar.items() if name.split(".")[0] in _ROUGH and column.any()}
+    waits = _waiting(_Columns(launch, rough), measured_s)
+    if not _enough(waits):
+        return LaunchBound(fit(work, measured_s, seed), None)
+    chosen, _ = choose_columns({name: column[~waits] for name, column in work.items()}, measured_s[~waits], seed)
+    columns = _Columns(launch, {name: afar[name] for name in chosen})
+    ratios = _cross_validated(columns, measured_s, waits, seed)
+    k_launch, k_work = columns.solved(measured_s, waits)
+    launching = {name: value for name, value in zip(launch, k_launch.tolist(), strict=True) if value > 0}
+    found = Fit(named_terms(columns.work, k_work) | launching, ratios, conformal_interval(ratios))
+    return LaunchBound(found, float(np.mean(waits)))
 
-    At first those with less work than the median are taken to wait; then each is of the kind that predicts more.
-    """
-    size = sum(column / max(float(column.max()), 1e-300) for column in work.values())
-    waited = np.asarray(size < np.median(size))
-    fitted = LaunchFit(_solved(launch, measured_s, waited), _solved(work, measured_s, ~waited), waited)
+
+def _waiting(columns: _Columns, measured_s: FloatArray) -> BoolArray:
+    """Which networks' steps wait for the program, shape (N,): those of which launching is predicted to take longer."""
+    operations = columns.work["operation"]
+    small = operations <= np.quantile(operations, _SMALL)
+    k_launch = solve(_matrix(columns.launch, small), measured_s[small])
+    waits = np.asarray(measured_s <= _HARDLY_LONGER * (_matrix(columns.launch) @ k_launch))
     for _ in range(_TURNS):
-        waited = fitted.launch_s(launch) >= fitted.work_s(work)
-        if np.array_equal(waited, fitted.waited):
+        if not _enough(waits):
             break
-        fitted = LaunchFit(_solved(launch, measured_s, waited), _solved(work, measured_s, ~waited), waited)
-    return fitted
+        launch_s, work_s = columns.times_s(columns.solved(measured_s, waits))
+        before, waits = waits, np.asarray(launch_s >= work_s)
+        if np.array_equal(before, waits):
+            break
+    return waits
 
 
-def step_s(launch_s: FloatArray, work_s: FloatArray) -> FloatArray:
-    """Time of a step in s: the longer of the two."""
-    return np.maximum(launch_s, work_s)
+def _enough(waits: BoolArray) -> bool:
+    return bool(min(np.count_nonzero(waits), np.count_nonzero(~waits)) >= _FEWEST)
 
 
-def step_j(launch_s: FloatArray, work_s: FloatArray, work_j: FloatArray, waiting_w: float) -> FloatArray:
-    """Energy of a step in J: that of the work, and what the board draws while it waits for the program."""
-    return work_j + waiting_w * np.maximum(launch_s - work_s, 0.0)
+def _cross_validated(columns: _Columns, measured_s: FloatArray, waits: BoolArray, seed: int) -> FloatArray:
+    """Predicted / measured of each network by coefficients fitted without its fold."""
+    fold = np.random.default_rng(seed).permutation(len(measured_s)) % FOLDS
+    ratios = np.empty(len(measured_s))
+    for number in range(FOLDS):
+        out = fold == number
+        coefficients = columns.of(~out).solved(measured_s[~out], waits[~out])
+        ratios[out] = np.maximum(*columns.of(out).times_s(coefficients)) / measured_s[out]
+    return ratios
 
 
-def free_until(widths: Sequence[int], launch_s: FloatArray, work_s: FloatArray) -> int | None:
-    """The largest width up to which size costs no time, since a step waits for the program; None where none does."""
-    free = [width for width, launch, work in zip(widths, launch_s, work_s, strict=True) if work <= launch]
-    return max(free, default=None)
-
-
-def advice(width: int | None) -> str | None:
-    """What to say where a step waits for the program."""
-    if width is None:
-        return None
-    return (
-        f"a step waits for the program that launches it: size is free up to width {width}; CUDA graphs or "
-        f"torch.compile(mode='reduce-overhead') would help"
-    )
-
-
-def _solved(row: Row, measured_s: FloatArray, chosen: BoolArray) -> dict[str, float]:
-    if np.count_nonzero(chosen) < _FEWEST:
-        return {}
-    names = list(row)
-    found = solve(np.column_stack([row[name][chosen] for name in names]), measured_s[chosen])
-    return {name: float(value) for name, value in zip(names, found, strict=True) if value > 0}
-
-
-def _priced(row: Row, terms: Mapping[str, float]) -> FloatArray:
-    count = len(next(iter(row.values())))
-    return np.asarray(sum((value * row[name] for name, value in terms.items()), np.zeros(count)))
+def _matrix(columns: Row, chosen: BoolArray | slice = slice(None)) -> FloatArray:
+    return np.column_stack([column[chosen] for column in columns.values()])

@@ -22,12 +22,13 @@ END = {"end": True}
 
 
 class Case(NamedTuple):
-    """A network to time: its shape, widths and batch size."""
+    """A network to time: its shape, widths, batch size, and the form of its optimizer (`OPTIMIZER_FORMS`)."""
 
     shape: str | None
     input_dim: int
     widths: tuple[int, ...]
     batch_size: int
+    form: str = "fused"
 
     @property
     def full(self) -> tuple[int, ...]:
@@ -105,7 +106,8 @@ def _is_end(record: Mapping[str, Any]) -> bool:
 
 
 def _case(record: Mapping[str, Any]) -> Case:
-    return Case(record["shape"], record["input_dim"], tuple(record["widths"]), record["batch_size"])
+    widths, form = tuple(record["widths"]), record.get("form", "fused")
+    return Case(record["shape"], record["input_dim"], widths, record["batch_size"], form)
 
 
 def _timing(record: Mapping[str, Any], planned: int) -> Timing:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,7 +57,9 @@ class Calibration(Record):
     those it does not, the one just measured last; ``speeds`` those of the machine where it has several;
     ``explanation`` what the kernel counted while the last session was disturbed; ``reference_s`` the quiet time of each
     reference step at the speed that is predicted, in s. ``timed`` are the networks of the time's fit; ``accesses`` the
-    time of an access to tables of growing size, which shows the caches.
+    time of an access to tables of growing size, which shows the caches. ``launch_bound`` is
+    the share of the networks whose steps wait for the program on a GPU, None elsewhere; ``covered`` what its networks
+    cover beyond those of CPUs.
     """
 
     name: str
@@ -76,6 +78,8 @@ class Calibration(Record):
     reference_s: Mapping[str, float] | None = None
     timed: tuple[TimedNetwork, ...] = ()
     accesses: tuple[AccessTime, ...] = ()
+    launch_bound: float | None = None
+    covered: Mapping[str, Any] = field(default_factory=dict)
 
     def kept(self, path: Path) -> Calibration:
         """The same calibration, kept in a file."""
@@ -99,6 +103,7 @@ class Calibration(Record):
             "explanation": self.explanation,
             "timed": plain(self.timed),
             "accesses": plain(self.accesses),
+            "launch_bound": self.launch_bound,
             "path": None if self.path is None else str(self.path),
         }
 
@@ -123,6 +128,8 @@ class Calibration(Record):
         high = f"values may be up to {math.ceil(100 * last.high_by)} % high"
         if not last.used:
             return f"{share}{why}; this session's values are not used, those of earlier, quieter ones are"
+        if last.room is not None:
+            return f"{share}{why}; {_crowded(last.room)}; {high}; run again later, or --until-quiet 10m"
         return f"{share}{why}; {high}; run again, or --until-quiet 10m"
 
     def remarks(self) -> tuple[str, ...]:
@@ -145,6 +152,14 @@ class Calibration(Record):
             yield self.meter_problem
 
 
+def _crowded(room: float) -> str:
+    """What threads that slow each other may mean, in words."""
+    return (
+        f"all threads together are {room:.2f} times slower than on cores of their own: always, where they share one, "
+        f"or now, beside a neighbour"
+    )
+
+
 def power_dict(power: PowerModel | None) -> dict[str, Any] | None:
     """Stated power as JSON data."""
     return None if power is None else {"busy_w": power.busy_w, "idle_w": power.idle_w, "basis": power.basis}
@@ -163,7 +178,10 @@ def fit_dict(found: Fit) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class ValidatedNetwork:
-    """A network with the predicted and the measured time of a step in s; ``interval`` is the 90 % interval in s."""
+    """A network with the predicted and the measured time of a step in s; ``interval`` is the 90 % interval in s.
+
+    ``launch_bound`` says whether the step is predicted to wait for the program on a GPU, None where that is not told.
+    """
 
     shape: str | None
     input_dim: int
@@ -173,6 +191,7 @@ class ValidatedNetwork:
     predicted_s: float
     interval: tuple[float, float] | None
     measured_s: float
+    launch_bound: bool | None = None
 
     @property
     def ratio(self) -> float:
@@ -243,6 +262,12 @@ class Validation(Record):
             if found:
                 yield SizeErrors(_power(low), _power(high), Errors.of(found))
 
+    def by_bound(self) -> dict[str, Errors]:
+        """The errors of networks whose steps wait for the program, and of those that keep a GPU busy; none on a CPU."""
+        kinds = {"launch_bound": True, "gpu_bound": False}
+        chosen = {name: [one for one in self.networks if one.launch_bound is kind] for name, kind in kinds.items()}
+        return {name: Errors.of(found) for name, found in chosen.items() if found}
+
     def worst(self) -> tuple[ValidatedNetwork, ...]:
         """The networks that are furthest off, the worst first."""
         return tuple(sorted(self.networks, key=lambda network: -abs(math.log(network.ratio)))[:_WORST])
@@ -258,6 +283,7 @@ class Validation(Record):
             "repeats": self.repeats,
             "errors": plain(self.errors),
             "by_size": plain(self.by_size()),
+            "by_bound": plain(self.by_bound()),
             "networks": self.rows(),
             "measurements": None if self.measurements is None else str(self.measurements),
         }
@@ -288,7 +314,8 @@ def profile_record(measurements: Measurements, found: Calibration) -> dict[str, 
     settings, device = measurements.settings, found.device
     speeds = _said_speeds(found.speeds)
     coefficients = {
-        quantity: _coefficients(quantity, fitted, settings, speeds) for quantity, fitted in found.fits.items()
+        quantity: _coefficients(quantity, fitted, {**settings, "covered": plain(found.covered)}, speeds)
+        for quantity, fitted in found.fits.items()
     }
     if found.power is not None:
         coefficients.setdefault("energy", _estimated_energy(coefficients["time"], found.power))
@@ -356,5 +383,5 @@ def _coefficients(quantity: str, found: Fit, settings: Any, speeds: str) -> dict
         ),
         "terms": {name: {"value": value, "unit": term_unit(name, quantity)} for name, value in found.terms.items()},
         "interval_90": list(found.interval),
-        "conditions": {"dtype": settings["dtype"], "optimizer": settings["optimizer"]},
+        "conditions": {"dtype": settings["dtype"], "optimizer": settings["optimizer"], **settings["covered"]},
     }

@@ -2,7 +2,10 @@
 
 On a CPU one thread works in its nearest caches, in the last cache and in RAM, and a product uses all threads: what a
 second thread gains changes within seconds on a virtual machine, while one thread stays steady (docs/calibration.md).
-On a GPU the launches, a product and a copy. All of them together take one to three ms. They draw no random numbers,
+One thread's share of that product is timed alone too: what it takes longer beside the others is what they cost each
+other. A series of products is as long as a network's step, which a neighbour on the same processors seldom leaves alone
+for long enough while one product slips between his turns. On a GPU the launches, a product and a copy. All of them
+together take two to three ms. They draw no random numbers,
 and what they allocate is given back when they are closed.
 """
 
@@ -16,6 +19,8 @@ from types import TracebackType
 import numpy as np
 import torch
 
+from sizer.calibration.disturbance import SERIES
+from sizer.meters.nvml import GpuState
 from sizer.method.hardware import Device
 
 #: Times in s by name.
@@ -27,6 +32,8 @@ MEANINGS = {
     "last": "one thread in the last cache",
     "ram": "one thread in RAM",
     "threads": "a product on all threads",
+    "alone": "a product on one thread",
+    "series": "a series of products on all threads",
     "launch": "launches",
     "product": "a product on the GPU",
     "memory": "a copy in the GPU's memory",
@@ -38,8 +45,8 @@ _NEAR_CALLS = 64
 _LAST_BYTES = (2**20, 4 * 2**20)
 _RAM_BYTES = (32 * 2**20, 128 * 2**20)
 _RAM_SLICE_BYTES = 2**20
-#: Observations, inputs and outputs of the product: of the measured kind (docs/calibration.md), 0.1 to 0.2 ms.
-_PRODUCT = (256, 200, 200)
+#: A thread's share of the product: observations, inputs and outputs, 0.1 ms (docs/calibration.md).
+_SHARE = (128, 200, 200)
 _LAUNCHES = 32
 _GPU_WIDTH = 1024
 _GPU_COPY_BYTES = 64 * 2**20
@@ -51,15 +58,26 @@ class ReferenceSteps:
     def __init__(self, device: Device) -> None:
         make = _on_gpu if device.kind == "cuda" else _on_cpu
         self._steps: dict[str, Callable[[], None]] = make(device)
+        uuid = device.facts.get("uuid", {}).get("value")
+        self._state = GpuState(device.id, uuid and str(uuid)) if device.kind == "cuda" else None
         self.take()  # (the first products choose their form, the first pages are touched)
 
     def take(self) -> Reference:
         """Time of each now, in s."""
-        return {name: min(_seconds(step) for _ in range(_REPEATS)) for name, step in self._steps.items()}
+        taken = {name: min(_seconds(step) for _ in range(_REPEATS)) for name, step in self._steps.items()}
+        if "threads" in self._steps:
+            taken["series"] = _seconds(self._steps["threads"], SERIES)
+        return taken
+
+    def explained(self) -> dict[str, float]:
+        """What NVML tells of a GPU now, which explains slow steps; nothing on a CPU, whose kernel is asked."""
+        return {} if self._state is None else self._state.read()
 
     def close(self) -> None:
         """Give back what the steps hold."""
         self._steps.clear()
+        if self._state is not None:
+            self._state.close()
 
     def __enter__(self) -> ReferenceSteps:
         return self
@@ -70,10 +88,11 @@ class ReferenceSteps:
         self.close()
 
 
-def _seconds(step: Callable[[], None]) -> float:
+def _seconds(step: Callable[[], None], times: int = 1) -> float:
     before = time.perf_counter()
-    step()
-    return time.perf_counter() - before
+    for _ in range(times):
+        step()
+    return (time.perf_counter() - before) / times
 
 
 def _on_cpu(device: Device) -> dict[str, Callable[[], None]]:
@@ -89,7 +108,23 @@ def _on_cpu(device: Device) -> dict[str, Callable[[], None]]:
             np.add(near, near, out=near)
         near.fill(1.0)
 
-    return {"near": add_near, "last": lambda: last.sum() and None, "ram": ram, "threads": _product(*_PRODUCT)}
+    steps = {"near": add_near, "last": lambda: last.sum() and None, "ram": ram}
+    threads, (rows, w_in, w_out) = torch.get_num_threads(), _SHARE
+    steps["threads"] = _product(rows * max(threads, 2), w_in, w_out)
+    return steps if threads == 1 else steps | {"alone": _on_one_thread(_product(*_SHARE), threads)}
+
+
+def _on_one_thread(step: Callable[[], None], threads: int) -> Callable[[], None]:
+    """The step with torch on one thread, and on so many afterwards; telling torch takes a fraction of a microsecond."""
+
+    def run() -> None:
+        torch.set_num_threads(1)
+        try:
+            step()
+        finally:
+            torch.set_num_threads(threads)
+
+    return run
 
 
 def _rotating(size_bytes: int) -> Callable[[], None]:

@@ -20,7 +20,7 @@ import numpy as np
 from sizer.base.errors import MeasurementError, MeterError
 from sizer.base.storage import JsonLines
 from sizer.calibration import plan as planning
-from sizer.calibration.disturbance import disturbed, quiet_levels, unsettled
+from sizer.calibration.disturbance import ANOTHER_SPEED, disturbed, quiet_levels, room, unsettled
 from sizer.calibration.measurements import Case, Measurements, Timing
 from sizer.calibration.reference_steps import ReferenceSteps
 from sizer.calibration.session import METER_SHARE, MIN_METERED, Session
@@ -89,6 +89,9 @@ _ROUNDS_SHARE = 0.85
 _FEWEST_REFERENCES = 20
 #: Share of the rounds' time that disturbed networks may get where the time is not limited.
 _UNLIMITED_SETTLING = 0.5
+#: How long to wait, in s, for a neighbour to go, and networks that are timed then to see whether he has: enough to move
+#: the reference steps' level, a 200th of a session's samples.
+_WAIT_S, _LOOKS = 3.0, 15
 
 
 class Pace(NamedTuple):
@@ -123,7 +126,7 @@ def take_rounds(session: Session, log: JsonLines, found: Measurements, pace: Pac
             order = cases if number == 0 else _shuffled(cases, number)
             taking.round(_Turn(number, pace.began + _ROUNDS_SHARE * timed * (number + 1) / pace.rounds, order))
             cases = [case for case in cases if taking.has(case, 0)]
-        taking.settle(_settled(pace, timed))
+        taking.settle(_settled(pace, timed), patient=pace.settled > pace.until)
         if session.meter is not None:
             until = max(pace.until, time.perf_counter() + METER_SHARE * (pace.until - pace.began))
             taking.round(_Turn(METERED, until, _shuffled(cases, METERED), session.meter))
@@ -169,14 +172,19 @@ class _Taking:
                 queue.append(case)
                 again.add(case)
 
-    def settle(self, deadline: float) -> None:
-        """Time networks that were disturbed in too many rounds until they have enough or the deadline is there."""
+    def settle(self, deadline: float, patient: bool = False) -> None:
+        """Time networks that were disturbed in too many rounds until they have enough or the deadline is there.
+
+        Who is ``patient`` waits for threads that slow each other even at the quietest: that may be a neighbour.
+        """
         while time.perf_counter() < deadline:
-            queue = unsettled(
-                Measurements({}, self._plan, tuple(self._timings)).measured(), quiet_levels(self._timings)
-            )
+            levels = quiet_levels(self._timings)
+            queue = unsettled(Measurements({}, self._plan, tuple(self._timings)).measured(), levels)
             if not queue:
-                return
+                if not patient or room(levels) <= ANOTHER_SPEED:
+                    return
+                time.sleep(min(_WAIT_S, max(deadline - time.perf_counter(), 0.0)))
+                queue = [case for case in range(len(self._plan)) if self.has(case, 0)][:_LOOKS]
             for case in queue:
                 if time.perf_counter() < deadline:
                     self._take(case, SETTLING, None, 1.0)
@@ -185,7 +193,8 @@ class _Taking:
         timing = _timed(self._session, self._plan[case], meter)
         after = self._steps.take()
         around = {name: (self._before[name], after[name]) for name in after}
-        timing = timing._replace(case=case, round=number, reference_s=around)
+        kernel = {**(timing.kernel or {}), **self._steps.explained()} or None
+        timing = timing._replace(case=case, round=number, reference_s=around, kernel=kernel)
         self._before = after
         self._log.append(timing._asdict())
         self._timings.append(timing)

@@ -19,7 +19,7 @@ from sizer.base.storage import data_folder, hold_lock
 from sizer.calibration.validity import identity
 from sizer.detection.captured_tree import Tree
 from sizer.detection.detect import detected
-from sizer.meters.choosing import AUTO, MeterOptions, choose_meter
+from sizer.meters.choosing import AUTO, MeterOptions, about_gpu, choose_meter
 from sizer.meters.intervals import NotedWindows, Windows
 from sizer.meters.protocol import MEASURED, Meter
 from sizer.meters.stated_power import PowerModel
@@ -124,7 +124,7 @@ def open_session(settings: Settings, progress: Progress | None, smallest_budget_
     device = detected(settings.device)
     settings = settings._replace(device=device.id)
     with only_one(), using_threads(settings.threads):
-        options = _about_gpu(settings.meter_options, device)
+        options = about_gpu(settings.meter_options, device)
         with closing(choose_meter(settings.meter, device.id, options)) as meter:
             session = _with_meter(Session(settings, device, _training(settings), progress), meter)
             with nullcontext() if session.meter is None else closing(session.meter):
@@ -134,12 +134,6 @@ def open_session(settings: Settings, progress: Progress | None, smallest_budget_
 def _training(settings: Settings) -> Training:
     """The settings of a step, the batch size left at its default."""
     return Training(dtype=settings.dtype, optimizer=settings.optimizer)
-
-
-def _about_gpu(options: MeterOptions, device: Device) -> MeterOptions:
-    """The options with the GPU's UUID: NVML and CUDA number GPUs differently."""
-    uuid = device.facts.get("uuid", {}).get("value")
-    return options if uuid is None or options.gpu_uuid is not None else replace(options, gpu_uuid=str(uuid))
 
 
 def _with_meter(session: Session, meter: Meter) -> Session:

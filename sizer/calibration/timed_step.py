@@ -61,11 +61,17 @@ class StreamClock:
 
     def times_s(self) -> list[float]:
         """The intervals between neighbouring marks in s, unknown ones left out. Waits once, for the last mark."""
+        return [seconds for seconds in self.intervals_s() if not math.isnan(seconds)]
+
+    def intervals_s(self) -> list[float]:
+        """All intervals between neighbouring marks in s, NaN for unknown ones. Waits once, for the last mark."""
         last = next((event for event in reversed(self._marks) if event is not None), None)
         if last is not None:
             last.synchronize()
-        known = [pair for pair in pairwise(self._marks) if None not in pair]
-        return [float(before.elapsed_time(after)) / 1000 for before, after in known]
+        return [
+            math.nan if None in (before, after) else float(before.elapsed_time(after)) / 1000
+            for before, after in pairwise(self._marks)
+        ]
 
 
 #: A run's quiet value: interruptions only ever slow a step down, and the fastest steps of a run are its luckiest.
@@ -233,7 +239,7 @@ def make_step(case: Case, training: Training, device: str = "cpu") -> _Step:
     """A function that trains the case's network for one step each time it is called."""
     dtype = torch.float32 if training.dtype == "mixed" else getattr(torch, training.dtype)
     model = Topology(case.shape, case.input_dim, case.widths).build().to(device=device, dtype=dtype)
-    optimizer = make_optimizer(model, training.optimizer)
+    optimizer = make_optimizer(model, training.optimizer, case.form)
     batches = _batches(case, device, dtype)
     loss_function = nn.MSELoss()
     autocast = torch.autocast(torch.device(device).type, half_of(device), enabled=training.dtype == "mixed")
@@ -258,13 +264,14 @@ def half_of(device: str) -> torch.dtype:
     return torch.float16 if on_gpu and torch.cuda.get_device_capability(device)[0] < 8 else torch.bfloat16
 
 
-def make_optimizer(model: nn.Module, name: str) -> torch.optim.Optimizer:
-    """The optimizer in PyTorch's fused form."""
+def make_optimizer(model: nn.Module, name: str, form: str = "fused") -> torch.optim.Optimizer:
+    """The optimizer in one of PyTorch's forms (`OPTIMIZER_FORMS`)."""
+    fused, foreach = form == "fused", None if form == "fused" else form == "foreach"
     if name in ("adam", "adamw"):
-        form = torch.optim.Adam if name == "adam" else torch.optim.AdamW
-        return form(model.parameters(), lr=_LEARNING_RATE, fused=True)
+        kind = torch.optim.Adam if name == "adam" else torch.optim.AdamW
+        return kind(model.parameters(), lr=_LEARNING_RATE, fused=fused, foreach=foreach)
     momentum = 0.9 if name == "sgd-momentum" else 0.0
-    return torch.optim.SGD(model.parameters(), lr=_LEARNING_RATE, momentum=momentum, fused=True)
+    return torch.optim.SGD(model.parameters(), lr=_LEARNING_RATE, momentum=momentum, fused=fused, foreach=foreach)
 
 
 def _batches(case: Case, device: str, dtype: torch.dtype) -> list[tuple[torch.Tensor, torch.Tensor]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,17 @@ from sizer.base.errors import MeasurementError, ProfileError, UsageError
 from sizer.base.progress import Progress
 from sizer.calibration import plan as planning
 from sizer.calibration.calibration import measurement_path
+from sizer.calibration.fit import design
 from sizer.calibration.measurements import END, Case, Measurements, interrupted_or_new, read_measurements
 from sizer.calibration.record import ValidatedNetwork, Validation
 from sizer.calibration.rounds import Pace, take_rounds
 from sizer.calibration.session import Session, Settings, open_session
 from sizer.calibration.validity import calibration_of, profile_name, with_effective_levels
 from sizer.detection.gpu_device import check_usable
-from sizer.method.coefficients import Coefficients
-from sizer.method.cost import predict_step
+from sizer.method.coefficients import LAUNCH_TERMS, Coefficients
+from sizer.method.cost import launch_and_work, predict_step, waits_for_launches
 from sizer.method.hardware import Device
+from sizer.method.placement import Hierarchy
 from sizer.models.topology import Topology, check_whole
 from sizer.profiles import Profile
 
@@ -38,6 +41,8 @@ _FIRST_SEED = 2**32
 _SEEDS_EACH = 2**10
 #: Networks drawn at a time, so that wherever the budget ends all sizes are there.
 _STRATA = 25
+#: Networks of a validation that the budget limits, and the longest step of one that keeps a GPU busy, in s.
+_MOST, _LONGEST_S = MAX_NETWORKS // 2, 0.1
 
 
 def validate(settings: Settings, networks: int | None = None, progress: Progress | None = None) -> Validation:
@@ -89,30 +94,51 @@ def _measure(session: Session, profile: Profile, path: Path, networks: int | Non
         "seed": session.settings.seed,
         "sizer": __version__,
     }
-    log, found = interrupted_or_new(path, same, lambda: _begun(session, same, networks))
+    log, found = interrupted_or_new(path, same, lambda: _begun(session, profile, same, networks))
     until = math.inf if networks is not None else began + session.settings.budget_s
     take_rounds(session, log, found, Pace(planning.MOST_ROUNDS, began, until, min(MIN_NETWORKS, len(found.plan))))
     with closing(log):
         log.append(END)
 
 
-def _begun(session: Session, same: Mapping[str, Any], networks: int | None) -> Measurements:
+def _begun(session: Session, profile: Profile, same: Mapping[str, Any], networks: int | None) -> Measurements:
     session.begin("drawing networks")
-    plan = itertools.islice(fresh_networks(session.settings, networks), networks or MAX_NETWORKS // 2)
-    return Measurements(session.header(same, session.device), tuple(plan))
+    drawn = fresh_networks(session.settings, networks, _keeps_busy(session, profile))
+    return Measurements(session.header(same, session.device), tuple(itertools.islice(drawn, networks or _MOST)))
 
 
-def fresh_networks(settings: Settings, count: int | None) -> Iterator[Case]:
-    """Random networks over the whole calibrated range, none of which the calibration timed."""
+def _keeps_busy(session: Session, profile: Profile) -> Callable[[Case], bool] | None:
+    """Whether a network keeps a GPU busy, by the calibration, and fits it; None where launching was not told apart."""
+    coefficients = profile.by_quantity["time"]
+    if not coefficients.terms.keys() & LAUNCH_TERMS:
+        return None
+    design_of = partial(design, training=session.training, hierarchy=Hierarchy.of(session.device), on_gpu=True)
+    memory = session.device.known_levels()[-1].capacity_bytes
+
+    def keeps_busy(case: Case) -> bool:
+        launch_s, work_s = launch_and_work(design_of([case]), coefficients)
+        return bool(launch_s[0] < work_s[0] < _LONGEST_S) and planning.fits_gpu(case, memory)
+
+    return keeps_busy
+
+
+def fresh_networks(
+    settings: Settings, count: int | None, keeps_busy: Callable[[Case], bool] | None = None
+) -> Iterator[Case]:
+    """Random networks over the whole calibrated range, none of which the calibration timed.
+
+    Every second one is larger where ``keeps_busy`` tells which of them keep a GPU busy.
+    """
     seen = set(planning.CORNERS)
     with suppress(MeasurementError):
         seen.update(read_measurements(measurement_path(settings)).plan)
     first = _FIRST_SEED + settings.seed * _SEEDS_EACH
-    for seed in itertools.count(first):
-        for case in planning.draw(count or _STRATA, seed):
-            if case not in seen:
-                seen.add(case)
-                yield case
+    batches = (planning.draw(count or _STRATA, seed) for seed in itertools.count(first))
+    drawn = itertools.chain.from_iterable(batches) if keeps_busy is None else planning.draw_on_gpu(first, keeps_busy)
+    for case in drawn:
+        if case not in seen:
+            seen.add(case)
+            yield case
 
 
 def _compared(session: Session, profile: Profile, found: Measurements, path: Path) -> Validation:
@@ -134,9 +160,9 @@ def _network(
     session: Session, device: Device, coefficients: Coefficients, case: Case, measured_s: float
 ) -> ValidatedNetwork:
     topology = Topology(case.shape, case.input_dim, case.widths)
-    training = session.training._replace(batch_size=case.batch_size)
+    training = session.training._replace(batch_size=case.batch_size, optimizer_form=case.form)
     predicted_s, interval = predict_step(topology, training, device, coefficients)
     return ValidatedNetwork(
         *(case.shape, case.input_dim, case.widths, topology.num_free_parameters, case.batch_size),
-        *(predicted_s, interval, measured_s),
+        *(predicted_s, interval, measured_s, waits_for_launches(topology, training, device, coefficients)),
     )

@@ -45,7 +45,7 @@ def validate(budget: float, networks: int | None, quiet: bool, as_json: bool, **
     from sizer.calibration.session import Settings
     from sizer.cli.output import progress_bar, say_changes, show
 
-    say_changes(settings["device"], settings["threads"])
+    say_changes(settings["device"], settings["threads"], told_elsewhere=True)
     with progress_bar(quiet) as advance:
         record = validation.validate(Settings(budget_s=budget, **settings), networks, advance)
     show(record, as_json)

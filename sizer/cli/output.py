@@ -117,9 +117,9 @@ def remark(text: str, **style: Any) -> None:
     print(text, file=sys.stderr, **style)
 
 
-def say_changes(device: str | None, threads: int | None = None) -> None:
+def say_changes(device: str | None, threads: int | None = None, told_elsewhere: bool = False) -> None:
     """Say what changed on a device since it was calibrated, for commands that train or time anyway: takes 0.3 s."""
     from sizer.calibration.changes import changes_since_calibration
 
-    for change in changes_since_calibration(device, threads):
+    for change in changes_since_calibration(device, threads, told_elsewhere):
         remark(f"warning: {change}")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+
 import click
 
 #: Steps that --measure times: enough for a quiet value, few enough to be over soon.
@@ -34,14 +37,20 @@ def run(
     sizer run --measure --json-file advice.json -m package.train
     torchrun --nproc-per-node 2 -m sizer run train.py
     """
-    from sizer.hook.watching import Watch, is_off
+    from sizer.hook.watching import Watch, is_first_rank, is_off
     from sizer.script_runs.script import load_module, load_script, run_program, when_torch_is_imported
 
     program = load_module(script) if module else load_script(script)
     steps = MEASURED_STEPS if measure else 0
     watch = Watch(json_file=json_file, quiet=quiet, measure=steps, html_file=html_file)
+
+    def begin() -> None:
+        if measure and not quiet and is_first_rank():
+            _say_changes()
+        watch.start(look=False)
+
     if not is_off():
-        when_torch_is_imported(lambda: watch.start(look=False))
+        when_torch_is_imported(begin)
     try:
         run_program(program, list(arguments))
     except SystemExit as leaving:
@@ -51,3 +60,13 @@ def run(
         raise
     finally:
         watch.stop()
+
+
+def _say_changes() -> None:
+    """Say whether this machine is at the speed that is predicted. Nothing that goes wrong here reaches the script."""
+    with contextlib.suppress(Exception):
+        from sizer.calibration.changes import changes_by_a_child
+        from sizer.report.hook import wrapped
+
+        for change in changes_by_a_child():
+            print("\n".join(wrapped(f"warning: {change}")), file=sys.stderr)

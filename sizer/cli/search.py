@@ -130,7 +130,7 @@ def search(data: str, validation: str | None, quiet: bool, as_json: bool, **opti
     device, threads = options["device"], options["threads"]
     live = _live_page(page_asked())
     request = _request(options, live)
-    say_changes(device, threads)
+    say_changes(device, threads, told_elsewhere=True)
     try:
         with progress_bar(quiet) as advance:
             record = search_data(data, validation, request, advance)

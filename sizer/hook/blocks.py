@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,7 +24,7 @@ from sizer.script_runs.steps import Step, StepCall, trained_by
 if TYPE_CHECKING:
     from sizer.inspection.module_record import MeasuredRecord
     from sizer.script_runs.calls import NotedCall
-    from sizer.script_runs.measuring import StepTime
+    from sizer.script_runs.measuring import StepClock
     from sizer.script_runs.observing import Observer
 
 
@@ -89,13 +88,16 @@ def compiled_step(call: NotedCall, observer: Observer) -> torch.optim.Optimizer 
     return next(own, None)
 
 
-def measured_record(times: Sequence[StepTime]) -> MeasuredRecord:
-    """Timed steps as the record has them."""
+def measured_record(clock: StepClock) -> MeasuredRecord | None:
+    """Timed steps as the record has them; None where there is none. Waits for a device that is still at them."""
     from sizer.inspection.module_record import MeasuredRecord
     from sizer.script_runs.measuring import measured
 
-    found = measured(times)
-    return MeasuredRecord(found.steps, found.time_per_step_s, found.computing_s, found.shares._asdict())
+    times = clock.steps()
+    if not times:
+        return None
+    found, by = measured(times), "device" if clock.on_device else "host"
+    return MeasuredRecord(found.steps, found.time_per_step_s, found.computing_s, found.shares._asdict(), by)
 
 
 class Unseen(NamedTuple):

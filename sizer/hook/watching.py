@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from sizer.hook.blocks import Unseen
     from sizer.inspection.module_record import MeasuredRecord, ModuleInspection
     from sizer.script_runs.calls import NotedCall
-    from sizer.script_runs.measuring import StepTime
     from sizer.script_runs.observing import Observer
 
 
@@ -79,7 +78,6 @@ class Watch:
         self._blocks: list[ModuleInspection | Unseen] = []
         self._waited: float | None = None
         self._timed: weakref.ReferenceType[torch.optim.Optimizer] | None = None
-        self._times: list[StepTime] = []
         self._unsaid = False  # whether a report waits to be printed
         self._whole_step = False  # whether the time since the last step is that of a whole one
 
@@ -96,7 +94,8 @@ class Watch:
 
     def say_if_nothing_trained(self) -> None:
         """When no training step was seen, that and why."""
-        if not (self.trained or self.quiet or self._failed or is_off() or os.getpid() != self._process):
+        done = self.trained or self.quiet or self._failed or os.getpid() != self._process
+        if not (done or is_off()) and is_first_rank():
             self._safely(self._say_nothing_trained)
 
     def _say_nothing_trained(self) -> None:
@@ -144,10 +143,11 @@ class Watch:
     def _arm(self, look: bool) -> None:
         from sizer.script_runs.observing import Observer
 
-        with contextlib.suppress(Exception):  # what fails here fails again at the first step, and is said then
-            from sizer.hook.blocks import prepare
+        if is_first_rank():
+            with contextlib.suppress(Exception):  # what fails here fails again at the first step, and is said then
+                from sizer.hook.blocks import prepare
 
-            prepare(None if self._model is None else self._model())
+                prepare(None if self._model is None else self._model())
         self._observer = Observer(self._safely, self._stepped, self._called)
         if look and self._optimizer is None:
             self._observer.optimizers.look()
@@ -245,7 +245,7 @@ class Watch:
             return
         self.trained, counted, self._waited = True, observer.counted, observer.waiting_share
         observer.pause() if self.measure else observer.leave()
-        if _is_first_rank():
+        if is_first_rank():
             self._blocks = [block(each, counted, model) for each in steps]
             self._unsaid = True
         records = [each for each in self._blocks if not isinstance(each, Unseen)]
@@ -257,7 +257,7 @@ class Watch:
         if self.measure and timed is not None and self._unsaid:
             self._timed = weakref.ref(timed)
             self._whole_step = observer.seen.phases[-1].optimizer is timed
-            observer.only_time()
+            observer.only_time(_device_of(timed))
         else:
             self._finish()
 
@@ -287,11 +287,9 @@ class Watch:
         if optimizer is not self._timed():
             clock.end_of_others()
             return
-        found = clock.end_of_step()
-        if self._whole_step:
-            self._times.append(found)
+        clock.end_of_step(self._whole_step)
         self._whole_step = True
-        if len(self._times) >= self.measure:
+        if clock.num_steps >= self.measure:
             self._finish()
 
     def _finish(self) -> None:
@@ -300,8 +298,9 @@ class Watch:
         from sizer.report.hook import training_text
 
         self._leave()
+        clock = None if self._observer is None or self._timed is None else self._observer.clock
         self._unsaid, self._timed = False, None
-        measured = measured_record(self._times) if self._times else None
+        measured = None if clock is None else measured_record(clock)
         if measured is not None:
             self.measured_s = measured.time_per_step_s
             self._with_measured(measured)
@@ -327,6 +326,13 @@ def _with_others(record: ModuleInspection, others: list[ModuleInspection]) -> Mo
     return replace(record, other_optimizers=tuple(others))
 
 
+def _device_of(optimizer: torch.optim.Optimizer) -> torch.device:
+    """The device of the first parameter that an optimizer trains."""
+    from sizer.script_runs.steps import trained_by
+
+    return next(iter(trained_by(optimizer).values())).device
+
+
 def advise_once(
     model: nn.Module, optimizer: torch.optim.Optimizer | None, json_file: str | os.PathLike[str] | None, quiet: bool
 ) -> None:
@@ -346,10 +352,9 @@ def _is_expected(error: Exception) -> bool:
     return isinstance(error, SizerError)
 
 
-def _is_first_rank() -> bool:
-    """Rank 0, or no distributed training at all."""
-    import torch
-
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank() == 0
+def is_first_rank() -> bool:
+    """Rank 0, or no distributed training at all: the others would say the same, and prepare for nothing."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.distributed.is_available() and torch.distributed.is_initialized():
+        return bool(torch.distributed.get_rank() == 0)
     return os.environ.get("RANK", "0") in ("0", "")

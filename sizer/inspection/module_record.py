@@ -92,13 +92,15 @@ class MeasuredRecord:
     """Steps that were timed: the time between two steps of the optimizer, its 20th percentile, and where it goes.
 
     ``computing_s`` is that of forward, backward and optimizer, which a prediction is of. ``shares`` of the whole time,
-    by part: waiting, forward, backward, optimizer, others, rest.
+    by part: waiting, forward, backward, optimizer, others, rest. ``clock`` is whose time it is: the ``host``'s or the
+    ``device``'s, which on a GPU is what steps take while the host is ahead of it.
     """
 
     steps: int
     time_per_step_s: float
     computing_s: float
     shares: Mapping[str, float]
+    clock: str = "host"
 
 
 @dataclass(frozen=True)

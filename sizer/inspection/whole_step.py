@@ -21,8 +21,8 @@ from sizer.inspection.neighbours import Neighbours, price_neighbours
 from sizer.inspection.networks import Passes
 from sizer.inspection.optimizer_state import implementation, known_name
 from sizer.inspection.prediction import PricedStep, memory_of, module_sets, place_sets, price_step, training_of
-from sizer.method.coefficients import OUTSIDE, Coefficients, outside_interval
-from sizer.method.cost import SMALL_WORK, backward_row, forward_row, predict, small_work_row
+from sizer.method.coefficients import LAUNCH_TERMS, OUTSIDE, Coefficients, outside_interval
+from sizer.method.cost import SMALL_WORK, add_rows, backward_row, forward_row, launch_row, predict, small_work_row
 from sizer.method.hardware import Device
 from sizer.method.placement import Hierarchy
 from sizer.models.reading import unwrap
@@ -277,4 +277,7 @@ def _passes_cost(near: Neighbours) -> float:
     rows = [forward_row(networks), backward_row(networks)]
     if coefficients.terms.keys() & SMALL_WORK:
         rows += [small_work_row(networks), small_work_row(networks, backward=True)]
+    if coefficients.terms.keys() & LAUNCH_TERMS:  # (launched while the GPU works: the longer of both sums)
+        layers = {"launch_layer": launch_row(networks)["launch_layer"]}
+        return float(predict(add_rows(*rows, layers), coefficients)[0])
     return float(sum(predict(row, coefficients)[0] for row in rows))

@@ -13,11 +13,11 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from sizer.base.errors import MeterError, UsageError
+from sizer.base.errors import MeterError, SizerError, UsageError
 from sizer.detection.nvml import text
 from sizer.meters.counters import Counter, CounterMeter, CounterSet
 from sizer.meters.protocol import MEASURED, Snapshot
@@ -162,6 +162,39 @@ class NvmlMeter(CounterMeter):
             self._sampler.stop()
         with suppress(Exception):
             self._nvml.nvmlShutdown()
+
+
+class GpuState:
+    """A GPU's clock and how many other processes compute on it, as NVML tells; what it does not tell is left out.
+
+    Explains why a GPU was slow and decides nothing: a process of another container may not be seen.
+    """
+
+    def __init__(self, device: str, uuid: str | None = None, nvml: Any = None) -> None:
+        self._nvml: Any = None
+        with suppress(SizerError):
+            loaded = nvml if nvml is not None else _load()
+            _initialise(loaded)
+            self._nvml, self._handle = loaded, gpu_handle(loaded, device, uuid, os.environ)
+
+    def read(self) -> dict[str, float]:
+        """The clock of the SMs now and at most, in MHz, and the number of other processes."""
+        asked: dict[str, Callable[[], Any]] = {
+            "sm_clock_mhz": lambda: self._nvml.nvmlDeviceGetClockInfo(self._handle, self._nvml.NVML_CLOCK_SM),
+            "sm_clock_most_mhz": lambda: self._nvml.nvmlDeviceGetMaxClockInfo(self._handle, self._nvml.NVML_CLOCK_SM),
+            "other_processes": lambda: len(self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)) - 1,
+        }
+        found: dict[str, float] = {}
+        for name, ask in asked.items() if self._nvml is not None else ():
+            with suppress(Exception):  # (each may be missing in a driver, or not be allowed)
+                found[name] = max(float(ask()), 0.0)
+        return found
+
+    def close(self) -> None:
+        """Let go of NVML."""
+        if self._nvml is not None:
+            with suppress(Exception):
+                self._nvml.nvmlShutdown()
 
 
 def _load() -> Any:

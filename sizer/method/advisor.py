@@ -37,6 +37,7 @@ from sizer.method.sweep import (
     Sweep,
     apply_limits,
     families,
+    free_until,
     memory_bytes,
     price,
     sweep,
@@ -78,13 +79,24 @@ def recommend(request: Request, device: Device, coefficients: Coefficients) -> R
         optimum=context.candidate(least),
         largest=context.candidate(largest(within)) if request.largest_limit_given else None,
         curve=tuple(point for priced in sweeps for point in context.curve(priced)),
-        notes=tuple(_notes(request, bool(picks), best, others)),
+        notes=(*_notes(request, bool(picks), best, others), *_free_sizes(sweeps, coefficients)),
         hardness=_hardness(request, law),
         near_best=context.near(best),
         next_sizes=tuple(context.next_sizes(best, picks)),
         at_other_speeds=others,
         least_cost_to_loss=least.cost,
     )
+
+
+def _free_sizes(sweeps: Sequence[PricedSweep], coefficients: Coefficients) -> Iterator[str]:
+    """On a GPU, up to which width a step waits for the program that launches it; of the first family asked for."""
+    family, width = sweeps[0].sweep.family, free_until(sweeps[0].sweep, coefficients)
+    if width is not None:
+        yield (
+            f"{family.shape} of depth {family.depth}, batch {family.training.batch_size}: a step waits for the program "
+            f"that launches it up to width {width}, and size is free until there; CUDA graphs or "
+            f"torch.compile(mode='reduce-overhead') would help"
+        )
 
 
 def _fill_defaults(request: Request, device: Device) -> Request:

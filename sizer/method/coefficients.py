@@ -51,7 +51,19 @@ _OTHER_TERMS: dict[str, tuple[str, str, str]] = {
         "one element of a hidden layer's activations of 32 MiB or more, whose pages are new each time, in one pass",
     ),
     "tensor": ("k_w", "tensor", "one parameter tensor updated by the optimizer"),
+    "launch": ("k_l", "step", "launching one training step on a GPU, with a fused optimizer"),
+    "launch_layer": ("k_ld", "layer", "launching what one layer does in one training step"),
+    "launch_foreach": ("k_lf", "step", "launching a foreach optimizer's step, on top"),
+    "launch_foreach_tensor": ("k_lft", "tensor", "launching a foreach optimizer's step for one tensor, on top"),
+    "launch_single_tensor": ("k_ls", "tensor", "launching a single-tensor optimizer's step for one tensor, on top"),
+    "unfused": (
+        "m_u",
+        "MiB",
+        "moving a MiB of parameters, gradients or moments by an optimizer that is not fused, on top",
+    ),
 }
+#: Terms of the program's time that a GPU's own work does not add to: a step takes the longer of the two.
+LAUNCH_TERMS = frozenset(name for name in _OTHER_TERMS if name.startswith("launch"))
 #: Terms without a level, those of the paper first; the others say so in their meaning.
 PLAIN_TERMS = _PAPER_TERMS | {
     name: (symbol, unit, f"{meaning} (not in the paper)") for name, (symbol, unit, meaning) in _OTHER_TERMS.items()
@@ -175,22 +187,31 @@ def why_outside(topology: Topology, optimizer: str, batch_size: int, coefficient
         return None
     timed = coefficients.conditions.get("optimizer", optimizer)
     others = [] if same_work(timed, optimizer) else [f"optimizer {optimizer} (timed: {timed})"]
-    found = [*others, *_outside_range(topology, batch_size)]
+    found = [*others, *_outside_range(topology, batch_size, coefficients.conditions)]
     return f"{OUTSIDE}: {', '.join(found)}" if found else None
 
 
-def _outside_range(topology: Topology, batch_size: int) -> Iterator[str]:
+def _outside_range(topology: Topology, batch_size: int, conditions: Mapping[str, Any]) -> Iterator[str]:
     """What of a network was not among those timed, in words; nothing for a network within the range."""
+    sizes, batch_sizes = _timed(conditions, "sizes", SIZES), _timed(conditions, "batch_sizes", BATCH_SIZES)
     values = (
         ("depth", topology.depth, DEPTHS),
-        ("parameters", topology.num_free_parameters, (round(2 ** SIZES[0]), round(2 ** SIZES[1]))),
-        ("batch", batch_size, BATCH_SIZES),
+        ("parameters", topology.num_free_parameters, (round(2 ** min(sizes[0], 62)), round(2 ** min(sizes[1], 62)))),
+        ("batch", batch_size, (round(batch_sizes[0]), round(batch_sizes[1]))),
         ("input", topology.input_dim, INPUT_DIMS),
         ("output", topology.output_dim, OUTPUT_DIMS),
     )
     for name, value, (low, high) in values:
         if not low <= value <= high:
             yield f"{name} {value:,} (timed: {low:,} to {high:,})"
+
+
+def _timed(conditions: Mapping[str, Any], name: str, usual: tuple[float, float]) -> tuple[float, float]:
+    """The range that was timed: the usual one, or what a calibration of a GPU noted, whose networks are larger."""
+    noted = conditions.get(name)
+    if isinstance(noted, list) and len(noted) == 2 and all(type(end) in (int, float) for end in noted):
+        return noted[0], noted[1]
+    return usual
 
 
 def same_work(optimizer: str, other: str) -> bool:

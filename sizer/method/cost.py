@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sizer.method.coefficients import MIB, Coefficients, outside_interval, why_outside
+from sizer.method.coefficients import LAUNCH_TERMS, MIB, Coefficients, outside_interval, why_outside
 from sizer.method.hardware import Device
 from sizer.method.placement import FloatArray, Hierarchy, Placement, Placements, place_all
 from sizer.method.training_step import Training
@@ -46,6 +46,11 @@ ALIGNED = 4
 #: Bytes from which the C library maps each allocation afresh and gives it back (glibc's `M_MMAP_THRESHOLD`, at most 32
 #: MiB): all its pages fault, half of a step of 4-65536-2 at batch 144 (docs/benchmarks.md).
 MAPPED_BYTES = 32 * MIB
+#: Share of a layer's kernels that its forward pass launches: a product and an activation of six (backward the
+#: activation's, two products and a sum).
+FORWARD_LAUNCHES = 1 / 3
+#: Terms of `launch_row`.
+_GPU_TERMS = LAUNCH_TERMS | {"unfused"}
 
 Row = dict[str, FloatArray]
 
@@ -122,32 +127,58 @@ def forward_row(networks: Networks) -> Row:
 
     Maps a term's name to its count, shape (N,). phi(x) counts one access and s_x MiB at the level where x lives.
     """
-    return _sum(_forward_only(networks), _both_passes(networks))
+    return add_rows(_forward_only(networks), _both_passes(networks))
 
 
 def backward_row(networks: Networks) -> Row:
     """Design row of E_b, one backward pass: k_p + k_o o_b + k_d |L| + phi(b) + sum phi(t_l) (equation 5)."""
-    return _sum(_backward_only(networks), _both_passes(networks))
+    return add_rows(_backward_only(networks), _both_passes(networks))
 
 
 def step_row(networks: Networks) -> Row:
     """Design row of one training step: forward pass, backward pass, optimizer."""
     common = _both_passes(networks)
-    return _sum(_forward_only(networks), _backward_only(networks), common, common, _optimizer(networks))
+    return add_rows(_forward_only(networks), _backward_only(networks), common, common, _optimizer(networks))
 
 
 def every_step_row(networks: Networks) -> Row:
     """Design row of one training step with the small work of its two passes."""
-    return _sum(step_row(networks), small_work_row(networks), small_work_row(networks, backward=True))
+    return add_rows(step_row(networks), small_work_row(networks), small_work_row(networks, backward=True))
 
 
 def priced_row(networks: Networks, coefficients: Coefficients, forward_only: bool = False) -> Row:
     """Design row of a training step, or of a forward pass, with every term that the coefficients price."""
+    row = _row_of_work(networks, coefficients, forward_only)
+    return row | launch_row(networks, forward_only) if coefficients.terms.keys() & _GPU_TERMS else row
+
+
+def _row_of_work(networks: Networks, coefficients: Coefficients, forward_only: bool) -> Row:
     if not coefficients.terms.keys() & SMALL_WORK:
         return forward_row(networks) if forward_only else step_row(networks)
     if forward_only:
-        return _sum(forward_row(networks), small_work_row(networks))
+        return add_rows(forward_row(networks), small_work_row(networks))
     return every_step_row(networks)
+
+
+def launch_row(networks: Networks, forward_only: bool = False) -> Row:
+    """Counts of what the program launches on a GPU for a training step, or a forward pass, shape (N,) each.
+
+    A step and its layers; tensors where the optimizer's form handles them one by one; and what a form that is not fused
+    moves again, in MiB.
+    """
+    depth = _over_layers(has_layer(networks.full))
+    if forward_only:
+        return {"launch": FORWARD_LAUNCHES * np.ones_like(depth), "launch_layer": FORWARD_LAUNCHES * depth}
+    form = networks.training.optimizer_form
+    foreach, single = np.float64(form == "foreach"), np.float64(form == "single-tensor")
+    return {
+        "launch": np.ones_like(depth),
+        "launch_layer": depth,
+        "launch_foreach": foreach * np.ones_like(depth),
+        "launch_foreach_tensor": foreach * 2 * depth,
+        "launch_single_tensor": single * 2 * depth,
+        "unfused": (foreach + single) * networks.sets.o.total / MIB,
+    }
 
 
 # Their terms.
@@ -171,16 +202,16 @@ def _forward_only(networks: Networks) -> Row:
     operations = forward_operations(networks.full, networks.training.batch_size).astype(np.float64)
     f = _phi(networks.sets.f.total, networks.placements.f, networks.hierarchy)
     if networks.placements.d is None:
-        return _sum({"operation": operations}, f)
+        return add_rows({"operation": operations}, f)
     share = networks.training.batch_size * bytes_per_datum(networks.full, networks.training)
-    return _sum({"operation": operations}, f, _phi(share, networks.placements.d, networks.hierarchy))
+    return add_rows({"operation": operations}, f, _phi(share, networks.placements.d, networks.hierarchy))
 
 
 def _backward_only(networks: Networks) -> Row:
     """k_o o_b + phi(b)."""
     operations = backward_operations(networks.full, networks.num_free_parameters, networks.training.batch_size)
     b = _phi(networks.sets.b.total, networks.placements.b, networks.hierarchy)
-    return _sum({"operation": operations.astype(np.float64)}, b)
+    return add_rows({"operation": operations.astype(np.float64)}, b)
 
 
 def _optimizer(networks: Networks) -> Row:
@@ -206,7 +237,7 @@ def _over_layers(values: npt.ArrayLike) -> FloatArray:
     return np.asarray(np.add.reduce(values, axis=0, dtype=np.float64))
 
 
-def _sum(*rows: Row) -> Row:
+def add_rows(*rows: Row) -> Row:
     """The rows added term by term."""
     total: Row = {}
     for row in rows:
@@ -277,9 +308,26 @@ def _operands(networks: Networks, backward: bool) -> FloatArray:
 
 
 def predict(row: Mapping[str, FloatArray], coefficients: Coefficients) -> FloatArray:
-    """Cost of each network in J or s: the design row times the coefficients, shape (N,). Absent terms cost nothing."""
+    """Cost of each network in J or s: the design row times the coefficients, shape (N,). Absent terms cost nothing.
+
+    A GPU works while the program launches: where both are known apart the time is the longer one. Joules add up.
+    """
+    if coefficients.quantity == "time" and coefficients.terms.keys() & LAUNCH_TERMS:
+        launch, work = launch_and_work(row, coefficients)
+        return np.maximum(launch, work)
+    return _priced(row, coefficients.terms)
+
+
+def launch_and_work(row: Mapping[str, FloatArray], coefficients: Coefficients) -> tuple[FloatArray, FloatArray]:
+    """What the program takes to launch each network's step, and the GPU to work on it, in s, shape (N,) each."""
+    launch = {name: value for name, value in coefficients.terms.items() if name in LAUNCH_TERMS}
+    work = {name: value for name, value in coefficients.terms.items() if name not in LAUNCH_TERMS}
+    return _priced(row, launch), _priced(row, work)
+
+
+def _priced(row: Mapping[str, FloatArray], terms: Mapping[str, float]) -> FloatArray:
     cost: FloatArray = np.zeros(len(next(iter(row.values()))))
-    for name, value in coefficients.terms.items():
+    for name, value in terms.items():
         if value and name in row:
             cost = cost + value * row[name]
     return cost
@@ -314,13 +362,28 @@ def training_cost(
     return np.asarray(start + epochs * (training_batches * step + test_batches * test))
 
 
+def waits_for_launches(
+    topology: Topology, training: Training, device: Device, coefficients: Coefficients
+) -> bool | None:
+    """Whether a step waits for the program on a GPU, by the prediction; None where launching is not told apart."""
+    if coefficients.quantity != "time" or not coefficients.terms.keys() & LAUNCH_TERMS:
+        return None
+    row = priced_row(_alone(topology, training, device), coefficients)
+    launch_s, work_s = launch_and_work(row, coefficients)
+    return bool(launch_s[0] >= work_s[0])
+
+
+def _alone(topology: Topology, training: Training, device: Device) -> Networks:
+    full = stack([topology.full])
+    additions = np.array([residual_additions(topology.shape or "", topology.depth)])
+    return analyse(full, count_parameters(full), training, Hierarchy.of(device), additions)
+
+
 def predict_step(
     topology: Topology, training: Training, device: Device, coefficients: Coefficients
 ) -> tuple[float, tuple[float, float] | None]:
     """Cost of one training step of a network, in J or s, with its 90 % interval, None where there is none."""
-    full = stack([topology.full])
-    additions = np.array([residual_additions(topology.shape or "", topology.depth)])
-    networks = analyse(full, count_parameters(full), training, Hierarchy.of(device), additions)
+    networks = _alone(topology, training, device)
     (step,) = predict(priced_row(networks, coefficients), coefficients).tolist()
     outside = why_outside(topology, training.optimizer, training.batch_size, coefficients)
     factors = outside_interval(coefficients) if outside else coefficients.interval

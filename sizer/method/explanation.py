@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from sizer.base.units import format_bytes, format_chance, format_count, format_widths
-from sizer.method.coefficients import QUANTITY_UNIT, Coefficients
+from sizer.method.coefficients import LAUNCH_TERMS, QUANTITY_UNIT, Coefficients
+from sizer.method.cost import predict
 from sizer.method.cost_to_loss import Law
 from sizer.method.placement import Hierarchy, place
 from sizer.method.recommendation import Anchor, Candidate, Neighbour, PlacedSet, Recommendation
@@ -194,7 +195,10 @@ def _prices(record: Recommendation, candidate: Candidate) -> Iterator[str]:
     terms = {name: value * counts[name] for name, value in coefficients.terms.items() if value and counts.get(name)}
     for name, cost in sorted(terms.items(), key=lambda item: -item[1]):
         yield f"{name}: {counts[name]:.6g} x {coefficients.terms[name]:.4g} {unit} = {cost:.4g} {unit} a step"
-    total = sum(terms.values())
+    total = float(predict({name: np.array([count]) for name, count in counts.items()}, coefficients)[0])
+    if terms.keys() & LAUNCH_TERMS and coefficients.quantity == "time":
+        launch = sum(cost for name, cost in terms.items() if name in LAUNCH_TERMS)
+        yield f"launching takes {launch:.4g} s, the GPU's work {sum(terms.values()) - launch:.4g} s: the longer counts"
     per_datum = total / candidate.batch_size
     yield f"one step {total:.4g} {unit} / batch {candidate.batch_size} = {per_datum:.4g} {unit} a datum"
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from sizer.base.errors import UnreachableError, UsageError
-from sizer.method.coefficients import Coefficients
-from sizer.method.cost import Networks, Row, analyse, predict, priced_row
+from sizer.method.coefficients import LAUNCH_TERMS, Coefficients
+from sizer.method.cost import Networks, Row, analyse, launch_and_work, predict, priced_row
 from sizer.method.cost_to_loss import Law
 from sizer.method.placement import NOWHERE, FloatArray, Hierarchy, fill
 from sizer.method.request import Request
@@ -255,6 +255,15 @@ def price(swept: Sweep, coefficients: Coefficients, law: Law) -> PricedSweep:
     per_datum = step / swept.family.training.batch_size
     an_epoch = np.where(swept.fits(), law.epoch_cost(per_datum, swept.family.training), np.inf)
     return PricedSweep(swept, windows(swept), per_datum, *law.reaching(swept.networks, an_epoch))
+
+
+def free_until(swept: Sweep, coefficients: Coefficients) -> int | None:
+    """The first width up to which size costs no time on a GPU, since steps wait for the program; None where none is."""
+    if coefficients.quantity != "time" or not coefficients.terms.keys() & LAUNCH_TERMS:
+        return None
+    launch_s, work_s = launch_and_work(row_of(swept, coefficients), coefficients)
+    widths = swept.networks.full[1][launch_s >= work_s]
+    return int(widths.max()) if len(widths) else None
 
 
 def memory_bytes(swept: Sweep) -> FloatArray:

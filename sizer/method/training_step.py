@@ -41,11 +41,16 @@ DTYPES: dict[str, Dtype] = {
 OPTIMIZER_MOMENTS: dict[str, int] = {"adam": 2, "adamw": 2, "sgd": 0, "sgd-momentum": 1}
 
 
+#: How PyTorch updates parameters: in one kernel, in one a kind of operation, or tensor by tensor.
+OPTIMIZER_FORMS = ("fused", "foreach", "single-tensor")
+
+
 class Training(NamedTuple):
-    """The settings of a training step that its working sets depend on.
+    """The settings of a training step that its working sets and its cost depend on.
 
     ``observations`` None leaves the data set out. ``datum_elements`` is the number of features and targets of one
     observation, where that is not the input plus the output width (class labels kept as one number, say).
+    ``optimizer_form`` is one of `OPTIMIZER_FORMS`.
     """
 
     batch_size: int = 256
@@ -53,6 +58,7 @@ class Training(NamedTuple):
     optimizer: str = "adam"
     observations: int | None = None
     datum_elements: int | None = None
+    optimizer_form: str = "fused"
 
     @property
     def element(self) -> Dtype:

@@ -36,6 +36,11 @@ def calibration_report(record: Calibration) -> Iterator[Block]:
     if record.power is not None and "energy" not in record.fits:
         power = record.power
         yield Paragraph(f"estimated, the time x {power.busy_w:g} W while training ({power.basis})", "energy: ")
+    if record.launch_bound is not None:
+        yield Paragraph(
+            f"{record.launch_bound:.0%} of the networks wait for the program that launches their steps, the others "
+            f"keep the GPU busy; a step takes the longer of launching (the launch terms) and work (the other terms)"
+        )
     if record.noise is not None:
         yield Line(f"noise: repeated timings of a network differ by {record.noise:.1%} (median)")
     yield from _session_lines(record)
@@ -103,6 +108,9 @@ def cluster_report(record: ClusterCalibration) -> Iterator[Block]:
     yield Paragraph(f"`sizer recommend --fleet {names}` compares them.")
 
 
+_BOUNDS = {"launch_bound": "waiting for the program", "gpu_bound": "keeping the GPU busy"}
+
+
 def validation_report(record: Validation) -> Iterator[Block]:
     """The device and its calibration, the error table by size, the networks that are furthest off."""
     yield from device_lines(record.device)
@@ -114,6 +122,9 @@ def validation_report(record: Validation) -> Iterator[Block]:
     yield BLANK
     yield Line("|predicted / measured - 1| of the time of a step")
     yield _error_table(record.by_size(), record.errors)
+    for name, errors in record.by_bound().items():
+        found = f"{errors.networks} networks, {errors.mean:.1%} mean, {errors.p95:.1%} at the 95th percentile"
+        yield Paragraph(found, f"{_BOUNDS[name]}: ")
     yield BLANK
     yield Line("furthest off")
     yield _network_table(record.worst())

@@ -30,11 +30,6 @@ _PART_NAMES = {
 }
 
 
-def report_text(record: ModuleInspection) -> str:
-    """The report: what trains, where its sets live, what a step is predicted to cost, what would be worth changing."""
-    return training_text([record, *record.other_optimizers], record.measured)
-
-
 def training_text(
     blocks: Sequence[ModuleInspection | Unseen], measured: MeasuredRecord | None = None, waited: float | None = None
 ) -> str:
@@ -232,7 +227,7 @@ def _measured_lines(measured: MeasuredRecord, record: ModuleInspection | None) -
     step = format_quantity(measured.time_per_step_s, "s")
     yield f"measured {step} from one step{optimizer} to its next (20th percentile of {measured.steps})"
     shares = [f"{percent(share)} {_PART_NAMES[name]}" for name, share in measured.shares.items() if share >= 0.005]
-    where = "" if record is None or record.device.kind == "cpu" else ", as the host saw it"
+    where = ", by the GPU's own clock" if measured.clock == "device" else ""
     yield f"of that time{where}: {', '.join(shares)}"
     computing = format_quantity(measured.computing_s, "s")
     if record is None or record.time_per_step_s is None:

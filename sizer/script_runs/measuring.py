@@ -7,6 +7,7 @@ put on the stack, where a script compiles anything, since torch compiles no fram
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
@@ -138,11 +139,14 @@ class StepTime(NamedTuple):
 
 
 class StepClock:
-    """Charges time to the innermost part that is running, so that nothing counts twice."""
+    """Charges time to the innermost part that is running, so that nothing counts twice; by the host's clock."""
+
+    on_device = False
 
     def __init__(self) -> None:
         self._spent = dict.fromkeys(PARTS, 0.0)
         self._running = ["rest"]
+        self._steps: list[StepTime] = []
         self.since = time.perf_counter()
 
     def enter(self, part: str) -> int:
@@ -162,11 +166,21 @@ class StepClock:
         spent, self._spent = self._spent, dict.fromkeys(PARTS, 0.0)
         self._spent["others"] = sum(spent.values())
 
-    def end_of_step(self) -> StepTime:
-        """The reported optimizer stepped: the time since its last step."""
+    def end_of_step(self, whole: bool = True) -> None:
+        """The reported optimizer stepped: one more of `steps`, if the time since its last is ``whole``."""
         self._charge()
         spent, self._spent = self._spent, dict.fromkeys(PARTS, 0.0)
-        return StepTime(**spent)
+        if whole:
+            self._steps.append(StepTime(**spent))
+
+    @property
+    def num_steps(self) -> int:
+        """Whole steps so far."""
+        return len(self._steps)
+
+    def steps(self) -> list[StepTime]:
+        """The whole steps, those left out of which a part is not known."""
+        return [step for step in self._steps if not math.isnan(step.total)]
 
     def so_far(self) -> StepTime:
         """The time since the last step."""
@@ -177,6 +191,66 @@ class StepClock:
         now = time.perf_counter()
         self._spent[self._running[-1]] += now - self.since
         self.since = now
+
+
+class DeviceStepClock(StepClock):
+    """The same by the clock of a CUDA device, whose times are not known before the end: `steps` waits for it, once.
+
+    The host is ahead of a device that is busy, and its own clock would show how long launching takes. Where a part ends
+    the stream is marked; while one captures a graph it is not, and the time of such a step is not known.
+    """
+
+    on_device = True
+
+    def __init__(self, device: torch.device) -> None:
+        from sizer.calibration.timed_step import StreamClock  # (what else times steps is not loaded for the CPU's)
+
+        super().__init__()
+        self._stream = StreamClock(device)
+        self._stream.mark()
+        self._ended: list[str | bool | None] = []  # a part; a step, whole or not; None: another optimizer's
+
+    def end_of_others(self) -> None:
+        """Another optimizer stepped."""
+        self._charge()
+        self._ended.append(None)
+
+    def end_of_step(self, whole: bool = True) -> None:
+        """The reported optimizer stepped."""
+        self._charge()
+        self._ended.append(whole)
+
+    @property
+    def num_steps(self) -> int:
+        """Whole steps so far."""
+        return sum(end is True for end in self._ended)
+
+    def steps(self) -> list[StepTime]:
+        """The whole steps that are known. Waits for the device."""
+        books, intervals = _Books(), iter(self._stream.intervals_s())
+        for end in self._ended:
+            if isinstance(end, str):
+                books.spend(end, next(intervals))
+            elif end is None:
+                books.end_of_others()
+            else:
+                books.end_of_step(end)
+        return books.steps()
+
+    def _charge(self) -> None:
+        self._stream.mark()
+        self._ended.append(self._running[-1])
+
+
+class _Books(StepClock):
+    """A clock that is told how long each part took."""
+
+    def spend(self, part: str, seconds: float) -> None:
+        """A part took so long."""
+        self._spent[part] += seconds
+
+    def _charge(self) -> None:
+        """Nothing passes by itself."""
 
 
 def quiet(values: Sequence[float]) -> float:

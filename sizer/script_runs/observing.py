@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from sizer.script_runs.calls import NotedCall, Reached, reached_by
-from sizer.script_runs.measuring import FlopCount, StepClock, anything_compiled
+from sizer.script_runs.measuring import DeviceStepClock, FlopCount, StepClock, anything_compiled
 from sizer.script_runs.patches import Patches
 from sizer.script_runs.steps import BackwardPass, KnownOptimizers, SeenSteps
 
@@ -74,9 +74,10 @@ class Observer:
         self.optimizers.leave()
         self._patches.armed = False
 
-    def only_time(self) -> None:
-        """Go on with keeping the time, from now."""
-        self.seen, self.clock = SeenSteps(), StepClock()
+    def only_time(self, device: torch.device) -> None:
+        """Go on with keeping the time, from now: by the device's own clock where it is a CUDA one."""
+        self.seen = SeenSteps()
+        self.clock = DeviceStepClock(device) if device.type == "cuda" else StepClock()
         self._patches.armed = True
 
     def leave(self) -> None:
