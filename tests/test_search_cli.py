@@ -89,6 +89,11 @@ BAD = [
     (["--target", "price", "--r2", "0.5", "--shape", "circle"], 2, "unknown shape"),
     (["--target", "price", "--r2", "0.5", "--validation", "b.csv"], 2, "no file b.csv"),
     (["--target", "price", "--r2", "0.5", "--device", "cuda:9"], 2, "no device"),
+    (["--target", "price", "--r2", "0.5", "--learning-rate", "fast"], 2, "expected one such as 0.004, or auto"),
+    (["--target", "price", "--r2", "0.5", "--learning-rate", "-1"], 2, "expected a number above 0"),
+    (["--target", "price", "--r2", "0.5", "--ensemble", "1"], 2, "expected a whole number from 2 to 100"),
+    (["--target", "price", "--r2", "0.5", "--ensemble", "some"], 2, "expected auto, off or one from 2"),
+    (["--target", "price", "--r2", "0.5", "--widths", "0"], 2, "width is 0"),
 ]
 
 

@@ -12,6 +12,7 @@ from sizer.size_search.arms import Goal, SearchCandidate
 from sizer.size_search.forecasts import forecast
 from sizer.size_search.learning_curves import LearningCurve
 from sizer.size_search.policy import decide, decide_exploring
+from sizer.size_search.priors import chance_of_reach, log_rate_floor
 
 SIZES = tuple(2**k for k in range(10, 21))
 GOAL = Goal(0.2, 500)
@@ -174,7 +175,7 @@ def test_low_rates_get_their_share_of_what_high_ones_cost():
     trained = {"k14_8": falling(12), "k15_8": falling(6), "k16_8": falling(6), "k15_16": falling(8)}
     spent_low = 0
     for _ in range(40):
-        decision = decide(arms(**trained), Goal(0.01, 500), "k14_8")[0]
+        decision = decide(arms(**trained), Goal(0.1, 500), "k14_8")[0]
         spent_low += decision.epochs if float(decision.name.split("_")[1]) < 8 else 0
         trained[decision.name] = falling(len(trained.get(decision.name, ())) + decision.epochs)
     assert spent_low > 0
@@ -193,12 +194,13 @@ def test_a_rate_that_is_too_high_for_a_size_is_for_larger_ones_too():
     )[0].name in ("k13_8", "k14_4")
 
 
-def test_a_higher_rate_is_forecast_to_take_fewer_epochs_and_to_end_higher():
-    trained = arms(k14_1=falling(12))
-    low, high = (next(arm for arm in trained if arm.name == name) for name in ("k15_1", "k15_8"))
-    easy, hard = Goal(0.25, 500), Goal(0.12, 500)
-    assert forecast(high, trained, easy).middle < forecast(low, trained, easy).middle
-    assert forecast(high, trained, hard).chance < forecast(low, trained, hard).chance
+def test_a_higher_rate_is_forecast_to_take_fewer_epochs_and_a_large_network_to_end_higher():
+    trained = arms(k19_1=falling(12))
+    low, high = (next(arm for arm in trained if arm.name == name) for name in ("k20_1", "k20_8"))
+    assert forecast(high, trained, Goal(0.25, 500)).middle < forecast(low, trained, Goal(0.25, 500)).middle
+    assert log_rate_floor(2**11, 8.0) < 0 < log_rate_floor(2**20, 8.0)
+    assert chance_of_reach(2**20, 16.0) < chance_of_reach(2**20, 1.0)
+    assert chance_of_reach(2**10, 1.0) < chance_of_reach(2**16, 1.0)
 
 
 def test_slices_of_cheap_arms_grow_with_all_that_was_spent():

@@ -95,10 +95,12 @@ def _measured_ratio(search: Search, selection: Selection) -> float | None:
     if not isinstance(search.task, Task):
         return None
     from sizer.size_search.trials.pruning_search import time_forward
+    from sizer.size_search.trials.trial import threads_set
 
     members = trained_members(search, selection)
     networks = [MeanNetwork(some, search.task.kind == CLASSIFICATION).eval() for some in (members, members[:1])]
-    together, alone = time_forward(networks, search.task.input_dim, search.settings.batch_size, "cpu")
+    with threads_set(search.settings.threads):
+        together, alone = time_forward(networks, search.task.input_dim, search.settings.batch_size, "cpu")
     return together / alone
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from sizer.size_search.arms import OWN_EPOCHS, Arms, Goal, Place, SearchCandidate
@@ -32,7 +33,9 @@ SLICE_OF_ALL = 0.02
 #: Sizes below the first get this share of what those above it get, likely or not: they cost little, and where networks
 #: overfit it is they that reach the target. (0: 1.25 / 4.31 / 31.2)
 HEDGE = 0.15
-#: Rates below the first get this share of what it and higher ones get: on some tasks high rates stop short.
+#: At several rates, only an arm that has trained for so many epochs makes its neighbours candidates.
+REACH_EPOCHS = 6
+#: Rates below any up to the first's get this share of what it and higher ones get: on some tasks high rates stop short.
 RATE_HEDGE = 0.15
 #: No target is given up before one size has had so many epochs. (2: the same, as all 117 are reached)
 LEAST_EPOCHS = 12
@@ -106,21 +109,23 @@ def _beyond(place: Place, edge: Place) -> bool:
 
 
 def _within_reach(arms: Arms) -> Arms:
-    """Arms that can go on: of the sizes begun and the rates begun, and the nearest outwards, `OUTWARDS` on each side.
+    """Arms that can go on: those begun, and their neighbours.
 
-    An arm far from all that was seen is a bet on the forecast alone, and large sizes are dear bets.
+    An arm far from all that was seen is a bet on the forecast alone, and large sizes are dear bets. At one rate the
+    sizes next to those begun are neighbours. At several there are many, of which the forecast says much the same: the
+    sizes and rates next to the arms that have trained for `REACH_EPOCHS`.
     """
-    begun = [arm.place for arm in arms if arm.values]
-    sizes = _reach([arm.num_free_parameters for arm in arms], [place.num_free_parameters for place in begun])
-    rates = _reach([arm.multiple for arm in arms], [place.multiple for place in begun])
-    return tuple(arm for arm in _open(arms) if arm.num_free_parameters in sizes and arm.multiple in rates)
+    sizes, rates = (sorted(set(offered)) for offered in zip(*(arm.place for arm in arms), strict=True))
+    begun = [arm for arm in arms if arm.values]
+    if len(rates) > 1:
+        begun = [arm for arm in begun if len(arm.values) >= REACH_EPOCHS] or begun
+    places = [(sizes.index(arm.num_free_parameters), rates.index(arm.multiple)) for arm in begun]
 
+    def is_near(arm: SearchCandidate) -> bool:
+        size, rate = sizes.index(arm.num_free_parameters), rates.index(arm.multiple)
+        return any(abs(size - of) <= OUTWARDS and abs(rate - at) <= OUTWARDS for of, at in places)
 
-def _reach(offered: list[int] | list[float], begun: list[int] | list[float]) -> set[float]:
-    """Of the values offered those from the lowest begun to the highest, and the nearest ones outwards."""
-    ordered = sorted(set(offered))
-    low, high = ordered.index(min(begun)), ordered.index(max(begun))
-    return set(ordered[max(0, low - OUTWARDS) : high + OUTWARDS + 1])
+    return tuple(arm for arm in _open(arms) if arm.values or is_near(arm))
 
 
 def _too_early_to_stop(arms: Arms, goal: Goal) -> list[SearchCandidate]:
@@ -138,16 +143,22 @@ def _hedge(
     begun = next((arm for arm in arms if arm.name == first), None)
     if begun is None:
         return None
-    size, rate = begun.num_free_parameters, begun.multiple
-    return _owed(
-        (arms, forecasts, chosen, HEDGE),
-        below=lambda arm: arm.num_free_parameters < size,
-        above=lambda arm: arm.num_free_parameters > size,
-    ) or _owed(
-        (arms, forecasts, chosen, RATE_HEDGE),
-        below=lambda arm: arm.multiple < rate,
-        above=lambda arm: arm.multiple >= rate,
-    )
+    size = begun.num_free_parameters
+    groups: list[tuple[_Test, _Test, float]] = [
+        (lambda arm: arm.num_free_parameters < size, lambda arm: arm.num_free_parameters > size, HEDGE)
+    ]
+    edges = sorted({arm.multiple for arm in arms if arm.multiple <= begun.multiple})[1:]
+    groups += [(partial(_is_slower, edge), partial(_is_no_slower, edge), RATE_HEDGE) for edge in edges]
+    owed = (_owed((arms, forecasts, chosen, share), below, above) for below, above, share in groups)
+    return next((arm for arm in owed if arm is not None), None)
+
+
+def _is_slower(edge: float, arm: SearchCandidate) -> bool:
+    return arm.multiple < edge
+
+
+def _is_no_slower(edge: float, arm: SearchCandidate) -> bool:
+    return arm.multiple >= edge
 
 
 _Known = tuple[Arms, list[tuple[SearchCandidate, Forecast]], SearchCandidate, float]

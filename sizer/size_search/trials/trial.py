@@ -100,7 +100,7 @@ def run_slice(
     ``running`` holds the user's trainings that this process has begun, to go on with them without starting over.
     """
     start = None if meter is None else meter.snapshot()
-    with _threads(spec.threads):
+    with threads_set(spec.threads):
         if isinstance(task, CustomTask):
             entry = _run_users(task, spec, {} if running is None else running)
         else:
@@ -111,7 +111,7 @@ def run_slice(
 
 
 @contextmanager
-def _threads(threads: int | None) -> Iterator[None]:
+def threads_set(threads: int | None) -> Iterator[None]:
     """PyTorch's number of threads set for a while; None leaves it as it is."""
     before = torch.get_num_threads()
     if threads is not None:
