@@ -105,8 +105,8 @@ def test_a_difficulty_decides_the_size_on_every_node(small_cpu, time_coefficient
 
 
 def test_what_no_learning_curve_tells_is_said_of_a_fleet_too(small_cpu, time_coefficients):
-    deep = recommend_fleet(replace(REQUEST, depth=(40,)), [node("only", small_cpu, time_coefficients)])
-    assert any("no learning curve was recorded at depth 40" in note for note in deep.notes)
+    deep = recommend_fleet(replace(REQUEST, depth=(4, 40)), [node("only", small_cpu, time_coefficients)])
+    assert any("no learning curve was recorded of depths 40" in note for note in deep.notes)
 
 
 def test_profiles_by_name_in_a_record_that_fits_its_schema():

@@ -20,7 +20,7 @@ from sizer.base.errors import UsageError
 from sizer.cli import sizer as command
 from sizer.method.advisor import recommend
 from sizer.method.coefficients import OtherSpeed
-from sizer.method.cost_to_loss import RECORDED_BATCHES, RECORDED_DEPTHS
+from sizer.method.cost_to_loss import RECORDED, carried_on
 from sizer.method.epochs_to_loss import DIFFICULTIES, RATES, Known, Networks, Pilot, expected_cost, hardness_prior
 from sizer.method.recommendation import Recommendation
 from sizer.method.request import Request
@@ -261,11 +261,11 @@ def test_rates_chances_and_reasons_are_shown():
 
 
 def test_what_no_learning_curve_tells_is_said(small_cpu, time_coefficients):
-    deep, large = RECORDED_DEPTHS[1] + 1, 2 * RECORDED_BATCHES[1]
+    deep, large = RECORDED.depths[-1] + 1, 2 * RECORDED.batch_sizes[-1]
     for options, said in (
-        ({"depth": (4, deep)}, f"depth {deep} "),
-        ({"batch_size": (large,)}, f"batch size {large} "),
-        ({"shape": ("exponential",)}, "of exponential"),
+        ({"depth": (4, deep)}, f"of depths {deep}: comparing depths"),
+        ({"batch_size": (256, large)}, f"of batch sizes {large}: comparing"),
+        ({"shape": ("rectangle", "exponential")}, "of shapes exponential: comparing"),
         ({"learning_rate": 0.2}, "rate of 0.2"),
         ({"optimizer": "sgd"}, "as if it learnt as Adam does"),
         ({"max_bytes": 10**7}, "beyond the limit"),
@@ -273,6 +273,11 @@ def test_what_no_learning_curve_tells_is_said(small_cpu, time_coefficients):
         record = recommend(asked(**options), small_cpu, time_coefficients)
         assert any(said in note for note in record.notes), said
     assert recommend(asked(), small_cpu, time_coefficients).notes == ()
+    assert carried_on(asked(batch_size=(256,))) is None
+    for options in ({"depth": (deep,)}, {"batch_size": (large,)}, {"shape": ("exponential",)}):
+        assert not any("curve" in note for note in recommend(asked(**options), small_cpu, time_coefficients).notes)
+        assert "learning curves of rectangle, depth 4" in carried_on(asked(**options))
+    assert carried_on(asked(depth=(deep,), law="paper")) is None
     assert recommend(asked(optimizer="sgd"), small_cpu, time_coefficients).best.learning_rate is None
 
 

@@ -10,7 +10,7 @@ priced at the rate that is cheapest for it. By equation 10 alone (``paper``) it 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import NamedTuple
 
@@ -180,9 +180,17 @@ def _described(full: IntArray, num_free_parameters: IntArray, training: Training
 
 # What the laws do not tell, and what learning curves were recorded for: beyond it theirs is carried on, which is said.
 
-#: Lowest and highest depth, batch size and rate that were recorded, and the shapes (docs/method.md).
-RECORDED_DEPTHS, RECORDED_BATCHES, RECORDED_RATES = (2, 8), (64, 1024), (1e-3, 3.2e-2)
-RECORDED_SHAPES = ("rectangle", "trapezoid", "wide_first_4x")
+
+class Recorded(NamedTuple):
+    """Depths, batch sizes, shapes and learning rates of the curves that the law was fitted to, lowest first."""
+
+    depths: tuple[int, ...]
+    batch_sizes: tuple[int, ...]
+    shapes: tuple[str, ...]
+    rates: tuple[float, ...]
+
+
+RECORDED = Recorded((4,), (256,), ("rectangle",), RATES)
 
 
 def not_told(request: Request) -> Iterator[str]:
@@ -190,34 +198,47 @@ def not_told(request: Request) -> Iterator[str]:
     return _beyond_the_curves(request) if request.by_curves else _beyond_equation_10(request)
 
 
-def _beyond_the_curves(request: Request) -> Iterator[str]:
-    for name, values, (low, high) in (
-        ("depth", request.depth, RECORDED_DEPTHS),
-        ("batch size", request.batch_size, RECORDED_BATCHES),
+def carried_on(request: Request) -> str | None:
+    """What the curves are of, where some networks of a request are not like it; None where all are, or none count."""
+    if not request.by_curves or not any(beyond for _, _, beyond in _beyond(request)):
+        return None
+    depths, batch_sizes, shapes, _ = RECORDED
+    return f"learning curves of {_listed(shapes)}, depth {_listed(depths)}, batch {_listed(batch_sizes)}, carried on"
+
+
+def _beyond(request: Request) -> Iterator[tuple[str, bool, list[str]]]:
+    """What is compared, whether there are several, and those beyond what was recorded."""
+    for name, asked, recorded in (
+        ("depths", request.depth, RECORDED.depths),
+        ("batch sizes", request.batch_size, RECORDED.batch_sizes),
     ):
-        beyond = [str(value) for value in values if not low <= value <= high]
-        if beyond:
+        beyond = [str(value) for value in asked if not min(recorded) <= value <= max(recorded)]
+        yield name, len(asked) > 1, beyond
+    yield "shapes", len(request.shape) > 1, [shape for shape in request.shape if shape not in RECORDED.shapes]
+
+
+def _beyond_the_curves(request: Request) -> Iterator[str]:
+    for name, several, beyond in _beyond(request):
+        if several and beyond:
             yield (
-                f"no learning curve was recorded at {name} {', '.join(beyond)} (recorded: {low} to {high}): chances "
-                f"and epochs there are the law's, carried on"
+                f"no learning curve was recorded of {name} {', '.join(beyond)}: comparing {name} compares networks by "
+                f"their cost, parameters and hidden width alone"
             )
-    shapes = [shape for shape in request.shape if shape not in RECORDED_SHAPES]
-    if shapes:
+    rate, (low, *_, high) = request.learning_rate, RECORDED.rates
+    if rate is not None and not low <= rate <= high:
         yield (
-            f"no learning curve was recorded of {', '.join(shapes)}: such networks are taken to learn as a rectangle "
-            f"with their parameters and their median hidden width does"
-        )
-    low_rate, high_rate = RECORDED_RATES
-    if request.learning_rate is not None and not low_rate <= request.learning_rate <= high_rate:
-        yield (
-            f"no learning curve was recorded at a learning rate of {request.learning_rate:g} (recorded: {low_rate:g} "
-            f"to {high_rate:g}): the law is carried on"
+            f"no learning curve was recorded at a learning rate of {rate:g} (recorded: {low:g} to {high:g}): chances "
+            f"and epochs are the law's, carried on"
         )
     if request.optimizer not in RATED_OPTIMIZERS:
         yield (
             f"the learning curves are of Adam: sizes for {request.optimizer} are compared as if it learnt as Adam does "
             f"at {_COMPARED_AT:g}, and no learning rate is suggested"
         )
+
+
+def _listed(values: Iterable[object]) -> str:
+    return ", ".join(map(str, values))
 
 
 def _beyond_equation_10(request: Request) -> Iterator[str]:

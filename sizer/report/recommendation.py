@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from sizer.base.units import format_cost, format_count, format_network, format_times, format_widths
-from sizer.method.cost_to_loss import HIGH_RATE
+from sizer.method.cost_to_loss import HIGH_RATE, carried_on
 from sizer.method.recommendation import Candidate, CurvePoint, Recommendation
 from sizer.report.layout import BLANK, Block, Column, Curve, Line, Paragraph, Table, device_lines, label_text, reasoned
 
@@ -54,6 +54,8 @@ def _how_compared(record: Recommendation) -> Iterator[str]:
     if record.hardness is not None:
         said = f"Order: expected cost to reach {record.hardness.basis}"
         said += "." if record.best.learning_rate is None else f", each size at its learning rate{_weights(listed)}."
+        if (curves := carried_on(record.request)) is not None:
+            said = f"{said[:-1]} ({curves})."
         said += " reached: easy/medium/hard targets, in %."
     first, least = record.best.relative_cost_to_loss, record.optimum.relative_cost_to_loss
     if record.candidates and first and least and least < _MUCH_CHEAPER * first:
