@@ -293,4 +293,10 @@ def test_another_speed_of_the_machine_is_said_where_it_changes_the_first_size(sm
     assert other.best.widths == alike.best.widths
     assert other.at_other_speeds[0].num_free_parameters < other.best.num_free_parameters
     assert "1.80 times the usual time (2 of its sessions)" in other.notes[0]
+    assert alike.at_other_speeds[0].relative_cost_of_best == pytest.approx(1.0)
+    there = recommend(asked(), small_cpu, replace(time_coefficients, terms=waiting.terms))
+    costs = {point.widths: point.relative_cost_to_loss for point in there.curve}
+    assert other.at_other_speeds[0].relative_cost_of_best == pytest.approx(
+        costs[other.best.widths] / there.best.relative_cost_to_loss
+    )
     assert Recommendation.from_dict(json.loads(other.to_json())) == other

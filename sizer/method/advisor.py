@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sizer.base.errors import UnreachableError, UsageError
-from sizer.base.units import format_widths
+from sizer.base.units import format_times, format_widths
 from sizer.method.coefficients import Coefficients
 from sizer.method.cost_to_loss import Law, Outlook, not_told
 from sizer.method.explanation import Half, Prospects, pushed_up, why
@@ -70,7 +70,8 @@ def recommend(request: Request, device: Device, coefficients: Coefficients) -> R
     picks = ranked(within, request, unit)
     least = optimum(within)
     best = picks[0] if picks else least
-    others = tuple(_at_other_speeds(swept, request, coefficients, law, unit))
+    place = next(index for index, priced in enumerate(within) if priced is best.priced), best.position
+    others = tuple(_at_other_speeds(swept, request, coefficients, law, unit, place))
     return Recommendation(
         request=request,
         device=device,
@@ -141,16 +142,16 @@ def _hardness(request: Request, law: Law) -> Hardness | None:
 
 
 def _at_other_speeds(
-    swept: list[Sweep], request: Request, coefficients: Coefficients, law: Law, unit: int
+    swept: list[Sweep], request: Request, coefficients: Coefficients, law: Law, unit: int, place: tuple[int, int]
 ) -> Iterator[AtOtherSpeed]:
-    """What comes first at each speed of the machine but the usual one."""
+    """What comes first at each other speed of the machine; ``place`` is the sweep and position of what does usually."""
     for speed in coefficients.other_speeds:
         at_speed = replace(coefficients, terms=speed.terms)
         sweeps = [apply_limits(price(each, at_speed, law), request, coefficients.quantity) for each in swept]
         if picks := ranked(sweeps, request, unit):
-            first = picks[0]
+            first, usual = picks[0], float(sweeps[place[0]].to_loss[place[1]])
             parameters = int(first.priced.sweep.num_free_parameters[first.position])
-            yield AtOtherSpeed(speed.factor, speed.sessions, first.widths, parameters)
+            yield AtOtherSpeed(speed.factor, speed.sessions, first.widths, parameters, usual / first.cost)
 
 
 @dataclass(frozen=True)
@@ -317,7 +318,8 @@ def _notes(request: Request, anchored: bool, best: Pick, others: Sequence[AtOthe
         if anchored and other.widths != best.widths:
             yield (
                 f"at another speed of this machine, {other.factor:.2f} times the usual time ({other.sessions} of its "
-                f"sessions), {format_widths(other.widths)} would come first instead of {format_widths(best.widths)}"
+                f"sessions), {format_widths(other.widths)} would come first instead of {format_widths(best.widths)}, "
+                f"which costs {format_times(other.relative_cost_of_best)} as much there"
             )
     yield from not_told(request)
     if request.by_curves and request.largest_limit_given:

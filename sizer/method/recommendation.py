@@ -161,12 +161,16 @@ class NextSize(NamedTuple):
 
 
 class AtOtherSpeed(NamedTuple):
-    """The first candidate at another speed of the machine, ``factor`` times as slow as the usual one."""
+    """The first candidate at another speed of the machine, ``factor`` times as slow as the usual one.
+
+    ``relative_cost_of_best`` is what the usual speed's first candidate costs there, 1 where it is the same.
+    """
 
     factor: float
     sessions: int
     widths: tuple[int, ...]
     num_free_parameters: int
+    relative_cost_of_best: float | None = None
 
 
 class CurvePoint(NamedTuple):
