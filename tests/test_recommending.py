@@ -20,7 +20,7 @@ from sizer.base.errors import UsageError
 from sizer.cli import sizer as command
 from sizer.method.advisor import recommend
 from sizer.method.coefficients import OtherSpeed
-from sizer.method.cost_to_loss import RECORDED, carried_on
+from sizer.method.cost_to_loss import RECORDED, Law, carried_on
 from sizer.method.epochs_to_loss import DIFFICULTIES, RATES, Known, Networks, Pilot, expected_cost, hardness_prior
 from sizer.method.recommendation import Recommendation
 from sizer.method.request import Request
@@ -279,6 +279,23 @@ def test_what_no_learning_curve_tells_is_said(small_cpu, time_coefficients):
         assert "learning curves of rectangle, depth 4" in carried_on(asked(**options))
     assert carried_on(asked(depth=(deep,), law="paper")) is None
     assert recommend(asked(optimizer="sgd"), small_cpu, time_coefficients).best.learning_rate is None
+
+
+def test_what_was_not_recorded_learns_as_a_rectangle_of_as_many_parameters(small_cpu, time_coefficients):
+    """So a network of one wide layer is not taken for one of three such layers."""
+    record = recommend(asked(depth=(4,)), small_cpu, time_coefficients)
+    shallow = recommend(asked(depth=(2,)), small_cpu, time_coefficients)
+    for one in shallow.candidates:
+        alike = next(point for point in record.curve if point.num_free_parameters >= one.num_free_parameters)
+        wide = Law.of(record.request).outlook(
+            np.array([[30], *([width] for width in alike.widths)]),
+            "rectangle",
+            record.request.training(128),
+            one.learning_rate,
+            one.averaged,
+        )
+        assert one.chance == pytest.approx(wide.chance, abs=0.05)
+        assert one.chance <= wide.chance + 1e-9
 
 
 def test_another_speed_of_the_machine_is_said_where_it_changes_the_first_size(small_cpu, time_coefficients):

@@ -10,7 +10,7 @@ priced at the rate that is cheapest for it. By equation 10 alone (``paper``) it 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -114,7 +114,7 @@ class Law(NamedTuple):
         rows, batch_size = training.observations, training.batch_size
         return per_datum if rows is None or self.known is None else per_datum * batch_size * -(-rows // batch_size)
 
-    def reaching(self, networks: cost.Networks, epoch_cost: FloatArray) -> Reaching:
+    def reaching(self, networks: cost.Networks, shape: str, epoch_cost: FloatArray) -> Reaching:
         """The cost of reaching a loss with each network, given that of an epoch, shape (N,), infinite where none is.
 
         The networks are of one family, in order of size: one that fails hands on to the next octave.
@@ -122,18 +122,19 @@ class Law(NamedTuple):
         fitting = np.isfinite(epoch_cost)
         whole = Reaching(*(np.full(len(fitting), empty) for empty in (np.inf, np.nan, False)))
         if fitting.any():
-            for values, of in zip(whole, self._of_fitting(networks, epoch_cost, fitting), strict=True):
+            parameters = networks.num_free_parameters[fitting]
+            described = _described(shape, networks.full[:, fitting], parameters, networks.training)
+            for values, of in zip(whole, self._of_fitting(described, epoch_cost[fitting]), strict=True):
                 values[fitting] = of
         return whole
 
-    def _of_fitting(self, networks: cost.Networks, epoch_cost: FloatArray, fitting: BoolArray) -> Reaching:
+    def _of_fitting(self, described: Networks, epoch_cost: FloatArray) -> Reaching:
         if self.known is None:
-            to_loss = epoch_cost[fitting] * relative_epochs(networks.num_free_parameters[fitting])
+            to_loss = epoch_cost * relative_epochs(described.num_free_parameters)
             same = np.full(len(to_loss), self.rates[0]), np.full(len(to_loss), self.averaging[0])
             return Reaching(to_loss, *same)
-        described = _described(networks.full[:, fitting], networks.num_free_parameters[fitting], networks.training)
         settings = list(itertools.product(self.rates, self.averaging))
-        costs = np.stack([self._expected(described, epoch_cost[fitting], *setting) for setting in settings])
+        costs = np.stack([self._expected(described, epoch_cost, *setting) for setting in settings])
         best = costs.argmin(axis=0)
         rates, averaged = np.array(settings).T
         return Reaching(costs.min(axis=0), rates[best], averaged[best] > 0)
@@ -150,12 +151,12 @@ class Law(NamedTuple):
         expected = expected_cost(worth_it, described, self.known, rate, averaged, self.ratios, self.weights)
         return np.asarray(expected * (paid / worth_it))
 
-    def outlook(self, full: IntArray, training: Training, rate: float, averaged: bool) -> Outlook | None:
+    def outlook(self, full: IntArray, shape: str, training: Training, rate: float, averaged: bool) -> Outlook | None:
         """What one network, a column of widths of shape (layers + 1, 1), may expect; None by equation 10 alone."""
         if self.known is None:
             return None
         parameters = np.array([int(((full[:-1] + 1) * full[1:]).sum())])
-        setting = _described(full, parameters, training), self.known, rate, averaged
+        setting = _described(shape, full, parameters, training), self.known, rate, averaged
         priors = _priors()
         return Outlook(
             float(chance_to_reach(*setting, self.ratios)[0] @ self.weights),
@@ -171,11 +172,24 @@ def _priors() -> dict[str, tuple[FloatArray, FloatArray]]:
     return {difficulty: hardness_prior(difficulty) for difficulty in DIFFICULTIES}
 
 
-def _described(full: IntArray, num_free_parameters: IntArray, training: Training) -> Networks:
-    """Networks as the learning curves know them; of an even number of hidden widths the upper middle one counts."""
-    hidden = np.sort(full[1:-1], axis=0)[(len(full) - 2) // 2].astype(np.float64)
-    same = np.ones(len(hidden))
-    return Networks(num_free_parameters.astype(np.float64), hidden, (len(full) - 1) * same, training.batch_size * same)
+def _described(shape: str, full: IntArray, num_free_parameters: IntArray, training: Training) -> Networks:
+    """Networks as the learning curves know them, by parameters and median hidden width, of two the lower.
+
+    One of a depth or shape that was not recorded is taken to learn as the rectangle of `_BASE_DEPTH` layers with as
+    many parameters does, P = (D - 2) w^2 + (inputs + outputs + D - 1) w + outputs.
+    """
+    parameters, depth = num_free_parameters.astype(np.float64), len(full) - 1
+    hidden = np.sort(full[1:-1], axis=0)[(depth - 2) // 2].astype(np.float64)
+    if shape not in RECORDED.shapes or not _within(depth, RECORDED.depths):
+        depth, outputs = _BASE_DEPTH, full[-1]
+        half = (full[0] + outputs + depth - 1) / (2 * (depth - 2))
+        hidden = np.maximum(1.0, np.sqrt(half**2 + np.maximum(parameters - outputs, 0) / (depth - 2)) - half)
+    same = np.ones(len(parameters))
+    return Networks(parameters, hidden, depth * same, training.batch_size * same)
+
+
+def _within(value: int, recorded: Sequence[int]) -> bool:
+    return min(recorded) <= value <= max(recorded)
 
 
 # What the laws do not tell, and what learning curves were recorded for: beyond it theirs is carried on, which is said.
@@ -191,6 +205,8 @@ class Recorded(NamedTuple):
 
 
 RECORDED = Recorded((4,), (256,), ("rectangle",), RATES)
+#: The depth of most curves.
+_BASE_DEPTH = 4
 
 
 def not_told(request: Request) -> Iterator[str]:
@@ -212,8 +228,7 @@ def _beyond(request: Request) -> Iterator[tuple[str, bool, list[str]]]:
         ("depths", request.depth, RECORDED.depths),
         ("batch sizes", request.batch_size, RECORDED.batch_sizes),
     ):
-        beyond = [str(value) for value in asked if not min(recorded) <= value <= max(recorded)]
-        yield name, len(asked) > 1, beyond
+        yield name, len(asked) > 1, [str(value) for value in asked if not _within(value, recorded)]
     yield "shapes", len(request.shape) > 1, [shape for shape in request.shape if shape not in RECORDED.shapes]
 
 
@@ -221,8 +236,8 @@ def _beyond_the_curves(request: Request) -> Iterator[str]:
     for name, several, beyond in _beyond(request):
         if several and beyond:
             yield (
-                f"no learning curve was recorded of {name} {', '.join(beyond)}: comparing {name} compares networks by "
-                f"their cost, parameters and hidden width alone"
+                f"no learning curve was recorded of {name} {', '.join(beyond)}: comparing {name} compares the cost of "
+                f"networks that are taken to learn by their parameters alone"
             )
     rate, (low, *_, high) = request.learning_rate, RECORDED.rates
     if rate is not None and not low <= rate <= high:
