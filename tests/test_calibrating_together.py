@@ -107,7 +107,7 @@ def test_a_disturbed_session_alone_says_so_and_its_interval_reaches_down(machine
     assert record.fits["time"].interval[0] < 0.8
 
 
-def test_a_slow_state_from_the_first_moment_to_the_last_is_said_and_covered(machine):
+def test_a_slow_state_from_the_first_moment_to_the_last_is_said_and_covered(machine, capsys):
     """No step was ever quick: only that threads slow each other shows that there may be a quicker state."""
     record = session(machine, steady(1.5))
     assert not record.sessions[-1].quiet
@@ -116,6 +116,8 @@ def test_a_slow_state_from_the_first_moment_to_the_last_is_said_and_covered(mach
     assert "run again later" in record.quiet_line
     low, high = record.fits["time"].interval
     assert low < 1 / 1.5 < 1 < high
+    assert run(["calibrate", "--show"]) == 0
+    assert "threads 1.4" in capsys.readouterr().out
     assert "values may be up to" in session(machine, steady(1.5)).quiet_line, "a minute later is no other moment"
     quiet = session(machine, steady(1.0))
     assert quiet.sessions[-1].quiet

@@ -53,7 +53,7 @@ def step_s(case: Case) -> float:
 
 
 def speed() -> planning.Speed:
-    small, large = ((case, step_s(case)) for case in (planning.CORNERS[1], planning.GPU_LARGE))
+    small, large = ((case, step_s(case)) for case in (planning.CORNERS[1], planning.GPU_LARGE[-1]))
     return planning.Speed.of_gpu(small, large, 80 * 2**30)
 
 
@@ -82,7 +82,7 @@ def test_half_of_the_plan_keeps_the_card_busy_in_every_form(plan):
 
 
 def test_a_small_card_gets_networks_that_fit_it(monkeypatch):
-    assert not planning.fits_gpu(planning.GPU_LARGE, 2**30)
+    assert not planning.fits_gpu(planning.GPU_LARGE[-1], 2**30)
     slow = planning.Speed(1e-4, 1e-18, overlaps=True, memory_bytes=2**30)  # (nothing keeps it busy)
     monkeypatch.setattr(planning, "_MOST_ATTEMPTS", 20)
     assert len(planning.plan(90.0, 8, slow)) > 60

@@ -301,20 +301,31 @@ def _as_it_is(device: Device, quick: bool) -> tuple[Device, Sequence[AccessTime]
     return with_effective_l2(device, sweep_reads(device.id, nominal)), ()
 
 
+def _speed(session: Session) -> planning.Speed:
+    """A first idea of how fast the device is, from timings of a small and a large network."""
+
+    def timed(case: Case) -> tuple[Case, float]:
+        first_s = _FIRST_S / _FIRST_RUNS / (4 if session.settings.quick else 1)
+        runs = (time_run(case, session.training, first_s, session.device.id) for _ in range(_FIRST_RUNS))
+        return case, min(run.step_s for run in runs)
+
+    small = timed(planning.CORNERS[1])
+    if session.device.kind != "cuda":
+        return planning.Speed.of(small, timed(planning.CORNERS[-1]))
+    memory = session.device.known_levels()[-1].capacity_bytes
+    for case in planning.GPU_LARGE:
+        speed = planning.Speed.of_gpu(small, timed(case), memory)
+        if speed.is_all_work(case):
+            break
+    return speed
+
+
 def _plan(session: Session) -> tuple[Case, ...]:
     """The networks that the budget pays for. Raises UsageError, with what is needed, when they are too few."""
     session.begin("first timings")
-    first_s = _FIRST_S / _FIRST_RUNS / (4 if session.settings.quick else 1)
-    on_gpu = session.device.kind == "cuda"
-    small, large = (
-        (case, min(time_run(case, session.training, first_s, session.device.id).step_s for _ in range(_FIRST_RUNS)))
-        for case in (planning.CORNERS[1], planning.GPU_LARGE if on_gpu else planning.CORNERS[-1])
-    )
     budget_s = session.settings.budget_s
     timed_s = budget_s * (1 if session.meter is None else 1 - METER_SHARE)
-    rounds, speed = _rounds(session.settings), planning.Speed.of(small, large)
-    if on_gpu:
-        speed = planning.Speed.of_gpu(small, large, session.device.known_levels()[-1].capacity_bytes)
+    rounds, speed = _rounds(session.settings), _speed(session)
     plan = planning.plan(_GENEROUS * timed_s, rounds, speed, session.settings.seed)
     fewest = _fewest(session.settings.quick)
     if len(plan) < fewest:

@@ -77,8 +77,10 @@ GPU_BATCH_SIZES = (BATCH_SIZES[0], 16_384)
 #: Sizes from which networks that keep a GPU busy are drawn; below, no batch does.
 _BUSY_FROM = 12.0
 _MOST_ATTEMPTS = 2000
-#: A second first timing on a GPU, all work and hardly any launches.
-GPU_LARGE = Case("rectangle", 784, (4096, 4096, 4096, 10), 1024)
+#: First timings on a GPU, the smallest that is all work and hardly any launches by `BUSY_TIMES`.
+GPU_LARGE = tuple(Case("rectangle", 784, (width, width, width, 10), 1024) for width in (512, 1024, 2048, 4096))
+#: How many times as long as its launches a step takes that is all work.
+BUSY_TIMES = 4.0
 #: Forms of the optimizer by turns, the fused one most often: it is what predictions without an optimizer are of.
 _FORMS = ("fused", "foreach", "fused", "single-tensor")
 #: Bytes of a parameter with its gradient and moments, of an activation with its gradient and a copy; and the share of a
@@ -188,6 +190,10 @@ class Speed:
         """Whether a GPU works longer on a step than launching it takes, has room for it, and is soon through."""
         busy = self._work_s(case) > self._overhead_s(case)
         return busy and fits_gpu(case, self.memory_bytes) and self.run_s(case) <= longest_s
+
+    def is_all_work(self, case: Case) -> bool:
+        """Whether launching a step of a network takes a small part of the time that a GPU works on it."""
+        return self._work_s(case) >= BUSY_TIMES * self._overhead_s(case)
 
     def step_s(self, case: Case) -> float:
         """Expected time of a step in s."""

@@ -83,6 +83,8 @@ def sessions_report(record: KeptSessions) -> Iterator[Block]:
 def _how_quiet(session: SessionSummary) -> str:
     if session.disturbed_share is None:
         return "unknown"
+    if session.room is not None:
+        return f"threads {session.room:.2f}x slow"
     return "yes" if session.quiet else f"disturbed {session.disturbed_share:.0%}"
 
 
