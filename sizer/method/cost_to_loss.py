@@ -157,13 +157,20 @@ class Law(NamedTuple):
             return None
         parameters = np.array([int(((full[:-1] + 1) * full[1:]).sum())])
         setting = _described(shape, full, parameters, training), self.known, rate, averaged
-        priors = _priors()
+        priors = [(self.ratios, self.weights), *_priors().values()]
+        ratios, weights = np.concatenate([ratios for ratios, _ in priors]), _block_diagonal([w for _, w in priors])
+        chance, *chances = (chance_to_reach(*setting, ratios)[0] @ weights).tolist()
+        _, *epochs = (epochs_to_reach(*setting, ratios)[0] @ weights).tolist()
+        given_up = float(epochs_until_given_up(*setting)[0])
         return Outlook(
-            float(chance_to_reach(*setting, self.ratios)[0] @ self.weights),
-            {name: float(chance_to_reach(*setting, ratios)[0] @ weights) for name, (ratios, weights) in priors.items()},
-            {name: float(epochs_to_reach(*setting, ratios)[0] @ weights) for name, (ratios, weights) in priors.items()},
-            float(epochs_until_given_up(*setting)[0]),
+            chance, dict(zip(_priors(), chances, strict=True)), dict(zip(_priors(), epochs, strict=True)), given_up
         )
+
+
+def _block_diagonal(parts: Sequence[FloatArray]) -> FloatArray:
+    """One column a part, zero beside its own rows."""
+    which = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    return np.asarray(np.concatenate(parts)[:, None] * (which[:, None] == np.arange(len(parts))))
 
 
 @cache
