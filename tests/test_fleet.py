@@ -100,7 +100,8 @@ def test_a_difficulty_decides_the_size_on_every_node(small_cpu, time_coefficient
         for name in ("easy", "hard")
     }
     easy, hard = (sizes[name].cheapest.candidate for name in ("easy", "hard"))
-    assert easy.num_free_parameters < hard.num_free_parameters
+    assert easy.num_free_parameters < 1.1 * hard.num_free_parameters
+    assert easy.chance > hard.chance
     assert hard.chance == pytest.approx(hard.chance_to_reach["hard"])
 
 

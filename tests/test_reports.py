@@ -193,7 +193,7 @@ def test_the_saw_tooth_is_faint_behind_its_lower_envelope(small_cpu, time_coeffi
     from sizer.report.text_chart import lower_envelope
 
     terms = {**time_coefficients.terms, "unaligned": 0.5 * time_coefficients.terms["operation"]}
-    record = recommend(Request(784, (6,)), small_cpu, replace(time_coefficients, terms=terms))
+    record = recommend(Request(784, (6,), law="paper"), small_cpu, replace(time_coefficients, terms=terms))
     points = [point for point in record.curve if 100 <= point.widths[0] <= 250]
     below = {point.widths[0] for point in lower_envelope(points)}
     assert {width for width in range(100, 251) if width % 4 == 0} - below == set()
