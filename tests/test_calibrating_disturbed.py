@@ -11,6 +11,7 @@ from calibrating_fakes import step_s
 from machine_of_two_speeds import LEVELS, TwoSpeeds
 
 from sizer.calibration.calibration import Settings, calibrate, measurement_path
+from sizer.calibration.combine import SessionSummary
 from sizer.calibration.disturbance import (
     Counters,
     disturbed,
@@ -23,6 +24,7 @@ from sizer.calibration.disturbance import (
     unsettled,
 )
 from sizer.calibration.measurements import Case, Timing, read_measurements
+from sizer.calibration.record import Calibration
 from sizer.calibration.reference_steps import ReferenceSteps
 from sizer.calibration.timed_step import time_run
 from sizer.detection.captured_tree import Tree
@@ -131,6 +133,29 @@ def test_threads_that_slow_each_other_leave_room(small_cpu):
     assert room({"threads": 1e-4, "alone": 0.9e-4}) == 1.0
     assert room({"threads": 1.9e-4, "alone": 1e-4}) == pytest.approx(1.7, abs=0.03)
     assert room({"threads": 1e-4}) == room({}) == 1.0
+
+
+def test_a_step_longer_than_a_series_does_not_slip_between_a_neighbours_turns():
+    """Two of three series are disturbed: a short step is timed in the third, one of 20 ms never."""
+
+    def beside(number: int, step_s: float) -> Timing:
+        series = tuple(1e-4 if each % 3 == 0 else 5e-4 for each in (number, number + 1))
+        return timing(case=number, step=step_s)._replace(reference_s={"threads": (1e-4, 1e-4), "series": series})
+
+    assert quietness([beside(number, 5e-4) for number in range(0, 300, 3)]).quiet
+    mixed = [beside(number, 2e-2) for number in range(300)]
+    assert 1.4 * 1.5 < quietness(mixed).high_by < 1.4 * 4
+    assert quiet_levels(mixed)["series"] == pytest.approx(1e-4)
+
+
+def test_an_impossible_percentage_is_said_as_times(small_cpu):
+    last = SessionSummary("2026-11-26", 40, 1.0, False, 0.98, 192.4, True)
+    said = [
+        Calibration("calibrated-cpu", small_cpu, {}, 0.1, 40, None, sessions=(each,)).quiet_line
+        for each in (last, last._replace(high_by=0.301))
+    ]
+    assert "disturbed for 98% of the time; values may be up to 193 times too high; run again" in said[0]
+    assert "values may be up to 31 % high" in said[1]
 
 
 def test_what_nvml_tells_of_a_gpu_explains_a_disturbance():

@@ -97,7 +97,11 @@ def test_a_step_that_waits_for_its_launches_is_told_up_to_which_width_size_is_fr
     assert wider[1].time_per_step_s > 1e-3
     assert not any(each.kind == "launch" for each in wider[1].advice)
     assert not any(each.kind == "free room" for each in record.advice)
+    assert not any("size is free" in note for note in record.notes), "the advice has it"
     check(record.to_dict())
+    topologies = [Topology(None, 20, (30, 30, 10)), Topology(None, 20, (round(1.2 * width),) * 2 + (10,))]
+    (note,) = inspect_topologies(topologies, Training(64), gpu, replace(launches, conditions={})).notes[-1:]
+    assert note.startswith(f"20-30-30-10: size is free up to width {width}: a step waits for the program")
 
 
 def test_an_unfused_optimizers_energy_has_no_prediction(small_cpu):

@@ -49,7 +49,7 @@ def changes_since_calibration(
 
 
 #: How long a child process may take in all, in s: it is 0.3 s on a CPU; making a GPU's context takes more.
-_CHILD_S = 3.0
+_CHILD_S = 5.0
 
 
 def changes_by_a_child(name: str | None = None) -> tuple[str, ...]:
@@ -120,6 +120,10 @@ def _other_speed(device: Device, calibrated: Mapping[str, Any], threads: int | N
         yield said
 
 
+def _times(ratio: float) -> str:
+    return f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}"
+
+
 def _taken(device: Device) -> list[Mapping[str, float]]:
     from sizer.calibration.reference_steps import ReferenceSteps
 
@@ -151,5 +155,5 @@ def speed_now(taken: Sequence[Mapping[str, float]], levels_s: Mapping[str, float
         return None
     return (
         f"this machine is {'slower' if ratio > 1 else 'faster'} now than when it was calibrated: {MEANINGS[name]} "
-        f"takes {ratio:.2f} times as long; predictions are for the speed then"
+        f"takes {_times(ratio)} times as long; predictions are for the speed then"
     )

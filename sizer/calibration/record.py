@@ -31,6 +31,8 @@ POOR = 0.35
 #: Limits of the classes of size, log2 of the number of parameters.
 _SIZE_LIMITS = (-math.inf, 10, 14, 18, math.inf)
 _WORST = 5
+#: Share by which values may be too high from which a percentage says less than how many times.
+_MANY = 10.0
 
 
 class TimedNetwork(NamedTuple):
@@ -125,7 +127,8 @@ class Calibration(Record):
         if last.quiet:
             return f"quiet: each network was timed while nothing disturbed it ({share})"
         why = "" if self.explanation is None else f" ({self.explanation})"
-        high = f"values may be up to {math.ceil(100 * last.high_by)} % high"
+        by = f"{math.ceil(100 * last.high_by)} %" if last.high_by < _MANY else f"{math.ceil(last.high_by)} times too"
+        high = f"values may be up to {by} high"
         if not last.used:
             return f"{share}{why}; this session's values are not used, those of earlier, quieter ones are"
         if last.room is not None:

@@ -9,9 +9,9 @@ import numpy as np
 
 from sizer.inspection.advice_unpredicted import level_name, pushes, smaller_batches
 from sizer.inspection.module_record import Advice
-from sizer.inspection.networks import check_countable
-from sizer.method.coefficients import LAUNCH_TERMS, Coefficients
-from sizer.method.cost import Networks, analyse, launch_and_work, predict, priced_row
+from sizer.inspection.networks import WAITS_FOR_LAUNCHES, check_countable, free_widths
+from sizer.method.coefficients import Coefficients
+from sizer.method.cost import Networks, analyse, predict, priced_row
 from sizer.method.placement import NOWHERE, FloatArray, Hierarchy, Placements, place_all
 from sizer.method.sweep import MAX_WORK
 from sizer.method.training_step import Training
@@ -24,8 +24,6 @@ MIN_SAVING = 0.03
 MIN_GAIN = 1.5
 #: A step that costs at most this much more "costs nothing more"; a growth of at least `MIN_GROWTH` is worth a line.
 FREE = 0.02
-#: Eighths of a doubling by which a network grows in looking for the width at which launching ends: 256 times.
-_GROWN_STEPS = 65
 MIN_GROWTH = 0.10
 
 
@@ -48,30 +46,9 @@ def advise_dense(near: Neighbours, coefficients: Coefficients) -> Iterator[Advic
 
 def _waiting_for_launches(near: Neighbours) -> Iterator[Advice]:
     """On a GPU, where a step waits for the program: how wide the network may be before the GPU's own work counts."""
-    coefficients, own = near.coefficients, near.networks.full[:, :1]
-    if not coefficients.terms.keys() & LAUNCH_TERMS or near.topology.depth < 2 or coefficients.quantity != "time":
-        return
-    full = _grown(own, near.topology.num_free_parameters * near.networks.training.batch_size)
-    networks = analyse(full, count_parameters(full), near.networks.training, near.hierarchy, near.networks.additions[0])
-    launch_s, work_s = launch_and_work(priced_row(networks, coefficients), coefficients)
-    waits = launch_s >= work_s
-    if waits[0]:
-        last = len(waits) - 1 if waits.all() else int(np.argmin(waits)) - 1
-        widths = tuple(full[1:, last].tolist())
-        reason = (
-            "a step waits for the program that launches it; CUDA graphs or torch.compile(mode='reduce-overhead') "
-            "would help"
-        )
-        yield Advice("launch", f"size is free up to width {max(widths[:-1])}", reason, widths=widths)
-
-
-def _grown(own: IntArray, work: int) -> IntArray:
-    """The network with its hidden layers ever wider, an eighth of a doubling at a time, as far as it can be counted."""
-    factors = 2 ** (np.arange(_GROWN_STEPS) / 8)
-    countable = (4 * float(work) * factors**2 <= MAX_WORK) & (factors * own.max() <= MAX_WIDTH)
-    full = np.repeat(own, max(int(countable.sum()), 1), axis=1)
-    full[1:-1] = np.round(own[1:-1] * factors[: full.shape[1]])
-    return full
+    widths = free_widths(near.topology, near.networks.training, near.hierarchy, near.coefficients)
+    if widths is not None:
+        yield Advice("launch", f"size is free up to width {max(widths[:-1])}", WAITS_FOR_LAUNCHES, widths=widths)
 
 
 def _interval(effect: float, coefficients: Coefficients) -> tuple[float, float] | None:

@@ -14,7 +14,7 @@ from sizer.base.errors import UsageError
 from sizer.base.records import Record, plain
 from sizer.base.units import format_bytes, format_quantity
 from sizer.devices import Chosen, Predicted, cheaper, choose
-from sizer.method.coefficients import OUTSIDE, Coefficients, outside_interval, why_outside
+from sizer.method.coefficients import LAUNCH_TERMS, OUTSIDE, Coefficients, outside_interval, why_outside
 from sizer.method.cost import (
     Networks,
     analyse,
@@ -22,6 +22,7 @@ from sizer.method.cost import (
     backward_operations,
     forward_flops,
     forward_operations,
+    launch_and_work,
     predict,
     priced_row,
 )
@@ -30,7 +31,7 @@ from sizer.method.placement import NOWHERE, FloatArray, Hierarchy, Placements
 from sizer.method.recommendation import PlacedSet
 from sizer.method.sweep import MAX_WORK
 from sizer.method.training_step import Training
-from sizer.method.working_sets import WorkingSets, count_parameters, stack
+from sizer.method.working_sets import IntArray, WorkingSets, count_parameters, stack
 from sizer.models.shapes import residual_additions
 from sizer.models.topology import MAX_WIDTH, Topology, check_whole
 
@@ -185,7 +186,9 @@ def inspect_topologies(
         networks = analyse(full, count_parameters(full), training, hierarchy, additions)
         cost = predict(priced_row(networks, coefficients), coefficients)
         inspected += _inspect(networks, cost, coefficients)
-    return _inspection(topologies, inspected, training, device, coefficients)
+    record = _inspection(topologies, inspected, training, device, coefficients)
+    launches = _launch_notes(topologies, training, device, coefficients)
+    return replace(record, notes=(*record.notes, *launches))
 
 
 def inspect_priced(
@@ -218,6 +221,53 @@ def _estimated(network: InspectedNetwork, coefficients: Coefficients) -> Inspect
     return replace(
         network, label="estimated", interval=None if step is None else (factors[0] * step, factors[1] * step)
     )
+
+
+WAITS_FOR_LAUNCHES = (
+    "a step waits for the program that launches it; CUDA graphs or torch.compile(mode='reduce-overhead') would help"
+)
+#: Eighths of a doubling by which a network grows in looking for the width at which launching ends: 256 times.
+_GROWN_STEPS = 65
+
+
+def free_widths(
+    topology: Topology, training: Training, hierarchy: Hierarchy, coefficients: Coefficients
+) -> tuple[int, ...] | None:
+    """The widths up to which a network's hidden layers grow in step while its step on a GPU waits for the program.
+
+    None where it does not wait, where launching and work are not told apart, and where nothing is hidden.
+    """
+    if coefficients.quantity != "time" or not coefficients.terms.keys() & LAUNCH_TERMS or topology.depth < 2:
+        return None
+    full = _grown(stack([topology.full]), topology.num_free_parameters * training.batch_size)
+    additions = residual_additions(topology.shape or "", topology.depth)
+    networks = analyse(full, count_parameters(full), training, hierarchy, additions)
+    launch_s, work_s = launch_and_work(priced_row(networks, coefficients), coefficients)
+    waits = launch_s >= work_s
+    if not waits[0]:
+        return None
+    last = len(waits) - 1 if waits.all() else int(np.argmin(waits)) - 1
+    return tuple(full[1:, last].tolist())
+
+
+def _grown(own: IntArray, work: int) -> IntArray:
+    """The network with its hidden layers ever wider, an eighth of a doubling at a time, as far as it can be counted."""
+    factors = 2 ** (np.arange(_GROWN_STEPS) / 8)
+    countable = (4 * float(work) * factors**2 <= MAX_WORK) & (factors * own.max() <= MAX_WIDTH)
+    full = np.repeat(own, max(int(countable.sum()), 1), axis=1)
+    full[1:-1] = np.round(own[1:-1] * factors[: full.shape[1]])
+    return full
+
+
+def _launch_notes(
+    topologies: Sequence[Topology], training: Training, device: Device, coefficients: Coefficients
+) -> Iterator[str]:
+    """For the first few networks, up to which width size is free because their steps wait for the program."""
+    for topology in topologies[:3]:
+        widths = free_widths(topology, training, Hierarchy.of(device), coefficients)
+        if widths is not None:
+            full = "-".join(map(str, topology.full))
+            yield f"{full}: size is free up to width {max(widths[:-1])}: {WAITS_FOR_LAUNCHES}"
 
 
 def _notes(topologies: Sequence[Topology], outside: Sequence[str | None]) -> tuple[str, ...]:
