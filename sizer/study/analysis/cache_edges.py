@@ -124,15 +124,5 @@ def _step(rows_in: int, found: Costs, windows: pd.DataFrame, edges: pd.DataFrame
     empty = f"no window of {WINDOW_OCTAVES:g} octave has {LEAST_RUNS} runs: nothing to draw"
     told, rules = () if len(windows) else (empty,), (found.rule, lost)
     every_second = windows[windows["cost"] == "per_datum"].drop(columns="cost").iloc[::2]  # (they overlap by far)
-    return StudyStep(
-        "caches",
-        title,
-        rows_in,
-        len(windows),
-        rules,
-        {},
-        record_rows(edges[shown]),
-        (),
-        told,
-        drawn_points(every_second),
-    )
+    drawn = drawn_points(every_second)
+    return StudyStep("caches", title, rows_in, len(windows), rules, {}, record_rows(edges[shown]), (), told, drawn)
