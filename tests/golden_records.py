@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import json
 import math
+import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
 from functools import cache
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ from study import GIB, KIB, MIB
 from sizer.base.records import Record
 from sizer.method.coefficients import Coefficients
 from sizer.method.hardware import Device, Level, Machine
+from sizer.study.step import StudyStep
 
 FOLDER = Path(__file__).parent / "data" / "records"
 _LEVELS = (
@@ -89,8 +94,6 @@ def _module() -> Any:
 
 def _training() -> Record:
     """What the hook writes: steps that were timed, and advice."""
-    from dataclasses import replace
-
     import torch
 
     import sizer
@@ -105,8 +108,6 @@ def _training() -> Record:
 
 
 def _calibration() -> Any:
-    from dataclasses import replace
-
     from sizer.calibration.cache_probe import AccessTime
     from sizer.calibration.calibration import replay
     from sizer.calibration.combine import SessionSummary
@@ -169,34 +170,29 @@ def _power_law(topology: Any, epochs: int, seed: int, resume_state: Any, learnin
         yield TrainedEpoch(floor + 1.5 / (epoch * faster * (size / 12) ** 3), 1e-3 * 2 ** (size / 4), epoch)
 
 
-def _caches() -> Record:
-    from sizer.study.step import Rule, StudyStep
+@cache
+def _study(step: str) -> Record:
+    """A step over generated runs, by the command that people give."""
+    from sizer.cli import run
+    from sizer.report.pages.saved import record_of
 
-    rows = [
-        {"hardware": "cpu", "working_set": name, "level": level, "edge_bytes": edge, "elasticity_inside": inside,
-         "elasticity_beyond": beyond}
-        for name, level, edge, inside, beyond in (
-            ("t_max", "L1", 3.1e4, 0.12, 0.4), ("f", "L2", 1.2e6, 0.3, 0.9), ("b", "L2", 9e5, 0.35, 1.1),
-            ("b", "L3", 2.4e7, 0.9, None),
-        )
-    ]  # fmt: skip
-    rule = Rule("no cost", "the run has no energy", 3, "runs", ("17", "18"))
-    return StudyStep("caches", "energy against the size of each working set", 500, 40, (rule,), {}, tuple(rows))
+    folder = _generated()
+    with redirect_stdout(StringIO()) as printed, redirect_stderr(StringIO()):
+        assert run(["study", step, str(folder), "--quiet", "--json"]) == 0
+    found = record_of(json.loads(printed.getvalue()), step)
+    assert isinstance(found, StudyStep)
+    return replace(found, files=tuple(Path(path).name for path in found.files))
 
 
-def _fit() -> Record:
-    from sizer.study.step import StudyStep
+@cache
+def _generated() -> Path:
+    from sizer.cli import run
 
-    rows = tuple(
-        {"hardware": "cpu", "term": term, "value": value, "unit": unit, "error": error, "status": status}
-        for term, value, unit, error, status in (
-            ("experiment", 10.2e3, "J/experiment", 0.004, "identified"),
-            ("pass", 0.487, "J/pass", 0.02, "rough"),
-            ("traffic.L2", 7.67e-3, "J/MiB", 0.4, "not identified"),
-            ("layer", 0.0, "J/layer", None, "zero"),
-        )
-    )
-    return StudyStep("fit", "coefficients of energy, published form", 400, 380, (), {"mean_error_cpu": 0.11}, rows)
+    folder = Path(tempfile.mkdtemp(prefix="sizer-golden-"))
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+        assert run(["study", "generate", str(folder), "--runs", "1500", "--quiet"]) == 0
+        assert run(["study", "energy", str(folder), "--quiet"]) == 0
+    return folder
 
 
 def _machine() -> Record:
@@ -215,8 +211,10 @@ MAKERS: Mapping[str, Callable[[], Record]] = {
     "calibration_sessions": _sessions,
     "validation": _validation,
     "search": _search,
-    "study_caches": _caches,
-    "study_fit": _fit,
+    "study_trends": lambda: _study("trends"),
+    "study_caches": lambda: _study("caches"),
+    "study_fit": lambda: _study("fit"),
+    "study_isoloss": lambda: _study("isoloss"),
     "machine": _machine,
 }
 NAMES = tuple(MAKERS)

@@ -102,7 +102,8 @@ class StudyStep(Record):
 
     ``rows_in`` and ``rows_out`` count the rows of its main table (None where it has no input). ``numbers`` maps names,
     which carry their unit (``overhead_energy_cpu_j``), to what was found; None is not known. ``table`` is a short
-    table for people and programs, one mapping a row, all with the same keys; ``files`` are the paths written.
+    table for people and programs, one mapping a row, all with the same keys; ``files`` are the paths written, and
+    ``points`` what the step's figures are drawn of, one mapping a point.
     """
 
     step: str
@@ -114,6 +115,7 @@ class StudyStep(Record):
     table: tuple[Mapping[str, Any], ...] = ()
     files: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    points: tuple[Mapping[str, Any], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The record ``sizer.study_step/1``."""
@@ -135,6 +137,15 @@ class StudyStep(Record):
 def record_rows(frame: pd.DataFrame) -> tuple[dict[str, Any], ...]:
     """A frame's rows for a record: what is not a finite number is None, not known."""
     return tuple({str(name): finite_or_none(value) for name, value in row.items()} for row in frame.to_dict("records"))
+
+
+def drawn_points(frame: pd.DataFrame) -> tuple[dict[str, Any], ...]:
+    """A frame's rows as points of a figure: five digits are more than a picture shows."""
+    return tuple({name: _five_digits(value) for name, value in row.items()} for row in record_rows(frame))
+
+
+def _five_digits(value: Any) -> Any:
+    return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
 def finite_or_none(value: Any) -> Any:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 #: Class of a record -> function of its figures, imported when they are drawn. A record without a line has none.
 CHARTS = {
     "Recommendation": "sizer.report.charts.sizes:recommendation_charts",
-    "Comparison": "sizer.report.charts.sizes:comparison_charts",
-    "Fleet": "sizer.report.charts.sizes:fleet_charts",
+    "Comparison": "sizer.report.charts.machines:comparison_charts",
+    "Fleet": "sizer.report.charts.machines:fleet_charts",
     "Inspection": "sizer.report.charts.networks:networks_charts",
     "ModuleInspection": "sizer.report.charts.networks:module_charts",
     "Calibration": "sizer.report.charts.timings:calibration_charts",

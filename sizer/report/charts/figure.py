@@ -61,7 +61,10 @@ class Point(NamedTuple):
 
 
 class Series(NamedTuple):
-    """Points of one kind: a ``line`` through them, ``dots``, or ``crosses``; ``colour`` counts from 1."""
+    """Points of one kind: a ``line`` through them, ``dots``, ``crosses``, or ``dust``, which is seen and not met.
+
+    ``colour`` counts from 1.
+    """
 
     name: str
     points: Sequence[Point]

@@ -25,7 +25,7 @@ def drawn_icicle(icicle: Icicle, size: Size, ids: str) -> Markup:
     below = [each._replace(y=each.y + top, area=_moved(each.area, top)) for each in met]
     boxes = [part for cell in icicle.cells for part in _box(cell, width, top)]
     height = top + _ROW * (1 + max(cell.row for cell in icicle.cells)) + 4
-    parts = [*boxes, *met_parts(below, size.width - 8)]
+    parts = [*boxes, *met_parts(below, size.width - 8, ids)]
     return framed(size, height, ids, icicle.title, icicle.description, parts)
 
 

@@ -30,8 +30,8 @@ class Size(NamedTuple):
     met: int
 
 
-WIDE = Size("wide", 760.0, 280.0, 8, 6, 180, 40)
-NARROW = Size("narrow", 330.0, 220.0, 4, 5, 90, 16)
+WIDE = Size("wide", 760.0, 280.0, 8, 6, 120, 24)
+NARROW = Size("narrow", 330.0, 220.0, 4, 5, 70, 12)
 SIZES = (WIDE, NARROW)
 
 
@@ -63,28 +63,31 @@ def framed(size: Size, height: float, ids: str, title: str, description: str, pa
 _HINT = "Point at the picture, or Tab to it, for exact values"
 
 
-def met_parts(met: Sequence[Met], width: float) -> Iterator[Markup]:
-    """What can be met, each with its text for the rows at the top."""
+def met_parts(met: Sequence[Met], width: float, ids: str) -> Iterator[Markup]:
+    """What can be met, each with its text for the rows at the top, which is also its name.
+
+    First in each is the area where it is met, then the ring that shows where it is.
+    """
     if met:
         yield element("text", _HINT, x=4.0, y=FONT, class_="hint", aria_hidden="true")
-    for each in met:
+    for number, each in enumerate(met):
         if each.area is None:
-            shape = element("circle", cx=each.x, cy=each.y, r=9.0, class_="area")
-            at = element("circle", cx=each.x, cy=each.y, r=6.0, class_="at")
+            shape = element("circle", cx=each.x, cy=each.y, r=9)
+            at = element("circle", cx=each.x, cy=each.y, r=6)
         else:
             x, y, wide, high = each.area
-            shape = element("rect", x=x, y=y, width=wide, height=high, class_="area")
-            at = element("circle", cx=each.x, cy=each.y, r=4.0, class_="at")
-        yield element(
-            "g", element("title", each.told), shape, at, _tip(each.told, width), class_="met", tabindex=0, role="img"
-        )
+            shape = element("rect", x=x, y=y, width=wide, height=high)
+            at = element("circle", cx=each.x, cy=each.y, r=4)
+        name = f"{ids}-{number}"
+        tip = _tip(each.told, width, name)
+        yield element("g", shape, at, tip, class_="met", tabindex=0, role="img", aria_labelledby=name)
 
 
-def _tip(told: str, width: float) -> Markup:
+def _tip(told: str, width: float, name: str) -> Markup:
     """A text in the rows at the top."""
     first, *more = lines_of(told, width)
     rows = [element("tspan", line, x=4.0, y=FONT + index * LINE) for index, line in enumerate(more, start=1)]
-    return element("text", first, *rows, x=4.0, y=FONT, class_="tip")
+    return element("text", first, *rows, id=name, x=4.0, y=FONT, class_="tip")
 
 
 def rows_for(met: Sequence[Met], width: float) -> int:

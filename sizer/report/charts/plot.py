@@ -66,7 +66,7 @@ class _Plot:
         strips = [part for row, strip in enumerate(chart.strips) for part in self._strip(row, strip)]
         bands = list(self._bands())
         lines = [part for series in chart.series for part in self._series(series)]
-        met = list(met_parts(list(self._met()), self.told_width))
+        met = list(met_parts(list(self._met()), self.told_width, ids))
         parts = [*axes, *bands, *strips, *guides, *lines, *marks, *met]
         return framed(self.size, self.height, ids, chart.title, chart.description, parts)
 
@@ -114,13 +114,15 @@ class _Plot:
             if len(places) > 1:
                 yield element("path", d=_path(places), class_=f"line {look}")
                 return
+            series = series._replace(look="dots")
         for point in series.points:
             if point.low is not None and point.high is not None:
                 x, ends = self.x.at(point.x), (self._clamped(point.low), self._clamped(point.high))
                 yield element("line", x1=x, x2=x, y1=ends[0], y2=ends[1], class_=f"whisker {look}")
         # All dots are one path, each a line of no length with round ends: a tenth of the bytes of circles.
-        shape, class_ = ("m-3 -3l6 6m0-6l-6 6", "cross") if series.look == "crosses" else ("h0", "dots")
-        places = [self._place(point) for point in series.points]
+        shape, class_ = ("m-3 -3l6 6m0-6l-6 6", "cross") if series.look == "crosses" else ("h0", series.look)
+        most = self.size.drawn // 2 if series.look == "dust" else len(series.points)
+        places = [self._place(series.points[index]) for index in spread(len(series.points), most)]
         yield element("path", d="".join(f"M{x:.1f} {y:.1f}{shape}" for x, y in places), class_=f"{class_} {look}")
 
     def _place(self, point: Point | Mark) -> tuple[float, float]:
@@ -203,6 +205,8 @@ class _Plot:
         """Along a single line anywhere above or below it, else at the points themselves, so many of them."""
         lines = [series for series in self.chart.series if series.look == "line"]
         for series in self.chart.series:
+            if series.look == "dust":
+                continue
             is_line, points = series.look == "line", series.points
             most = max(self.size.met // len(lines), 3) if is_line else 2 * self.size.met
             chosen = [points[index] for index in spread(len(points), most)]

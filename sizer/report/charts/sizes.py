@@ -1,31 +1,23 @@
-"""Cost over size: of a recommendation with the levels where sets live below, of two machines, of a fleet's nodes."""
+"""A recommendation: cost over size with the levels where sets live below, and what each candidate may reach."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
-from sizer.base.units import format_cost, format_count, format_network, format_quantity, format_times, format_widths
-from sizer.method.coefficients import QUANTITY_UNIT
+from sizer.base.units import format_cost, format_count, format_network, format_times, format_widths
 from sizer.method.recommendation import Candidate, CurvePoint, Recommendation
-from sizer.report.charts.figure import Axis, Band, Chart, Guide, Mark, Point, Series, Stretch, Strip, spread
+from sizer.report.charts.figure import Axis, Band, Chart, Mark, Point, Series, Stretch, Strip, spread
 from sizer.report.layout import Column, Table
 from sizer.report.recommendation import family
 from sizer.report.text_chart import level_starts, lower_envelope
-
-if TYPE_CHECKING:  # (another command's record is not loaded with this one's)
-    from sizer.fleet.comparison import Comparison
-    from sizer.fleet.fleet import Fleet
 
 #: What working sets are called where people read.
 SET_WORDS = {"f": "weights", "b": "backward", "o": "optimizer", "t_max": "activations", "d": "data"}
 PARAMETERS = Axis("number of trainable parameters", "count")
 #: Rows of a table below a chart; all values are in the record.
-ROWS = 30
+ROWS = 24
 #: Families of networks drawn beside one another.
 _FAMILIES = 6
-#: Crossings that are drawn; a cost that jumps where a set spills may cross back and forth.
-_CROSSINGS = 6
 
 
 def recommendation_charts(record: Recommendation, asked: Sequence[int] = ()) -> Iterator[Chart]:
@@ -41,43 +33,109 @@ def recommendation_charts(record: Recommendation, asked: Sequence[int] = ()) -> 
     points = drawn[family(record.optimum)]
     if len(points) < 2:
         return
+    yield _costs_to_loss(record, drawn, points, asked)
+    yield from _chances(record)
+
+
+def _costs_to_loss(
+    record: Recommendation,
+    drawn: Mapping[tuple[str, int, int], Sequence[CurvePoint]],
+    points: Sequence[CurvePoint],
+    asked: Sequence[int],
+) -> Chart:
+    """The sweep, with the sizes that stand out on it and the levels where sets live below it."""
     factors = record.coefficients.interval
-    bands = [] if factors is None else [Band("90 % interval of the step's cost", _edges(points, factors))]
+    below = lower_envelope(points)
+    bands = [] if factors is None else [Band("90 % interval of the step's cost", _edges(below, factors))]
     levels = [level.name for level in record.device.sizing_levels()]
-    yield Chart(
-        "Cost of reaching a loss by size",
-        "The predicted cost of training a network of each size to a loss, as a multiple of the cheapest size's, with "
-        "the sizes that fill a cache once to twice numbered and the cheapest of all starred. Below it the memory "
-        "level on which each working set lives at each size.",
+    expected = "Cost" if record.hardness is None else "Expected cost"
+    of_target = "" if record.hardness is None else f" ({record.hardness.basis})"
+    return Chart(
+        f"{expected} of reaching a loss by size",
+        f"The predicted cost of training a network of each size to a loss{of_target}, as a multiple of the cheapest "
+        "size's, with the sizes that fill a cache once to twice numbered and the cheapest of all starred. Faint are "
+        "sizes that cost more than those near them. Below it the memory level on which each working set lives.",
         PARAMETERS,
         Axis("cost to a loss, 1x = the cheapest size", "times"),
         _curve_table(points, factors),
-        [
-            part
-            for number, key in enumerate(drawn, start=1)
-            for part in _family_series(number, key, drawn[key], factors)
-        ],
+        [*_teeth(points, below), *_families(drawn, factors)],
         bands,
         [*_own_marks(points, asked), *_marks(record, drawn), *_asked(record)],
         (),
-        level_strips(points, levels),
+        [*_near_best(record), *level_strips(points, levels)],
         record.coefficients.label,
     )
 
 
-def _family_series(
-    number: int, key: tuple[str, int, int], points: Sequence[CurvePoint], factors: tuple[float, float] | None
-) -> Iterator[Series]:
-    """The lower envelope of a family's curve, over its faint saw-tooth where it has one."""
-    shape, depth, batch_size = key
-    named, below = f"{shape}, depth {depth}, batch {batch_size}", lower_envelope(points)
+def _teeth(points: Sequence[CurvePoint], below: Sequence[CurvePoint]) -> Iterator[Series]:
+    """All sizes, faint, where some of them are dearer than those near them."""
     if len(below) < len(points):
-        yield Series(f"{named}: dearer than the widths near them", _points(points, factors), colour=number, faint=True)
-    yield Series(named, _points(below, factors), colour=number)
+        told = [Point(p.num_free_parameters, p.relative_cost_to_loss or 0.0, "") for p in points]
+        yield Series("every width", told, "dust", colour=7, faint=True)
 
 
-def _points(points: Sequence[CurvePoint], factors: tuple[float, float] | None) -> list[Point]:
-    return [Point(p.num_free_parameters, p.relative_cost_to_loss or 0.0, _told(p, factors)) for p in points]
+def _near_best(record: Recommendation) -> Iterator[Strip]:
+    """The sizes that are about as good as the best."""
+    if record.near_best is not None:
+        near, first, last = record.near_best, record.near_best.smallest, record.near_best.largest
+        said = f"within {100 * (near.within - 1):.0f} %"
+        told = f"from {format_network(first.widths, first.num_free_parameters)} to "
+        told += f"{format_network(last.widths, last.num_free_parameters)}: {said} of the best listed"
+        yield Strip(said, [Stretch(first.num_free_parameters, last.num_free_parameters, "", told)])
+
+
+def _chances(record: Recommendation) -> Iterator[Chart]:
+    """The chance that each candidate reaches an easy, a medium and a hard target, where that is known."""
+    known = sorted((c for c in record.candidates if c.chance_to_reach), key=lambda c: c.num_free_parameters)
+    if len(known) < 2:
+        return
+    names = list(known[0].chance_to_reach or {})
+    series = [
+        Series(f"{name} targets", [point for one in known for point in _chance(one, name)], "line", colour)
+        for colour, name in enumerate(names, start=1)
+    ]
+    columns = [
+        Column("#", [f"{one.rank}" for one in known], right=True),
+        Column("widths", [format_widths(one.widths) for one in known]),
+        Column("rate", ["" if one.learning_rate is None else f"{one.learning_rate:g}" for one in known], right=True),
+        *(
+            Column(name, [f"{(one.chance_to_reach or {}).get(name, 0):.0%}" for one in known], right=True)
+            for name in names
+        ),
+    ]
+    yield Chart(
+        "Chance to reach a target by size",
+        "The chance that training each candidate, at its own learning rate, reaches an easy, a medium and a hard "
+        "target, from recorded learning curves.",
+        PARAMETERS,
+        Axis("chance to reach it", "share", log=False, within=(0.0, 1.0)),
+        Table(columns),
+        series,
+        label="estimated",
+    )
+
+
+def _chance(size: Candidate, difficulty: str) -> Iterator[Point]:
+    chance = (size.chance_to_reach or {}).get(difficulty)
+    if chance is not None:
+        named = f"{size.rank}, {format_network(size.widths, size.num_free_parameters)}{_training(size)}"
+        yield Point(size.num_free_parameters, chance, f"rank {named}: {chance:.0%} for {difficulty} targets")
+
+
+def _training(size: Candidate) -> str:
+    """The rate and the weights that a size is ranked at, as the end of a phrase; empty where none is suggested."""
+    rate = "" if size.learning_rate is None else f", rate {size.learning_rate:g}"
+    return f"{rate}, weights averaged" if size.averaged else rate
+
+
+def _families(
+    drawn: Mapping[tuple[str, int, int], Sequence[CurvePoint]], factors: tuple[float, float] | None
+) -> Iterator[Series]:
+    """The lower envelope of each family's sizes."""
+    for number, ((shape, depth, batch_size), points) in enumerate(drawn.items(), start=1):
+        below = lower_envelope(points)
+        told = [Point(p.num_free_parameters, p.relative_cost_to_loss or 0.0, _told(p, factors)) for p in below]
+        yield Series(f"{shape}, depth {depth}, batch {batch_size}", told, colour=number)
 
 
 def _told(point: CurvePoint, factors: tuple[float, float] | None) -> str:
@@ -126,7 +184,7 @@ def _mark(size: Candidate, text: str, what: str, look: str = "dot") -> Iterator[
     cost = size.relative_cost_to_loss
     if cost is not None:
         named = format_network(size.widths, size.num_free_parameters)
-        told = f"{what}: {named}, {format_times(cost)} to a loss"
+        told = f"{what}: {named}{_training(size)}, {format_times(cost)} to a loss"
         yield Mark(size.num_free_parameters, cost, text, told, look)
 
 
@@ -162,96 +220,3 @@ def _curve_table(points: Sequence[CurvePoint], factors: tuple[float, float] | No
     columns.append(Column("a datum", datum, right=True))
     homes = {name: [point.levels[name] or "none" for point in shown] for name in points[0].levels}
     return Table([*columns, *(Column(f"{SET_WORDS.get(name, name)} in", cells) for name, cells in homes.items())])
-
-
-def comparison_charts(record: Comparison) -> Iterator[Chart]:
-    """The cost of a step over the sizes on both machines, where the cheaper one changes, and their ratio."""
-    unit = QUANTITY_UNIT[record.quantity]
-    yield Chart(
-        f"{record.quantity.capitalize()} of a step by size",
-        f"What a training step of networks of growing size costs on {record.names[0]} and on {record.names[1]}; "
-        "vertical lines stand where the cheaper machine changes.",
-        PARAMETERS,
-        Axis(f"{record.quantity} of a step", unit),
-        _cost_table(record, unit),
-        [_machine_series(record, index, unit) for index in (0, 1)],
-        [*_machine_bands(record)],
-        (),
-        _crossing_guides(record),
-        label=" and ".join(dict.fromkeys(machine.coefficients.label for machine in record.machines)),
-    )
-
-
-def _machine_series(record: Comparison, index: int, unit: str) -> Series:
-    name = record.names[index]
-    points = [
-        Point(
-            point.num_free_parameters,
-            point.costs[index],
-            f"{format_count(point.num_free_parameters)} parameters on {name}: "
-            f"{format_quantity(point.costs[index], unit)} a step",
-        )
-        for point in record.points
-    ]
-    return Series(name, points, colour=index + 1)
-
-
-def _machine_bands(record: Comparison) -> Iterator[Band]:
-    for index, machine in enumerate(record.machines):
-        factors = machine.coefficients.interval
-        if factors is not None:
-            costs = [(float(point.num_free_parameters), point.costs[index]) for point in record.points]
-            edges = [(size, cost * factors[0], cost * factors[1]) for size, cost in costs]
-            yield Band(f"90 % interval on {record.names[index]}", edges, index + 1)
-
-
-def _crossing_guides(record: Comparison) -> list[Guide]:
-    return [
-        Guide("x", crossing.num_free_parameters, f"{crossing.cheaper_from_here} from here")
-        for crossing in record.crossings[:_CROSSINGS]
-    ]
-
-
-def _cost_table(record: Comparison, unit: str) -> Table:
-    points = record.points
-    within = [p.ratio_interval and f"{p.ratio_interval[0]:.3g} to {p.ratio_interval[1]:.3g}" for p in points]
-    columns = [
-        ("parameters", [format_count(point.num_free_parameters) for point in points]),
-        *((name, [format_quantity(p.costs[i], unit) for p in points]) for i, name in enumerate(record.names)),
-        ("ratio", [f"{point.ratio:.4g}" for point in points]),
-        ("its range", [text or "unknown" for text in within]),
-    ]
-    return Table([Column(title, cells, right=True) for title, cells in columns])
-
-
-def fleet_charts(record: Fleet) -> Iterator[Chart]:
-    """Each kind of node at its size and its cost to a loss, 1 for the cheapest."""
-    marks: list[Mark] = []
-    rows: list[tuple[str, str, str, str]] = []
-    for node in record.nodes:
-        size, cost = node.candidate, node.relative_cost_to_loss
-        if size is None or cost is None:
-            continue
-        label = "unknown" if node.coefficients is None else node.coefficients.label
-        named = format_network(size.widths, size.num_free_parameters)
-        told = f"{node.name}: {named}, {format_times(cost)} the cheapest node's {record.quantity} to a loss, {label}"
-        marks.append(Mark(size.num_free_parameters, cost, node.name, told, "dot" if marks else "star"))
-        rows.append((node.name, format_count(size.num_free_parameters), format_times(cost), label))
-    if not marks:
-        return
-    names, counts, costs, labels = zip(*rows, strict=True)
-    columns = (
-        Column("node", names),
-        Column("parameters", counts, right=True),
-        Column("cost to a loss", costs, right=True),
-    )
-    yield Chart(
-        "Cost of reaching a loss by kind of node",
-        "Each kind of node at the size that suits it, and what reaching a loss costs there as a multiple of the "
-        "cheapest.",
-        PARAMETERS,
-        Axis("cost to a loss, 1x = the cheapest node", "times"),
-        Table([*columns, Column("", labels)]),
-        marks=marks,
-        label=" and ".join(dict.fromkeys(labels)),
-    )

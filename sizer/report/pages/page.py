@@ -39,8 +39,8 @@ _WRITTEN_BY = '<meta name="generator" content="sizer'
 _HEAD_BYTES = 4096
 #: Rows of a table on a page; all of them are in the record beside it.
 _ROWS = 200
-#: Longest cell that is kept on one line.
-_SHORT = 24
+#: Longest cell of a column that is kept on one line, and columns that page.css has classes for.
+_SHORT, _STYLED = 24, 12
 #: Title of the answer to `--why-not`, which names a first width.
 _ASKED = re.compile(r"why not (\d{1,9})")
 #: What a record is called, by its class.
@@ -237,16 +237,18 @@ def table_node(table: Table) -> dict[str, Any]:
     return {
         "kind": "table",
         "titles": [column.title for column in table.columns] if titled else [],
-        "looks": [_look(column) for column in table.columns],
+        "looks": " ".join(filter(None, map(_look, range(1, _STYLED + 1), table.columns))),
         "rows": rows[: len(rows) - hidden],
         "hidden": hidden,
         "total": table.ends_in_total and not hidden,
     }
 
 
-def _look(column: Column) -> str:
-    """The class of a column's cells: numbers stand at the right, and what is short is not broken."""
-    return "right" if column.right else "short" if all(len(cell) <= _SHORT for cell in column.cells) else ""
+def _look(number: int, column: Column) -> str:
+    """A class of the table that says of a column, by its number, that it stands at the right, or may be broken."""
+    if column.right:
+        return f"r{number}"
+    return f"w{number}" if any(len(cell) > _SHORT for cell in column.cells) else ""
 
 
 @cache

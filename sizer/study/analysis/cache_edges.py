@@ -11,7 +11,7 @@ from sizer.method.placement import FloatArray, Hierarchy
 from sizer.method.working_sets import BoolArray
 from sizer.study.analysis.quantity import AUTO, Costs, costed
 from sizer.study.analysis.trends import QUARTILES, neighbours
-from sizer.study.step import Rule, StudyStep, record_rows
+from sizer.study.step import Rule, StudyStep, drawn_points, record_rows
 
 #: Working sets whose size is set against cost: the three of the study's figure, and the optimizer's beside them.
 SETS = {"t_max": "t (inter-layer)", "f": "f (forward)", "b": "b (backward)", "o": "o (optimizer)"}
@@ -123,4 +123,6 @@ def _step(rows_in: int, found: Costs, windows: pd.DataFrame, edges: pd.DataFrame
     title = f"{found.quantity.name} against the size of each working set, and where sets leave each cache"
     empty = f"no window of {WINDOW_OCTAVES:g} octave has {LEAST_RUNS} runs: nothing to draw"
     told, rules = () if len(windows) else (empty,), (found.rule, lost)
-    return StudyStep("caches", title, rows_in, len(windows), rules, {}, record_rows(edges[shown]), (), told)
+    every_second = windows[windows["cost"] == "per_datum"].drop(columns="cost").iloc[::2]  # (they overlap by far)
+    drawn = drawn_points(every_second)
+    return StudyStep("caches", title, rows_in, len(windows), rules, {}, record_rows(edges[shown]), (), told, drawn)

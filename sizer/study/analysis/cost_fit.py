@@ -6,7 +6,8 @@ log(predicted / measured)^2 over k >= 0 with the calibration's own solver.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -36,6 +37,8 @@ _SETTING = ["experiment_id", "dataset", "shape", "depth", "size", "batch_size", 
 _SHOWN = ["hardware", "term", "value", "unit", "relative_error", "identification"]
 _HEADINGS = ["hardware", "term", "value", "unit", "error", "status"]
 _OF_SETS = ("n_observations", "n_features", "h_t", "h_s", "full", "num_free_parameters")
+#: Edges of the bins of predicted / measured that are drawn: about as wide as those of the study's figure 5.
+_BINS = np.linspace(0.4, 2.0, 65)
 NEEDED = ("hardware", "optimizer", *_SETTING, *_OF_SETS)
 
 
@@ -88,7 +91,16 @@ def fit_costs(
     every, each = pd.concat(terms, ignore_index=True), pd.concat(ratios, ignore_index=True)
     table = record_rows(every[_SHOWN].set_axis(_HEADINGS, axis=1))
     title = f"coefficients of {quantity.name}, {form} form"
-    return every, each, StudyStep("fit", title, len(runs), len(each), (rule,), numbers, table)
+    drawn = tuple(_histogram(each))
+    return every, each, StudyStep("fit", title, len(runs), len(each), (rule,), numbers, table, points=drawn)
+
+
+def _histogram(ratios: pd.DataFrame) -> Iterator[dict[str, float | int | str]]:
+    """Experiments by their predicted / measured, in the bins of `_BINS`, those beyond in the outermost."""
+    for hardware, some in ratios.groupby("hardware"):
+        counts, _ = np.histogram(some["ratio"].clip(_BINS[0], _BINS[-1]), _BINS)
+        for (low, high), count in zip(pairwise(_BINS.tolist()), counts.tolist(), strict=True):
+            yield {"hardware": str(hardware), "ratio_lo": low, "ratio_hi": high, "count": count}
 
 
 def _experiments(runs: pd.DataFrame, quantity: Quantity) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from sizer.study.analysis import loss_curves
 from sizer.study.analysis.loss_curves import FAMILY, LEAST_SIZES, LOSS
 from sizer.study.analysis.quantity import AUTO, Costs, Quantity, costed
 from sizer.study.files.tables import read_summaries
-from sizer.study.step import Rule, StudyStep, finite_or_none, record_rows
+from sizer.study.step import Rule, StudyStep, drawn_points, finite_or_none, record_rows
 
 #: Losses of each family that the cost to reach is worked out for, evenly spread in logarithms.
 TARGETS = 25
@@ -257,4 +257,5 @@ def _step(found: IsoLoss, rules: tuple[Rule, ...], rows_in: int) -> StudyStep:
     }
     title = f"{found.quantity.name} to reach a loss: the cheapest sizes"
     rows = record_rows(pd.DataFrame(table))
-    return StudyStep("isoloss", title, rows_in, len(found.curves), rules, numbers, rows)
+    drawn = drawn_points(found.histogram[found.histogram["count"] > 0])
+    return StudyStep("isoloss", title, rows_in, len(found.curves), rules, numbers, rows, points=drawn)

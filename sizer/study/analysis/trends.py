@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sizer.study.analysis.quantity import AUTO, Costs, Quantity, costed
-from sizer.study.step import StudyStep, record_rows
+from sizer.study.step import StudyStep, drawn_points, record_rows
 
 QUARTILES = {"q25": 0.25, "median": 0.5, "q75": 0.75}
 #: Groups that figure 3 shows beside all runs.
@@ -158,4 +158,12 @@ def _step(rows_in: int, found: Costs, points: pd.DataFrame, slopes: pd.DataFrame
         for hardware, of_hardware in found.known.groupby("hardware")
     }
     title = f"{quantity.name} per datum against parameters, operations, depth and training-set size"
-    return StudyStep("trends", title, rows_in, len(points), (found.rule,), numbers, record_rows(table))
+    rows, drawn = record_rows(table), drawn_points(_drawn(points))
+    return StudyStep("trends", title, rows_in, len(points), (found.rule,), numbers, rows, points=drawn)
+
+
+def _drawn(points: pd.DataFrame) -> pd.DataFrame:
+    """The quartiles over all runs of each panel: panel, hardware, x_name, x, y_name, q25, median, q75."""
+    over_all = points[points["group"] == "all"]
+    index = ["panel", "hardware", "x_name", "x", "y_name"]
+    return over_all.pivot_table(values="y", index=index, columns="stat").reset_index()
