@@ -26,7 +26,7 @@ from sizer.base.units import (
 from sizer.inspection.networks import inspect_topologies, parse_mlp
 from sizer.method.advisor import recommend
 from sizer.method.request import Request
-from sizer.method.training_step import Training
+from sizer.method.training_step import SET_NAMES, Training
 from sizer.report.terminal import REPORTS
 from sizer.report.text_chart import HEIGHT, chart
 
@@ -43,13 +43,14 @@ def shown(record, width=80, **options) -> list[str]:
 
 
 def test_the_table_has_a_row_a_candidate_and_a_reason_for_each(record):
-    lines = shown(record)
+    lines = shown(record, width=90)
     header = next(index for index, line in enumerate(lines) if line.lstrip().startswith("#"))
     rows = lines[header + 1 : header + 1 + len(record.candidates)]
     for candidate, row in zip(record.candidates, rows, strict=True):
         assert row.split()[0] == str(candidate.rank)
         assert f"{candidate.num_free_parameters:,}" in row
-        assert f"{candidate.anchor.working_set} {candidate.anchor.level} {candidate.anchor.fill:.2f}x" in row
+        filling = SET_NAMES[candidate.anchor.working_set]
+        assert f"{filling} {candidate.anchor.fill:.2f}x {candidate.anchor.level}" in row
     text = " ".join(" ".join(lines).split())
     assert all(" ".join(candidate.why.split()) in text for candidate in record.candidates)
 
@@ -72,9 +73,9 @@ def test_the_chart_marks_the_optimum_at_the_bottom_and_names_every_level(record)
     assert "*" in lines[HEIGHT - 1]
     assert not any("*" in line for line in lines[: HEIGHT - 1])
     rows = {line.split()[0]: line for line in lines[HEIGHT + 2 :]}
-    assert set(rows) - {"\u00b7"} == {"f", "b", "o", "t_max", "d"}
-    for name in ("f", "b", "o", "t_max", "d"):
-        row = rows[name]
+    assert set(rows) - {"\u00b7"} == set(SET_NAMES.values())
+    for name, word in SET_NAMES.items():
+        row = rows[word]
         levels = list(dict.fromkeys(point.levels[name] for point in family))
         positions = [row.index(level) for level in levels]
         assert positions == sorted(positions)
@@ -125,18 +126,16 @@ def test_a_notebook_shows_what_the_terminal_shows(record):
 
 
 def test_pictures_only_where_the_ending_says_which(record, tmp_path):
-    from sizer.report.export import save_plot
-
-    save_plot(record, tmp_path / "a.svg")
+    record.plot(tmp_path / "a.svg")
     assert "matplotlib.org" in (tmp_path / "a.svg").read_text(encoding="utf-8")
     with pytest.raises(UsageError, match=r"\.svg or \.png"):
-        save_plot(record, tmp_path / "a.pdf")
+        record.plot(tmp_path / "a.pdf")
     assert [path.name for path in tmp_path.iterdir()] == ["a.svg"]
 
 
 def test_a_refused_network_says_so_in_the_terminal(small_cpu, time_coefficients):
     record = inspect_topologies([parse_mlp("100000x3-1")], Training(), small_cpu, time_coefficients)
-    assert any("does not fit" in line for line in shown(record))
+    assert any("Does not fit" in line for line in shown(record))
     assert record.to_frame()["f_level"].tolist() == [None]
 
 

@@ -57,6 +57,12 @@ class Fleet(Record):
     nodes: tuple[NodeChoice, ...]
     notes: tuple[str, ...]
 
+    main = "nodes"
+
+    def in_short(self) -> str:
+        """The cheapest kind of node."""
+        return f"cheapest {self.cheapest.name} of {len(self)}"
+
     @property
     def cheapest(self) -> NodeChoice:
         """The kind of node on which reaching a loss costs least."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sizer.base.errors import UnreachableError, UsageError
+from sizer.base.errors import UnreachableError, UsageError, one_of
 from sizer.base.units import format_times, format_widths
 from sizer.method.coefficients import Coefficients
 from sizer.method.cost_to_loss import Law, Outlook, not_told
@@ -106,7 +106,7 @@ def _fill_defaults(request: Request, device: Device) -> Request:
     for name in levels:
         if name not in caches:
             held = " that holds anything from one kernel to the next" if device.kind == "cuda" and name == "L1" else ""
-            raise UsageError(f"{name!r} is no cache of {device.id}{held}; expected one of {', '.join(caches)}")
+            raise UsageError(f"{name!r} is no cache of {device.id}{held}; {one_of(name, caches)}")
     return replace(
         request,
         device=device.id if request.device is None else request.device,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sizer.base.errors import UsageError
 from sizer.base.records import Record, plain, rebuild
+from sizer.base.units import format_network
 from sizer.method.coefficients import Coefficients
 from sizer.method.epochs_to_loss import DIFFICULTIES
 from sizer.method.hardware import Device, device_to_dict
@@ -214,6 +215,13 @@ class Recommendation(Record):
     next_sizes: tuple[NextSize, ...] = ()
     at_other_speeds: tuple[AtOtherSpeed, ...] = ()
     least_cost_to_loss: float | None = None
+
+    main = "candidates"
+
+    def in_short(self) -> str:
+        """The size to train and where."""
+        best = format_network(self.best.widths, self.best.num_free_parameters)
+        return f"train {best} on {self.device.id}; {len(self)} candidates"
 
     @property
     def best(self) -> Candidate:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sizer.base.units import format_bytes, format_cost, format_count, format_quantity, format_times, format_widths
 from sizer.method.coefficients import QUANTITY_UNIT
 from sizer.method.hardware import Level
-from sizer.report.layout import BLANK, Block, Column, Line, Paragraph, Table
+from sizer.report.layout import BLANK, Block, Column, Line, More, Paragraph, Table, answer
 
 if TYPE_CHECKING:  # (another command's record is not loaded with this one's)
     from sizer.fleet.comparison import Comparison, Point
@@ -18,28 +18,54 @@ if TYPE_CHECKING:  # (another command's record is not loaded with this one's)
 _SHOWN = 6
 
 
+#: Names up to so many letters in all stand above their columns; longer ones have a letter there.
+_SHORT = 32
+
+
 def comparison_report(record: Comparison) -> Iterator[Block]:
-    """Levels and coefficients side by side, then the costs over the sizes and where the cheaper machine changes."""
-    yield Line(" and ".join(record.names), strong=True)
-    for machine in record.machines:
-        found = machine.coefficients
-        text = f"{found.quantity} {found.label}, {found.basis}"
-        if found.interval is not None:
-            text += f"; 90 % interval {found.interval[0]:.2g} to {found.interval[1]:.2g} times the value"
-        yield Paragraph(text, f"{machine.device.id}: ")
-    yield BLANK
-    yield _level_table(record)
-    yield BLANK
-    yield _coefficient_table(record)
-    yield BLANK
+    """From which size on the other machine pays, and what a step costs on either; behind it levels and coefficients."""
+    first, *others = _crossings(record)
     asked = record.asked
+    yield from answer(first, *others, *_sureness(record))
+    yield BLANK
     yield Line(
         f"{record.quantity} of a step: rectangle, depth {asked.depth}, {asked.input_dim} inputs, {asked.output_dim} "
         f"outputs, batch {asked.batch_size}"
     )
+    yield from _legend(record)
     yield _cost_table(record)
+    yield More(list(_behind(record)), "the levels and coefficients of both, and where costs are from")
+
+
+def _sureness(record: Comparison) -> Iterator[str]:
+    """What the costs are, of each machine."""
+    for machine in record.machines:
+        found = machine.coefficients
+        interval = "" if found.interval is None else f", {found.interval[0]:.2g} to {found.interval[1]:.2g} times"
+        yield f"{machine.device.id}: {found.quantity} {found.label}{interval}."
+
+
+def _heads(record: Comparison) -> tuple[str, str]:
+    """What stands above the columns of the two machines."""
+    return record.names if len("".join(record.names)) <= _SHORT else ("A", "B")
+
+
+def _legend(record: Comparison) -> Iterator[Block]:
+    for head, name in zip(_heads(record), record.names, strict=True):
+        if head != name:
+            yield Line(f"{head}  {name}")
+
+
+def _behind(record: Comparison) -> Iterator[Block]:
     yield BLANK
-    yield from _crossings(record)
+    for machine in record.machines:
+        found = machine.coefficients
+        yield Paragraph(f"{found.quantity} {found.label}, {found.basis}", f"{machine.device.id}: ")
+    yield BLANK
+    yield from _legend(record)
+    yield _level_table(record)
+    yield BLANK
+    yield _coefficient_table(record)
 
 
 def _level_table(record: Comparison) -> Table:
@@ -47,7 +73,7 @@ def _level_table(record: Comparison) -> Table:
     levels = [{level.name: level for level in machine.device.known_levels()} for machine in record.machines]
     names = sorted({name for one in levels for name in one}, key=lambda name: (name == "RAM", name))
     columns = [Column("level", [*names, "units"])]
-    for title, machine, one in zip(record.names, record.machines, levels, strict=True):
+    for title, machine, one in zip(_heads(record), record.machines, levels, strict=True):
         cells = [*(_level(one.get(name)) for name in names), f"{machine.device.units or 'unknown'}"]
         columns.append(Column(title, cells, folds=True))
     return Table(columns)
@@ -64,7 +90,7 @@ def _level(level: Level | None) -> str:
 def _coefficient_table(record: Comparison) -> Table:
     rows = list(record.coefficient_rows())
     columns = [Column("coefficient", [term for term, *_ in rows])]
-    for index, name in enumerate(record.names):
+    for index, name in enumerate(_heads(record)):
         cells = [_rate(values[index], unit) for _, unit, *values in rows]
         columns.append(Column(name, cells, right=True, folds=True))
     return Table(columns)
@@ -77,15 +103,15 @@ def _rate(value: float | None, unit: str) -> str:
 
 def _cost_table(record: Comparison) -> Table:
     points, unit = record.points, QUANTITY_UNIT[record.quantity]
-    first, second = record.names
+    first, second = _heads(record)
     columns = [
-        ("parameters", [format_count(point.num_free_parameters) for point in points]),
-        (first, [format_quantity(point.costs[0], unit) for point in points]),
-        (second, [format_quantity(point.costs[1], unit) for point in points]),
-        ("ratio", [f"{point.ratio:.3g}" for point in points]),
-        ("its range", [_range(point) for point in points]),
+        ("parameters", [format_count(point.num_free_parameters) for point in points], 0),
+        (first, [format_quantity(point.costs[0], unit) for point in points], 0),
+        (second, [format_quantity(point.costs[1], unit) for point in points], 0),
+        ("ratio", [f"{point.ratio:.3g}" for point in points], 0),
+        ("its range", [_range(point) for point in points], 1),
     ]
-    return Table([Column(title, cells, right=True, folds=True) for title, cells in columns])
+    return Table([Column(title, cells, right=True, leave_out=last) for title, cells, last in columns])
 
 
 def _range(point: Point) -> str:
@@ -95,17 +121,17 @@ def _range(point: Point) -> str:
     return f"{low:.2g} to {high:.2g}"
 
 
-def _crossings(record: Comparison) -> Iterator[Block]:
+def _crossings(record: Comparison) -> Iterator[str]:
+    """From which size on which machine is the cheaper one, the first crossing as a verdict."""
     if not record.crossings:
         cheaper = record.names[0] if record.points[0].ratio <= 1 else record.names[1]
-        yield Paragraph(f"{cheaper} is the cheaper one at every size of this sweep.")
+        other = next(name for name in record.names if name != cheaper)
+        yield f"{cheaper} is the cheaper one at every size of this sweep: {other} does not pay"
     for crossing in record.crossings[:_SHOWN]:
-        yield Paragraph(
-            f"From {format_count(crossing.num_free_parameters)} parameters (width {crossing.first_width}) "
-            f"{crossing.cheaper_from_here} is the cheaper one, below that {crossing.cheaper_below}."
-        )
+        size = f"{format_count(crossing.num_free_parameters)} parameters (width {crossing.first_width})"
+        yield f"From {size} on {crossing.cheaper_from_here} pays; below that {crossing.cheaper_below} is cheaper"
     if (rest := len(record.crossings) - _SHOWN) > 0:
-        yield Paragraph(f"They cross {rest} more times; --json lists all.")
+        yield f"They cross {rest} more times; --json lists all."
 
 
 def fleet_report(record: Fleet) -> Iterator[Block]:

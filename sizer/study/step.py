@@ -115,6 +115,10 @@ class StudyStep(Record):
     files: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
+    def in_short(self) -> str:
+        """The step and its rows."""
+        return f"{self.step}, {self.rows_out:,} rows out"
+
     def to_dict(self) -> dict[str, Any]:
         """The record ``sizer.study_step/1``."""
         return {"format": STEP_FORMAT} | {name: plain(value) for name, value in vars(self).items()}
