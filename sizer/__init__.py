@@ -182,7 +182,7 @@ def recommend(
     batch_size: int | Sequence[int] | None = None,
     shape: str | Sequence[str] | None = None,
     levels: Sequence[str] | None = None,
-    width_multiple: int | str | None = 1,
+    width_multiple: int | str | None = "device",
     pilots: Sequence[tuple[int, float] | str] = (),
     **options: Unpack[RecommendOptions],
 ) -> Recommendation:
@@ -191,8 +191,9 @@ def recommend(
     ``input_dim`` is the number of features, or ``data`` what they, the outputs and the rows are read from: all that
     `search` takes, with ``target`` naming its column(s) and ``kind`` the task where the data leaves that open.
     ``depth`` (4), ``batch_size`` (256) and ``shape`` (``"rectangle"``, or ``"all"``) take one value or several;
-    ``width_multiple`` a number or ``"auto"``. The other options are those of `Request`: ``output_dim``,
-    ``dtype``, ``optimizer``, ``observations``, ``device``, ``top``, ``purpose``, ``max_bytes``, ``max_time`` (s),
+    ``width_multiple`` a number, ``"auto"`` (the device's vector width) or ``"device"`` (that on a GPU, else 1). The
+    other options are those of `Request`: ``output_dim``, ``dtype``, ``optimizer``, ``observations``, ``device``,
+    ``top``, ``purpose``, ``max_bytes``, ``max_time`` (s),
     ``max_energy`` (J). They are ordered by the expected cost of reaching a loss, each at the rate that suits it
     (``learning_rate`` pins it, ``averaged`` whether weights are averaged). ``difficulty`` (``"easy"``, ``"medium"``,
     ``"hard"``), or ``pilots``, pairs (size, loss) of two sizes or more, with ``target_loss``, say how hard the loss is
@@ -228,7 +229,7 @@ def recommend_fleet(
     batch_size: int | Sequence[int] | None = None,
     shape: str | Sequence[str] | None = None,
     levels: Sequence[str] | None = None,
-    width_multiple: int | str | None = 1,
+    width_multiple: int | str | None = "device",
     pilots: Sequence[tuple[int, float] | str] = (),
     **options: Unpack[FleetOptions],
 ) -> Fleet:

@@ -6,6 +6,7 @@ import pytest
 
 import sizer
 from sizer.base.records import Record
+from sizer.base.units import format_network, format_widths
 
 
 @pytest.fixture
@@ -19,7 +20,8 @@ def test_repr_is_one_line_and_str_what_the_terminal_shows(record, monkeypatch, c
     monkeypatch.setenv("COLUMNS", "80")
     assert "\n" not in repr(record)
     assert len(repr(record)) < 120
-    assert "368x5-1 (832,417 parameters) on butter-e-cpu; 3 candidates" in repr(record)
+    named = format_network(record.best.widths, record.best.num_free_parameters)
+    assert f"train {named} on butter-e-cpu; 3 candidates" in repr(record)
     assert run(["recommend", "--input-dim", "784", "--depth", "6", "--device", "butter-e-cpu", "--top", "3"]) == 0
     shown = capsys.readouterr()
     assert str(record) == shown.out.rstrip("\n") + (f"\n{shown.err}".rstrip("\n") if shown.err else "")
@@ -51,7 +53,7 @@ def test_an_answer_without_candidates_is_an_answer():
 def test_a_frame_begins_with_what_is_asked_for_first(record):
     frame = record.to_frame()
     assert list(frame)[:4] == ["rank", "widths", "num_free_parameters", "time_per_datum_s"]
-    assert frame["widths"].tolist() == ["368x5-1", "276x5-1", "174x5-1"]
+    assert frame["widths"].tolist() == [format_widths(one.widths) for one in record]
     inspection = sizer.inspect("784-64x2-10", device="butter-e-cpu").to_frame()
     assert inspection["widths"].tolist() == ["64x2-10"]
 

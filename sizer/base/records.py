@@ -115,9 +115,9 @@ def show_with(terminal: Callable[[], Any], pages: Callable[[], Any]) -> None:
 
 #: Columns that a DataFrame begins with, where it has them: what, how large, what it costs.
 _FIRST_COLUMNS = (
-    *("rank", "number", "node", "name", "widths", "num_free_parameters", "learning_rate"),
+    *("rank", "number", "node", "name", "widths", "num_free_parameters"),
     *("time_per_datum_s", "energy_per_datum_j", "time_per_epoch_s", "energy_per_epoch_j", "time_per_step_s"),
-    *("energy_per_step_j", "time_s", "energy_j", "expected_cost", "relative_cost_to_loss"),
+    *("energy_per_step_j", "time_s", "energy_j", "expected_cost", "relative_cost_to_loss", "learning_rate"),
 )
 
 

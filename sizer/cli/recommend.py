@@ -32,11 +32,11 @@ _LONG = 40
 FORMATS = ("table", "json", "csv", "markdown")
 
 
-def _width_multiple(text: str) -> int | None:
-    return None if text == "auto" else read_whole(text)
+def _width_multiple(text: str) -> int | str:
+    return text if text in ("auto", "device") else read_whole(text)
 
 
-#: A whole number, or ``auto`` (None) for the machine's vector width.
+#: A whole number, or ``auto`` for the machine's vector width.
 WIDTH_MULTIPLE = Read("integer|auto", _width_multiple, "not a whole number; expected one such as 16, or auto")
 
 
@@ -61,8 +61,9 @@ WIDTH_MULTIPLE = Read("integer|auto", _width_multiple, "not a whole number; expe
 @option(
     "--width-multiple",
     type=WIDTH_MULTIPLE,
-    default="1",
-    help="Round widths to multiples of this; `auto`: the vector width.",
+    default="device",
+    metavar="N",
+    help="Round widths to multiples of this; `auto`: the vector width; `device`: that on a GPU, 1 on a CPU.",
 )
 @option("--top", type=WHOLE, default=10, metavar="N", help="How many candidates to list.")
 @option("--for", "purpose", default="training", metavar="PURPOSE", help="training or inference.")

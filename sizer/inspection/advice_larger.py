@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from sizer.base.errors import SizerError
@@ -10,8 +11,8 @@ from sizer.inspection.module_record import Advice
 from sizer.inspection.neighbours import MIN_SAVING
 from sizer.method.advisor import recommend
 from sizer.method.coefficients import Coefficients
-from sizer.method.epochs_to_loss import relative_epochs
 from sizer.method.hardware import Device
+from sizer.method.recommendation import Recommendation
 from sizer.method.request import Request
 from sizer.method.training_step import Training
 from sizer.models.topology import Topology
@@ -48,21 +49,33 @@ def advise_size(
             optimizer=training.optimizer,
             top=1,
         )
-        best = recommend(request, device, coefficients).best
+        found = recommend(request, device, coefficients)
     except SizerError:
         return
-    per_datum = best.energy_per_datum_j if coefficients.quantity == "energy" else best.time_per_datum_s
-    if per_datum is None:
+    own, best = _cost_to_loss(found, topology, step_cost / training.batch_size), found.best
+    if own is None or not best.relative_cost_to_loss:
         return
-    own = step_cost / training.batch_size * float(relative_epochs(topology.num_free_parameters))
-    ratio = own / (per_datum * float(relative_epochs(best.num_free_parameters)))
+    ratio = own / best.relative_cost_to_loss
     if ratio >= WORTH_A_CHANGE and best.num_free_parameters < topology.num_free_parameters:
         yield Advice(
             kind="size",
             change=f"train {format_network(best.widths, best.num_free_parameters)} first",
             reason=(
-                f"this one is predicted to cost {ratio:.0f} times as much to a loss that both reach; go up from there "
-                f"when the loss stalls"
+                f"reaching a loss with this one is expected to cost {ratio:.0f} times as much, failures included; go "
+                f"up from there when the loss stalls"
             ),
             widths=best.widths,
         )
+
+
+def _cost_to_loss(found: Recommendation, topology: Topology, per_datum: float) -> float | None:
+    """What reaching a loss costs with a network, relative as the recommendation's costs are.
+
+    By the size of the sweep that has about as many parameters, corrected for what a datum costs.
+    """
+    size = math.log(topology.num_free_parameters)
+    nearest = min(found.curve, key=lambda point: abs(math.log(point.num_free_parameters) - size))
+    swept = nearest.energy_per_datum_j if nearest.time_per_datum_s is None else nearest.time_per_datum_s
+    if nearest.relative_cost_to_loss is None or not swept:
+        return None
+    return nearest.relative_cost_to_loss * per_datum / swept

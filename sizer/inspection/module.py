@@ -76,7 +76,7 @@ def inspect_step(
         placed = Placed(priced.network.working_sets, priced.network.refused, priced.network.pushed_by)
         advice = (
             *advise_size(near.topology, training, float(near.cost[0]), device, coefficients),
-            *(() if is_fused(optimizer) else advise_fused(training.optimizer, UNFUSED[training.optimizer])),
+            *_fused(optimizer, training.optimizer, device),
             *advise_dense(near, priced.coefficients_for(coefficients)),
         )
     else:
@@ -120,6 +120,12 @@ def step_settings(
             f"keyword arguments (meta tensors will do)"
         )
     return StepSettings(args, {}, loss, autocast)
+
+
+def _fused(optimizer: Any, name: str, device: Device) -> Iterator[Advice]:
+    """The fused form, where the optimizer is in another one on a CPU: on a GPU what that saves was not measured."""
+    if device.kind == "cpu" and not is_fused(optimizer):
+        yield from advise_fused(name, UNFUSED[name])
 
 
 def _check_one_batch(example_input: Any, batch_size: int | None, settings: StepSettings) -> None:

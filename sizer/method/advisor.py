@@ -31,7 +31,7 @@ from sizer.method.recommendation import (
     Recommendation,
     SizeRange,
 )
-from sizer.method.request import Request
+from sizer.method.request import BY_DEVICE, Request
 from sizer.method.sweep import (
     PricedSweep,
     Sweep,
@@ -111,9 +111,14 @@ def _fill_defaults(request: Request, device: Device) -> Request:
         request,
         device=device.id if request.device is None else request.device,
         levels=levels,
-        width_multiple=request.width_multiple or vector_width(device, request.dtype),
+        width_multiple=_width_multiple(request, device),
         law="curves" if request.by_curves else "paper",
     )
+
+
+def _width_multiple(request: Request, device: Device) -> int:
+    by_device = 1 if request.width_multiple == BY_DEVICE and device.kind == "cpu" else None
+    return request.width_multiple or by_device or vector_width(device, request.dtype)
 
 
 def vector_width(device: Device, dtype: str) -> int:

@@ -25,6 +25,8 @@ MAX_OBSERVATIONS = 2**40
 MAX_SWEEPS = 5000
 
 PURPOSES = ("training", "inference")
+#: Stands for the width multiple that suits the device: its vector width on a GPU, whose tiles want that, 1 elsewhere.
+BY_DEVICE = 0
 #: What sizes are compared by: recorded learning curves, or the paper's equation 10 alone.
 LAWS = ("curves", "paper")
 #: Optimizers whose learning rate the curves tell: AdamW differs from Adam by its weight decay alone.
@@ -77,8 +79,9 @@ def check_training(batch_size: int, dtype: str, optimizer: str, observations: in
 class Request:
     """A request for recommendations. ``device`` names a device or profile; None means the best one of this machine.
 
-    ``levels`` lists the caches that may be anchors, None all. ``width_multiple`` is 1 or more, or None for the device's
-    vector width. The limits are for one training step (one forward pass for inference): bytes of memory, s, J.
+    ``levels`` lists the caches that may be anchors, None all. ``width_multiple`` is 1 or more, None for the device's
+    vector width, or 0 for that on a GPU and 1 elsewhere. The limits are for one training step (one forward pass for
+    inference): bytes of memory, s, J.
     ``data`` names the file that the sizes were read from, with its ``target`` columns and the ``kind`` of task.
     ``difficulty``, or ``pilots`` and ``target_loss``, say how hard the target is; ``law`` is what sizes are compared
     by, None for ``curves`` where networks are trained and ``paper`` for inference. ``learning_rate`` and ``averaged``
@@ -114,9 +117,10 @@ class Request:
     def __post_init__(self) -> None:
         for name, high in (("input_dim", MAX_WIDTH), ("output_dim", MAX_WIDTH), ("top", 10_000)):
             check_whole(name, getattr(self, name), 1, high)
-        for name, high in (("width_multiple", 65_536), ("max_bytes", 2**62)):
-            if getattr(self, name) is not None:
-                check_whole(name, getattr(self, name), 1, high)
+        if self.width_multiple != BY_DEVICE and self.width_multiple is not None:
+            check_whole("width_multiple", self.width_multiple, 1, 65_536)
+        if self.max_bytes is not None:
+            check_whole("max_bytes", self.max_bytes, 1, 2**62)
         for depth in self.depth:
             _check_depth(depth)
         for shape in self.shape:
@@ -263,7 +267,11 @@ def request_of(
     pilots: Iterable[Any],
     **options: Unpack[RecommendOptions],
 ) -> Request:
-    """A request from arguments that are one value or several; ``width_multiple`` may be ``"auto"``."""
+    """A request from arguments that are one value or several.
+
+    ``width_multiple`` may be ``"auto"``, the device's vector width, or ``"device"``: that on a GPU, 1 elsewhere.
+    """
+    named = {"auto": None, "device": BY_DEVICE}
     check_known("recommend", options, (*PARSED, *RecommendOptions.__annotations__))
     return Request(
         input_dim=input_dim,
@@ -271,7 +279,7 @@ def request_of(
         batch_size=(256,) if batch_size is None else several(batch_size),
         shape=("rectangle",) if shape is None else parse_shapes(several(shape)),
         levels=None if levels is None else several(levels),
-        width_multiple=None if width_multiple in (None, "auto") else width_multiple,  # type: ignore[arg-type]
+        width_multiple=named.get(width_multiple, width_multiple),  # type: ignore[arg-type]
         pilots=parse_pilots(pilots),
         **options,
     )

@@ -43,12 +43,11 @@ def calibration_report(record: Calibration) -> Iterator[Block]:
     yield from answer(
         f"{name} is measured: predicted times are off by {time.error_quantile(0.5):.0%} typically, by "
         f"{time.error_quantile(0.95):.0%} for one network in twenty (calibrated)",
-        f"90 % interval: {low:.2f} to {high:.2f} times the prediction; {record.networks} networks, cross-validated.",
-        _caches(record),
         _quality(record),
+        "Next: `sizer recommend --input-dim 784` uses it by itself; `sizer validate` checks it.",
+        _caches(record),
+        f"90 % interval: {low:.2f} to {high:.2f} times the prediction; {record.networks} networks, cross-validated.",
         _energy(record),
-        f"Next: `sizer recommend --input-dim 784` or `sizer recommend data.csv --target y` uses it by itself"
-        f"{f' (profile {record.name})' if record.path is not None else ''}; `sizer validate` checks it.",
     )
     yield More(list(_details(record)), "coefficients with their meaning, errors, sessions, files")
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from sizer.base.units import format_bytes, format_cost, format_count, format_quantity, format_times, format_widths
+from sizer.base.units import (
+    format_bytes,
+    format_cost,
+    format_count,
+    format_network,
+    format_quantity,
+    format_times,
+    format_widths,
+)
 from sizer.method.coefficients import QUANTITY_UNIT
 from sizer.method.hardware import Level
 from sizer.report.layout import BLANK, Block, Column, Line, More, Paragraph, Table, answer
@@ -18,6 +26,8 @@ if TYPE_CHECKING:  # (another command's record is not loaded with this one's)
 _SHOWN = 6
 
 
+#: Costs this near to each other are alike: what predictions of one machine are off by (docs/benchmarks.md).
+_ALIKE = 1.1
 #: Names up to so many letters in all stand above their columns; longer ones have a letter there.
 _SHORT = 32
 
@@ -28,7 +38,7 @@ def comparison_report(record: Comparison) -> Iterator[Block]:
     asked = record.asked
     yield from answer(first, *others, *_sureness(record))
     yield BLANK
-    yield Line(
+    yield Paragraph(
         f"{record.quantity} of a step: rectangle, depth {asked.depth}, {asked.input_dim} inputs, {asked.output_dim} "
         f"outputs, batch {asked.batch_size}"
     )
@@ -41,7 +51,7 @@ def _sureness(record: Comparison) -> Iterator[str]:
     """What the costs are, of each machine."""
     for machine in record.machines:
         found = machine.coefficients
-        interval = "" if found.interval is None else f", {found.interval[0]:.2g} to {found.interval[1]:.2g} times"
+        interval = "" if found.interval is None else f", {found.interval[0]:.2g} to {found.interval[1]:.2g} times that"
         yield f"{machine.device.id}: {found.quantity} {found.label}{interval}."
 
 
@@ -135,10 +145,10 @@ def _crossings(record: Comparison) -> Iterator[str]:
 
 
 def fleet_report(record: Fleet) -> Iterator[Block]:
-    """The cheapest kind of node with its size, then every kind, cheapest first."""
-    yield Paragraph(_verdict(record))
+    """The cheapest kind of node with its size, which others do not pay, then every kind, cheapest first."""
+    yield from answer(_verdict(record), *_others(record), *_equal(record))
     yield BLANK
-    yield _node_table(record)
+    yield from _node_table(record)
     for node in record.nodes:
         if node.refused is not None:
             yield Paragraph(f"{node.name}: {node.refused}", " -  ")
@@ -148,27 +158,51 @@ def _verdict(record: Fleet) -> str:
     cheapest = record.cheapest
     best = cheapest.candidate
     assert best is not None  # (the first node has a size)
-    size = f"{best.shape} {format_widths(best.widths)}, batch {best.batch_size}"
-    verdict = f"Cheapest: {cheapest.name}, {size} ({format_count(best.num_free_parameters)} parameters)"
-    if best.learning_rate is not None:
-        verdict += f", trained at a rate of {best.learning_rate:g}{', weights averaged' * bool(best.averaged)}"
-    second = next((node for node in record.nodes[1:] if node.relative_cost_to_loss is not None), None)
-    if second is None:
-        return f"{verdict}."
-    return f"{verdict}; next is {second.name} at {second.relative_cost_to_loss:.3g} times its cost to a loss."
+    shape = "" if best.shape == "rectangle" else f"{best.shape} "
+    size = f"{shape}{format_network(best.widths, best.num_free_parameters)}, batch {best.batch_size}"
+    rate = "" if best.learning_rate is None else f", at a rate of {best.learning_rate:g}"
+    return f"Cheapest: {cheapest.name}, training {size}{rate}{', weights averaged' * bool(best.averaged)}"
 
 
-def _node_table(record: Fleet) -> Table:
+def _others(record: Fleet) -> Iterator[str]:
+    """The next node, and by how much it is dearer."""
+    sized = [node for node in record.nodes if node.candidate is not None]
+    for node in sized[1:2]:
+        yield f"Next is {node.name}, at {node.relative_cost_to_loss:.3g} times its cost to a loss."
+    labels = {node.coefficients.label for node in sized if node.coefficients is not None}
+    if labels == {"estimated"}:
+        yield "All costs are estimated; `sizer calibrate` on a node measures it."
+
+
+def _equal(record: Fleet) -> Iterator[str]:
+    """At equal size: which node is cheaper there, and that the one with the larger best size does not pay."""
+    equal = record.equal_size
+    known = [node for node in record.nodes if node.equal_size_per_datum is not None]
+    if equal is None or len(known) < 2:
+        return
+    ranked = sorted(known, key=lambda node: node.equal_size_per_datum or 0.0)
+    first, last = ranked[0], ranked[-1]
+    ratio = (last.equal_size_per_datum or 0.0) / (first.equal_size_per_datum or 1.0)
+    name = "the GPU" if last.device.kind != "cpu" and first.device.kind == "cpu" else last.name
+    pays = f"{name} does not pay at this size" if ratio > _ALIKE else "they cost about the same"
+    named = f"At equal size ({format_widths(equal.widths)}) a datum costs {ratio:.3g} times as much on {last.name}"
+    yield f"{named} as on {first.name}: {pays}."
+
+
+def _node_table(record: Fleet) -> Iterator[Block]:
     nodes = [(node, node.candidate) for node in record.nodes]
     sized = [(node, size) for node, size in nodes if size is not None]
     costs = [format_cost(size.energy_per_datum_j, size.time_per_datum_s) for _, size in sized]
     labels = [node.coefficients.label for node, _ in sized if node.coefficients is not None]
+    unit = QUANTITY_UNIT[record.quantity]
     columns = [
-        Column("node", [node.name for node, _ in sized], folds=True),
-        Column("widths", [format_widths(size.widths) for _, size in sized], folds=True),
-        Column("parameters", [format_count(size.num_free_parameters) for _, size in sized], right=True),
-        Column(f"{record.quantity}/datum", costs, right=True),
-        Column("cost to loss", [format_times(node.relative_cost_to_loss) for node, _ in sized], right=True),
-        Column("", labels, folds=True),
+        Column("node", [node.name for node, _ in sized]),
+        Column("its best", [format_widths(size.widths) for _, size in sized], folds=True),
+        Column("parameters", [format_count(size.num_free_parameters) for _, size in sized], right=True, leave_out=2),
+        Column(f"{record.quantity} a datum", costs, right=True, leave_out=3),
+        Column("cost to a loss", [format_times(node.relative_cost_to_loss) for node, _ in sized], right=True),
     ]
-    return Table(columns)
+    if record.equal_size is not None:
+        at = [format_quantity(node.equal_size_per_datum, unit) for node, _ in sized]
+        columns.append(Column(f"at {format_widths(record.equal_size.widths)}", at, right=True, leave_out=1))
+    yield Table([*columns, Column("", labels, leave_out=4)])

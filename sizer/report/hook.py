@@ -25,7 +25,7 @@ _PARTS = 6
 #: Most lines of advice at the end of a report.
 _TOLD = 3
 #: What is worth most comes first: waiting for data, another size, the fused form, then what lies near.
-_RANKS = ("size", "fused", "narrower", "batch", "free room", "pushes")
+_RANKS = ("size", "fused", "launch", "narrower", "batch", "free room", "pushes")
 #: Part of a layer's kind -> what people call such layers.
 _FAMILIES = {
     "Conv": "convolutions",
@@ -232,13 +232,13 @@ def what_to_do(record: ModuleInspection, first: Sequence[str] = ()) -> list[str]
 def _why_nothing(record: ModuleInspection) -> str:
     """Why there is no advice: of what was looked at nothing pays, or nothing could be compared, and for what reason."""
     if record.outside is not None:
-        return f"its cost is not predicted ({_unpredicted(record)})"
+        return f"its cost is not predicted ({unpredicted(record)})"
     if record.widths is None or (record.step is not None and record.step.calls != 1):
         return "the step is more than one call of one network, and widths were not compared"
     return "no width, batch size or form of the optimizer near this one saves 3 % surely, and no size half of the cost"
 
 
-def _unpredicted(record: ModuleInspection) -> str:
+def unpredicted(record: ModuleInspection) -> str:
     """What of a module has no predicted cost: ``convolutions``; else the reason as it was found."""
     kinds = {layer.kind for layer in record.layers}
     for name, words in _FAMILIES.items():

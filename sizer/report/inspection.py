@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sizer.base.units import format_bytes, format_cost, format_count, format_quantity, format_widths
 from sizer.method.explanation import SET_CONTENTS, home
 from sizer.method.training_step import SET_NAMES
-from sizer.report.hook import advice_text, step_text, what_to_do
+from sizer.report.hook import advice_text, step_text, unpredicted, what_to_do
 from sizer.report.layout import (
     BLANK,
     Block,
@@ -54,12 +54,12 @@ def _networks_behind(record: Inspection) -> Iterator[Block]:
     yield BLANK
     yield from device_lines(record.device)
     yield Line(f"batch {training.batch_size}, {training.dtype}, {training.optimizer}")
-    yield Line(label_text(record.device, record.coefficients))
+    yield Paragraph(label_text(record.device, record.coefficients))
     for network in record.networks if len(record.networks) <= _WHOLE_TABLES else ():
         yield BLANK
         yield Line(_name(network), strong=True)
         sizes = {SET_NAMES[name]: found.bytes for name, found in network.working_sets.items() if found is not None}
-        yield Line("; ".join(f"{name} {format_count(size)} B" for name, size in sizes.items()))
+        yield Paragraph("; ".join(f"{name} {format_count(size)} B" for name, size in sizes.items()))
         yield _counts("operations", network.operations.forward, network.operations.backward)
         yield _counts("FLOPs", network.flops.forward, network.flops.backward)
 
@@ -113,8 +113,8 @@ def _network_table(record: Inspection) -> Table:
         Column("network", [_name(network) for network in networks], folds=True),
         Column("parameters", [format_count(network.num_free_parameters) for network in networks], right=True),
         *(
-            Column(SET_NAMES[name], [_level(network, name) for network in networks])
-            for name in ("f", "b", "o", "t_max")
+            Column(SET_NAMES[name], [_level(network, name) for network in networks], leave_out=last)
+            for name, last in (("f", 2), ("b", 1), ("o", 3), ("t_max", 4))
         ),
         Column(f"{record.coefficients.quantity}/step", costs, right=True),
     ]
@@ -131,7 +131,7 @@ def module_report(record: ModuleInspection) -> Iterator[Block]:
     counts = f"{format_count(record.num_parameters)} parameters; batch {record.batch_size}, {record.dtype}"
     yield from answer(
         f"{record.module}: {counts}, {record.optimizer}",
-        f"A step: {step_text(record)}.",
+        f"A step: {_step(record)}.",
         f"Does not fit {record.device.name or record.device.id}: {record.refused}." if record.refused else "",
         *(f"{text[0].upper()}{text[1:]}." for text in what_to_do(record)),
         "" if record.outside is not None else short_label(record.device, record.coefficients),
@@ -141,6 +141,14 @@ def module_report(record: ModuleInspection) -> Iterator[Block]:
     yield More(list(_module_behind(record)), "the layers, FLOPs, the machine and where costs are from")
 
 
+def _step(record: ModuleInspection) -> str:
+    """What a step is predicted to cost, or what of the module has no predicted cost."""
+    if record.outside is None:
+        return step_text(record)
+    flops = format_count(record.flops.forward + record.flops.backward)
+    return f"{flops} FLOPs; its cost is not predicted ({unpredicted(record)})"
+
+
 def _module_behind(record: ModuleInspection) -> Iterator[Block]:
     yield BLANK
     yield _layer_table(record.layers)
@@ -148,7 +156,7 @@ def _module_behind(record: ModuleInspection) -> Iterator[Block]:
     if record.operations is not None:
         yield _counts("operations", record.operations.forward, record.operations.backward)
     yield from device_lines(record.device)
-    yield Line(label_text(record.device, record.coefficients))
+    yield Paragraph(label_text(record.device, record.coefficients))
     for advice in record.advice:
         yield Paragraph(advice_text(advice), " *  ")
 

@@ -138,7 +138,7 @@ def short_label(device: Device, coefficients: Coefficients) -> str:
     if coefficients.label != "estimated":
         return ""
     remedy = "; `sizer calibrate` measures this machine in a minute" if is_detected(device) else ""
-    return f"Costs are estimated, {coefficients.basis.partition(' (')[0]}{remedy}."
+    return f"Costs are estimates: {coefficients.basis.partition(' (')[0]}{remedy}."
 
 
 def answer(first: str, *others: str) -> Iterator[Block]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from sizer.base.units import format_cost, format_count, format_network, format_quantity, format_times, format_widths
-from sizer.method.cost_to_loss import HIGH_RATE
+from sizer.method.cost_to_loss import HIGH_RATE, carried_on
 from sizer.method.recommendation import Candidate, CurvePoint, Recommendation
 from sizer.method.training_step import SET_NAMES
 from sizer.report.layout import (
@@ -207,6 +207,8 @@ def _settings(record: Recommendation) -> Iterator[Block]:
     if record.hardness is not None:
         said = f"Order: expected cost to reach {record.hardness.basis}"
         said += "." if record.best.learning_rate is None else ", each size at its learning rate."
+        if (curves := carried_on(record.request)) is not None:
+            said = f"{said[:-1]} ({curves})."
         said += f" {_aim(record).capitalize()}: the chance to reach such a target."
     yield Paragraph(said)
 

@@ -84,8 +84,9 @@ def _answer(record: SearchResult) -> Iterator[Block]:
         yield Paragraph(f"{_not_reached(record)}: {asked}; {found}", strong=True)
     if record.estimate is not None:
         yield Paragraph(f"{record.estimate[0].upper()}{record.estimate[1:]}.", "  ")
-    if task.baseline is not None:
-        yield Paragraph(f"Without a network: {task.metric} {_baseline(task.metric, task.baseline)}.", "  ")
+    if record.saved is not None:
+        yield Paragraph(f"Saved: `sizer predict {record.saved} new.csv`, in Python:", "  ")
+        yield Line(f'  network = sizer.load("{record.saved}"); network.predict(table)')
     yield Paragraph(_spent(record), "  ")
     if record.ensemble is not None and record.ensemble.single is not None:
         yield Paragraph(f"One network instead (--single): {record.ensemble.single}.", "  ")
@@ -97,9 +98,8 @@ def _answer(record: SearchResult) -> Iterator[Block]:
             f"{pruned.value_after:.4g}, weights live in {after.level} (before: {before.level}){told}.",
             "  ",
         )
-    if record.saved is not None:
-        yield Paragraph(f"Saved: `sizer predict {record.saved} new.csv`, in Python:", "  ")
-        yield Line(f'  network = sizer.load("{record.saved}"); network.predict(table)')
+    if task.baseline is not None:
+        yield Paragraph(f"Without a network: {task.metric} {_baseline(task.metric, task.baseline)}.", "  ")
 
 
 def _baseline(metric: str, value: float) -> str:
@@ -153,7 +153,7 @@ def _spent(record: SearchResult) -> str:
     spent = record.spent
     text = f"Training took {_cost(spent.time_s, spent.energy_j)}"
     if spent.winner_time_s is not None:
-        text += f", {_cost(spent.winner_time_s, spent.winner_energy_j)} of it that of this network"
+        text += f", {_cost(spent.winner_time_s, spent.winner_energy_j)} of it on the winner"
     text += " (time measured)" if spent.energy_j is None else f" (time measured, energy {spent.energy_label})"
     if spent.wall_time_s is not None:
         text += f"; this call took {format_quantity(spent.wall_time_s, 's')} in all"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import re
 import shutil
 import textwrap
 from collections.abc import Iterable, Iterator
@@ -41,6 +42,8 @@ REPORTS = {
     "SearchResult": "sizer.report.search:search_report",
     "StudyStep": "sizer.report.study:step_report",
 }
+#: The space between a number and its unit.
+_QUANTITY = re.compile(r"(?<=\d) (?=%|[munkM]?[sJ]\b|[KMGT]?i?B\b)")
 #: Widest curve: more columns show nothing new.
 _CURVE_WIDTH = 100
 
@@ -103,8 +106,9 @@ def drawn(blocks: Iterable[Block], console: Console, details: bool = True) -> It
 
 
 def _paragraph(block: Paragraph, width: int) -> Text:
-    indent = len(block.head)
-    lines = textwrap.wrap(block.text, max(width - indent, 10), break_on_hyphens=False) or [""]
+    indent, kept = len(block.head), _QUANTITY.sub("\u00a0", block.text)  # (a number stays with its unit)
+    lines = textwrap.wrap(kept, max(width - indent, 10), break_on_hyphens=False) or [""]
+    lines = [line.replace("\u00a0", " ") for line in lines]
     return Text(block.head + f"\n{' ' * indent}".join(lines), style="bold" if block.strong else "", overflow="fold")
 
 
