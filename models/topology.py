@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, SupportsIndex
 
-from sizer.base.errors import UnreachableError, UsageError
+from sizer.base.errors import UnreachableError, UsageError, one_of
 from sizer.models.shapes import MAX_DEPTH, SHAPES, layer_widths
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def check_whole(name: str, value: object, low: int, high: int) -> int:
 def check_shape(shape: str) -> str:
     """The shape, or a UsageError that lists the known ones."""
     if shape not in SHAPES:
-        raise UsageError(f"unknown shape {shape!r}; expected one of {', '.join(SHAPES)}")
+        raise UsageError(f"unknown shape {shape!r}; {one_of(shape, SHAPES)}")
     return shape
 
 

@@ -20,6 +20,7 @@ from sizer.base.errors import (
     SizerError,
     UnreachableError,
     UsageError,
+    named_arguments,
 )
 from sizer.base.records import show_with
 
@@ -158,6 +159,7 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__, *_SUBPACKAGES})
 
 
+@named_arguments
 def detect(sysroot: str | Path | None = None, fresh: bool = False) -> Machine:
     """Detect this machine's memory hierarchy, or that of a captured one under ``sysroot`` (its /proc and /sys).
 
@@ -169,22 +171,29 @@ def detect(sysroot: str | Path | None = None, fresh: bool = False) -> Machine:
     return detect_machine(sysroot, fresh)
 
 
+@named_arguments
 def recommend(
     *,
-    input_dim: int,
-    depth: int | Sequence[int],
+    input_dim: int | None = None,
+    depth: int | Sequence[int] = 4,
+    data: Any = None,
+    target: str | Sequence[str] = (),
+    kind: str | None = None,
     batch_size: int | Sequence[int] | None = None,
     shape: str | Sequence[str] | None = None,
     levels: Sequence[str] | None = None,
-    width_multiple: int | str | None = 1,
+    width_multiple: int | str | None = "device",
     pilots: Sequence[tuple[int, float] | str] = (),
     **options: Unpack[RecommendOptions],
 ) -> Recommendation:
     """Recommend network sizes for a machine: those whose working sets fill a cache once to twice.
 
-    ``depth``, ``batch_size`` (256) and ``shape`` (``"rectangle"``, or ``"all"``) take one value or several;
-    ``width_multiple`` a number or ``"auto"``. The other options are those of `Request`: ``output_dim``,
-    ``dtype``, ``optimizer``, ``observations``, ``device``, ``top``, ``purpose``, ``max_bytes``, ``max_time`` (s),
+    ``input_dim`` is the number of features, or ``data`` what they, the outputs and the rows are read from: all that
+    `search` takes, with ``target`` naming its column(s) and ``kind`` the task where the data leaves that open.
+    ``depth`` (4), ``batch_size`` (256) and ``shape`` (``"rectangle"``, or ``"all"``) take one value or several;
+    ``width_multiple`` a number, ``"auto"`` (the device's vector width) or ``"device"`` (that on a GPU, else 1). The
+    other options are those of `Request`: ``output_dim``, ``dtype``, ``optimizer``, ``observations``, ``device``,
+    ``top``, ``purpose``, ``max_bytes``, ``max_time`` (s),
     ``max_energy`` (J). They are ordered by the expected cost of reaching a loss, each at the rate that suits it
     (``learning_rate`` pins it, ``averaged`` whether weights are averaged). ``difficulty`` (``"easy"``, ``"medium"``,
     ``"hard"``), or ``pilots``, pairs (size, loss) of two sizes or more, with ``target_loss``, say how hard the loss is
@@ -196,24 +205,31 @@ def recommend(
     >>> found.best.widths, found.best.anchor.level
     ((773, 773, 773, 773, 773, 1), 'L2')
     """
+    from dataclasses import replace
+
     from sizer.devices import choose_for
     from sizer.method.advisor import recommend as recommend_for
-    from sizer.method.request import request_of
 
-    request = request_of(input_dim, depth, batch_size, shape, levels, width_multiple, pilots, **options)
+    family = depth, batch_size, shape, levels, width_multiple, pilots
+    request, remarks = _request(data, target, kind, input_dim, family, options)
     chosen = choose_for(request)
-    return recommend_for(request, chosen.device, chosen.coefficients)
+    found = recommend_for(request, chosen.device, chosen.coefficients)
+    return replace(found, notes=(*remarks, *found.notes)) if remarks else found
 
 
+@named_arguments
 def recommend_fleet(
     fleet: str | Sequence[str] = "all",
     *,
-    input_dim: int,
-    depth: int | Sequence[int],
+    input_dim: int | None = None,
+    depth: int | Sequence[int] = 4,
+    data: Any = None,
+    target: str | Sequence[str] = (),
+    kind: str | None = None,
     batch_size: int | Sequence[int] | None = None,
     shape: str | Sequence[str] | None = None,
     levels: Sequence[str] | None = None,
-    width_multiple: int | str | None = 1,
+    width_multiple: int | str | None = "device",
     pilots: Sequence[tuple[int, float] | str] = (),
     **options: Unpack[FleetOptions],
 ) -> Fleet:
@@ -222,12 +238,34 @@ def recommend_fleet(
     ``fleet`` names profiles; ``"all"`` stands for every calibrated one. The other arguments are those of `recommend`,
     ``device`` left out. Raises UsageError for a fleet whose costs cannot be compared.
     """
+    from dataclasses import replace
+
     from sizer.fleet.fleet import recommend_fleet as recommend_for
     from sizer.fleet.nodes import fleet_nodes
-    from sizer.method.request import request_of
 
-    request = request_of(input_dim, depth, batch_size, shape, levels, width_multiple, pilots, **options)
-    return recommend_for(request, fleet_nodes((fleet,) if isinstance(fleet, str) else fleet, request.dtype))
+    family = depth, batch_size, shape, levels, width_multiple, pilots
+    request, remarks = _request(data, target, kind, input_dim, family, options)
+    found = recommend_for(request, fleet_nodes((fleet,) if isinstance(fleet, str) else fleet, request.dtype))
+    return replace(found, notes=(*remarks, *found.notes)) if remarks else found
+
+
+def _request(
+    data: Any, target: Any, kind: str | None, input_dim: int | None, family: tuple[Any, ...], options: Any
+) -> tuple[Request, tuple[str, ...]]:
+    """A request whose sizes are stated, or read from data; and what there is to say of the data."""
+    from dataclasses import replace
+
+    from sizer.method.request import check_sized, request_of
+
+    check_sized(data, target, kind, input_dim, options)
+    if data is None:
+        return request_of(input_dim or 0, *family, **options), ()
+    from sizer.size_search.data.described import shape_of
+
+    shape = shape_of(data, target, kind)
+    read = {"observations": shape.rows, **options, "output_dim": shape.output_dim}
+    request = request_of(shape.input_dim, *family, **read)
+    return replace(request, data=shape.name, target=shape.target, kind=shape.kind), shape.remarks
 
 
 @overload
@@ -257,6 +295,7 @@ def inspect(
 ) -> ModuleInspection: ...
 
 
+@named_arguments
 def inspect(
     networks: Any,
     example_input: Any = None,
@@ -302,6 +341,7 @@ def inspect(
     return inspect_topologies(topologies, training, chosen.device, chosen.coefficients)
 
 
+@named_arguments
 def advise(
     model: torch.nn.Module,
     optimizer: torch.optim.Optimizer | None = None,
@@ -312,13 +352,15 @@ def advise(
     """Advise on a model once, on standard error, when its first training step shows how it is called.
 
     Nothing of the training changes, and nothing stays behind. ``json_file`` also writes the record; ``quiet`` prints
-    nothing. The environment variable ``SIZER=off`` makes this do nothing. Never raises.
+    nothing. The environment variable ``SIZER=off`` makes this do nothing. What goes wrong is one warning line: nothing
+    is raised but UsageError for a keyword that it does not have.
     """
     from sizer.hook.watching import advise_once
 
     advise_once(model, optimizer, json_file, quiet)
 
 
+@named_arguments
 def watch(*, json_file: str | Path | None = None, quiet: bool = False) -> Watch:
     """Advise on whatever trains inside ``with sizer.watch():``, once, as `advise` does."""
     from sizer.hook.watching import Watch
@@ -331,6 +373,7 @@ def _is_module(value: Any) -> bool:
     return torch_module is not None and isinstance(value, torch_module.nn.Module)
 
 
+@named_arguments
 def calibrate(
     *,
     device: str = "cpu",
@@ -355,6 +398,7 @@ def calibrate(
     return calibration.calibrate(settings, fresh)
 
 
+@named_arguments
 def validate(
     *,
     device: str = "cpu",
@@ -375,6 +419,7 @@ def validate(
     return validation.validate(Settings(device, budget_s, threads, seed=seed), networks)
 
 
+@named_arguments
 def search(
     train: Any,
     validation: Any = None,
@@ -393,6 +438,7 @@ def search(
     fresh: bool = False,
     engine: str = "local",
     save: str | Path | None = None,
+    save_best: bool = False,
     decimal: str | None = None,
     missing: str | Sequence[str] = (),
     progress: Callable[[str, float | None], None] | None = None,
@@ -407,9 +453,10 @@ def search(
     predicts, if it says what it predicts). One of the targets is needed; ``target_metric`` is a pair such
     as ``("f1", 0.9)``. ``settings`` are those of `sizer.size_search.settings.SearchSettings`, such as ``depth``,
     ``batch_size``, ``seed``, ``max_time_s``. The state is kept in ``folder`` (None: one for this data and settings), so
-    that the same call goes on where it was interrupted. ``decimal`` ("." or ",") and ``missing`` (cells such as "-200")
-    say how cells of text are read where the cells leave that open. Raises UsageError for a request that makes no sense
-    of the data, DataError for data with nothing to learn from.
+    that the same call goes on where it was interrupted. ``save`` writes the network that met the target, with
+    ``save_best`` the best one where none did; `SearchResult.save` does so afterwards. ``decimal`` ("." or ",") and
+    ``missing`` (cells such as "-200") say how cells of text are read where the cells leave that open. Raises UsageError
+    for a request that makes no sense of the data, DataError for data with nothing to learn from.
     """
     from dataclasses import replace
 
@@ -419,13 +466,14 @@ def search(
 
     aim = asking.one_aim(target_loss, target_accuracy, target_r2, target_metric)
     request = asking.make_request(aim, target, kind, validation_share, folder, fresh, engine, save, settings)
-    request = replace(request, reading=ReadingOptions(decimal, several(missing)))
+    request = replace(request, reading=ReadingOptions(decimal, several(missing)), save_best=save_best)
     if callable(train) and not hasattr(train, "__getitem__"):
         task = asking.custom_task(train, aim, input_dim, output_dim, observations, validation, kind)
         return asking.search_custom(task, request, progress)
     return asking.search_data(train, validation, request, progress)
 
 
+@named_arguments
 def load(path: str | Path) -> SavedNetwork:
     """The network that a search saved, and how it prepares its data: ready to predict.
 

@@ -58,7 +58,7 @@ def test_the_width_just_inside_an_edge_is_found(small_cpu):
     width = topology.widths[0]
     narrower = next(advice for advice in advise(topology, small_cpu) if advice.kind == "narrower")
     assert narrower.change == f"hidden {width} -> {width - 1}"
-    assert narrower.reason == "keeps b inside L2 (now in L3)"
+    assert narrower.reason == "keeps backward inside L2 (now in L3)"
     assert narrower.widths == (width - 1,) * 3 + (10,)
 
 
@@ -84,7 +84,7 @@ def test_the_record_says_that_nothing_is_worth_it():
 
     record = sizer.inspect(torch.nn.Linear(4, 2), batch_size=64)
     assert record.advice == ()
-    assert "advice: nothing near is worth changing" in training_text([record])
+    assert "to do: nothing to change was found: no width" in training_text([record])
 
 
 def test_rewritten_widths_are_valid_networks(small_cpu):

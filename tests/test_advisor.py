@@ -21,7 +21,7 @@ from sizer.method.placement import Hierarchy
 from sizer.method.recommendation import Recommendation
 from sizer.method.request import Request, parse_depths, parse_shapes
 from sizer.method.sweep import Family, sweep
-from sizer.method.training_step import Training
+from sizer.method.training_step import SET_NAMES, Training
 from sizer.method.working_sets import count_parameters, stack, working_sets
 from sizer.models import SHAPES, Topology
 
@@ -196,7 +196,7 @@ def test_explanations_end_in_the_candidates_own_numbers(small_cpu, time_coeffici
             assert f"= {candidate.working_sets[name].bytes:,} B" in text
         anchor = candidate.anchor
         assert any(
-            line.startswith(f"{anchor.working_set} fills {anchor.level} ")
+            line.startswith(f"{anchor.working_set} ({SET_NAMES[anchor.working_set]}) fills {anchor.level} ")
             and line.endswith(f"= {anchor.fill:.3f} times")
             for line in text.splitlines()
         )

@@ -88,7 +88,7 @@ def test_without_a_calibration_one_line_names_the_command(small_cpu, monkeypatch
 def test_settings_that_cannot_work_say_what_is_needed(capsys):
     for option, value, said in (
         ("--budget", "1s", "give 5 s or more"),
-        ("--budget", "inf", "no length of time"),
+        ("--budget", "inf", "'inf' is no time"),
         ("--networks", "0", "networks is 0"),
         ("--seed", "-1", "seed is -1"),
         ("--threads", "4096", "give 1 to"),

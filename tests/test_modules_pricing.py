@@ -158,7 +158,7 @@ def test_the_set_that_pushes_another_is_said(small_cpu):
     assert small.pushed_by == {}
     record = inspect(small_cpu, "adam", batch_size=128, widths=(4000, 8, 10))
     assert record.pushed_by == network.pushed_by
-    assert "L3, pushed by t_max" in str(list(module_report(record)))
+    assert "L3 (activations already fill L2)" in str(list(module_report(record)))
 
 
 def test_many_networks_outside_are_counted_in_one_note(small_cpu):

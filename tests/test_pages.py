@@ -434,7 +434,7 @@ def test_no_other_command_pays_for_pages():
 def test_help_names_the_page_where_there_is_a_record():
     from sizer.cli import COMMANDS, sizer
 
-    without = {"predict", "completion", "study", "profiles", "report"}
+    without = {"predict", "completion", "help", "study", "profiles", "report"}
     for name in COMMANDS.keys() - without:
         command = sizer.get_command(None, name)
         assert "--html" in [option for parameter in command.params for option in parameter.opts], name
@@ -472,7 +472,7 @@ def test_a_search_shows_itself_while_it_runs(tmp_path, monkeypatch):
     found = search_custom(custom_task(_power_law, aim, 8, 1, 2000), replace(request, watch=watch))
     assert len(seen) == len(found.history)
     assert all('<meta http-equiv="refresh"' in text for text in seen)
-    assert "under way: not reached yet" in seen[0]
+    assert "Under way, not reached yet" in seen[0]
     embedded = [json.loads(re.search(r'id="r1-json">(.*?)</script>', text, re.S).group(1)) for text in seen]
     schema = json.loads((files("sizer.schemas") / "search-1.json").read_text(encoding="utf-8"))
     for number, data in enumerate(embedded, start=1):

@@ -208,7 +208,7 @@ def test_sizes_about_as_good_and_sizes_to_go_up_to(small_cpu, time_coefficients)
 
 
 def shown(*options: str) -> str:
-    arguments = ["recommend", "--input-dim", "30", "--depth", "4", "--device", "x86-vm-2cpu", *options]
+    arguments = ["recommend", "--input-dim", "30", "--depth", "4", "--device", "x86-vm-2cpu", "--details", *options]
     done = CliRunner().invoke(command, arguments, standalone_mode=False, env={"COLUMNS": "80"})
     assert done.exception is None, done.exception
     return " ".join(done.stdout.split())
@@ -222,9 +222,9 @@ def test_the_report_says_where_the_optimum_is_much_cheaper(small_cpu, time_coeff
 
     record = recommend(asked(), small_cpu, time_coefficients)
     dear = replace(record.best, relative_cost_to_loss=1.25)
-    assert "costs 20 % less than rank 1" in heading(replace(record, candidates=(dear,)))
+    assert "costs 20 % less; it fills no cache" in heading(replace(record, candidates=(dear,)))
     near = replace(record.best, relative_cost_to_loss=1.1)
-    assert "less than rank 1" not in heading(replace(record, candidates=(near,)))
+    assert "% less; it fills" not in heading(replace(record, candidates=(near,)))
 
 
 def test_the_command_and_python_say_the_same():
@@ -243,19 +243,21 @@ def test_the_command_and_python_say_the_same():
 def test_rates_chances_and_reasons_are_shown():
     text = shown()
     assert "expected cost to reach any target, each size at its learning rate" in text
-    assert "rate reached cost" in text
+    assert "cost to a loss rate medium" in text
     assert "reaches medium targets with" in text
     assert "half as wide would" in text
     assert "the loss diverges" in text
     assert "stops short" in text
     pinned = shown("--learning-rate", "0.001", "--difficulty", "hard")
     assert "expected cost to reach hard targets" in pinned
-    assert "weights as they are" in pinned
+    assert "Adam at 0.001, raw weights" in pinned
+    assert "Hard targets are reached with" in pinned
     assert "reaches hard targets with" in pinned
     assert "the loss diverges" not in pinned
     paper = shown("--law", "paper")
     assert "equation 10 alone" in paper
-    assert "reached" not in paper
+    assert "Which losses it reaches is not predicted" in paper
+    assert "targets are reached" not in paper
 
 
 def test_what_no_learning_curve_tells_is_said(small_cpu, time_coefficients):

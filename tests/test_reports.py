@@ -26,7 +26,9 @@ from sizer.base.units import (
 from sizer.inspection.networks import inspect_topologies, parse_mlp
 from sizer.method.advisor import recommend
 from sizer.method.request import Request
-from sizer.method.training_step import Training
+from sizer.method.training_step import SET_NAMES, Training
+from sizer.report.layout import Column, Table
+from sizer.report.table_text import columns_within, table_text, text_width
 from sizer.report.terminal import REPORTS
 from sizer.report.text_chart import HEIGHT, chart
 
@@ -42,27 +44,87 @@ def shown(record, width=80, **options) -> list[str]:
     return [line.rstrip() for line in stream.getvalue().splitlines()]
 
 
-def test_the_table_has_a_row_a_candidate_and_a_reason_for_each(record):
-    lines = shown(record)
-    header = next(index for index, line in enumerate(lines) if line.lstrip().startswith("#"))
-    rows = lines[header + 1 : header + 1 + len(record.candidates)]
-    for candidate, row in zip(record.candidates, rows, strict=True):
-        assert row.split()[0] == str(candidate.rank)
-        assert f"{candidate.num_free_parameters:,}" in row
-        assert f"{candidate.anchor.working_set} {candidate.anchor.level} {candidate.anchor.fill:.2f}x" in row
+def test_the_first_lines_say_what_to_train_what_it_costs_and_what_it_reaches(record):
+    first, *others = (" ".join(line.split()) for line in shown(record, width=300)[:4])
+    best = record.best
+    widths = "-".join(map(str, (best.input_dim, *best.widths)))
+    rate = f"Adam at {best.learning_rate:g}, {'weights averaged' if best.averaged else 'raw weights'}"
+    parameters = f"{best.num_free_parameters:,} parameters"
+    assert first == f"Train {format_widths(best.widths)}: {widths}, ReLU, {parameters}, {rate}"
+    low, high = (end / best.time_per_datum_s * best.time_per_epoch_s for end in best.interval)
+    cost, *interval = (format_quantity(value, "s") for value in (best.time_per_epoch_s, low, high))
+    assert others[0].startswith(f"{cost} an epoch ({' to '.join(interval)}, estimated).")
+    assert format_widths(record.near_best.smallest.widths) in others[0]
+    assert others[1].startswith("Medium targets are reached with ")
+    assert all(format_widths(size.widths) in others[1] for size in record.next_sizes)
+    assert record.next_sizes
+
+
+def test_the_short_table_has_the_first_candidates_and_the_details_all_with_a_reason_each(record):
+    lines = shown(record, width=120)
+    headers = [index for index, line in enumerate(lines) if line.lstrip().startswith("#")]
+    assert len(headers) == 2
+    short, long = record.candidates[:5], record.candidates
+    for header, candidates in zip(headers, (short, long), strict=True):
+        for candidate, row in zip(candidates, lines[header + 1 :], strict=False):
+            assert row.split()[0] == str(candidate.rank)
+            assert f"{candidate.num_free_parameters:,}" in row
+            filling = SET_NAMES[candidate.anchor.working_set]
+            assert f"{filling} {candidate.anchor.fill:.2f}x {candidate.anchor.level}" in row
+    assert f"and {len(long) - len(short)} more" in lines
     text = " ".join(" ".join(lines).split())
     assert all(" ".join(candidate.why.split()) in text for candidate in record.candidates)
 
 
-def test_a_table_too_wide_becomes_a_list(small_cpu, time_coefficients):
+def test_the_answer_alone_is_short_and_names_the_details(record, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = str(record).splitlines()
+    assert len(lines) <= 20
+    assert "cost of reaching a loss by number" not in str(record)
+    assert any(line.startswith("--details: why each size") for line in lines)
+
+
+def test_a_table_stays_a_table_where_it_is_narrow(small_cpu, time_coefficients):
     several = Request(
         784, (4, 6), shape=("rectangle", "wide_first_16x"), batch_size=(64, 256), observations=1000, top=3
     )
     record = recommend(several, small_cpu, time_coefficients)
-    text = " ".join(" ".join(shown(record, width=60)).split())
-    best = record.candidates[0]
-    assert f"{best.shape}, depth {best.depth}, batch {best.batch_size}, {format_widths(best.widths)}" in text
-    assert max(map(len, shown(record, width=60))) <= 60
+    for width in (60, 80, 120):
+        lines = shown(record, width)
+        assert max(map(len, lines)) <= width
+        rows = [line for line in lines if re.match(r"\d  (rectangle|wide)", line)]
+        assert len(rows) >= len(record.candidates)
+        for candidate, row in zip(record.candidates, rows, strict=False):
+            assert row.split()[:2] == [str(candidate.rank), candidate.shape]
+            assert format_widths(candidate.widths) in row
+            assert format_times(candidate.relative_cost_to_loss) in row
+
+
+def test_columns_are_left_out_before_cells_are_folded_and_names_are_kept():
+    name = "intel-xeon-platinum-8480plus"
+    table = Table(
+        [
+            Column("node", [name]),
+            Column("time", ["12.5 us"], right=True),
+            Column("last", ["x" * 30], leave_out=2),
+            Column("first", ["y" * 20], leave_out=1),
+            Column("widths", ["805-390-188-91-44-21-10-5"], folds=True),
+        ]
+    )
+    assert [column.title for column in columns_within(table, 200)] == ["node", "time", "last", "first", "widths"]
+    assert [column.title for column in columns_within(table, 90)] == ["node", "time", "first", "widths"]
+    text = table_text(table, 55)
+    assert text.titles[0].split() == ["node", "time", "widths"]
+    rows = text.rows[0]
+    assert max(map(len, rows)) <= 55
+    assert rows[0].startswith(name)
+    assert "12.5 us" in rows[0]
+    assert "".join(row[39:].strip() for row in rows) == "805-390-188-91-44-21-10-5"
+
+
+@pytest.mark.parametrize(("text", "width"), [("abc", 3), ("\u6587\u5b57", 4), ("\u00e9", 1), ("e\u0301", 1)])
+def test_the_width_of_a_text(text, width):
+    assert text_width(text) == width
 
 
 def test_the_chart_marks_the_optimum_at_the_bottom_and_names_every_level(record):
@@ -72,9 +134,9 @@ def test_the_chart_marks_the_optimum_at_the_bottom_and_names_every_level(record)
     assert "*" in lines[HEIGHT - 1]
     assert not any("*" in line for line in lines[: HEIGHT - 1])
     rows = {line.split()[0]: line for line in lines[HEIGHT + 2 :]}
-    assert set(rows) - {"\u00b7"} == {"f", "b", "o", "t_max", "d"}
-    for name in ("f", "b", "o", "t_max", "d"):
-        row = rows[name]
+    assert set(rows) - {"\u00b7"} == set(SET_NAMES.values())
+    for name, word in SET_NAMES.items():
+        row = rows[word]
         levels = list(dict.fromkeys(point.levels[name] for point in family))
         positions = [row.index(level) for level in levels]
         assert positions == sorted(positions)
@@ -125,18 +187,16 @@ def test_a_notebook_shows_what_the_terminal_shows(record):
 
 
 def test_pictures_only_where_the_ending_says_which(record, tmp_path):
-    from sizer.report.export import save_plot
-
-    save_plot(record, tmp_path / "a.svg")
+    record.plot(tmp_path / "a.svg")
     assert "matplotlib.org" in (tmp_path / "a.svg").read_text(encoding="utf-8")
     with pytest.raises(UsageError, match=r"\.svg or \.png"):
-        save_plot(record, tmp_path / "a.pdf")
+        record.plot(tmp_path / "a.pdf")
     assert [path.name for path in tmp_path.iterdir()] == ["a.svg"]
 
 
 def test_a_refused_network_says_so_in_the_terminal(small_cpu, time_coefficients):
     record = inspect_topologies([parse_mlp("100000x3-1")], Training(), small_cpu, time_coefficients)
-    assert any("does not fit" in line for line in shown(record))
+    assert any("Does not fit" in line for line in shown(record))
     assert record.to_frame()["f_level"].tolist() == [None]
 
 

@@ -56,26 +56,64 @@ def test_a_table_with_text_and_gaps_gives_a_network_that_predicts(capsys):
 
 
 def test_classes_and_what_the_terminal_says(capsys):
-    assert run(["search", "a.csv", "--target", "kind", "--metric", "auc=0.9", *QUICK]) == 0
+    assert run(["search", "a.csv", "--target", "kind", "--metric", "auc=0.9", *QUICK, "--details"]) == 0
     text = " ".join(capsys.readouterr().out.split())
-    for said in ("auc of at least 0.9", "2 classes", "reached: auc", "missing: size ", "left out: name", "state:"):
+    assert text.startswith("Reached auc of at least 0.9: ")
+    for said in ("2 classes", "FLOPs would have chosen", "missing: size ", "left out: name", "state:"):
         assert said in text
 
 
 def test_not_reached_is_exit_code_1_and_one_line(capsys):
     assert run(["search", "a.csv", "--target", "price", "--r2", "0.99999", "--max-epochs", "3", *QUICK]) == 1
     captured = capsys.readouterr()
-    assert "not reached" in captured.out
+    assert captured.out.startswith("Not reached: r2 of at least 0.99999; the best is 0.")
+    assert captured.out.count("looks possible") <= 1
+    assert "FLOPs would" not in captured.out
+    assert "--details: the data" in captured.out
     lines = [line for line in captured.err.splitlines() if line.startswith("sizer: ")]
     assert len(lines) == 1
     assert "r2 0.99999 was not reached" in lines[0]
     assert "the best is 0." in lines[0]
+    assert "looks possible" not in lines[0]
+
+
+def test_the_best_network_is_kept_where_none_is_good_enough(capsys):
+    arguments = ["search", "a.csv", "--target", "price", "--r2", "0.99999", "--max-epochs", "5", *QUICK]
+    assert run([*arguments, "--save", "none.pt2"]) == 1
+    assert "none.pt2 was not written; --save-best writes the best network" in " ".join(capsys.readouterr().err.split())
+    assert not Path("none.pt2").exists()
+    assert run([*arguments, "--save-best", "best.pt2"]) == 1
+    out = capsys.readouterr().out
+    assert 'network = sizer.load("best.pt2"); network.predict(table)' in out
+    assert "The search had ended before and was reused; --fresh starts it anew" in " ".join(out.split())
+    assert len(load(Path("best.pt2")).predict(pd.read_csv("a.csv"))) == N
+
+
+def test_a_search_says_what_this_call_took_beside_the_training(capsys):
+    arguments = ["search", "a.csv", "--target", "price", "--r2", "0.5", *QUICK, "--json"]
+    assert run(arguments) == 0
+    first = json.loads(capsys.readouterr().out)["spent"]
+    assert first["wall_time_s"] > first["time_s"] > 0
+    assert first["epochs_before"] == 0
+    assert run(arguments) == 0
+    again = json.loads(capsys.readouterr().out)["spent"]
+    assert again["epochs_before"] == again["epochs"] == first["epochs"]
+    assert again["wall_time_s"] < first["wall_time_s"]
+
+
+def test_the_value_of_the_mean_is_zero_without_rounding(capsys):
+    run(["search", "a.csv", "--target", "price", "--r2", "0.5", *QUICK])
+    assert "Without a network: r2 0.00." in capsys.readouterr().out
 
 
 BAD = [
-    (["--target", "prize", "--loss", "0.3"], 2, "no column 'prize'; the columns are size, city, name, price, kind"),
+    (
+        ["--target", "prize", "--loss", "0.3"],
+        2,
+        "no column 'prize'; did you mean price? The last one is 'kind'; the columns are size, city, name",
+    ),
     (["--loss", "0.3"], 2, "name it with --target"),
-    (["--target", "price"], 2, "no target is given"),
+    (["--target", "price"], 2, "say how good is good enough: --r2 0.9"),
     (["--target", "price", "--loss", "0.3", "--r2", "0.5"], 2, "2 targets are given"),
     (["--target", "name", "--accuracy", "0.5"], 1, "240 different values in 240 rows"),
     (["--target", "price", "--loss", "3"], 2, "needs no network"),

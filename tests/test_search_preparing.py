@@ -190,7 +190,7 @@ def test_given_validation_data_is_used_as_it_is():
 
 
 BAD = [
-    ({"target": "price"}, "no column 'price'; the columns are x, y"),
+    ({"target": "price"}, "no column 'price'; the last one is 'y'; the columns are x, y"),
     ({"y": 1.0}, "in every row: there is nothing to learn"),
     ({"y": np.nan}, "has no value"),
     ({"y": "same"}, "in every row: there is nothing to learn"),

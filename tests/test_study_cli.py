@@ -82,7 +82,7 @@ def test_a_table_is_filtered_on_the_command_line(demo, tmp_path, capfd):
         (["read", ".", "--table", "metadata", "--where", "size"], 2, "expected COLUMN=VALUE"),
         (["generate", "x", "--runs", "3"], 2, "runs is 3; expected a whole number from 20"),
         (["generate", "x", "--noise", "-1"], 2, "noise is -1.0; expected a number from 0 to 1"),
-        (["trend"], 2, "no such command 'trend'; expected one of"),
+        (["trend"], 2, "no such command 'trend'; did you mean trends?"),
         (["fetch", "x", "--file", "y"], 2, "unknown file y; expected all"),
         (["fetch", "x", "--sha256", "y"], 2, "--sha256 expects NAME=HEX"),
     ],

@@ -4,6 +4,72 @@ Each message is one line: what was given, what was expected, what to do. The exi
 one place, the command line's entry point.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any, TypeVar
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def did_you_mean(name: object, known: Iterable[str], most: int = 1) -> str:
+    """``did you mean price? `` where a known name is near, else nothing; upper case and the kind of dash do not count.
+
+    A name that is a part of known ones (``h100``) stands for those.
+    """
+    from difflib import get_close_matches  # only here: an error may take its time, a start may not
+
+    plain = {_plain(each): each for each in known}
+    asked = _plain(str(name)[:80])
+    longer = [each for each in plain if len(asked) >= 3 and asked in each]
+    close = get_close_matches(asked, plain, most, 0.6) or sorted(longer, key=len)[:most]
+    return f"did you mean {' or '.join(plain[each] for each in close)}? " if close else ""
+
+
+def one_of(name: object, known: Iterable[str]) -> str:
+    """How a message goes on after the name of something unknown: the nearest name, and all that there are."""
+    known = tuple(known)
+    meant = did_you_mean(name, known)
+    return f"{meant}{'E' if meant else 'e'}xpected one of {', '.join(known)}"
+
+
+def named_arguments(function: Function) -> Function:
+    """Let a public function refuse what it does not take in one line, with the nearest name that it takes.
+
+    The decorated function raises UsageError for an unknown keyword (unless it takes any), and for an argument without
+    a name where it takes none.
+    """
+    code: Any = function.__code__
+    count, takes_any = code.co_argcount, bool(code.co_flags & _TAKES_ANY)
+    names = code.co_varnames[: count + code.co_kwonlyargcount]
+
+    @wraps(function)
+    def checked(*args: Any, **given: Any) -> Any:
+        if len(args) > count:
+            most = f"at most {count}" if count else "no"
+            wanted = ", ".join(f"{name}=..." for name in names[count : count + 2])
+            raise UsageError(
+                f"{function.__name__} takes {most} arguments without a name, and {len(args)} are given; write {wanted}"
+            )
+        for name in () if takes_any else given:
+            if name not in names:
+                meant = did_you_mean(name, names)
+                raise UsageError(
+                    f"{function.__name__} has no option {name!r}; {meant}Its options are {', '.join(names)}"
+                )
+        return function(*args, **given)
+
+    return checked  # type: ignore[return-value]
+
+
+#: Flag of a code object with ``**keywords``.
+_TAKES_ANY = 0x08
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().replace("_", "-")
+
 
 class SizerError(Exception):
     """Something could not be done; the message names the remedy. Exit code 1."""

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_h
 
 if TYPE_CHECKING:
     import os
+    from pathlib import Path
 
     import pandas as pd
+    from matplotlib.figure import Figure
     from rich.console import Console, ConsoleOptions, RenderableType
 
 T = TypeVar("T")
@@ -103,15 +105,54 @@ _paged_by: Callable[[], Any]
 def show_with(terminal: Callable[[], Any], pages: Callable[[], Any]) -> None:
     """Register what shows records; each is called when a record is first shown there.
 
-    ``terminal`` gives something with ``show(record, console)``, the record and its remarks; ``pages`` something with
+    ``terminal`` gives something with ``show(record, console)``, the record and its remarks, ``as_text(record)``, the
+    same as text, and ``plot(record, path)``, its picture; ``pages`` something with
     ``fragment(record)``, the same as HTML for a notebook, and ``save_page(record, path, force)``.
     """
     global _shown_by, _paged_by
     _shown_by, _paged_by = terminal, pages
 
 
+#: Columns that a DataFrame begins with, where it has them: what, how large, what it costs.
+_FIRST_COLUMNS = (
+    *("rank", "number", "node", "name", "widths", "num_free_parameters"),
+    *("time_per_datum_s", "energy_per_datum_j", "time_per_epoch_s", "energy_per_epoch_j", "time_per_step_s"),
+    *("energy_per_step_j", "time_s", "energy_j", "expected_cost", "relative_cost_to_loss", "learning_rate"),
+)
+
+
 class Record:
-    """Base of the records: a subclass gives `to_dict` and `rows`; the rest follows."""
+    """Base of the records: a subclass gives `to_dict` and `rows`; the rest follows.
+
+    ``str`` is what a terminal shows, ``repr`` one line; ``len`` and iteration go over the attribute that ``main`` names
+    (candidates, networks, trials), or else the rows.
+    """
+
+    #: The attribute that holds what the record is a sequence of.
+    main = ""
+
+    def __init_subclass__(cls, **facts: Any) -> None:
+        super().__init_subclass__(**facts)
+        cls.__repr__ = Record.__repr__  # type: ignore[method-assign]  # (else a dataclass makes one of every field)
+
+    def __repr__(self) -> str:
+        return f"<sizer.{type(self).__name__}: {self.in_short()}>"
+
+    def __str__(self) -> str:
+        return str(_shown_by().as_text(self))
+
+    def __len__(self) -> int:
+        return len(getattr(self, self.main) if self.main else self.rows())
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(getattr(self, self.main) if self.main else self.rows())
+
+    def __bool__(self) -> bool:
+        return True  # (an answer without candidates is an answer)
+
+    def in_short(self) -> str:
+        """The record in one line."""
+        return f"{len(self)} {self.main or 'rows'}"
 
     def to_dict(self) -> dict[str, Any]:
         """The record as plain JSON data."""
@@ -128,11 +169,37 @@ class Record:
         return json.dumps(self.to_dict(), indent=2, allow_nan=False)
 
     def to_frame(self) -> pd.DataFrame:
-        """The record's main table as a pandas DataFrame (imports pandas)."""
+        """The record's main table as a pandas DataFrame (imports pandas).
+
+        Widths, parameters, time and cost come first; widths are written as everywhere, ``512x5-10``.
+        """
         import pandas as pd
 
+        from sizer.base.units import format_widths
+
         frame: pd.DataFrame = pd.DataFrame(self.rows())
-        return frame
+        if "widths" in frame:
+            frame["widths"] = [widths and format_widths(widths) for widths in frame["widths"]]
+        first = [name for name in _FIRST_COLUMNS if name in frame]
+        ordered: pd.DataFrame = frame[[*first, *(name for name in frame if name not in first)]]
+        return ordered
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
+        """The record's picture as a matplotlib Figure, written to ``path`` (.svg or .png) where one is given.
+
+        Raises UsageError for a record that has none, and for another ending.
+        """
+        figure: Figure = _shown_by().plot(self, path)
+        return figure
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the record as JSON, whole, and return the path. Raises OSError."""
+        from pathlib import Path
+
+        from sizer.base.storage import write_whole
+
+        write_whole(Path(path), self.to_json() + "\n")
+        return Path(path)
 
     def remarks(self) -> tuple[str, ...]:
         """Sentences for the user beside the record: what to doubt and what to do. A command prints them as warnings."""

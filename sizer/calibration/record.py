@@ -83,6 +83,11 @@ class Calibration(Record):
     launch_bound: float | None = None
     covered: Mapping[str, Any] = field(default_factory=dict)
 
+    def in_short(self) -> str:
+        """The profile and its error."""
+        errors = ", ".join(f"{name} off by {found.mean_error:.1%}" for name, found in self.fits.items())
+        return f"{self.name} of {self.device.name or self.device.id}; {errors} in the mean, {self.networks} networks"
+
     def kept(self, path: Path) -> Calibration:
         """The same calibration, kept in a file."""
         return replace(self, path=path)
@@ -249,6 +254,12 @@ class Validation(Record):
     seed: int
     repeats: int
     measurements: Path | None
+
+    main = "networks"
+
+    def in_short(self) -> str:
+        """The profile and its error on fresh networks."""
+        return f"{self.profile} off by {self.errors.mean:.1%} in the mean of {len(self)} fresh networks"
 
     @property
     def errors(self) -> Errors:

@@ -13,6 +13,7 @@ import click
 
 from sizer._version import __version__
 from sizer.base.errors import SizerError
+from sizer.cli.commands import Group, usage_line
 
 #: Command name -> (module, one-line help), so that listing the commands imports none of them.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -28,11 +29,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "profiles": ("sizer.cli.profiles", "List, show, compare and share hardware profiles."),
     "report": ("sizer.cli.report", "Show saved records on one page of HTML."),
     "doctor": ("sizer.cli.machine", "One page to paste into a bug report."),
-    "completion": ("sizer.cli.machine", "Print a shell completion script."),
+    "completion": ("sizer.cli.machine", "Print a shell completion script, or install it."),
+    "help": ("sizer.cli.machine", "Show the help of a command: sizer help recommend."),
 }
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """A group whose commands are imported when they are called."""
 
     #: Command name -> (module, one-line help); a subclass has its own.
@@ -54,16 +56,6 @@ class LazyGroup(click.Group):
         """Write the list of commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in self.lazy_commands.items()])
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, with a suggestion when the name is close to a command's."""
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError:
-            expected = ", ".join(self.lazy_commands)
-            raise click.UsageError(f"no such command {args[0]!r}; expected one of {expected}", ctx) from None
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -106,8 +98,7 @@ def run(arguments: list[str]) -> int:
     except SizerError as error:
         return _fail(str(error), error.exit_code)
     except click.UsageError as error:
-        command = error.ctx.command_path if error.ctx else "sizer"
-        return _fail(f"{error.format_message()} (see `{command} --help`)", 2)
+        return _fail(usage_line(error), 2)
     except click.ClickException as error:
         return _fail(error.format_message(), 1)
     except (click.Abort, KeyboardInterrupt):

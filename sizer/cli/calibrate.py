@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sizer.cli.options import DURATION, HERE, HTML, JSON, PATH, QUIET, THREADS, WHOLE, option, together
+from sizer.cli.commands import Command
+from sizer.cli.options import DETAILS, DURATION, HERE, HTML, JSON, PATH, QUIET, THREADS, WHOLE, option, together
 
 if TYPE_CHECKING:
     from sizer.base.records import Record
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
     from sizer.meters.choosing import MeterOptions
 
 
-@click.command()
+@click.command(cls=Command)
 @HERE
-@option("--budget", type=DURATION, default="30s", metavar="TIME", help="How long to measure.")
+@option("--budget", "--max-time", "budget", type=DURATION, default="30s", metavar="TIME", help="How long to measure.")
 @option(
     "--networks",
     type=WHOLE,
@@ -28,9 +29,10 @@ if TYPE_CHECKING:
 @option("--seed", type=WHOLE, default=0, metavar="N", help="Other networks for another seed.")
 @THREADS
 @QUIET
+@DETAILS
 @JSON
 @HTML
-def validate(budget: float, networks: int | None, quiet: bool, as_json: bool, **settings: Any) -> None:
+def validate(budget: float, networks: int | None, quiet: bool, as_json: bool, details: bool, **settings: Any) -> None:
     """Time fresh random networks and compare with what the calibration predicts. Takes about the budget.
 
     All eight shapes, depths 2 to 20, 2^6 to 2^21.5 parameters, batches of 32 to 1024. Every timing is kept as it is
@@ -48,7 +50,7 @@ def validate(budget: float, networks: int | None, quiet: bool, as_json: bool, **
     say_changes(settings["device"], settings["threads"], told_elsewhere=True)
     with progress_bar(quiet) as advance:
         record = validation.validate(Settings(budget_s=budget, **settings), networks, advance)
-    show(record, as_json)
+    show(record, as_json, details=details)
 
 
 #: What meters must be told.
@@ -98,9 +100,9 @@ def read_meter_options(given: dict[str, Any]) -> MeterOptions:
 _STARTED_S = 1.2
 
 
-@click.command()
+@click.command(cls=Command)
 @HERE
-@option("--budget", type=DURATION, default="60s", metavar="TIME", help="How long to measure.")
+@option("--budget", "--max-time", "budget", type=DURATION, default="60s", metavar="TIME", help="How long to measure.")
 @THREADS
 @meter_options
 @option(
@@ -123,6 +125,7 @@ _STARTED_S = 1.2
 @option("--keep", is_flag=True, help="With --replay: keep the profile.")
 @option("--engine", default="local", metavar="NAME", help="ray: each kind of node of a Ray cluster once.")
 @QUIET
+@DETAILS
 @JSON
 @HTML
 def calibrate(
@@ -138,6 +141,7 @@ def calibrate(
     engine: str,
     quiet: bool,
     as_json: bool,
+    details: bool,
     **settings: Any,
 ) -> None:
     """Time short trainings and fit what they cost on this machine. Takes about the budget.
@@ -163,7 +167,7 @@ def calibrate(
 
     options = read_meter_options(settings)
     if replay is not None:
-        show(calibration.replay(replay, *more_files, keep=keep, options=options), as_json)
+        show(calibration.replay(replay, *more_files, keep=keep, options=options), as_json, details=details)
         return
     _check_no_replay(more_files, keep)
     if quick:
@@ -179,7 +183,7 @@ def calibrate(
     run = _calibrate_on(engine)
     with progress_bar(quiet) as advance:
         record = run(chosen, fresh, advance)
-    show(record, as_json)
+    show(record, as_json, details=details)
 
 
 def _check_no_replay(files: tuple[Path, ...], keep: bool) -> None:

@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 
-from sizer.cli.options import BATCH_SIZE, DEVICE, HTML, JSON, WHOLE, option, training_options
+from sizer.cli.commands import Command
+from sizer.cli.options import BATCH_SIZE, DETAILS, DEVICE, HTML, JSON, WHOLE, option, training_options
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("target", required=False)
 @option("--mlp", multiple=True, metavar="WIDTHS", help="784-512-512-10; repeatable; `-` reads one a line.")
 @option("--input", "inputs", multiple=True, metavar="SHAPE", help="256,784 or 8,128:int64; one for each input.")
@@ -18,18 +19,31 @@ from sizer.cli.options import BATCH_SIZE, DEVICE, HTML, JSON, WHOLE, option, tra
 @option("--threads", type=WHOLE, metavar="N", help="Threads that PyTorch will have. [default: PyTorch's]")
 @training_options
 @DEVICE
+@DETAILS
 @JSON
 @HTML
-def inspect(target: str | None, mlp: tuple[str, ...], inputs: tuple[str, ...], as_json: bool, **options: Any) -> None:
+@click.pass_context
+def inspect(
+    ctx: click.Context,
+    /,
+    target: str | None,
+    mlp: tuple[str, ...],
+    inputs: tuple[str, ...],
+    as_json: bool,
+    details: bool,
+    **options: Any,
+) -> None:
     """Size and price networks: working sets, the level each lives on, operations, time or energy of a step.
 
-    TARGET is the function that builds a PyTorch module, or an exported program; it is neither run nor allocated.
+    TARGET is the function that builds a PyTorch module, a file with one such function or class in it, or an exported
+    program. Its code is imported; the module is neither run nor allocated.
 
     \b
     sizer inspect --mlp 784-512-512-10
     sizer inspect --mlp 784-512x2-10 --mlp 784-100-10 --device nvidia-a100-80gb
     generate-widths | sizer inspect --mlp - --json
     sizer inspect package.module:factory --input 256,3,32,32
+    sizer inspect net.py --input 256,3,32,32
     sizer inspect model.pt2
     """
     import sizer
@@ -37,11 +51,13 @@ def inspect(target: str | None, mlp: tuple[str, ...], inputs: tuple[str, ...], a
     from sizer.cli.output import show
 
     if target is None:
-        show(sizer.inspect(list(_networks(mlp)), **options), as_json)
+        show(sizer.inspect(list(_networks(mlp)), **options), as_json, details=details)
     elif mlp:
         raise UsageError("give either a module to inspect or --mlp, not both")
     else:
-        show(_inspect_module(target, inputs, **options), as_json)
+        if ctx.get_parameter_source("batch_size") is click.core.ParameterSource.DEFAULT and inputs:
+            options["batch_size"] = None  # the example has its own
+        show(_inspect_module(target, inputs, **options), as_json, details=details)
 
 
 def _inspect_module(target: str, inputs: tuple[str, ...], **options: Any) -> Any:

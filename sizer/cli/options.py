@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from sizer.base.units import read_bytes, read_joules, read_number, read_seconds, read_separate, read_whole
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -32,25 +34,13 @@ class Read(click.ParamType):
             self.fail(f"{value.strip()[:40]!r} is {self._expected}", param, ctx)
 
 
-def read_whole(text: str) -> int:
-    """Read ``784``, ``1_000`` or ``2^20``. Raises ValueError."""
-    base, caret, exponent = text.partition("^")
-    if caret and not 0 <= int(exponent) <= 64:  # (larger powers would only take memory)
-        raise ValueError(exponent)
-    return int(base) ** int(exponent) if caret else int(text)
-
-
-_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
-
-
-def _seconds(text: str) -> float:
-    factor = _SECONDS.get(text[-1:])
-    return float(text if factor is None else text[:-1]) * (factor or 1.0)
-
-
-WHOLE = Read("integer", read_whole, "not a whole number; expected one such as 784 or 2^20")
-#: ``60``, ``60s``, ``2m`` or ``1h``, in s.
-DURATION = Read("duration", _seconds, "no time; expected one such as 60s or 2m")
+WHOLE = Read("integer", read_whole, "not a whole number; expected one such as 784, 20,000, 20k or 2^20")
+NUMBER = Read("number", read_number, "no number; expected one such as 0.25, 1e-3 or 20,000")
+#: ``60``, ``60s``, ``2m``, ``1h30m`` or ``1ms``, in s.
+DURATION = Read("duration", read_seconds, "no time; expected one such as 60s, 2m, 1h30m or 5ms")
+BYTES = Read("bytes", read_bytes, "no amount of memory; expected one such as 10MiB or 1048576")
+#: An energy in J.
+JOULES = Read("energy", read_joules, "no energy; expected one such as 500, 2kJ or 5Wh")
 PATH = click.Path(path_type=Path)
 
 
@@ -63,7 +53,7 @@ def several(name: str, of: click.ParamType = click.STRING, **facts: Any) -> Call
     """A repeatable option of values with commas between them; they arrive in one tuple, each once."""
 
     def read(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[Any, ...]:
-        parts = (part for text in texts for part in text.split(",") if part.strip())
+        parts = (part for text in texts for part in read_separate(text))
         return tuple(dict.fromkeys(of.convert(part, param, ctx) for part in parts))
 
     return click.option(name, multiple=True, callback=read, **facts)
@@ -80,6 +70,7 @@ def together(*options: Callable[[Command], Command]) -> Callable[[Command], Comm
     return decorate
 
 
+DETAILS = option("--details", is_flag=True, help="Show everything: what the answer rests on.")
 JSON = option("--json", "as_json", is_flag=True, help="Print the record as JSON.")
 #: Where a context keeps the page that `HTML` asks for: a command only shows its record, and its page is written then.
 PAGE = "sizer.page"

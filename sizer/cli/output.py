@@ -54,8 +54,8 @@ def progress_bar(quiet: bool) -> Iterator[Callable[[str, float | None], None]]:
         )
 
 
-def show(record: Record, as_json: bool, extra: Mapping[str, Any] | None = None) -> None:
-    """Print a record, as JSON (with ``extra`` answers beside its fields) or for people, and write its page if asked."""
+def show(record: Record, as_json: bool, extra: Mapping[str, Any] | None = None, details: bool = False) -> None:
+    """Print a record, as JSON (with ``extra`` answers beside its fields) or for people, the answer or everything."""
     if as_json:
         import json
 
@@ -63,7 +63,7 @@ def show(record: Record, as_json: bool, extra: Mapping[str, Any] | None = None) 
     else:
         from sizer.report.terminal import remarks, report
 
-        show_blocks(report(record))
+        show_blocks(report(record), details=details)
         sys.stdout.flush()
         show_blocks(remarks(record), stderr=True)
     write_page(record, extra)
@@ -90,14 +90,14 @@ def write_page(record: Record, answers: Mapping[str, Any] | None = None) -> None
         remark(f"wrote {path}")
 
 
-def show_blocks(blocks: Iterable[Block], stderr: bool = False) -> None:
+def show_blocks(blocks: Iterable[Block], stderr: bool = False, details: bool = True) -> None:
     """Print blocks in one go: each call of print costs half a millisecond, and a report has two dozen of them."""
     from rich.console import Group
 
     from sizer.report.terminal import drawn
 
     terminal = console(stderr)
-    if found := list(drawn(blocks, terminal)):
+    if found := list(drawn(blocks, terminal, details)):
         terminal.print(Group(*found))
 
 

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
-from sizer.cli.options import BATCH_SIZE, HTML, JSON, PATH, WHOLE, option
+from sizer.cli.commands import Group
+from sizer.cli.options import BATCH_SIZE, DETAILS, HTML, JSON, PATH, WHOLE, option
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from sizer.profiles.filing import Transfer
 
 
@@ -25,13 +27,15 @@ class ProfileName(click.ParamType):
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
         """The names that begin with what is typed."""
+        from click.shell_completion import CompletionItem
+
         from sizer.profiles import names
 
         found = [CompletionItem(name) for name in names() if name.startswith(incomplete)]
         return [*found, CompletionItem(incomplete, type="file")] if self._files else found
 
 
-@click.group()
+@click.group(cls=Group)
 def profiles() -> None:
     """List, show, compare and share hardware profiles.
 
@@ -94,9 +98,10 @@ def show_profile(name: str, as_json: bool) -> None:
 @option("--output-dim", type=WHOLE, default=10, metavar="N", help="Width of the last layer.")
 @BATCH_SIZE
 @option("--quantity", type=click.Choice(["time", "energy"]), help="What to compare. [default: what both know]")
+@DETAILS
 @JSON
 @HTML
-def compare_profiles(first: str, second: str, quantity: str | None, as_json: bool, **asked: Any) -> None:
+def compare_profiles(first: str, second: str, quantity: str | None, as_json: bool, details: bool, **asked: Any) -> None:
     """Compare two machines: levels, coefficients, and the sizes at which the cheaper one changes.
 
     FIRST and SECOND are names or files of profiles, or cpu and cuda:0 for this machine.
@@ -109,7 +114,7 @@ def compare_profiles(first: str, second: str, quantity: str | None, as_json: boo
     from sizer.fleet.comparison import Asked
     from sizer.fleet.nodes import compare_named
 
-    show(compare_named(first, second, Asked(**asked), quantity), as_json)
+    show(compare_named(first, second, Asked(**asked), quantity), as_json, details=details)
 
 
 @profiles.command("export")

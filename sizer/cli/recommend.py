@@ -8,7 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sizer.cli.options import DEVICE, HTML, WHOLE, Read, option, read_whole, several, training_options
+from sizer.base.units import read_whole
+from sizer.cli.commands import Command
+from sizer.cli.options import (
+    BYTES,
+    DETAILS,
+    DEVICE,
+    DURATION,
+    HTML,
+    JOULES,
+    WHOLE,
+    Read,
+    option,
+    several,
+    training_options,
+)
 
 if TYPE_CHECKING:
     from sizer.method.recommendation import Recommendation
@@ -18,19 +32,26 @@ _LONG = 40
 FORMATS = ("table", "json", "csv", "markdown")
 
 
-def _width_multiple(text: str) -> int | None:
-    return None if text == "auto" else read_whole(text)
+def _width_multiple(text: str) -> int | str:
+    return text if text in ("auto", "device") else read_whole(text)
 
 
-#: A whole number, or ``auto`` (None) for the machine's vector width.
-WIDTH_MULTIPLE = Read("integer|auto", _width_multiple, "not a whole number; expected one such as 784 or 2^20")
+#: A whole number, or ``auto`` for the machine's vector width.
+WIDTH_MULTIPLE = Read("integer|auto", _width_multiple, "not a whole number; expected one such as 16, or auto")
 
 
-@click.command()
-@option("--input-dim", type=WHOLE, required=True, metavar="N", help="Features of one observation.")
-@option("--output-dim", type=WHOLE, default=1, metavar="N", help="Width of the last layer.")
+@click.command(cls=Command)
+@click.argument("data", required=False, metavar="[DATA]")
+@option("--target", multiple=True, metavar="COLUMN", help="DATA's column to predict, by name or from the end (-1).")
+@option("--kind", metavar="KIND", help="regression or classification. [default: from the data]")
+@option("--input-dim", type=WHOLE, metavar="N", help="Features of one observation, without DATA.")
+@option("--output-dim", type=WHOLE, metavar="N", help="Width of the last layer. [default: 1]")
 @option(
-    "--depth", multiple=True, required=True, metavar="N", help="Layers, the output layer included: 6, 2-8. Repeatable."
+    "--depth",
+    multiple=True,
+    default=("4",),
+    metavar="N",
+    help="Layers, the output layer included: 6, 2-8. Repeatable.",
 )
 @several("--batch-size", WHOLE, default=("256",), metavar="N,...", help="[default: 256] Repeatable.")
 @several("--shape", default=("rectangle",), metavar="NAME,...", help="[default: rectangle] Repeatable, or `all`.")
@@ -40,14 +61,15 @@ WIDTH_MULTIPLE = Read("integer|auto", _width_multiple, "not a whole number; expe
 @option(
     "--width-multiple",
     type=WIDTH_MULTIPLE,
-    default="1",
-    help="Round widths to multiples of this; `auto`: the vector width.",
+    default="device",
+    metavar="N",
+    help="Round widths to multiples of this; `auto`: the vector width; `device`: that on a GPU, 1 on a CPU.",
 )
 @option("--top", type=WHOLE, default=10, metavar="N", help="How many candidates to list.")
 @option("--for", "purpose", default="training", metavar="PURPOSE", help="training or inference.")
-@option("--max-bytes", type=WHOLE, metavar="B", help="Largest network whose step needs at most this memory.")
-@option("--max-time", type=float, metavar="S", help="Largest network whose step takes at most this time.")
-@option("--max-energy", type=float, metavar="J", help="Largest network whose step takes at most this energy.")
+@option("--max-bytes", type=BYTES, metavar="BYTES", help="Largest network whose step needs at most this memory.")
+@option("--max-time", type=DURATION, metavar="TIME", help="Largest network whose step takes at most this time.")
+@option("--max-energy", type=JOULES, metavar="ENERGY", help="Largest network whose step takes at most this energy.")
 @option(
     "--learning-rate", type=float, metavar="RATE", help="Train at this rate, with raw weights. [default: suggested]"
 )
@@ -88,15 +110,18 @@ WIDTH_MULTIPLE = Read("integer|auto", _width_multiple, "not a whole number; expe
     help="Draw the cost curve (.svg or .png).",
 )
 @option("--format", "output", type=click.Choice(FORMATS), default="table", help="How to print the answer.")
+@DETAILS
 @click.option("--json", "output", flag_value="json", help="The same as --format json.")
 @HTML
-def recommend(depth: tuple[str, ...], output: str, **options: Any) -> None:
+def recommend(depth: tuple[str, ...], output: str, details: bool, **options: Any) -> None:
     """Recommend network sizes: those whose working sets fill a cache once to twice.
 
-    They are ordered by the expected cost of reaching a loss: of training a size to it at a learning rate that suits it,
-    or of seeing it fail and going on to the next. Beside the list stands the optimum of all sizes.
+    DATA is a file (or sklearn:NAME, pmlb:NAME) as for `sizer search`: rows, inputs once encoded and outputs are read
+    from it. Sizes are ordered by the expected cost of reaching a loss: of training a size to it at a learning rate that
+    suits it, or of seeing it fail and going on to the next. Beside the list stands the optimum of all sizes.
 
     \b
+    sizer recommend house.csv --target price
     sizer recommend --input-dim 784 --output-dim 10 --depth 6
     sizer recommend --input-dim 64 --depth 2-8 --shape all --device nvidia-h200
     sizer recommend --input-dim 784 --depth 4 --batch-size 64,128,256 --json
@@ -116,16 +141,20 @@ def recommend(depth: tuple[str, ...], output: str, **options: Any) -> None:
     for name in ("batch_size", "shape", "levels"):
         options[name] = options[name] or None
     options["depth"] = parse_depths(depth)
+    if options["output_dim"] is None:
+        del options["output_dim"]
+    if options["observations"] is None:
+        del options["observations"]
     if (fleet := options.pop("fleet")) is not None:
         _check_fleet(options.pop("device"), reports, output)
         names = [name.strip() for name in fleet.split(",") if name.strip()]
-        show(sizer.recommend_fleet(names, **options), output == "json")
+        show(sizer.recommend_fleet(names, **options), output == "json", details=details)
         return
     shapes = parse_shapes(options["shape"] or ())
     sweeps = len(options["depth"]) * len(shapes) * len(options["batch_size"] or (256,))
     with busy(f"sweeping {sweeps} combinations of depth, shape and batch size", sweeps > _LONG):
         record = sizer.recommend(**options)
-    _print(record, output, reports)
+    _print(record, output, reports, details)
 
 
 def _check_fleet(device: str | None, reports: dict[str, Any], output: str) -> None:
@@ -138,14 +167,12 @@ def _check_fleet(device: str | None, reports: dict[str, Any], output: str) -> No
         raise UsageError("--fleet prints a table or JSON; leave out --explain, --why-not, --emit, --plot and --format")
 
 
-def _print(record: Recommendation, output: str, reports: dict[str, Any]) -> None:
+def _print(record: Recommendation, output: str, reports: dict[str, Any], details: bool) -> None:
     """The picture into its file, and the answer as code, for a program, or for people."""
     from sizer.cli.output import print_text, remark, show, write_page
 
     if reports["plot"] is not None:
-        from sizer.report.export import save_plot
-
-        save_plot(record, reports["plot"])
+        record.plot(reports["plot"])
         remark(f"wrote {reports['plot']}")
     if reports["emit"] is not None:
         from sizer.report.torch_code import torch_code
@@ -160,7 +187,7 @@ def _print(record: Recommendation, output: str, reports: dict[str, Any]) -> None
         write_page(record)
         return
     answers = dict(_answers(record, reports))
-    show(record, as_json=output == "json", extra=answers)
+    show(record, as_json=output == "json", extra=answers, details=details)
     if output == "table":
         for title, lines in answers.items():
             print_text("\n".join(["", f"{title}:", *(f"  {line}" for line in lines)]))

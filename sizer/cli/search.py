@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from sizer.cli.options import DURATION, HTML, JSON, THREADS, WHOLE, Read, read_whole, several
+from sizer.base.units import read_whole
+from sizer.cli.commands import Command
+from sizer.cli.options import DETAILS, DURATION, HTML, JOULES, JSON, THREADS, WHOLE, Read, several
 
 if TYPE_CHECKING:
     from sizer.report.pages.live import LivePage
@@ -16,20 +18,11 @@ if TYPE_CHECKING:
     from sizer.size_search.result import SearchResult
     from sizer.size_search.settings import SearchOptions
 
-_JOULES = {"kwh": 3.6e6, "wh": 3600.0, "mj": 1e6, "kj": 1e3, "j": 1.0}
-
-
-def _joules(text: str) -> float:
-    unit = next((unit for unit in _JOULES if text.lower().endswith(unit)), "")
-    return float(text.lower().removesuffix(unit)) * _JOULES.get(unit, 1.0)
-
 
 def _share(text: str) -> float:
     return float(text[:-1]) / 100 if text.endswith("%") else float(text)
 
 
-#: An energy in J.
-JOULES = Read("energy", _joules, "no energy; expected one such as 500, 2kJ or 5Wh")
 SHARE = Read("share", _share, "no number; expected one such as 0.95 or 95%")
 
 
@@ -57,7 +50,7 @@ class NamedValue(click.ParamType):
         return name.strip(), SHARE.convert(number, param, ctx)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("data", metavar="DATA")
 @click.option(
     "--target", multiple=True, metavar="COLUMN", help="Column to predict, by name or from the end (-1). Repeatable."
@@ -82,7 +75,14 @@ class NamedValue(click.ParamType):
 @click.option("--device", metavar="NAME", help="Where to train: cpu or cuda:0. [default: the cheaper one]")
 @THREADS
 @click.option("--seed", type=WHOLE, default=0, show_default=True, metavar="N", help="Of split, weights and order.")
-@click.option("--max-time", type=DURATION, metavar="TIME", help="Stop after training for so long: 90s, 10m, 2h.")
+@click.option(
+    "--budget",
+    "--max-time",
+    "max_time",
+    type=DURATION,
+    metavar="TIME",
+    help="Stop after training for so long: 90s, 10m, 2h.",
+)
 @click.option("--max-energy", type=JOULES, metavar="ENERGY", help="Stop after so much energy: 500, 2kJ, 5Wh.")
 @click.option("--max-epochs", type=WHOLE, default=1000, show_default=True, metavar="N", help="Most epochs of one size.")
 @click.option(
@@ -105,10 +105,17 @@ class NamedValue(click.ParamType):
     "--parallel", type=WHOLE, default=1, metavar="N", help="Sizes trained at a time. [default: what ray has room for]"
 )
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Write the trained network (.pt2).")
+@click.option(
+    "--save-best",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The same, and the best one where none is good enough.",
+)
+@DETAILS
 @click.option("--quiet", is_flag=True, help="No progress.")
 @JSON
 @HTML
-def search(data: str, validation: str | None, quiet: bool, as_json: bool, **options: Any) -> int:
+def search(data: str, validation: str | None, quiet: bool, as_json: bool, details: bool, **options: Any) -> int:
     """Train the cheapest network that reaches a loss on your data.
 
     DATA is a CSV or TSV file (also gzipped), Parquet, NPZ, ARFF or LIBSVM, sklearn:NAME or pmlb:NAME. How a text is
@@ -139,7 +146,7 @@ def search(data: str, validation: str | None, quiet: bool, as_json: bool, **opti
             live.end()
         remark("stopped; what was trained is kept: run the same command again to go on", flush=True)
         raise
-    show(record, as_json)
+    show(record, as_json, details=details)
     if record.reached:
         return 0
     remark(f"sizer: {_shortcoming(record)}")
@@ -159,10 +166,13 @@ def _request(options: dict[str, Any], live: LivePage | None) -> Request:
     reading = ReadingOptions(options.pop("decimal"), options.pop("missing"))
     names = ("target", "kind", "validation_share", "folder", "fresh", "engine", "save")
     given = {name: options.pop(name) for name in names}
+    save_best = options.pop("save_best")
+    given["save"] = save_best or given["save"]
     options["max_time_s"], options["max_energy_j"] = options.pop("max_time"), options.pop("max_energy")
     address = options.pop("address")
     request = make_request(aim, settings=cast("SearchOptions", options), **given)
-    return replace(request, meter_options=power, address=address, reading=reading, watch=live)
+    saves_best = save_best is not None
+    return replace(request, meter_options=power, address=address, reading=reading, watch=live, save_best=saves_best)
 
 
 def _live_page(path: Path | None) -> LivePage | None:
@@ -175,14 +185,13 @@ def _live_page(path: Path | None) -> LivePage | None:
 
 
 def _shortcoming(record: SearchResult) -> str:
-    """One line on what was reached instead, and what it would take."""
+    """One line on what was reached instead; the reason stands in the report."""
     task = record.task
     best = "nothing" if record.best is None or record.best.best_value is None else f"{record.best.best_value:.4g}"
-    estimate = "" if record.estimate is None else f"; {record.estimate}"
-    return f"{task.metric} {task.target:g} was not reached ({record.status}): the best is {best}{estimate}"
+    return f"{task.metric} {task.target:g} was not reached ({record.status}): the best is {best}"
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL")
 @click.argument("data", metavar="DATA")
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the predictions there (CSV).")

@@ -69,6 +69,12 @@ class Comparison(Record):
     points: tuple[Point, ...]
     crossings: tuple[Crossing, ...]
 
+    main = "points"
+
+    def in_short(self) -> str:
+        """The two machines."""
+        return f"{self.names[0]} and {self.names[1]}, {self.quantity}, {len(self.crossings)} crossings"
+
     @property
     def names(self) -> tuple[str, str]:
         """What the machines are called: the profiles' names, or the devices' ids."""

@@ -11,10 +11,13 @@ from sizer.base.errors import UnreachableError, UsageError
 from sizer.base.records import Record, plain
 from sizer.method.advisor import recommend
 from sizer.method.coefficients import Coefficients
+from sizer.method.cost import step_costs
 from sizer.method.cost_to_loss import not_told
 from sizer.method.hardware import Device, device_to_dict
-from sizer.method.recommendation import Candidate, flat_row
+from sizer.method.placement import Hierarchy
+from sizer.method.recommendation import Candidate, flat_row, rows_note
 from sizer.method.request import Request
+from sizer.method.working_sets import stack
 
 FLEET_FORMAT = "sizer.fleet/1"
 #: What costs may be compared in, the first that every node has.
@@ -33,6 +36,7 @@ class Node(NamedTuple):
 class NodeChoice:
     """The cheapest size on one kind of node.
 
+    ``equal_size_per_datum`` is what a datum costs there with the fleet's `Fleet.equal_size`, in its quantity.
     ``relative_cost_to_loss`` is 1 for the cheapest node of all. ``refused`` says why a node has no size, None where it
     has one.
     """
@@ -43,19 +47,28 @@ class NodeChoice:
     candidate: Candidate | None
     relative_cost_to_loss: float | None
     refused: str | None
+    equal_size_per_datum: float | None = None
 
 
 @dataclass(frozen=True)
 class Fleet(Record):
     """Kinds of node in order of predicted cost to a loss, those that are refused at the end.
 
-    ``quantity`` is what the costs are of: energy where every node's is known, else time.
+    ``quantity`` is what the costs are of: energy where every node's is known, else time. ``equal_size`` is one size to
+    compare all nodes at, the smallest of those that are each one's best; None where there is but one node.
     """
 
     request: Request
     quantity: str
     nodes: tuple[NodeChoice, ...]
     notes: tuple[str, ...]
+    equal_size: Candidate | None = None
+
+    main = "nodes"
+
+    def in_short(self) -> str:
+        """The cheapest kind of node."""
+        return f"cheapest {self.cheapest.name} of {len(self)}"
 
     @property
     def cheapest(self) -> NodeChoice:
@@ -71,6 +84,7 @@ class Fleet(Record):
             "nodes": [{**plain(node), "device": device_to_dict(node.device)} for node in self.nodes],
             "cheapest": self.cheapest.name,
             "notes": list(self.notes),
+            "equal_size": plain(self.equal_size),
         }
 
     def rows(self) -> list[dict[str, Any]]:
@@ -82,8 +96,9 @@ class Fleet(Record):
         ]
 
     def remarks(self) -> tuple[str, ...]:
-        """The notes."""
-        return self.notes
+        """The notes, and how many parameters come on a row of data where they are many."""
+        best = self.cheapest.candidate
+        return (*self.notes, *(() if best is None else rows_note(best, self.request.observations)))
 
 
 def recommend_fleet(request: Request, nodes: Sequence[Node]) -> Fleet:
@@ -101,7 +116,28 @@ def recommend_fleet(request: Request, nodes: Sequence[Node]) -> Fleet:
     relative = [
         choice if cost == math.inf else replace(choice, relative_cost_to_loss=cost / best) for cost, choice in choices
     ]
-    return Fleet(replace(request, device=None), quantity, tuple(relative), tuple(_notes(request, quantity, relative)))
+    asked = replace(request, device=None, width_multiple=request.width_multiple or None)
+    notes = tuple(_notes(request, quantity, relative))
+    equal = _equal_size(relative, request)
+    compared = tuple(relative) if equal is None else tuple(_at(equal, choice, request) for choice in relative)
+    return Fleet(asked, quantity, compared, notes, equal)
+
+
+def _equal_size(choices: Sequence[NodeChoice], request: Request) -> Candidate | None:
+    """The smallest of the nodes' own sizes; None for a single node, or where no training is asked about."""
+    sizes = [choice.candidate for choice in choices if choice.candidate is not None]
+    if len(sizes) < 2 or request.purpose != "training":
+        return None
+    return min(sizes, key=lambda size: size.num_free_parameters)
+
+
+def _at(size: Candidate, choice: NodeChoice, request: Request) -> NodeChoice:
+    """A node's choice with what a datum of a given size costs there."""
+    if choice.candidate is None or choice.coefficients is None:
+        return choice
+    training, hierarchy = request.training(size.batch_size), Hierarchy.of(choice.device)
+    step = float(step_costs(stack([size.topology.full]), training, hierarchy, choice.coefficients)[0])
+    return replace(choice, equal_size_per_datum=step / size.batch_size)
 
 
 def _common_quantity(nodes: Sequence[Node]) -> str:

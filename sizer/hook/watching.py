@@ -337,6 +337,9 @@ def advise_once(
     model: nn.Module, optimizer: torch.optim.Optimizer | None, json_file: str | os.PathLike[str] | None, quiet: bool
 ) -> None:
     """`sizer.advise`: watch one model until its first step. An argument of the wrong type is a warning, no error."""
+    if (wrong := _wrong_arguments(model, optimizer)) is not None:
+        warn(wrong)
+        return
     try:
         watch = Watch(model=model, optimizer=optimizer, json_file=json_file, quiet=quiet)
     except TypeError as error:
@@ -344,6 +347,19 @@ def advise_once(
         return
     watch.start()
     watch.until_exit()
+
+
+def _wrong_arguments(model: Any, optimizer: Any) -> str | None:
+    """What is wrong with the arguments of `sizer.advise`, and what to write."""
+    import torch
+
+    if isinstance(model, torch.optim.Optimizer) and isinstance(optimizer, torch.nn.Module):
+        return "the arguments of sizer.advise are swapped; write sizer.advise(model, optimizer)"
+    if not isinstance(model, torch.nn.Module):
+        return f"sizer.advise(model, optimizer) takes a torch.nn.Module first, and was given a {type(model).__name__}"
+    if optimizer is not None and not hasattr(optimizer, "step"):
+        return f"sizer.advise(model, optimizer) takes an optimizer second, and was given a {type(optimizer).__name__}"
+    return None
 
 
 def _is_expected(error: Exception) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from sizer.base.units import format_bytes, format_count
 from sizer.inspection.module_record import Advice, LayerRecord
 from sizer.method.placement import Hierarchy, place
+from sizer.method.training_step import SET_NAMES
 from sizer.method.working_sets import IntArray, WorkingSet, WorkingSets
 
 
@@ -58,8 +59,8 @@ def pushes(
                 kind="pushes",
                 change=f"{names[widest]}{dimension}",
                 reason=(
-                    f"its inter-layer set ({format_bytes(int(sizes[widest]))}) is the largest and alone pushes {name} "
-                    f"from {hierarchy.name(without)} to {hierarchy.name(lives)}"
+                    f"its inter-layer set ({format_bytes(int(sizes[widest]))}) is the largest and alone pushes "
+                    f"{SET_NAMES[name]} from {hierarchy.name(without)} to {hierarchy.name(lives)}"
                 ),
                 layer=names[widest] if layers is None else layers[widest].name,
             )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -138,3 +139,33 @@ def expectation(module: nn.Module, name: str) -> str:
     if expected is None:
         return f"{where} refused its input"
     return f"{where} expected {expected.format(layer, len(getattr(layer, 'kernel_size', ())) + 2)}"
+
+
+#: How torch words a product whose sides do not fit, of real tensors and of fake ones.
+_PRODUCT = re.compile(r"\(\d+x(\d+) and \d+x\d+\)|got \[\d+, (\d+)\] X \[\d+, \d+\]")
+
+
+def remedy(module: nn.Module, name: str, shapes: Sequence[tuple[int, ...]], reason: str) -> str | None:
+    """What to change where a layer refused its input, None where that is not known.
+
+    A dimension for the batch that is missing, channels that stand last, a Linear for another number of features.
+    """
+    first = next((part for part in module.modules() if part._parameters), None)
+    if isinstance(first, nn.modules.conv._ConvNd) and shapes:
+        given, wanted = shapes[0], len(first.kernel_size) + 2
+        if len(given) == wanted - 1:
+            return f"the dimension of the batch is missing; give {_listed((64, *given))}"
+        if len(given) == wanted and given[1] != first.in_channels == given[-1]:
+            return f"the channels stand last; give {_listed((given[0], given[-1], *given[1:-1]))}"
+        if len(given) == wanted and given[1] != first.in_channels:
+            right = _listed((given[0], first.in_channels, *given[2:]))
+            return f"dimension 1 counts the channels; give {right}, or build the layer for {given[1]} channels"
+    layer, sides = dict(module.named_modules()).get(name), _PRODUCT.search(reason)
+    if isinstance(layer, nn.Linear) and sides is not None:
+        got = sides[1] or sides[2]
+        return f"it got {got} features; make it nn.Linear({got}, {layer.out_features}), or give another size of input"
+    return None
+
+
+def _listed(shape: Sequence[int]) -> str:
+    return ",".join(map(str, shape))

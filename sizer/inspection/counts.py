@@ -15,7 +15,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor
 
 from sizer.base.errors import UsageError
-from sizer.inspection.checks import VALUES, Loss, depends_on_values, expectation
+from sizer.inspection.checks import VALUES, Loss, depends_on_values, expectation, remedy
 from sizer.inspection.module_record import Counted, LayerRecord
 from sizer.inspection.networks import Passes
 from sizer.inspection.operators import kept_random_states
@@ -263,4 +263,5 @@ def _why_not(module: nn.Module, settings: StepSettings, layer: str, error: Excep
         return f"{type(module).__name__} takes {expected} and was given {arguments}: {mismatch}"
     if depends_on_values(error):
         return VALUES.format(type(module).__name__)
-    return f"{expectation(module, layer)}; the module was given {shapes}: {reason[:200]}"
+    fix = remedy(module, layer, [tuple(tensor.shape) for tensor in settings.tensors], reason)
+    return f"{expectation(module, layer)}; the module was given {shapes}: {fix or reason[:200]}"

@@ -11,6 +11,7 @@ from torch import nn
 from sizer.base.errors import UsageError
 from sizer.base.units import format_bytes
 from sizer.devices import chosen_for
+from sizer.inspection.advice_larger import advise_fused, advise_size
 from sizer.inspection.advice_unpredicted import Subject, advise_other
 from sizer.inspection.batch import batch_of
 from sizer.inspection.checks import Loss, as_loss, check_module, check_trainable
@@ -19,7 +20,7 @@ from sizer.inspection.module_record import Advice, Memory, ModuleInspection
 from sizer.inspection.neighbours import advise_dense, price_neighbours
 from sizer.inspection.networks import Placed
 from sizer.inspection.optimizer_state import implementation, known_name
-from sizer.inspection.prediction import memory_of, module_sets, place_sets, price_step, training_of
+from sizer.inspection.prediction import UNFUSED, is_fused, memory_of, module_sets, place_sets, price_step, training_of
 from sizer.method.coefficients import Coefficients
 from sizer.method.hardware import Device
 from sizer.method.placement import Hierarchy
@@ -43,6 +44,7 @@ def inspect_module(
     inner = unwrap(module)
     check_module(inner)
     settings = step_settings(inner, example_input, batch_size, as_loss(loss), dtype)
+    _check_one_batch(example_input, batch_size, settings)
     chosen = chosen_for(device or _own_device(inner), precision(inner, settings))
     return inspect_step(module, settings, optimizer or "adam", observations, chosen.device, chosen.coefficients)
 
@@ -72,7 +74,11 @@ def inspect_step(
     advice: Iterable[Advice]
     if near is not None and priced.network is not None and priced.prediction.outside is None:
         placed = Placed(priced.network.working_sets, priced.network.refused, priced.network.pushed_by)
-        advice = advise_dense(near, priced.coefficients_for(coefficients))
+        advice = (
+            *advise_size(near.topology, training, float(near.cost[0]), device, coefficients),
+            *_fused(optimizer, training.optimizer, device),
+            *advise_dense(near, priced.coefficients_for(coefficients)),
+        )
     else:
         sets = module_sets(counts, memory, settings, training)
         placed = place_sets(sets, hierarchy, memory)
@@ -116,6 +122,26 @@ def step_settings(
     return StepSettings(args, {}, loss, autocast)
 
 
+def _fused(optimizer: Any, name: str, device: Device) -> Iterator[Advice]:
+    """The fused form, where the optimizer is in another one on a CPU: on a GPU what that saves was not measured."""
+    if device.kind == "cpu" and not is_fused(optimizer):
+        yield from advise_fused(name, UNFUSED[name])
+
+
+def _check_one_batch(example_input: Any, batch_size: int | None, settings: StepSettings) -> None:
+    """Raises UsageError for a batch size beside an example of another size."""
+    if example_input is None or batch_size is None:
+        return
+    shapes = [tensor.shape for tensor in settings.tensors if tensor.dim()]
+    # (time may come first, and a fully connected network's observations are all its rows)
+    sizes = {size for shape in shapes for size in (*shape[:2], shape.numel() // max(1, shape[-1]))}
+    if shapes and batch_size not in sizes:
+        raise UsageError(
+            f"batch_size is {batch_size} and the example has {shapes[0][0]} observations (its shape is "
+            f"{','.join(map(str, shapes[0]))}); leave out the batch size, or give an example of that many"
+        )
+
+
 def _first_input(module: nn.Module, batch_size: int) -> torch.Tensor:
     first = next((part for part in module.modules() if any(p is not None for p in part._parameters.values())), None)
     if not isinstance(first, nn.Linear):
@@ -153,8 +179,8 @@ def state_notes(module: nn.Module, optimizer: Any, memory: Memory) -> Iterator[s
     if memory.optimizer_state_bytes is None:
         yield (
             f"what {type(optimizer).__name__} keeps beside parameters and gradients is not known before its first "
-            f"step, so that o (twice the gradients, {format_bytes(2 * memory.gradient_bytes)}, and that state) is not "
-            f"known either"
+            f"step, so that the optimizer's set (twice the gradients, {format_bytes(2 * memory.gradient_bytes)}, and "
+            f"that state) is not known either"
         )
 
 

@@ -165,6 +165,12 @@ class ModuleInspection(Placed, Prediction, Counted, Memory, Record):
     measured: MeasuredRecord | None = None
     other_optimizers: tuple[ModuleInspection, ...] = ()
 
+    main = "layers"
+
+    def in_short(self) -> str:
+        """The module, its size, its batch and device."""
+        return f"{self.module}, {self.num_parameters:,} parameters, batch {self.batch_size} on {self.device.id}"
+
     def to_dict(self) -> dict[str, Any]:
         """The record as the JSON data ``sizer.module/1``."""
         others = [other.to_dict() for other in self.other_optimizers]

@@ -14,7 +14,7 @@ from sizer.method.coefficients import Coefficients
 from sizer.method.cost import Networks, analyse, predict, priced_row
 from sizer.method.placement import NOWHERE, FloatArray, Hierarchy, Placements, place_all
 from sizer.method.sweep import MAX_WORK
-from sizer.method.training_step import Training
+from sizer.method.training_step import SET_NAMES, Training
 from sizer.method.working_sets import IntArray, WorkingSet, WorkingSets, count_parameters
 from sizer.models.shapes import residual_additions
 from sizer.models.topology import MAX_WIDTH, Topology
@@ -85,7 +85,7 @@ def _rewritten(kind: str, reason: str, variants: Variants, index: int, coefficie
 
 def _keeps(name: str, level: int, near: Neighbours) -> str:
     after, before = (level_name(near.hierarchy, index) for index in (level, near.own_levels[name]))
-    return f"keeps {name} inside {after} (now in {before})"
+    return f"keeps {SET_NAMES[name]} inside {after} (now in {before})"
 
 
 def _smaller_batch(near: Neighbours, coefficients: Coefficients) -> Iterator[Advice]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from sizer.base.errors import UsageError
 from sizer.base.records import Record, plain
-from sizer.base.units import format_bytes, format_quantity
+from sizer.base.units import format_bytes, format_quantity, format_widths
 from sizer.devices import Chosen, Predicted, cheaper, choose
 from sizer.method.coefficients import LAUNCH_TERMS, OUTSIDE, Coefficients, outside_interval, why_outside
 from sizer.method.cost import (
@@ -30,7 +30,7 @@ from sizer.method.hardware import Device, device_to_dict
 from sizer.method.placement import NOWHERE, FloatArray, Hierarchy, Placements
 from sizer.method.recommendation import PlacedSet
 from sizer.method.sweep import MAX_WORK
-from sizer.method.training_step import Training
+from sizer.method.training_step import SET_NAMES, Training
 from sizer.method.working_sets import IntArray, WorkingSets, count_parameters, stack
 from sizer.models.shapes import residual_additions
 from sizer.models.topology import MAX_WIDTH, Topology, check_whole
@@ -92,6 +92,14 @@ class Inspection(Record):
     networks: tuple[InspectedNetwork, ...]
     notes: tuple[str, ...] = ()
 
+    main = "networks"
+
+    def in_short(self) -> str:
+        """The networks by their widths, the first of many."""
+        names = [f"{network.input_dim}-{format_widths(network.widths)}" for network in self.networks[:3]]
+        rest = len(self) - len(names)
+        return f"{', '.join(names)}{f' and {rest:,} more' if rest else ''} on {self.device.id}"
+
     def to_dict(self) -> dict[str, Any]:
         """The record as the JSON data ``sizer.inspection/1``."""
         return {"format": INSPECTION_FORMAT, **plain(self), "device": device_to_dict(self.device)}
@@ -139,15 +147,15 @@ def choose_for(topologies: Sequence[Topology], training: Training, device: str |
 def parse_mlp(text: str) -> Topology:
     """A network from its widths, input first: ``784-512-512-10``, or with repeats ``784-512x2-10``.
 
-    Raises UsageError for anything else.
+    Commas, or an x throughout (``30x64x1``), separate them too. Raises UsageError for anything else.
     """
     full: list[int] = []
-    for part in text.strip().split("-"):
+    for part in _separated(text):
         width, times, count = part.partition("x")
         if not (width.isdecimal() and (count.isdecimal() if times else True)) or len(part) > 20:
             raise UsageError(
                 f"network {_short(text)!r}: {_short(part)!r} is no width; "
-                f"expected widths from input to output such as 784-512-512-10"
+                f"expected widths from input to output such as 784-512-512-10 or 784-512x2-10"
             )
         repeats = check_whole("repeats", int(count), 1, 1000) if times else 1
         full += [check_whole("width", int(width), 1, MAX_WIDTH)] * repeats
@@ -156,6 +164,15 @@ def parse_mlp(text: str) -> Topology:
             f"network {_short(text)!r} has no layer; expected at least an input and an output width: 784-10"
         )
     return Topology(None, full[0], tuple(full[1:]))
+
+
+def _separated(text: str) -> list[str]:
+    """Widths, each with its repeats; ``30x64`` is one of them, 30 repeated, while ``30x64x1`` is three."""
+    plain = text.strip().strip("()[]").lower().replace("->", "-").replace("\u00d7", "x")
+    for mark in ("-", ","):
+        if mark in plain:
+            return [part.strip() for part in plain.split(mark)]
+    return plain.split("x") if plain.count("x") > 1 else [plain]
 
 
 def _short(text: str) -> str:
@@ -313,7 +330,8 @@ def placed(sets: WorkingSets, placements: Placements, hierarchy: Hierarchy, inde
     refused = next((name for name in ("t_max", *found) if (one := found[name]) and one.level is None), None)
     if refused is not None:
         size, last = format_bytes(found[refused].bytes), format_bytes(hierarchy.capacities[-1])  # type: ignore[union-attr]
-        refused = f"{refused} needs {size}; {hierarchy.names[-1]} offers {last}"
+        verb = "needs" if refused in ("b", "o") else "need"
+        refused = f"{SET_NAMES[refused]} {verb} {size}; {hierarchy.names[-1]} offers {last}"
     return Placed(found, refused, dict(_pushed(sets, placements, hierarchy, index)))
 
 

@@ -80,7 +80,7 @@ _CALIBRATED_ACTIVATIONS = {(), ("relu",)}
 #: How many times as long a step takes with torch's foreach or single-tensor optimizers as with the fused ones, on a
 #: CPU, and the range. Measured on one thread (docs/benchmarks.md): 1.09 to 1.79 for Adam, 0.89 to 1.04 for SGD, 1.02 to
 #: 1.18 with momentum; on two, where the fused form gains from the second, 1.4 to 1.6 for Adam.
-_UNFUSED = {
+UNFUSED = {
     "adam": (1.5, 1.05, 2.0),
     "adamw": (1.5, 1.05, 2.0),
     "sgd": (1.0, 0.85, 1.15),
@@ -134,7 +134,7 @@ def price_step(
     time_s, energy_j = network.time_per_step_s, network.energy_per_step_j
     prediction = Prediction(network.operations, time_s, energy_j, network.interval, network.label, None)
     priced = PricedStep(network, prediction, inspected.notes)
-    if _is_fused(optimizer) or _timed_in(implementation(optimizer), coefficients):
+    if is_fused(optimizer) or _timed_in(implementation(optimizer), coefficients):
         return priced
     return _unfused(priced, optimizer, device.kind)
 
@@ -146,7 +146,7 @@ def _why_outside(counts: Counts, optimizer: Any, coefficients: Coefficients) -> 
         return f"{OUTSIDE}: the optimizer is {type(optimizer).__name__}, not Adam, AdamW or SGD"
     if coefficients.source == "none":
         return "no cost coefficients for this device; `sizer calibrate` measures this machine (--quick: in 8 s)"
-    known = _is_fused(optimizer) or _timed_in(implementation(optimizer), coefficients)
+    known = is_fused(optimizer) or _timed_in(implementation(optimizer), coefficients)
     if not known and coefficients.quantity != "time":
         return (
             f"{OUTSIDE}: {type(optimizer).__name__} is in its {implementation(optimizer)} form, and the fused one was "
@@ -161,7 +161,8 @@ def _timed_in(form: str | None, coefficients: Coefficients) -> bool:
     return isinstance(forms, list) and form in forms
 
 
-def _is_fused(optimizer: Any) -> bool:
+def is_fused(optimizer: Any) -> bool:
+    """Whether an optimizer is in the form that was measured, or is named only."""
     return implementation(optimizer) in ("fused", None)
 
 
@@ -170,7 +171,7 @@ def _unfused(priced: PricedStep, optimizer: Any, kind: str) -> PricedStep:
     found = priced.prediction
     assert found.time_per_step_s is not None
     low, high = found.interval or (found.time_per_step_s, found.time_per_step_s)
-    factor, least, most = _UNFUSED[known_name(optimizer) or "adam"] if kind == "cpu" else _UNFUSED_ON_GPU
+    factor, least, most = UNFUSED[known_name(optimizer) or "adam"] if kind == "cpu" else _UNFUSED_ON_GPU
     note = (
         f"{type(optimizer).__name__} is in its {implementation(optimizer)} form, which was not measured: the "
         f"prediction is that of the fused form times {factor:g} (an estimate), its interval times {least:g} to {most:g}"

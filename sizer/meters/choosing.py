@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 
-from sizer.base.errors import MeterError, SizerError, UsageError
+from sizer.base.errors import MeterError, SizerError, UsageError, one_of
 from sizer.meters.protocol import Meter, NullMeter
 from sizer.meters.wattmeter_csv import LogFormat
 from sizer.method.hardware import Device
@@ -67,8 +67,8 @@ def choose_meter(name: str = AUTO, device: str = "cpu", options: MeterOptions | 
     if name not in _METERS:
         meters = available_meters(device, options)
         missing = "; ".join(f"{meter.name}: {meter.problem}" for meter in meters if not meter.available)
-        known = ", ".join(METER_NAMES)
-        raise UsageError(f"unknown meter {name!r}; expected one of {known} (not available here: {missing})")
+        known = one_of(name, METER_NAMES)
+        raise UsageError(f"unknown meter {name!r}; {known} (not available here: {missing})")
     return _build(name, device, options)
 
 

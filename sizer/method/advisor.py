@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sizer.base.errors import UnreachableError, UsageError
+from sizer.base.errors import UnreachableError, UsageError, one_of
 from sizer.base.units import format_times, format_widths
 from sizer.method.coefficients import Coefficients
 from sizer.method.cost_to_loss import Law, Outlook, not_told
@@ -31,7 +31,7 @@ from sizer.method.recommendation import (
     Recommendation,
     SizeRange,
 )
-from sizer.method.request import Request
+from sizer.method.request import BY_DEVICE, Request
 from sizer.method.sweep import (
     PricedSweep,
     Sweep,
@@ -106,14 +106,19 @@ def _fill_defaults(request: Request, device: Device) -> Request:
     for name in levels:
         if name not in caches:
             held = " that holds anything from one kernel to the next" if device.kind == "cuda" and name == "L1" else ""
-            raise UsageError(f"{name!r} is no cache of {device.id}{held}; expected one of {', '.join(caches)}")
+            raise UsageError(f"{name!r} is no cache of {device.id}{held}; {one_of(name, caches)}")
     return replace(
         request,
         device=device.id if request.device is None else request.device,
         levels=levels,
-        width_multiple=request.width_multiple or vector_width(device, request.dtype),
+        width_multiple=_width_multiple(request, device),
         law="curves" if request.by_curves else "paper",
     )
+
+
+def _width_multiple(request: Request, device: Device) -> int:
+    by_device = 1 if request.width_multiple == BY_DEVICE and device.kind == "cpu" else None
+    return request.width_multiple or by_device or vector_width(device, request.dtype)
 
 
 def vector_width(device: Device, dtype: str) -> int:

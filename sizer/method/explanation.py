@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -26,17 +26,21 @@ from sizer.method.sweep import (
     price,
     row_of,
 )
+from sizer.method.training_step import SET_NAMES
 
 #: Shares below this are not worth a word.
 _SAME = 0.01
-
+#: What is in each working set.
 SET_CONTENTS = {
-    "f": "parameters",
-    "b": "parameters, gradients, activations",
-    "o": "parameters, gradients, moments",
-    "t_max": "activations between two layers",
+    "f": "for the forward pass",
+    "b": "weights, gradients, activations",
+    "o": "weights, gradients, moments",
+    "t_max": "between two layers",
     "d": "the data set",
 }
+#: The set that is placed before each one, and so may push it to a farther level (`placement.place_all`).
+_BELOW = {"f": "t_max", "b": "t_max", "d": "b"}
+_PLURAL = ("f", "t_max", "d")
 
 
 class Half(NamedTuple):
@@ -67,10 +71,12 @@ def why(
         parts.append("no set fills a cache once to twice")
     else:
         filling = placed[anchor.working_set]
-        contents = f"{SET_CONTENTS[anchor.working_set]}; {format_bytes(filling and filling.bytes)}"
-        parts.append(f"{anchor.working_set} ({contents}) fills {anchor.level} {anchor.fill:.2f} times")
-    lives = {name: found.level for name, found in placed.items() if found is not None and name != "d"}
-    parts.append(_homes(lives, swept.networks.hierarchy.names))
+        name = anchor.working_set
+        contents = f"{SET_CONTENTS[name]}; {format_bytes(filling and filling.bytes)}"
+        parts.append(f"{SET_NAMES[name]} ({contents}) {_verb('fill', name)} {anchor.level} {anchor.fill:.2f} times")
+    hierarchy = swept.networks.hierarchy
+    capacities = dict(zip(hierarchy.names, hierarchy.capacities, strict=True))
+    parts.append(_homes({name: found for name, found in placed.items() if name != "d"}, capacities))
     if anchor is not None and neighbour is not None:
         parts.append(f"the largest that still fits {anchor.level} is {format_widths(neighbour.widths)}")
     if prospects is not None and prospects.half is not None:
@@ -99,11 +105,32 @@ def _how_often(failing: float, than: float) -> str:
     return "twice as often" if round(times, 1) == 2 else f"{min(times, 100):.2g} times as often"
 
 
-def _homes(lives: Mapping[str, str | None], levels: Sequence[str]) -> str:
-    """Where sets live, in short: ``lives: f, t_max in L2; b in L3``."""
-    by_level = {level: sorted(name for name in lives if lives[name] == level) for level in (*levels, None)}
-    parts = [f"{', '.join(names)} in {level or 'no level'}" for level, names in by_level.items() if names]
-    return f"lives: {'; '.join(parts)}" if len(parts) > 1 else f"all live in {next(iter(lives.values()))}"
+def _verb(verb: str, name: str) -> str:
+    """The verb in the number of the set's name."""
+    return verb if name in _PLURAL else f"{verb}s"
+
+
+def _homes(placed: Mapping[str, PlacedSet | None], capacities: Mapping[str, float]) -> str:
+    """Where sets live, nearest first: ``activations in L1; weights in L2 (activations already fill L1)``."""
+    homes = {name: home(name, placed, capacities) for name, found in placed.items() if found is not None}
+    by_home = {where: [name for name in homes if homes[name] == where] for where in sorted(set(homes.values()))}
+    parts = [f"{', '.join(SET_NAMES[name] for name in names)} in {where}" for where, names in by_home.items()]
+    return "; ".join(parts) if len(parts) > 1 else f"all live in {next(iter(by_home))}"
+
+
+def home(name: str, placed: Mapping[str, PlacedSet | None], capacities: Mapping[str, float]) -> str:
+    """The level where a set lives and, if it would fit a nearer one, what fills that: ``L2 (activations already ...)``.
+
+    ``capacities`` are the bytes of one instance of each level, nearest first.
+    """
+    found, below = placed[name], _BELOW.get(name)
+    if found is None or found.level is None:
+        return "no level"
+    nearer = itertools.takewhile(lambda level: level != found.level, capacities)
+    fitting = next((level for level in nearer if found.bytes <= capacities[level]), None)
+    if fitting is None or below is None:
+        return found.level
+    return f"{found.level} ({SET_NAMES[below]} already {_verb('fill', below)} {fitting})"
 
 
 def pushed_up(swept: Sweep, index: int) -> Iterator[str]:
@@ -125,8 +152,8 @@ def pushed_up(swept: Sweep, index: int) -> Iterator[str]:
         without = int(place(below, alone, hierarchy).level[0])
         if 0 <= without < lives:
             yield (
-                f"layer {widest + 1}'s inter-layer set ({format_bytes(int(sizes[widest]))}) alone pushes {name} from "
-                f"{hierarchy.name(without)} to {hierarchy.name(lives)}"
+                f"layer {widest + 1}'s inter-layer set ({format_bytes(int(sizes[widest]))}) alone pushes "
+                f"{SET_NAMES[name]} from {hierarchy.name(without)} to {hierarchy.name(lives)}"
             )
 
 
@@ -140,20 +167,20 @@ def explain(record: Recommendation, candidate: Candidate) -> Iterator[str]:
     w_in, w_out = pairs[widest]
     unit = f"{element.activation_bytes} B x {candidate.batch_size}"  # an activation of every observation of the batch
     yield f"P = {_parameters(pairs)} = {P} trainable parameters"
-    yield f"t_max = {unit} x ({w_in} + {w_out}) = {_size(sets['t_max'])}, layer {widest + 1}, distributed"
-    yield f"f = {element.forward_parameter_bytes} B x {P} = {_size(sets['f'])}, replicated"
+    yield f"t_max (activations) = {unit} x ({w_in} + {w_out}) = {_size(sets['t_max'])}, layer {widest + 1}, distributed"
+    yield f"f (weights) = {element.forward_parameter_bytes} B x {P} = {_size(sets['f'])}, replicated"
     if record.request.purpose == "training":
         replicated = element.backward_parameter_bytes * candidate.num_free_parameters
         distributed = element.activation_bytes * candidate.batch_size * (sum(full) - w_in - w_out)
         yield (
-            f"b = {element.backward_parameter_bytes} B x {P} = {_size(replicated)} replicated"
+            f"b (backward) = {element.backward_parameter_bytes} B x {P} = {_size(replicated)} replicated"
             f" + {unit} x {sum(full)} - t_max = {_size(distributed)} distributed"
         )
         tensors = f"(2 + {training.moments}) x {element.master_bytes} B"
-        yield f"o = {tensors} x {P} = {_size(sets['o'])}, distributed"
+        yield f"o (optimizer) = {tensors} x {P} = {_size(sets['o'])}, distributed"
     if training.observations is not None:
         data = f"{training.observations} x {element.data_bytes} B"
-        yield f"d = {data} x ({full[0]} + {full[-1]}) = {_size(sets['d'])}, distributed"
+        yield f"d (data) = {data} x ({full[0]} + {full[-1]}) = {_size(sets['d'])}, distributed"
     yield from _fills(record, candidate)
     yield from _prices(record, candidate)
 
@@ -178,7 +205,7 @@ def _fills(record: Recommendation, candidate: Candidate) -> Iterator[str]:
         for name in ANCHOR_SETS[record.request.purpose]:
             parts = swept.networks.working_set(name)
             yield (
-                f"{name} fills {level} ({format_count(int(parts.replicated[0]))} + "
+                f"{name} ({SET_NAMES[name]}) fills {level} ({format_count(int(parts.replicated[0]))} + "
                 f"{format_count(int(parts.distributed[0]))} / {hierarchy.instances[index]}) / "
                 f"{format_count(hierarchy.capacities[index])} = {swept.fill(name, index)[0]:.3f} times"
             )
@@ -236,7 +263,7 @@ def _verdict(record: Recommendation, priced: PricedSweep, widths: tuple[int, ...
         return "it is beyond the limit given"
     relative = f"reaching a loss costs {_relative_cost(record, swept):.3g}x the optimum"
     fills = {  # how far each set fills each cache that may be an anchor, and whether that makes it one
-        f"{name} fills {level} {window.fill[0]:.2f} times": bool(window.inside[0])
+        f"{SET_NAMES[name]} {_verb('fill', name)} {level} {window.fill[0]:.2f} times": bool(window.inside[0])
         for (name, level), window in priced.windows.items()
         if level in (record.request.levels or ())
     }

@@ -95,6 +95,12 @@ class Machine(Record):
     warnings: tuple[str, ...] = ()
     fingerprint: str | None = None
 
+    main = "devices"
+
+    def in_short(self) -> str:
+        """The devices by name."""
+        return ", ".join(f"{device.name or 'name unknown'} ({device.id})" for device in self.devices)
+
     def device(self, device_id: str) -> Device | None:
         """The device of that id, or None."""
         return next((device for device in self.devices if device.id == device_id), None)

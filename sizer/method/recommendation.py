@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sizer.base.errors import UsageError
 from sizer.base.records import Record, plain, rebuild
+from sizer.base.units import format_network
 from sizer.method.coefficients import Coefficients
 from sizer.method.epochs_to_loss import DIFFICULTIES
 from sizer.method.hardware import Device, device_to_dict
@@ -215,6 +216,13 @@ class Recommendation(Record):
     at_other_speeds: tuple[AtOtherSpeed, ...] = ()
     least_cost_to_loss: float | None = None
 
+    main = "candidates"
+
+    def in_short(self) -> str:
+        """The size to train and where."""
+        best = format_network(self.best.widths, self.best.num_free_parameters)
+        return f"train {best} on {self.device.id}; {len(self)} candidates"
+
     @property
     def best(self) -> Candidate:
         """The first candidate, or the optimum when no size fills a cache once to twice."""
@@ -246,12 +254,28 @@ class Recommendation(Record):
         return rebuild(cls, {**record, "request": Request.from_dict(record["request"])})
 
     def remarks(self) -> tuple[str, ...]:
-        """The notes and the device's warnings."""
-        return (*self.notes, *self.device.warnings)
+        """The notes, how many parameters come on a row of data where they are many, and the device's warnings."""
+        crowded = rows_note(self.best, self.request.observations)
+        return (*self.notes, *crowded, *self.device.warnings)
 
     def rows(self) -> list[dict[str, Any]]:
         """One row a candidate, nested values flattened."""
         return [flat_row(candidate) for candidate in self.candidates]
+
+
+#: Parameters a row from which overfitting is worth a word: five times what the best size has on the smallest of the
+#: seven tasks that were recorded first (2^16 for the 3,190 rows of splice).
+CROWDED = 100
+
+
+def rows_note(candidate: Candidate, observations: int | None) -> tuple[str, ...]:
+    """What to do about many parameters for few rows; nothing where they are not, or the rows are not known."""
+    if observations is None or candidate.num_free_parameters < CROWDED * observations:
+        return ()
+    return (
+        f"{candidate.num_free_parameters:,} parameters for {observations:,} rows: whether such a network overfits is "
+        f"not predicted; keep validation rows aside and stop by them, or take a smaller size",
+    )
 
 
 #: Fields with a value for each difficulty -> the beginning of their columns.

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from sizer.base.errors import UsageError
+from sizer.base.errors import UsageError, did_you_mean, one_of
 from sizer.base.records import plain, rebuild
+from sizer.base.units import read_whole
 from sizer.method.epochs_to_loss import DIFFICULTIES, Pilot
-from sizer.method.training_step import DTYPES, OPTIMIZER_MOMENTS, Training
+from sizer.method.training_step import DTYPES, OPTIMIZER_MOMENTS, Training, known_as
 from sizer.models.shapes import MAX_DEPTH, SHAPES
 from sizer.models.topology import MAX_PARAMETERS, MAX_WIDTH, check_shape, check_whole
 
@@ -24,6 +25,8 @@ MAX_OBSERVATIONS = 2**40
 MAX_SWEEPS = 5000
 
 PURPOSES = ("training", "inference")
+#: Stands for the width multiple that suits the device: its vector width on a GPU, whose tiles want that, 1 elsewhere.
+BY_DEVICE = 0
 #: What sizes are compared by: recorded learning curves, or the paper's equation 10 alone.
 LAWS = ("curves", "paper")
 #: Optimizers whose learning rate the curves tell: AdamW differs from Adam by its weight decay alone.
@@ -34,11 +37,13 @@ _OPTION_NAMES = {"purpose": "for", "pilots": "pilot"}
 
 
 def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
-    """The value, or a UsageError that lists the choices."""
+    """The choice that a value names, however it is written (``AdamW``, ``fp16``), or a UsageError that lists them."""
     known = tuple(choices)
-    if value not in known:
-        raise UsageError(f"unknown {name} {value!r}; expected one of {', '.join(known)}")
-    return str(value)
+    if value in known:
+        return str(value)
+    if (meant := known_as(value, known)) is None:
+        raise UsageError(f"unknown {name} {value!r}; {one_of(value, known)}")
+    return meant
 
 
 def check_known(asked: str, given: Iterable[str], known: Iterable[str]) -> None:
@@ -46,11 +51,9 @@ def check_known(asked: str, given: Iterable[str], known: Iterable[str]) -> None:
     known = tuple(known)
     for name in given:
         if name not in known:
-            from difflib import get_close_matches
-
-            nearest = get_close_matches(name, known, 1)
-            meant = f"did you mean {nearest[0]}? " if nearest else ""
-            raise UsageError(f"{asked} has no option {name!r}; {meant}Its options are {', '.join(known)}")
+            raise UsageError(
+                f"{asked} has no option {name!r}; {did_you_mean(name, known)}Its options are {', '.join(known)}"
+            )
 
 
 def check_limit(name: str, value: float | None) -> float | None:
@@ -76,8 +79,10 @@ def check_training(batch_size: int, dtype: str, optimizer: str, observations: in
 class Request:
     """A request for recommendations. ``device`` names a device or profile; None means the best one of this machine.
 
-    ``levels`` lists the caches that may be anchors, None all. ``width_multiple`` is 1 or more, or None for the device's
-    vector width. The limits are for one training step (one forward pass for inference): bytes of memory, s, J.
+    ``levels`` lists the caches that may be anchors, None all. ``width_multiple`` is 1 or more, None for the device's
+    vector width, or 0 for that on a GPU and 1 elsewhere. The limits are for one training step (one forward pass for
+    inference): bytes of memory, s, J.
+    ``data`` names the file that the sizes were read from, with its ``target`` columns and the ``kind`` of task.
     ``difficulty``, or ``pilots`` and ``target_loss``, say how hard the target is; ``law`` is what sizes are compared
     by, None for ``curves`` where networks are trained and ``paper`` for inference. ``learning_rate`` and ``averaged``
     pin the rate and whether weights are averaged; None leaves both to the law, but for raw weights at a pinned rate.
@@ -105,20 +110,26 @@ class Request:
     law: str | None = None
     learning_rate: float | None = None
     averaged: bool | None = None
+    data: str | None = None
+    target: tuple[str, ...] = ()
+    kind: str | None = None
 
     def __post_init__(self) -> None:
         for name, high in (("input_dim", MAX_WIDTH), ("output_dim", MAX_WIDTH), ("top", 10_000)):
             check_whole(name, getattr(self, name), 1, high)
-        for name, high in (("width_multiple", 65_536), ("max_bytes", 2**62)):
-            if getattr(self, name) is not None:
-                check_whole(name, getattr(self, name), 1, high)
+        if self.width_multiple != BY_DEVICE and self.width_multiple is not None:
+            check_whole("width_multiple", self.width_multiple, 1, 65_536)
+        if self.max_bytes is not None:
+            check_whole("max_bytes", self.max_bytes, 1, 2**62)
         for depth in self.depth:
             _check_depth(depth)
         for shape in self.shape:
             check_shape(shape)
         for batch_size in self.batch_size:
-            check_training(batch_size, self.dtype, self.optimizer, self.observations)
-        check_choice("purpose", self.purpose, PURPOSES)
+            training = check_training(batch_size, self.dtype, self.optimizer, self.observations)
+            object.__setattr__(self, "dtype", training.dtype)
+            object.__setattr__(self, "optimizer", training.optimizer)
+        object.__setattr__(self, "purpose", check_choice("purpose", self.purpose, PURPOSES))
         check_limit("max_time", self.max_time)
         check_limit("max_energy", self.max_energy)
         check_limit("learning_rate", self.learning_rate)
@@ -139,7 +150,7 @@ class Request:
     def _check_target(self) -> None:
         """What the target takes is said in one way, and the pilots say something."""
         if self.difficulty is not None:
-            check_choice("difficulty", self.difficulty, DIFFICULTIES)
+            object.__setattr__(self, "difficulty", check_choice("difficulty", self.difficulty, DIFFICULTIES))
         for size, loss in self.pilots:
             check_whole("the size of a pilot", size, 1, MAX_PARAMETERS)
             check_limit("the loss of a pilot", loss)
@@ -226,7 +237,24 @@ class RecommendOptions(FleetOptions, total=False):
 
 
 #: Arguments of `recommend` and `recommend_fleet` that are parsed before they become a `Request`.
-PARSED = ("input_dim", "depth", "batch_size", "shape", "levels", "width_multiple", "pilots")
+PARSED = ("input_dim", "depth", "batch_size", "shape", "levels", "width_multiple", "pilots", "data", "target", "kind")
+#: Layers, the output layer included, where nothing is said: as in a search.
+DEFAULT_DEPTH = 4
+
+
+def check_sized(data: Any, target: Any, kind: str | None, input_dim: int | None, options: Mapping[str, Any]) -> None:
+    """Raises UsageError unless the sizes of a task are either stated or to be read from data."""
+    stated = {"input_dim": input_dim, "output_dim": options.get("output_dim")}
+    given = [name for name, value in stated.items() if value is not None]
+    if data is not None and given:
+        raise UsageError(f"{' and '.join(given)} would be read from the data; give the one or the other")
+    if data is None and (target or kind):
+        raise UsageError("a target is a column of data: name its file too, sizer recommend house.csv --target price")
+    if data is None and input_dim is None:
+        raise UsageError(
+            "say what to size: a file, such as house.csv --target price, or the number of features, --input-dim 784 "
+            "(in Python data= and target=, or input_dim=)"
+        )
 
 
 def request_of(
@@ -239,7 +267,11 @@ def request_of(
     pilots: Iterable[Any],
     **options: Unpack[RecommendOptions],
 ) -> Request:
-    """A request from arguments that are one value or several; ``width_multiple`` may be ``"auto"``."""
+    """A request from arguments that are one value or several.
+
+    ``width_multiple`` may be ``"auto"``, the device's vector width, or ``"device"``: that on a GPU, 1 elsewhere.
+    """
+    named = {"auto": None, "device": BY_DEVICE}
     check_known("recommend", options, (*PARSED, *RecommendOptions.__annotations__))
     return Request(
         input_dim=input_dim,
@@ -247,7 +279,7 @@ def request_of(
         batch_size=(256,) if batch_size is None else several(batch_size),
         shape=("rectangle",) if shape is None else parse_shapes(several(shape)),
         levels=None if levels is None else several(levels),
-        width_multiple=None if width_multiple in (None, "auto") else width_multiple,  # type: ignore[arg-type]
+        width_multiple=named.get(width_multiple, width_multiple),  # type: ignore[arg-type]
         pilots=parse_pilots(pilots),
         **options,
     )
@@ -289,7 +321,7 @@ def parse_pilots(pilots: Iterable[Any]) -> tuple[Pilot, ...]:
 def _pilot(given: Any) -> Pilot:
     try:
         size, loss = given.split("=") if isinstance(given, str) else given
-        return Pilot(int(size) if isinstance(size, str) else size, float(loss))
+        return Pilot(read_whole(size) if isinstance(size, str) else size, float(loss))
     except (TypeError, ValueError):
         raise UsageError(
             f"a pilot is {given!r}; expected SIZE=LOSS, such as 4096=0.31: trainable parameters and the best "

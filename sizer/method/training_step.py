@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 
@@ -39,6 +40,31 @@ DTYPES: dict[str, Dtype] = {
 
 #: Optimizer name -> moments it keeps for each parameter.
 OPTIMIZER_MOMENTS: dict[str, int] = {"adam": 2, "adamw": 2, "sgd": 0, "sgd-momentum": 1}
+
+#: What people call the working sets; the letters are the paper's, and stay in records.
+SET_NAMES = {"f": "weights", "b": "backward", "o": "optimizer", "t_max": "activations", "d": "data"}
+
+#: Other names that people and frameworks have for these.
+_ALSO = {
+    **dict.fromkeys(("fp32", "f32", "float", "single"), "float32"),
+    **dict.fromkeys(("fp64", "f64", "double"), "float64"),
+    **dict.fromkeys(("fp16", "f16", "half"), "float16"),
+    **dict.fromkeys(("bf16",), "bfloat16"),
+    **dict.fromkeys(("amp", "autocast"), "mixed"),
+    **dict.fromkeys(("momentum", "sgdm", "sgd-m"), "sgd-momentum"),
+    **dict.fromkeys(("infer", "predict", "prediction"), "inference"),
+    **dict.fromkeys(("train",), "training"),
+}
+
+
+def known_as(value: object, known: Iterable[str]) -> str | None:
+    """The known name that a value stands for, as ``AdamW``, ``torch.float16``, ``bf16`` do; None where none is.
+
+    Upper case and the kind of dash do not count.
+    """
+    text = str(value).strip().lower().replace("_", "-").rpartition(".")[2]
+    plain = {name.replace("_", "-"): name for name in known}
+    return plain.get(text, plain.get(_ALSO.get(text, "")))
 
 
 #: How PyTorch updates parameters: in one kernel, in one a kind of operation, or tensor by tensor.

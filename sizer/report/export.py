@@ -6,22 +6,21 @@ import csv
 import io
 import math
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sizer.base.errors import UsageError
-from sizer.base.storage import write_whole
 from sizer.base.units import format_cost, format_count, format_times, format_widths
 from sizer.method.recommendation import Candidate, CurvePoint, Recommendation, flat_row
+from sizer.method.training_step import SET_NAMES
 from sizer.report.recommendation import chances_text, family, fill_text, rate_text
 from sizer.report.text_chart import level_starts, lower_envelope
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def as_csv(record: Recommendation) -> str:
-    """The candidates, one a row, with every field; lists are joined with dashes or semicolons. Not known is empty."""
+    """The candidates, one a row, with every field; widths are written as everywhere, 512x5-10. Not known is empty."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, list(flat_row(record.optimum)), lineterminator="\n")
     writer.writeheader()
@@ -30,7 +29,7 @@ def as_csv(record: Recommendation) -> str:
 
 
 def _cell(value: Any) -> Any:
-    return "-".join(map(str, value)) if isinstance(value, tuple) else value
+    return format_widths(value) if isinstance(value, tuple) else value
 
 
 def as_markdown(record: Recommendation) -> str:
@@ -56,7 +55,6 @@ def _markdown_cells(candidate: Candidate) -> Iterator[str]:
     yield candidate.why
 
 
-FORMATS = (".svg", ".png")
 #: Okabe and Ito's palette, told apart by colour-blind readers and in grey.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 _LEVEL_GREYS = ("#ffffff", "#e4e4e4", "#c9c9c9", "#aeaeae", "#939393", "#787878")
@@ -65,10 +63,8 @@ MAX_CURVES = len(_COLOURS)
 _APART = 0.4
 
 
-def save_plot(record: Recommendation, path: Path) -> None:
-    """Draw the recommendation into a file. Raises UsageError for an ending other than .svg and .png."""
-    if path.suffix.lower() not in FORMATS:
-        raise UsageError(f"cannot draw into {path.name!r}; expected a file that ends in {' or '.join(FORMATS)}")
+def draw(record: Recommendation) -> Figure:
+    """The recommendation as a picture."""
     # The canvas is made without pyplot: no display is needed, and no global state is left behind.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -84,9 +80,7 @@ def save_plot(record: Recommendation, path: Path) -> None:
         f"{request.dtype}, {request.optimizer}\n{record.coefficients.label} {record.coefficients.quantity}",
         fontsize=10,
     )
-    picture = io.BytesIO()
-    figure.savefig(picture, format=path.suffix[1:].lower(), dpi=150)
-    write_whole(path, picture.getvalue())
+    return figure
 
 
 def _families(record: Recommendation) -> list[tuple[tuple[str, int, int], list[CurvePoint]]]:
@@ -151,6 +145,10 @@ def _draw_levels(axes: Axes, record: Recommendation) -> None:
             grey = _LEVEL_GREYS[order.index(level) % len(_LEVEL_GREYS)]
             axes.barh(row, high - low, left=low, height=0.8, color=grey, edgecolor="black", linewidth=0.5)
             axes.text((low * high) ** 0.5, row, level, ha="center", va="center", fontsize=7, clip_on=True)
-    axes.set(yticks=range(len(names)), yticklabels=names, xlabel="number of trainable parameters")
+    axes.set(
+        yticks=range(len(names)),
+        yticklabels=[SET_NAMES[name] for name in names],
+        xlabel="number of trainable parameters",
+    )
     axes.invert_yaxis()
     axes.set_ylabel("lives in")

@@ -9,16 +9,35 @@ from typing import TYPE_CHECKING
 
 from sizer.base.units import format_bytes, format_count, format_quantity
 from sizer.inspection.module_record import Advice, MeasuredRecord, ModuleInspection, PartRecord, StepRecord
+from sizer.method.training_step import SET_NAMES
 
 if TYPE_CHECKING:
     from sizer.hook.blocks import Unseen
 
 #: Share of the time that goes into waiting, or into the script's own rest, from which that is said before all else.
 LOST = 0.5
+#: Share of the time that goes into waiting for data from which it is among what to do: less than that no loader saves.
+WAITS = 0.2
 #: Optimizers shown: a script may make one for each parameter.
 BLOCKS = 4
 #: Parts named one a line.
 _PARTS = 6
+#: Most lines of advice at the end of a report.
+_TOLD = 3
+#: What is worth most comes first: waiting for data, another size, the fused form, then what lies near.
+_RANKS = ("size", "fused", "launch", "narrower", "batch", "free room", "pushes")
+#: Part of a layer's kind -> what people call such layers.
+_FAMILIES = {
+    "Conv": "convolutions",
+    "LSTM": "recurrent layers",
+    "GRU": "recurrent layers",
+    "RNN": "recurrent layers",
+    "Attention": "attention",
+    "Transformer": "attention",
+    "Embedding": "embeddings",
+    "Norm": "normalisation",
+    "Dropout": "dropout",
+}
 #: How the parts of a step's time are called.
 _PART_NAMES = {
     "waiting": "waiting for data",
@@ -50,7 +69,22 @@ def training_text(
     if measured is not None:
         first = blocks[0] if blocks and isinstance(blocks[0], ModuleInspection) else None
         lines += _measured_lines(measured, first)
+    lines += [
+        f"to do: {text}" for text in _to_do([one for one in blocks if isinstance(one, ModuleInspection)], measured)
+    ]
     return "\n".join(text for line in lines for text in wrapped(line))
+
+
+def _to_do(records: Sequence[ModuleInspection], measured: MeasuredRecord | None) -> list[str]:
+    """What to change, of all optimizers' networks; or why there is nothing to say of the first."""
+    if not records:
+        return []
+    waiting = 0.0 if measured is None else measured.shares["waiting"]
+    told = "give the DataLoader workers, or keep the data in memory"
+    first = [f"{percent(waiting)} of the time goes into waiting for data: {told}"] if waiting >= WAITS else []
+    advised = [each for each in records if each.advice] or list(records[:1])
+    found = dict.fromkeys(text for record in advised for text in what_to_do(record, first))
+    return list(found)[:_TOLD]
 
 
 def percent(share: float) -> str:
@@ -96,7 +130,7 @@ def _block_lines(record: ModuleInspection) -> Iterator[str]:
         settings += f" ({record.optimizer_implementation})"
     yield f"{settings}, on {record.device.id}"
     placed = [
-        f"{name} {format_bytes(found.bytes)} in {found.level or 'no level'}"
+        f"{SET_NAMES[name]} {format_bytes(found.bytes)} in {found.level or 'no level'}"
         for name, found in record.working_sets.items()
         if found is not None
     ]
@@ -106,10 +140,6 @@ def _block_lines(record: ModuleInspection) -> Iterator[str]:
         yield from _step_lines(record.step)
     if record.refused is not None:
         yield f"does not fit: {record.refused}"
-    for advice in record.advice:
-        yield f"advice: {advice_text(advice)}"
-    if not record.advice:
-        yield f"advice: {nothing_advised(record)}"
 
 
 def _headline(record: ModuleInspection) -> str:
@@ -188,12 +218,33 @@ def _unseen_lines(block: Unseen) -> Iterator[str]:
         yield f"step: {format_count(sum(block.flops))} FLOPs, counted between two of its steps"
 
 
-def nothing_advised(record: ModuleInspection) -> str:
-    """Why there is no advice: of what was looked at nothing pays, or nothing could be compared."""
-    if record.outside is None and record.widths is not None and (record.step is None or record.step.calls == 1):
-        return "nothing near is worth changing"
-    why = "there is no prediction" if record.outside is not None else "the step is more than one call of one network"
-    return f"no widths or batches were compared: {why}"
+def what_to_do(record: ModuleInspection, first: Sequence[str] = ()) -> list[str]:
+    """What to change, at most three sentences, the one worth most first; or the true reason why there is none.
+
+    ``first`` goes before what the record advises.
+    """
+    rank = {kind: number for number, kind in enumerate(_RANKS)}
+    ranked = sorted(record.advice, key=lambda advice: (rank.get(advice.kind, len(rank)), advice.effect or 0.0))
+    told = [*first, *map(advice_text, ranked)][:_TOLD]
+    return told or [f"nothing to change was found: {_why_nothing(record)}"]
+
+
+def _why_nothing(record: ModuleInspection) -> str:
+    """Why there is no advice: of what was looked at nothing pays, or nothing could be compared, and for what reason."""
+    if record.outside is not None:
+        return f"its cost is not predicted ({unpredicted(record)})"
+    if record.widths is None or (record.step is not None and record.step.calls != 1):
+        return "the step is more than one call of one network, and widths were not compared"
+    return "no width, batch size or form of the optimizer near this one saves 3 % surely, and no size half of the cost"
+
+
+def unpredicted(record: ModuleInspection) -> str:
+    """What of a module has no predicted cost: ``convolutions``; else the reason as it was found."""
+    kinds = {layer.kind for layer in record.layers}
+    for name, words in _FAMILIES.items():
+        if any(name in kind for kind in kinds):
+            return words
+    return str(record.outside)
 
 
 def step_text(record: ModuleInspection) -> str:

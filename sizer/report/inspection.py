@@ -6,13 +6,27 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from sizer.base.units import format_bytes, format_cost, format_count, format_quantity, format_widths
-from sizer.method.explanation import SET_CONTENTS
-from sizer.report.hook import advice_text, nothing_advised, step_text
-from sizer.report.layout import BLANK, Block, Column, Line, Paragraph, Table, device_lines, label_text
+from sizer.method.explanation import SET_CONTENTS, home
+from sizer.method.training_step import SET_NAMES
+from sizer.report.hook import advice_text, step_text, unpredicted, what_to_do
+from sizer.report.layout import (
+    BLANK,
+    Block,
+    Column,
+    Line,
+    More,
+    Paragraph,
+    Table,
+    answer,
+    device_lines,
+    label_text,
+    short_label,
+)
 
 if TYPE_CHECKING:  # (another command's record is not loaded with this one's)
     from sizer.inspection.module_record import LayerRecord, ModuleInspection
     from sizer.inspection.networks import InspectedNetwork, Inspection
+    from sizer.method.hardware import Device
 
 #: From how many networks on a row each says enough.
 _WHOLE_TABLES = 3
@@ -21,37 +35,58 @@ _SHOWN = 40
 
 
 def networks_report(record: Inspection) -> Iterator[Block]:
-    """Device, and a small table for each network; many networks share one table, a row each."""
-    yield from device_lines(record.device)
-    training = record.training
-    yield Line(f"batch {training.batch_size}, {training.dtype}, {training.optimizer}")
-    yield Line(label_text(record.device, record.coefficients))
+    """What a step of each network costs and where its sets live; many networks share one table, a row each."""
     if len(record.networks) > _WHOLE_TABLES:
+        yield from answer(
+            f"{len(record.networks):,} networks on {record.device.name or record.device.id}",
+            short_label(record.device, record.coefficients),
+        )
         yield BLANK
         yield _network_table(record)
     else:
         for network in record.networks:
-            yield BLANK
-            yield from _network(network)
+            yield from _network(network, record)
+    yield More(list(_networks_behind(record)), "bytes, operations, FLOPs, the machine and where costs are from")
 
 
-def _network(network: InspectedNetwork) -> Iterator[Block]:
-    """One network in full: its sets by level, operations, cost with interval."""
-    yield Line(_name(network), strong=True)
+def _networks_behind(record: Inspection) -> Iterator[Block]:
+    training = record.training
+    yield BLANK
+    yield from device_lines(record.device)
+    yield Line(f"batch {training.batch_size}, {training.dtype}, {training.optimizer}")
+    yield Paragraph(label_text(record.device, record.coefficients))
+    for network in record.networks if len(record.networks) <= _WHOLE_TABLES else ():
+        yield BLANK
+        yield Line(_name(network), strong=True)
+        sizes = {SET_NAMES[name]: found.bytes for name, found in network.working_sets.items() if found is not None}
+        yield Paragraph("; ".join(f"{name} {format_count(size)} B" for name, size in sizes.items()))
+        yield _counts("operations", network.operations.forward, network.operations.backward)
+        yield _counts("FLOPs", network.flops.forward, network.flops.backward)
+
+
+def _network(network: InspectedNetwork, record: Inspection) -> Iterator[Block]:
+    """One network: what a step costs with its interval, its sets by level."""
+    yield from answer(
+        f"{_name(network)}: {format_count(network.num_free_parameters)} parameters; a step of {network.batch_size} "
+        f"{_takes(network)}",
+        f"Does not fit {record.device.name or record.device.id}: {network.refused}." if network.refused else "",
+        short_label(record.device, record.coefficients),
+    )
+    yield BLANK
     sets = {name: placed for name, placed in network.working_sets.items() if placed is not None}
     columns = [
-        Column("working set", [f"{name} ({SET_CONTENTS[name]})" for name in sets]),
-        Column("bytes", [format_count(placed.bytes) for placed in sets.values()], right=True),
+        Column("working set", [SET_NAMES[name] for name in sets]),
+        Column("of", [SET_CONTENTS[name] for name in sets], leave_out=1),
         Column("size", [format_bytes(placed.bytes) for placed in sets.values()], right=True),
-        Column("lives in", _levels(network)),
+        Column("lives in", _levels(network, record.device)),
     ]
     yield Table(columns)
-    yield Line(f"{format_count(network.num_free_parameters)} trainable parameters")
-    yield _counts("operations", network.operations.forward, network.operations.backward)
-    yield _counts("FLOPs", network.flops.forward, network.flops.backward)
-    yield Line(f"step: {_step_cost(network)}")
-    if network.refused is not None:
-        yield Paragraph(f"does not fit: {network.refused}", " !  ")
+
+
+def _takes(network: InspectedNetwork) -> str:
+    """``takes 689 us (172 us to 2.75 ms, 90 % interval), estimated``."""
+    cost = _step_cost(network)
+    return "costs what is not known" if cost == "unknown" else f"takes {cost}"
 
 
 def _name(network: InspectedNetwork) -> str:
@@ -77,7 +112,10 @@ def _network_table(record: Inspection) -> Table:
     columns = [
         Column("network", [_name(network) for network in networks], folds=True),
         Column("parameters", [format_count(network.num_free_parameters) for network in networks], right=True),
-        *(Column(name, [_level(network, name) for network in networks]) for name in ("f", "b", "o", "t_max")),
+        *(
+            Column(SET_NAMES[name], [_level(network, name) for network in networks], leave_out=last)
+            for name, last in (("f", 2), ("b", 1), ("o", 3), ("t_max", 4))
+        ),
         Column(f"{record.coefficients.quantity}/step", costs, right=True),
     ]
     return Table(columns)
@@ -89,23 +127,38 @@ def _level(network: InspectedNetwork, name: str) -> str:
 
 
 def module_report(record: ModuleInspection) -> Iterator[Block]:
-    """The module, its memory, where its sets live, its layers, the predicted step, advice."""
-    yield from device_lines(record.device)
-    yield Line(f"{record.module}: batch {record.batch_size}, {record.dtype}, {record.optimizer}", strong=True)
+    """What a step of the module takes, what to do, its memory and where its sets live; behind it the layers."""
+    counts = f"{format_count(record.num_parameters)} parameters; batch {record.batch_size}, {record.dtype}"
+    yield from answer(
+        f"{record.module}: {counts}, {record.optimizer}",
+        f"A step: {_step(record)}.",
+        f"Does not fit {record.device.name or record.device.id}: {record.refused}." if record.refused else "",
+        *(f"{text[0].upper()}{text[1:]}." for text in what_to_do(record)),
+        "" if record.outside is not None else short_label(record.device, record.coefficients),
+    )
+    yield BLANK
     yield _memory_table(record)
+    yield More(list(_module_behind(record)), "the layers, FLOPs, the machine and where costs are from")
+
+
+def _step(record: ModuleInspection) -> str:
+    """What a step is predicted to cost, or what of the module has no predicted cost."""
+    if record.outside is None:
+        return step_text(record)
+    flops = format_count(record.flops.forward + record.flops.backward)
+    return f"{flops} FLOPs; its cost is not predicted ({unpredicted(record)})"
+
+
+def _module_behind(record: ModuleInspection) -> Iterator[Block]:
+    yield BLANK
     yield _layer_table(record.layers)
     yield _counts("FLOPs", record.flops.forward, record.flops.backward)
     if record.operations is not None:
         yield _counts("operations", record.operations.forward, record.operations.backward)
-    yield Line(f"step: {step_text(record)}")
-    if record.outside is None:
-        yield Line(label_text(record.device, record.coefficients))
-    if record.refused is not None:
-        yield Line(f" !  does not fit: {record.refused}")
+    yield from device_lines(record.device)
+    yield Paragraph(label_text(record.device, record.coefficients))
     for advice in record.advice:
-        yield Line(f" *  {advice_text(advice)}")
-    if not record.advice:
-        yield Line(f" *  {nothing_advised(record)}")
+        yield Paragraph(advice_text(advice), " *  ")
 
 
 def _memory_table(record: ModuleInspection) -> Table:
@@ -120,20 +173,17 @@ def _memory_table(record: ModuleInspection) -> Table:
     columns = [
         Column("kept", list(kept)),
         Column("bytes", [format_bytes(size) for size in kept.values()], right=True),
-        Column("working set", list(sets)),
+        Column("working set", [SET_NAMES[name] for name in sets]),
         Column("size", [format_bytes(placed.bytes) for placed in sets.values()], right=True),
-        Column("lives in", _levels(record)),
+        Column("lives in", _levels(record, record.device)),
     ]
     return Table(columns)
 
 
-def _levels(record: InspectedNetwork | ModuleInspection) -> list[str]:
-    """Where each set lives and, if another one that is placed before it pushed it there, which."""
-    return [
-        (placed.level or "no level") + (f", pushed by {record.pushed_by[name]}" if name in record.pushed_by else "")
-        for name, placed in record.working_sets.items()
-        if placed is not None
-    ]
+def _levels(record: InspectedNetwork | ModuleInspection, device: Device) -> list[str]:
+    """Where each set lives and, if it would fit a nearer level, what fills that."""
+    capacities = {level.name: level.sizing_bytes or 0 for level in device.sizing_levels()}
+    return [home(name, record.working_sets, capacities) for name, found in record.working_sets.items() if found]
 
 
 def _layer_table(layers: Sequence[LayerRecord]) -> Table:
@@ -145,10 +195,10 @@ def _layer_table(layers: Sequence[LayerRecord]) -> Table:
         Column("layer", names, folds=True),
         Column("kind", [layer.kind for layer in shown]),
         Column("parameters", [format_count(layer.parameters) for layer in shown], right=True),
-        Column("saved", [format_bytes(layer.saved_bytes) for layer in shown], right=True),
-        Column("in + out", [format_bytes(layer.transfer_bytes) for layer in shown], right=True),
-        Column("FLOPs fwd", [format_count(layer.flops.forward) for layer in shown], right=True),
-        Column("FLOPs bwd", [format_count(layer.flops.backward) for layer in shown], right=True),
+        Column("saved", [format_bytes(layer.saved_bytes) for layer in shown], right=True, leave_out=1),
+        Column("in + out", [format_bytes(layer.transfer_bytes) for layer in shown], right=True, leave_out=2),
+        Column("FLOPs fwd", [format_count(layer.flops.forward) for layer in shown], right=True, leave_out=3),
+        Column("FLOPs bwd", [format_count(layer.flops.backward) for layer in shown], right=True, leave_out=4),
     ]
     return Table(columns)
 

@@ -6,7 +6,7 @@ does; another medium draws the same blocks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from sizer.base.units import format_bytes
@@ -29,6 +29,7 @@ class Paragraph(NamedTuple):
 
     text: str
     head: str = ""
+    strong: bool = False
 
 
 class Detail(NamedTuple):
@@ -40,8 +41,9 @@ class Detail(NamedTuple):
 class Column(NamedTuple):
     """A column of a table: its title and its cells, from the top.
 
-    Numbers stand at the right. Long cells may fold between any two letters, be kept whole, or (neither) break at words.
-    ``told`` is how a narrow medium says a cell in a sentence, with the punctuation in front: ``, {} parameters``.
+    Numbers stand at the right. Where a table is too wide its columns with ``leave_out`` go first, the highest first,
+    then cells that may fold do so at dashes, slashes and spaces; those kept ``whole`` never do. ``told`` is how a
+    narrow medium says a cell in a sentence, with the punctuation in front: ``, {} parameters``.
     """
 
     title: str
@@ -50,6 +52,7 @@ class Column(NamedTuple):
     folds: bool = False
     whole: bool = False
     told: str = ""
+    leave_out: int = 0
 
 
 class Table(NamedTuple):
@@ -80,7 +83,23 @@ class Curve(NamedTuple):
     marks: Mapping[int, str]
 
 
-Block: TypeAlias = "Line | Paragraph | Detail | Table | Fitted | Curve"
+class More(NamedTuple):
+    """What stands behind the answer, for those who ask for details; ``what`` names it in a few words."""
+
+    blocks: Sequence[Block]
+    what: str
+
+
+def everything(blocks: Iterable[Block]) -> Iterator[Block]:
+    """Blocks with those behind the answer among them, for a medium that has room."""
+    for block in blocks:
+        if isinstance(block, More):
+            yield from everything(block.blocks)
+        else:
+            yield block
+
+
+Block: TypeAlias = "Line | Paragraph | Detail | Table | Fitted | Curve | More"
 BLANK = Line("")
 
 
@@ -89,7 +108,7 @@ def reasoned(table: Table, reasons: Sequence[str]) -> Fitted:
     heads = [f"{cell:>2}  " for cell in table.columns[0].cells]
     below = [Paragraph(reason, head) for reason, head in zip(reasons, heads, strict=True)]
     told = ["".join(_told(table, row)) for row in range(len(reasons))]
-    narrow = [Paragraph(f"{cells}; {text}", head) for cells, (text, head) in zip(told, below, strict=True)]
+    narrow = [Paragraph(f"{cells}; {one.text}", one.head) for cells, one in zip(told, below, strict=True)]
     return Fitted(table, [BLANK, *below], narrow)
 
 
@@ -110,6 +129,23 @@ def levels_text(device: Device) -> str:
         effective = "" if level.effective_bytes is None else " effective"
         parts.append(f"{level.name} {format_bytes(level.sizing_bytes)}{effective}{count}")
     return ", ".join(parts)
+
+
+def short_label(device: Device, coefficients: Coefficients) -> str:
+    """Where an estimate is from, in a sentence with the remedy; empty where the prediction was measured."""
+    if coefficients.source == "none":
+        return "No costs are known here; `sizer calibrate --quick` measures this machine in 8 s."
+    if coefficients.label != "estimated":
+        return ""
+    remedy = "; `sizer calibrate` measures this machine in a minute" if is_detected(device) else ""
+    return f"Costs are estimates: {coefficients.basis.partition(' (')[0]}{remedy}."
+
+
+def answer(first: str, *others: str) -> Iterator[Block]:
+    """The first lines of a report: what was found, and what to know of it and to do next."""
+    yield Paragraph(first, strong=True)
+    for text in filter(None, others):
+        yield Paragraph(text, "  ")
 
 
 def label_text(device: Device, coefficients: Coefficients) -> str:

@@ -1,27 +1,187 @@
-"""A recommendation as a report."""
+"""A recommendation as a report: what to train first, then the sizes beside it, then what that rests on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from sizer.base.units import format_cost, format_count, format_network, format_times, format_widths
+from sizer.base.units import format_cost, format_count, format_network, format_quantity, format_times, format_widths
 from sizer.method.cost_to_loss import HIGH_RATE, carried_on
 from sizer.method.recommendation import Candidate, CurvePoint, Recommendation
-from sizer.report.layout import BLANK, Block, Column, Curve, Line, Paragraph, Table, device_lines, label_text, reasoned
+from sizer.method.training_step import SET_NAMES
+from sizer.report.layout import (
+    BLANK,
+    Block,
+    Column,
+    Curve,
+    Line,
+    More,
+    Paragraph,
+    Table,
+    answer,
+    device_lines,
+    label_text,
+    reasoned,
+    short_label,
+)
 
 if TYPE_CHECKING:
     from sizer.method.recommendation import Anchor
 
-#: The optimum is worth a word before the list where it costs less than this share of the first candidate's cost.
+#: The optimum is worth a word where it costs less than this share of the first candidate's cost.
 _MUCH_CHEAPER = 0.9
+#: Rows of the short table, unless another number was asked for; a definition: about what a screen holds with the rest.
+_SHORT, _USUAL_TOP = 5, 10
+#: Layers up to which a network is written out.
+_WRITTEN_OUT = 7
+_OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "sgd-momentum": "SGD with momentum"}
 
 
 def recommendation_report(record: Recommendation) -> Iterator[Block]:
-    """Device, table of candidates with reasons, optimum, and the curve with the cache edges."""
-    yield from _heading(record)
+    """The size to train and how, what it costs, what it reaches, the sizes beside it; behind it why, and the curve."""
+    yield from answer(_train(record), _costs(record), _reaches(record), *_doubts(record))
+    yield BLANK
+    shown = record.candidates if record.request.top != _USUAL_TOP else record.candidates[:_SHORT]
+    if shown:
+        yield _short_table(record, shown)
+    if (rest := len(record.candidates) - len(shown)) > 0:
+        yield Line(f"and {rest} more")
+    yield More(list(_behind(record)), "why each size, its working sets, the optimum, the curve of cost against size")
+
+
+def _train(record: Recommendation) -> str:
+    """``Train 78x3-1: 30-78-78-78-1, ReLU, 14,821 parameters, Adam at 0.008, weights averaged``."""
+    best, request = record.best, record.request
+    written = "-".join(map(str, (best.input_dim, *best.widths)))
+    parts = [written] if len(best.widths) <= _WRITTEN_OUT else [f"{best.input_dim} inputs"]
+    parts += ["ReLU", f"{format_count(best.num_free_parameters)} parameters"]
+    if best.shape != "rectangle" or len(request.shape) > 1:
+        parts.append(best.shape)
+    if len(request.batch_size) > 1:
+        parts.append(f"batch {best.batch_size}")
+    if request.purpose == "training":
+        rate = "" if best.learning_rate is None else f" at {best.learning_rate:g}"
+        parts.append(f"{_OPTIMIZERS.get(request.optimizer, request.optimizer)}{rate}")
+        parts += [] if best.averaged is None else ["weights averaged" if best.averaged else "raw weights"]
+    verb = "Train" if request.purpose == "training" else "Take"
+    return f"{verb} {format_widths(best.widths)}: {', '.join(parts)}"
+
+
+def _costs(record: Recommendation) -> str:
+    """``58 ms an epoch (45 ms to 83 ms, calibrated). From 56x3-1 to 120x3-1 within 10 % of its cost to a loss``."""
+    best, near = record.best, record.near_best
+    per_datum = best.time_per_datum_s if best.energy_per_datum_j is None else best.energy_per_datum_j
+    if per_datum is None:
+        told = "What it costs here is not known: sizes are compared by their operations."
+    else:
+        whole = best.time_per_epoch_s if best.energy_per_epoch_j is None else best.energy_per_epoch_j
+        cost, what = (per_datum, "a datum") if whole is None else (whole, "an epoch")
+        unit = "s" if best.energy_per_datum_j is None else "J"
+        ends = [format_quantity(cost * end / per_datum, unit) for end in best.interval or ()]
+        between = f"{' to '.join(ends)}, " if ends else ""
+        told = f"{format_quantity(cost, unit)} {what} ({between}{best.label})."
+    if near is not None and near.smallest.widths != near.largest.widths:
+        low, high = format_widths(near.smallest.widths), format_widths(near.largest.widths)
+        told += f" From {low} to {high} within {100 * (near.within - 1):.0f} % of its cost to a loss."
+    return told
+
+
+def _reaches(record: Recommendation) -> str:
+    """``Medium targets are reached with 85 %; else go up: 231x3-1 (1.4x), 354x3-1 (2.3x)``."""
+    if record.request.purpose != "training":
+        return ""
+    sizes = [f"{format_widths(one.widths)} ({format_times(one.relative_cost_to_loss)})" for one in record.next_sizes]
+    up = f"; else go up: {', '.join(sizes)}." if sizes else "."
+    chance, chances = _chance(record, record.best), record.best.chance_to_reach or {}
+    if chance is None:
+        return "Which losses it reaches is not predicted: when the loss stalls above yours, go up a size."
+    if record.request.pilots:
+        return f"The target is reached with {_percent(chance)}{up}"
+    hard = "" if record.request.difficulty else f", hard ones with {_percent(chances['hard'])}"
+    return f"{_aim(record).capitalize()} targets are reached with {_percent(chance)}{hard}{up}"
+
+
+def _aim(record: Recommendation) -> str:
+    """How hard the target is taken to be, in a word."""
+    return "target" if record.request.pilots else record.request.difficulty or "medium"
+
+
+def _chance(record: Recommendation, candidate: Candidate) -> float | None:
+    """A candidate's chance of that target; None by equation 10 alone."""
+    if record.request.pilots:
+        return candidate.chance
+    return (candidate.chance_to_reach or {}).get(_aim(record))
+
+
+def _percent(chance: float) -> str:
+    return ">99 %" if chance > 0.99 else "<1 %" if chance < 0.01 else f"{100 * chance:.0f} %"
+
+
+def _doubts(record: Recommendation) -> Iterator[str]:
+    """What else decides: the limits, a much cheaper size, other speeds of the machine, where costs are from."""
+    if record.largest is not None:
+        yield f"Largest within the limits: {_named(record.largest)}."
+    first, least = record.best.relative_cost_to_loss, record.optimum.relative_cost_to_loss
+    if record.candidates and first and least and least < _MUCH_CHEAPER * first:
+        yield (
+            f"The optimum of all sizes, {_named(record.optimum)}, costs {100 * (1 - least / first):.0f} % less; it "
+            f"fills no cache once to twice."
+        )
+    yield short_label(record.device, record.coefficients)
+
+
+def _short_table(record: Recommendation, candidates: Sequence[Candidate]) -> Table:
+    return Table([*_names(record, candidates), *_cost_columns(record, candidates), *_chances(record, candidates)])
+
+
+def _names(record: Recommendation, candidates: Sequence[Candidate]) -> Iterator[Column]:
+    """What tells the candidates apart; columns that would be the same in every row are left out."""
+    request = record.request
+    yield Column("#", [f"{one.rank}" for one in candidates], right=True)
+    if len(request.shape) > 1:
+        yield Column("shape", [one.shape for one in candidates], told="{}, ")
+    if len(request.depth) > 1:
+        yield Column("depth", [f"{one.depth}" for one in candidates], right=True, told="depth {}, ", leave_out=2)
+    if len(request.batch_size) > 1:
+        yield Column("batch", [f"{one.batch_size}" for one in candidates], right=True, told="batch {}, ")
+    yield Column("widths", [format_widths(one.widths) for one in candidates], folds=True, told="{}")
+    counts = [format_count(one.num_free_parameters) for one in candidates]
+    yield Column("parameters", counts, right=True, told=", {} parameters", leave_out=3)
+
+
+def _cost_columns(record: Recommendation, candidates: Sequence[Candidate]) -> Iterator[Column]:
+    """Cost of an epoch, or of a datum where the rows are not known; the cost that the list is ordered by."""
+    if record.coefficients.source != "none":
+        if record.request.observations is None:
+            costs, what = [_cost(one) for one in candidates], "datum"
+        else:
+            costs, what = [format_cost(one.energy_per_epoch_j, one.time_per_epoch_s) for one in candidates], "epoch"
+        title = f"{record.coefficients.quantity} {'an' if what == 'epoch' else 'a'} {what}"
+        yield Column(title, costs, right=True, told=f", {{}} {'an' if what == 'epoch' else 'a'} {what}")
+    to_loss = [format_times(one.relative_cost_to_loss) for one in candidates]
+    yield Column("cost to a loss", to_loss, right=True, told=", cost to a loss {}")
+
+
+def _chances(record: Recommendation, candidates: Sequence[Candidate]) -> Iterator[Column]:
+    """What is reached and at which rate, and the cache that a size was picked for."""
+    if any(one.learning_rate is not None for one in candidates):
+        yield Column(
+            "rate", [rate_text(one, weights=False) for one in candidates], right=True, leave_out=4, told=", rate {}"
+        )
+    if record.hardness is not None:
+        chances = [_chance(record, one) for one in candidates]
+        cells = ["" if chance is None else _percent(chance) for chance in chances]
+        yield Column(_aim(record), cells, right=True, leave_out=1, told=", reached with {}")
+    yield Column("fills", [fill_text(one.anchor) for one in candidates], whole=True, leave_out=5, told=", {}")
+
+
+def _behind(record: Recommendation) -> Iterator[Block]:
+    """The machine and the settings, each candidate with its reason, the optimum, the curve."""
+    yield BLANK
+    yield from _settings(record)
     if record.candidates:
-        yield reasoned(_candidate_table(record), [candidate.why for candidate in record.candidates])
+        yield BLANK
+        yield reasoned(_short_table(record, record.candidates), [candidate.why for candidate in record.candidates])
     best = record.optimum
     yield Paragraph(f"optimum of all sizes: {_named(best)}, {_cost(best)} a datum; {best.why}", " *  ")
     if record.largest is not None:
@@ -35,81 +195,22 @@ def recommendation_report(record: Recommendation) -> Iterator[Block]:
             yield Paragraph(f"in {candidate.rank}, {warning}", " !  ")
 
 
-def _heading(record: Recommendation) -> Iterator[Block]:
+def _settings(record: Recommendation) -> Iterator[Block]:
     request = record.request
     yield from device_lines(record.device)
     settings = f"{request.input_dim} inputs, {request.output_dim} outputs, {request.dtype}"
     if request.purpose == "training":
         settings += f", {request.optimizer}"
-    yield Line(f"{settings}, batch {' '.join(map(str, request.batch_size))}, for {request.purpose}")
-    yield Line(label_text(record.device, record.coefficients))
-    yield from (Paragraph(text) for text in _how_compared(record))
-    yield BLANK
-
-
-def _how_compared(record: Recommendation) -> Iterator[str]:
-    """What the order is by, and where the optimum is much cheaper than the first candidate."""
-    listed = record.candidates or (record.optimum,)
+    yield Paragraph(f"{settings}, batch {' '.join(map(str, request.batch_size))}, for {request.purpose}")
+    yield Paragraph(label_text(record.device, record.coefficients))
     said = "Order: epochs by the paper's equation 10 alone."
     if record.hardness is not None:
         said = f"Order: expected cost to reach {record.hardness.basis}"
-        said += "." if record.best.learning_rate is None else f", each size at its learning rate{_weights(listed)}."
+        said += "." if record.best.learning_rate is None else ", each size at its learning rate."
         if (curves := carried_on(record.request)) is not None:
             said = f"{said[:-1]} ({curves})."
-        said += " reached: easy/medium/hard targets, in %."
-    first, least = record.best.relative_cost_to_loss, record.optimum.relative_cost_to_loss
-    if record.candidates and first and least and least < _MUCH_CHEAPER * first:
-        named = format_widths(record.optimum.widths)
-        said += f" The optimum of all sizes, {named}, costs {100 * (1 - least / first):.0f} % less than rank 1."
-    yield said
-
-
-def _weights(listed: Sequence[Candidate]) -> str:
-    """What is said once of the weights, where it is the same for every size."""
-    averaged = {one.averaged for one in listed}
-    if averaged == {True}:
-        return ", weights averaged over two epochs"
-    return ", weights as they are" if averaged == {False} else ""
-
-
-def _candidate_table(record: Recommendation) -> Table:
-    """The candidates; columns that would be the same in every row are left out."""
-    request, candidates = record.request, record.candidates
-    columns = [Column("#", [f"{one.rank}" for one in candidates], right=True)]
-    if len(request.shape) > 1:
-        columns.append(Column("shape", [one.shape for one in candidates], told="{}, "))
-    if len(request.depth) > 1:
-        columns.append(Column("depth", [f"{one.depth}" for one in candidates], told="depth {}, "))
-    if len(request.batch_size) > 1:
-        columns.append(Column("batch", [f"{one.batch_size}" for one in candidates], told="batch {}, "))
-    columns.append(Column("widths", [format_widths(one.widths) for one in candidates], folds=True, told="{}"))
-    counts = [format_count(one.num_free_parameters) for one in candidates]
-    columns.append(Column("parameters", counts, right=True, told=", {} parameters"))
-    columns.append(Column("fills", [fill_text(one.anchor) for one in candidates]))
-    return Table([*columns, *_cost_columns(record, candidates), *_training_columns(record, candidates)], firm=True)
-
-
-def _cost_columns(record: Recommendation, candidates: Sequence[Candidate]) -> Iterator[Column]:
-    known, of_epoch = record.coefficients.source != "none", record.request.observations is not None
-    costs = [_cost(one) for one in candidates]
-    title = "/datum" if of_epoch else f"{record.coefficients.quantity}/datum"
-    yield Column(title, costs, right=True, told=", {} a datum" if known else "")
-    if of_epoch:
-        costs = [format_cost(one.energy_per_epoch_j, one.time_per_epoch_s) for one in candidates]
-        yield Column("/epoch", costs, right=True, told=", {} an epoch" if known else "")
-
-
-def _training_columns(record: Recommendation, candidates: Sequence[Candidate]) -> Iterator[Column]:
-    """The learning rate, what is reached at it, and the cost that the list is ordered by."""
-    if any(one.learning_rate is not None for one in candidates):
-        said_once = bool(_weights(candidates))
-        rates = [rate_text(one, weights=not said_once) for one in candidates]
-        yield Column("rate", rates, right=True, told=", rate {}")
-    if record.hardness is not None:
-        yield Column("reached", [chances_text(one) for one in candidates], right=True, told=", reached {} %")
-    title = "cost to loss" if record.hardness is None else "cost"
-    costs = [format_times(one.relative_cost_to_loss) for one in candidates]
-    yield Column(title, costs, right=True, told=", cost to loss {}")
+        said += f" {_aim(record).capitalize()}: the chance to reach such a target."
+    yield Paragraph(said)
 
 
 def rate_text(candidate: Candidate, weights: bool = True) -> str:
@@ -126,7 +227,7 @@ def chances_text(candidate: Candidate) -> str:
 
 def fill_text(anchor: Anchor | None) -> str:
     """The cache that a size was picked for, and how often its working set fills it; empty without one."""
-    return "" if anchor is None else f"{anchor.working_set} {anchor.level} {anchor.fill:.2f}x"
+    return "" if anchor is None else f"{SET_NAMES[anchor.working_set]} {anchor.fill:.2f}x {anchor.level}"
 
 
 def _cost(candidate: Candidate) -> str:

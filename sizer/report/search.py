@@ -9,7 +9,7 @@ import numpy as np
 
 from sizer.base.units import format_count, format_network, format_quantity, format_widths
 from sizer.method.recommendation import CurvePoint
-from sizer.report.layout import BLANK, Block, Column, Curve, Line, Paragraph, Table, levels_text, reasoned
+from sizer.report.layout import BLANK, Block, Column, Curve, Line, More, Paragraph, Table, levels_text
 from sizer.report.recommendation import fill_text
 from sizer.size_search.data.metrics import CLASSIFICATION
 from sizer.size_search.result import Ensemble, SearchResult, SearchStatus, SearchTrial
@@ -18,29 +18,32 @@ from sizer.size_search.result import Ensemble, SearchResult, SearchStatus, Searc
 _DRAWN = 400
 #: Columns left out are named in full up to so many.
 _NAMED = 6
+#: An r2 nearer to 0 than this is 0.00.
+_ZERO = 0.05
 _UNITS = {"time": "s", "energy": "J", "operations": "operations"}
 
 
 def search_report(record: SearchResult) -> Iterator[Block]:
-    """The data, the answer with its cost, every trial with its reason, and the curve with the cache edges."""
+    """The answer with its cost and what to do next, a row for each size trained; behind it data, curve and state."""
+    yield from _answer(record)
+    yield BLANK
+    yield _trial_table(record)
+    yield More(list(_details(record)), "the data, the curve of cost against size, the choice by FLOPs")
+
+
+def _details(record: SearchResult) -> Iterator[Block]:
+    yield BLANK
     yield from _data(record)
-    yield BLANK
-    yield from map(Paragraph, _answer(record))
-    yield BLANK
-    yield reasoned(_trial_table(record), [trial.why_stopped for trial in record.trials])
+    yield from map(Paragraph, _beside(record))
     yield BLANK
     yield from _curve(record)
-    if record.saved is not None:
-        yield Paragraph(f"saved: {record.saved}")
     if record.folder is not None:
-        yield Paragraph(f"state: {record.folder}")
+        yield Paragraph(f"{record.folder}", "state: ")
 
 
 def _data(record: SearchResult) -> Iterator[Block]:
     task, prepared = record.task, record.preparation
-    bound = "at least" if task.higher_is_better else "at most"
-    known = "" if task.baseline is None else f" (without a network {task.baseline:.4g})"
-    yield Line(f"{task.source}: {task.metric} of {bound} {task.target:g}{known}", strong=True)
+    yield Line(f"{task.source}", strong=True)
     if prepared is not None:
         answers = f"{prepared.n_classes} classes" if prepared.kind == CLASSIFICATION else "regression"
         yield Paragraph(
@@ -67,37 +70,56 @@ def _several(texts: list[str]) -> str:
     return ", ".join(texts[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _answer(record: SearchResult) -> Iterator[str]:
-    """What was found, what it cost, and what FLOPs would have chosen."""
-    metric, best = record.task.metric, record.winner or record.best
+def _answer(record: SearchResult) -> Iterator[Block]:
+    """What was found, or how near it came and why not nearer; what it cost; how to use it."""
+    task, best = record.task, record.winner or record.best
+    bound = "at least" if task.higher_is_better else "at most"
+    asked = f"{task.metric} of {bound} {task.target:g}"
     if best is None or best.best_value is None:
-        yield _not_reached(record)
+        yield Paragraph(f"{_not_reached(record)}: {asked}; nothing was trained", strong=True)
     elif record.winner is not None:
-        yield f"reached: {metric} {best.best_value:.4g} by {_winner(record, best)}"
+        yield Paragraph(f"Reached {asked}: {best.best_value:.4g} with {_winner(record, best)}", strong=True)
     else:
-        told = f"{_named(best)} after {best.epochs} epochs{_how(record, best)}"
-        yield f"{_not_reached(record)}: the best {metric} is {best.best_value:.4g}, by {told}"
+        found = f"the best is {best.best_value:.4g}, with {_named(best)}{_how(record, best)}"
+        yield Paragraph(f"{_not_reached(record)}: {asked}; {found}", strong=True)
     if record.estimate is not None:
-        yield f"estimate: {record.estimate}"
-    yield _spent(record)
+        yield Paragraph(f"{record.estimate[0].upper()}{record.estimate[1:]}.", "  ")
+    if record.saved is not None:
+        yield Paragraph(f"Saved: `sizer predict {record.saved} new.csv`, in Python:", "  ")
+        yield Line(f'  network = sizer.load("{record.saved}"); network.predict(table)')
+    yield Paragraph(_spent(record), "  ")
+    if record.ensemble is not None and record.ensemble.single is not None:
+        yield Paragraph(f"One network instead (--single): {record.ensemble.single}.", "  ")
+    if (pruned := record.pruned) is not None:
+        before, after, saving = pruned.before, pruned.after, pruned.measured_saving
+        told = "" if saving is None else f", a forward pass takes {saving:.0%} less (measured)"
+        yield Paragraph(
+            f"Pruned {format_widths(before.widths)} to {format_widths(after.widths)}: {task.metric} "
+            f"{pruned.value_after:.4g}, weights live in {after.level} (before: {before.level}){told}.",
+            "  ",
+        )
+    if task.baseline is not None:
+        yield Paragraph(f"Without a network: {task.metric} {_baseline(task.metric, task.baseline)}.", "  ")
+
+
+def _baseline(metric: str, value: float) -> str:
+    """What predicting the mean gives: an r2 of 0.00, whose last digits only say how the two parts' means differ."""
+    return "0.00" if metric == "r2" and abs(value) < _ZERO else f"{value:.4g}"
+
+
+def _beside(record: SearchResult) -> Iterator[str]:
+    """The members of an average, and what FLOPs would have chosen beside the winner."""
     if record.ensemble is not None:
         yield from _ensemble(record.ensemble)
     if (choice := record.flops_choice) is not None:
         cost = f"{_curve_cost(record, choice.cost)}, {choice.label}{_against_winner(record)}"
         yield f"FLOPs would have chosen {format_network(choice.widths, choice.num_free_parameters)}: {cost}"
-    if (pruned := record.pruned) is not None:
-        before, after, saving = pruned.before, pruned.after, pruned.measured_saving
-        told = "" if saving is None else f", a forward pass takes {saving:.0%} less (measured)"
-        yield (
-            f"pruned: {format_widths(before.widths)} to {format_widths(after.widths)}, {metric} "
-            f"{pruned.value_after:.4g}, parameters live in {after.level} (before: {before.level}){told}"
-        )
 
 
 def _not_reached(record: SearchResult) -> str:
     if record.status == SearchStatus.RUNNING:
-        return "under way: not reached yet"
-    return f"not reached ({record.status})"
+        return "Under way, not reached yet"
+    return "Not reached" if record.status == SearchStatus.UNREACHABLE else f"Not reached ({record.status})"
 
 
 def _winner(record: SearchResult, winner: SearchTrial) -> str:
@@ -125,17 +147,19 @@ def _ensemble(ensemble: Ensemble) -> Iterator[str]:
     measured = "" if ensemble.measured_ratio is None else f", {ensemble.measured_ratio:.1f} times the time (measured)"
     yield f"averaged: {', '.join(members)}"
     yield f"predicting takes {ensemble.inference_ratio:.1f} times the FLOPs of the first of them{measured}"
-    if ensemble.single is not None:
-        yield f"one network instead (--single): {ensemble.single}"
 
 
 def _spent(record: SearchResult) -> str:
     spent = record.spent
-    text = f"spent: {_cost(spent.time_s, spent.energy_j)} in all"
+    text = f"Training took {_cost(spent.time_s, spent.energy_j)}"
     if spent.winner_time_s is not None:
-        text += f", {_cost(spent.winner_time_s, spent.winner_energy_j)} on the winner"
-    energy = "not metered" if spent.energy_j is None else spent.energy_label
-    return f"{text}; time measured, energy {energy}"
+        text += f", {_cost(spent.winner_time_s, spent.winner_energy_j)} of it on the winner"
+    text += " (time measured)" if spent.energy_j is None else f" (time measured, energy {spent.energy_label})"
+    if spent.wall_time_s is not None:
+        text += f"; this call took {format_quantity(spent.wall_time_s, 's')} in all"
+    if spent.is_reused:
+        text += ". The search had ended before and was reused; --fresh starts it anew"
+    return f"{text}."
 
 
 def _cost(time_s: float, energy_j: float | None) -> str:
@@ -161,6 +185,7 @@ def _against_winner(record: SearchResult) -> str:
 
 
 def _trial_table(record: SearchResult) -> Table:
+    """A row for each size that was trained; why it stopped stands at the end."""
     trials, metric = record.trials, record.task.metric
     values = ["" if trial.best_value is None else f"{trial.best_value:.4g}" for trial in trials]
     if record.spent.energy_j is None:
@@ -168,15 +193,17 @@ def _trial_table(record: SearchResult) -> Table:
     else:
         cost, costs = "energy", [format_quantity(trial.energy_j, "J") for trial in trials]
     counts = [format_count(trial.num_free_parameters) for trial in trials]
+    stopped = [trial.why_stopped.removeprefix("it ") for trial in trials]
     columns = [
         Column("#", [f"{trial.number}" for trial in trials], right=True),
-        Column("widths", [format_widths(trial.widths) for trial in trials], folds=True, told="{}"),
-        Column("parameters", counts, right=True, told=" ({} parameters)"),
+        Column("widths", [format_widths(trial.widths) for trial in trials], folds=True),
+        Column("parameters", counts, right=True, leave_out=1),
         *_rates(record),
-        Column("fills", [fill_text(trial.anchor) for trial in trials]),
-        Column("epochs", [f"{trial.epochs}" for trial in trials], right=True, told=", {} epochs"),
-        Column(f"best {metric}", values, right=True, told=f", {metric} {{}}"),
-        Column(cost, costs, right=True, told=", {}"),
+        Column("fills", [fill_text(trial.anchor) for trial in trials], whole=True, leave_out=4),
+        Column("epochs", [f"{trial.epochs}" for trial in trials], right=True, leave_out=3),
+        Column(f"best {metric}", values, right=True),
+        Column(cost, costs, right=True),
+        Column("stopped", stopped),
     ]
     return Table(columns)
 

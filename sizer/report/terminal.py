@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import importlib
-import itertools
+import io
+import re
+import shutil
 import textwrap
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich import table as rich_table
-from rich.console import Console
+from rich.console import Console, Group
 from rich.padding import Padding
 from rich.text import Text
 
-from sizer.report.layout import Block, Curve, Detail, Fitted, Line, Paragraph, Table
+from sizer.report.layout import Block, Curve, Detail, Fitted, Line, More, Paragraph, Table
+from sizer.report.table_text import columns_within, needed, table_text
 
 if TYPE_CHECKING:
+    import os
+
+    from matplotlib.figure import Figure
     from rich.console import RenderableType
 
     from sizer.base.records import Record
@@ -36,8 +42,8 @@ REPORTS = {
     "SearchResult": "sizer.report.search:search_report",
     "StudyStep": "sizer.report.study:step_report",
 }
-#: Every table of six columns has needed less than 80; measuring one costs as much as drawing it.
-_USUAL_WIDTH, _USUAL_COLUMNS = 80, 6
+#: The space between a number and its unit.
+_QUANTITY = re.compile(r"(?<=\d) (?=%|[munkM]?[sJ]\b|[KMGT]?i?B\b)")
 #: Widest curve: more columns show nothing new.
 _CURVE_WIDTH = 100
 
@@ -54,14 +60,31 @@ def remarks(record: Record) -> Iterator[Block]:
     return (Paragraph(remark, " !  ") for remark in record.remarks())
 
 
-def show(record: Record, console: Console) -> Iterator[RenderableType]:
+def show(record: Record, console: Console, details: bool = True) -> Iterator[RenderableType]:
     """What a terminal shows of a record and its remarks."""
-    yield from drawn(report(record), console)
+    yield from drawn(report(record), console, details)
     yield from drawn(remarks(record), console)
 
 
-def drawn(blocks: Iterable[Block], console: Console) -> Iterator[RenderableType]:
-    """Blocks as rich draws them."""
+def as_text(record: Record) -> str:
+    """What a terminal prints of a record without being asked for details, remarks included."""
+    stream = io.StringIO()
+    width = shutil.get_terminal_size().columns
+    console = Console(file=stream, width=width, highlight=False, force_jupyter=False, color_system=None)
+    console.print(Group(*show(record, console, details=False)))
+    return stream.getvalue().rstrip("\n")
+
+
+def plot(record: Record, path: str | os.PathLike[str] | None) -> Figure:
+    """The picture of a record that has one. Raises UsageError for another, or an ending other than .svg and .png."""
+    from sizer.report.pictures import picture
+
+    return picture(record, None if path is None else Path(path))
+
+
+def drawn(blocks: Iterable[Block], console: Console, details: bool = True) -> Iterator[RenderableType]:
+    """Blocks as rich draws them; without details a line at the end says what they would show."""
+    left_out: list[str] = []
     for block in blocks:
         if isinstance(block, Line):
             yield Text(block.text, style="bold" if block.strong else "")
@@ -70,52 +93,43 @@ def drawn(blocks: Iterable[Block], console: Console) -> Iterator[RenderableType]
         elif isinstance(block, Detail):
             yield Padding(Text(block.text, overflow="fold"), (0, 0, 0, 4), expand=False)
         elif isinstance(block, Table):
-            yield _table(block)
+            yield _table(block, console.width)
         elif isinstance(block, Fitted):
-            yield from _fitted(block, console)
+            yield from _fitted(block, console, details)
+        elif isinstance(block, More):
+            left_out += [] if details else [block.what]
+            yield from drawn(block.blocks, console) if details else ()
         else:
             yield from _curve(block, console)
+    if left_out:
+        yield _paragraph(Paragraph(f"--details: {', '.join(left_out)}"), console.width)
 
 
 def _paragraph(block: Paragraph, width: int) -> Text:
-    indent = len(block.head)
-    lines = textwrap.wrap(block.text, max(width - indent, 10), break_on_hyphens=False) or [""]
-    return Text(block.head + f"\n{' ' * indent}".join(lines), overflow="fold")
+    indent, kept = len(block.head), _QUANTITY.sub("\u00a0", block.text)  # (a number stays with its unit)
+    lines = textwrap.wrap(kept, max(width - indent, 10), break_on_hyphens=False) or [""]
+    lines = [line.replace("\u00a0", " ") for line in lines]
+    return Text(block.head + f"\n{' ' * indent}".join(lines), style="bold" if block.strong else "", overflow="fold")
 
 
-def _table(block: Table, gap: int = 2) -> rich_table.Table:
-    titled = any(column.title for column in block.columns)
-    table = rich_table.Table(
-        box=None, padding=(0, gap, 0, 0), header_style="bold", show_header=titled, pad_edge=not block.firm
-    )
-    for column in block.columns:
-        table.add_column(
-            Text(column.title),
-            justify="right" if column.right else "left",
-            overflow="fold" if column.folds else "ellipsis",
-            no_wrap=column.whole,
-            min_width=len(column.title) if block.firm else None,
-        )
-    rows = list(itertools.zip_longest(*(column.cells for column in block.columns), fillvalue=""))
-    for number, row in enumerate(rows, start=1):
-        # Text, not str: no cell holds markup, and looking for it takes rich as long as drawing the table.
-        table.add_row(*map(Text, row), style="bold" if block.ends_in_total and number == len(rows) else None)
-    return table
+def _table(block: Table, width: int) -> Text:
+    titles, rows = table_text(block, width)
+    plain, total = (rows[:-1], rows[-1:]) if block.ends_in_total else (rows, [])
+    text = Text(overflow="fold")
+    for lines, style in ((titles, "bold"), *((row, "") for row in plain), *((row, "bold") for row in total)):
+        for line in lines:
+            text.append(f"{line}\n", style)
+    return text[:-1] if text else text
 
 
-def _fitted(block: Fitted, console: Console) -> Iterator[RenderableType]:
-    """The table where it needs no folding, with its columns closer together where that is enough."""
-    table = _table(block.table)
-    columns = len(table.columns)
-    needed = block.width
-    if needed is None and not (console.width >= _USUAL_WIDTH and columns <= _USUAL_COLUMNS):
-        needed = console.measure(table, options=console.options.update_width(1000)).maximum
-    closer = block.width is None and (needed or 0) > console.width
-    if (needed or 0) - closer * (columns - 1) <= console.width:
-        yield _table(block.table, gap=1) if closer else table
-        yield from drawn(block.below, console)
+def _fitted(block: Fitted, console: Console, details: bool) -> Iterator[RenderableType]:
+    """The table where it needs no folding."""
+    width = block.width or needed(columns_within(block.table, console.width))
+    if width <= console.width:
+        yield _table(block.table, console.width)
+        yield from drawn(block.below, console, details)
     else:
-        yield from drawn(block.narrow, console)
+        yield from drawn(block.narrow, console, details)
 
 
 def _curve(block: Curve, console: Console) -> Iterator[RenderableType]:

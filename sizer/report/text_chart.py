@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from sizer.method.recommendation import CurvePoint
+from sizer.method.training_step import SET_NAMES
 
 HEIGHT = 9
 #: The sign of a size above the lower envelope, with and without Unicode.
@@ -17,7 +18,7 @@ _TOOTH, _APART_WIDTHS, _APART, _NEAR = 1.01, 16, 2.0, 1.2
 _BRAILLE = 0x2800
 #: Bit of each of a braille cell's dots, [row][column].
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
-_LABEL = 7
+_LABEL = 12
 
 
 def chart(points: Sequence[CurvePoint], marks: Mapping[int, str], width: int, unicode: bool) -> Iterator[str]:
@@ -156,7 +157,7 @@ def _level_rows(points: Sequence[CurvePoint], axis: _Axis, unicode: bool) -> Ite
             at = axis.column(first)
             text = (edge + level if index else level)[: axis.columns - at]
             line[at : at + len(text)] = text
-        yield f"{name:>{_LABEL - 1}}  {''.join(line).rstrip()}"
+        yield f"{SET_NAMES[name]:>{_LABEL - 1}}  {''.join(line).rstrip()}"
 
 
 def level_starts(points: Sequence[CurvePoint], name: str) -> list[tuple[str, CurvePoint]]:

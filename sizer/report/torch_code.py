@@ -31,6 +31,8 @@ _OPTIMIZERS = {
     "sgd-momentum": ("SGD", "momentum=0.9, "),
 }
 
+#: As a request's kind has it.
+CLASSIFICATION = "classification"
 #: Rows that the script takes there to be where the request does not say how many.
 _ROWS = 10_000
 
@@ -68,6 +70,67 @@ def train_epoch(x, y, loss_of=nn.functional.{loss}):
 '''
 
 
+#: Endings of the names of tables that the script reads by itself.
+_TABLES = (".csv", ".tsv", ".txt", ".csv.gz")
+_TABLE = '''
+
+def prepare(path, seed=0):
+    """Rows of a table for training and, a fifth of them, for validation: numbers scaled, texts as 0 and 1."""
+    import pandas
+
+    table = pandas.read_csv(path, sep=None, engine="python").dropna(subset=[{target!r}])
+    table = table.sample(frac=1, random_state=seed)
+    y, cut = table.pop({target!r}), len(table) * 4 // 5
+    x = pandas.get_dummies(table).astype("float32")
+    x = (x - x[:cut].mean()) / x[:cut].std().replace(0, 1)
+    if x.shape[1] != {inputs}:
+        raise SystemExit(f"{{x.shape[1]}} columns once encoded, the network takes {inputs}: encode them as sizer does")
+    x, y = torch.tensor(x.fillna(0).to_numpy()), torch.tensor({encoded})
+    return (x[:cut], y[:cut]), (x[cut:], y[cut:])
+'''
+
+_ARRAYS = '''
+
+def prepare(path, seed=0):
+    """Arrays x (rows, {inputs}) and y of an .npz file for training and, a fifth of the rows, for validation; scaled."""
+    import numpy
+
+    data = numpy.load(path)
+    order = numpy.random.default_rng(seed).permutation(len(data["x"]))
+    x, y, cut = data["x"][order].astype("float32"), data["y"][order], len(order) * 4 // 5
+    x = (x - x[:cut].mean(0)) / numpy.maximum(x[:cut].std(0), 1e-6)
+    x, y = torch.tensor(x), torch.tensor({encoded})
+    return (x[:cut], y[:cut]), (x[cut:], y[cut:])
+'''
+
+#: The targets as the loss takes them, of a table's column and of an array.
+_ENCODED = {
+    ("mse_loss", True): "((y - y[:cut].mean()) / y[:cut].std()).to_numpy(dtype='float32')[:, None]",
+    ("mse_loss", False): "((y - y[:cut].mean()) / y[:cut].std()).astype('float32').reshape(len(y), -1)",
+    ("cross_entropy", True): "y.astype('category').cat.codes.to_numpy(dtype='int64')",
+    ("cross_entropy", False): "y.astype('int64')",
+}
+
+#: Epochs without gain after which the script stops: as a search leaves a size (docs/search.md).
+_PATIENCE = 12
+
+_LOOP = """
+
+if __name__ == "__main__" and sys.argv[1:]:  # python THIS_FILE {example}
+    (x, y), (x_validation, y_validation) = prepare(sys.argv[1])
+    best, best_epoch = float("inf"), 0
+    for epoch in range(1, 1001):
+        trained = train_epoch(x, y)
+        with torch.no_grad():
+            validated = nn.functional.{loss}({predicts}(x_validation), y_validation).item()
+        print(f"epoch {{epoch}}: training loss {{trained:.4f}}, validation loss {{validated:.4f}}")
+        best, best_epoch = (validated, epoch) if validated < best else (best, best_epoch)
+        if epoch - best_epoch >= {patience}:
+            break
+    print(f"best validation loss {{best:.4f}} in epoch {{best_epoch}}")
+"""
+
+
 def torch_code(record: Recommendation) -> str:
     """A script that builds the best network, checks its number of parameters, and can train it."""
     best = record.best
@@ -77,6 +140,8 @@ def torch_code(record: Recommendation) -> str:
 
 def _head(best: Candidate) -> Iterator[str]:
     yield from _comment(f"{format_count(best.num_free_parameters)} parameters; {best.why}")
+    yield "import sys"
+    yield ""
     yield "import torch"
     yield "from torch import nn"
     if best.averaged:
@@ -115,5 +180,13 @@ def _training(record: Recommendation, best: Candidate) -> Iterator[str]:
     batches, update = "batch in torch.randperm(len(x)).split(BATCH_SIZE)", ""
     if best.averaged:
         batches, update = "step, batch in enumerate(torch.randperm(len(x)).split(BATCH_SIZE))", _UPDATE
-    loss = "mse_loss" if best.widths[-1] == 1 else "cross_entropy"
-    yield _EPOCH.format(loss=loss, inputs=best.input_dim, batches=batches, update=update)
+    kind, data = record.request.kind, record.request.data or ""
+    is_table = len(record.request.target) == 1 and data.lower().endswith(_TABLES)
+    classes = kind == CLASSIFICATION or (kind is None and best.widths[-1] > 1)
+    loss = "cross_entropy" if classes else "mse_loss"
+    yield _EPOCH.format(loss=loss, inputs=best.input_dim, batches=batches, update=update).rstrip()
+    encoded, target = _ENCODED[loss, is_table], next(iter(record.request.target), "")
+    yield (_TABLE if is_table else _ARRAYS).format(inputs=best.input_dim, target=target, encoded=encoded).rstrip()
+    example = data if is_table else "data.npz"
+    predicts = "averaged" if best.averaged else "model"
+    yield _LOOP.format(loss=loss, predicts=predicts, patience=_PATIENCE, example=example)

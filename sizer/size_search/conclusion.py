@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
+
 from sizer.devices import Chosen
 from sizer.method.advisor import recommend
 from sizer.size_search.arms import Goal, SearchCandidate
@@ -14,6 +16,7 @@ from sizer.size_search.data.prepare import Prepared
 from sizer.size_search.data.table import Task
 from sizer.size_search.ensemble_record import as_trial, record_of, trained_members
 from sizer.size_search.forecasts import forecast
+from sizer.size_search.learning_curves import LearningCurve, hitting
 from sizer.size_search.log import Epoch, LogEntry, read_checkpoint
 from sizer.size_search.result import (
     Edge,
@@ -34,19 +37,28 @@ from sizer.size_search.trials.trial import Engine, SliceSpec
 
 #: The working sets whose edges are drawn below a curve.
 _DRAWN = ("b", "o", "f", "t_max")
+#: More likely than not; and how far below the best value so far what is possible is looked for.
+_HALF = 0.5
 _HOPELESS = "it is not predicted to meet the target"
 
 
 def conclude(
-    search: Search, prepared: Prepared | None, engine: Engine, chosen: Chosen, energy_label: str
+    search: Search,
+    prepared: Prepared | None,
+    engine: Engine,
+    chosen: Chosen,
+    energy_label: str,
+    keep_best: bool = False,
 ) -> SearchResult:
     """The record of a search that has ended; prunes its winner first where that was asked for.
 
-    ``chosen`` is the device that costs were predicted for; ``energy_label`` says what the meter's joules are.
+    ``chosen`` is the device that costs were predicted for; ``energy_label`` says what the meter's joules are. With
+    ``keep_best`` the network is the best one where none met the target.
     """
     assert search.status is not None  # (it has ended)
-    winner = search.winner
-    network = None if winner is None else search.spec(winner.name)
+    winner, best = search.winner, best_of(search)
+    kept = best if winner is None and keep_best else winner
+    network = None if kept is None else search.spec(kept.name)
     pruned: Pruned | str | None = None
     if winner is not None and network is not None and search.settings.prune:
         from sizer.size_search.trials.pruning_search import prune_winner
@@ -179,10 +191,20 @@ def estimate_of(search: Search, curve: tuple[SearchPoint, ...]) -> str | None:
             f"epochs, {cost:.3g} {unit} in all{_more_than_left(search)}"
         )
     return (
-        f"no size up to {curve[-1].num_free_parameters:,} parameters is predicted to meet the target: the best is "
-        f"{1.0 - search.target / _nearest(best):.0%} short of it; more data, another depth or a looser target would be "
-        f"needed"
+        f"about {search.task.metric} {_possible(search, best):.3g} looks possible with sizes up to "
+        f"{curve[-1].num_free_parameters:,} parameters; for more it takes more data, another depth, or better columns"
     )
+
+
+def _possible(search: Search, best: SearchCandidate) -> float:
+    """The value of the metric that the best size, as its learning curve goes, is more likely than not to come to."""
+    nearest = _nearest(best)
+    tried = nearest * np.geomspace(_HALF, 1.0, 50)
+    found = hitting(LearningCurve(best.values), np.log(tried))
+    chance = np.where(np.isfinite(found.first), 1.0, found.chances.sum(axis=-1))
+    value = float(tried[np.flatnonzero(chance >= _HALF)[0]]) if (chance >= _HALF).any() else nearest
+    value = max(value, search.target)  # (no size is predicted to come that far)
+    return 1.0 - value if higher_is_better(search.task.metric) else value
 
 
 def _more_than_left(search: Search) -> str:

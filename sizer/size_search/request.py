@@ -7,6 +7,7 @@ import inspect
 import json
 import re
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sizer.base.errors import UsageError
+from sizer.base.errors import UsageError, one_of
 from sizer.base.progress import Progress
 from sizer.base.storage import data_folder
 from sizer.devices import choose
@@ -46,7 +47,8 @@ _USUAL_RATE = 1e-3
 #: Keywords of `sizer.search` beside its settings.
 ARGUMENTS = (
     *("target_loss", "target_accuracy", "target_r2", "target_metric", "target", "kind", "validation_share"),
-    *("input_dim", "output_dim", "observations", "folder", "fresh", "engine", "save", "decimal", "missing", "progress"),
+    *("input_dim", "output_dim", "observations", "folder", "fresh", "engine", "save", "save_best", "decimal"),
+    *("missing", "progress"),
 )
 
 
@@ -61,9 +63,13 @@ def one_aim(loss: float | None, accuracy: float | None, r2: float | None, metric
     """The one target that was given. Raises UsageError for none or several."""
     named = ((LOSS, loss), ("accuracy", accuracy), ("r2", r2), metric or ("", None))
     given = [Aim(name, value) for name, value in named if value is not None]
-    if len(given) != 1:
-        count = "no target is" if not given else f"{len(given)} targets are"
-        raise UsageError(f"{count} given; expected one of loss, accuracy, r2 or metric (name and value)")
+    if not given:
+        raise UsageError(
+            "say how good is good enough: --r2 0.9, --accuracy 95%, --loss 0.25 or --metric f1=0.9 (in Python "
+            "target_r2=0.9, target_accuracy, target_loss, target_metric)"
+        )
+    if len(given) > 1:
+        raise UsageError(f"{len(given)} targets are given ({', '.join(aim.metric for aim in given)}); give one of them")
     return given[0]
 
 
@@ -75,7 +81,7 @@ class Request:
     goes on where it was interrupted. ``fresh`` forgets what the folder holds. ``engine`` is ``local`` or ``ray``, with
     the cluster's ``address`` (None: the one that runs here); it trains as many sizes at a time as it has room for.
     ``reading`` is what the user says of how cells of text are to be read. ``watch`` is called after each slice with
-    what makes the record of the search so far.
+    what makes the record of the search so far. ``save_best`` saves the best network where none met the target.
     """
 
     preparing: PreparingSettings
@@ -88,6 +94,7 @@ class Request:
     meter_options: MeterOptions = field(default_factory=MeterOptions)
     reading: ReadingOptions = field(default_factory=ReadingOptions)
     watch: Callable[[Callable[[], SearchResult]], None] | None = None
+    save_best: bool = False
 
 
 def make_request(
@@ -158,6 +165,7 @@ def search_data(data: Any, validation: Any, request: Request, progress: Progress
 
     Raises UsageError for a request that makes no sense of this data, DataError for data with nothing to learn from.
     """
+    began = time.perf_counter()
     if request.save is not None:
         from sizer.size_search.saved_network import check_path
 
@@ -166,7 +174,7 @@ def search_data(data: Any, validation: Any, request: Request, progress: Progress
     aside = None if validation is None else table_of(validation, Reading(request.reading, rules=table.rules))
     prepared = prepare(table, request.preparing, aside)
     _check_aim(prepared.task, request.settings.target)
-    return _search(prepared.task, prepared, request, progress)
+    return _search(prepared.task, prepared, request, progress, began)
 
 
 def search_custom(task: CustomTask, request: Request, progress: Progress | None = None) -> SearchResult:
@@ -175,7 +183,7 @@ def search_custom(task: CustomTask, request: Request, progress: Progress | None 
         raise UsageError("save and prune need the network's weights, which a training function keeps to itself")
     if not task.takes_rate and request.settings.pinned_rate is None:
         request = replace(request, settings=replace(request.settings, learning_rate=_USUAL_RATE))
-    return _search(task, None, request, progress)
+    return _search(task, None, request, progress, time.perf_counter())
 
 
 def _check_aim(task: Task, target: float) -> None:
@@ -189,7 +197,7 @@ def _check_aim(task: Task, target: float) -> None:
 
 
 def _search(
-    task: Task | CustomTask, prepared: Prepared | None, request: Request, progress: Progress | None
+    task: Task | CustomTask, prepared: Prepared | None, request: Request, progress: Progress | None, began: float
 ) -> SearchResult:
     settings = request.settings
     where = where_to_train(task, settings)
@@ -205,10 +213,13 @@ def _search(
             SearchFolder(folder).forget()
         if settings.parallel == 1 and engine.workers > 1:
             settings = replace(settings, parallel=engine.workers)
-        watch = request.watch
+        watch, before = request.watch, SearchFolder(folder).read()
         told = None if watch is None else lambda found: watch(lambda: so_far(found, prepared, chosen, meter.label))
         search = run_search(task, settings, folder, engine, progress, told)
-        result = conclude(search, prepared, engine, chosen, meter.label)
+        result = conclude(search, prepared, engine, chosen, meter.label, request.save_best)
+    trained_before = 0 if before is None else sum(len(entry.epochs) for entry in before.entries)
+    wall_time_s = time.perf_counter() - began
+    result = replace(result, spent=result.spent._replace(wall_time_s=wall_time_s, epochs_before=trained_before))
     if isinstance(task, CustomTask) and request.folder is None:
         result = replace(result, folder=None)
     return result if request.save is None else _saved(result, request.save)
@@ -217,7 +228,7 @@ def _search(
 @contextmanager
 def _engine(request: Request, task: Task | CustomTask, meter: Meter, device: str) -> Iterator[Engine]:
     if request.engine not in ENGINES:
-        raise UsageError(f"unknown engine {request.engine!r}; expected one of {', '.join(ENGINES)}")
+        raise UsageError(f"unknown engine {request.engine!r}; {one_of(request.engine, ENGINES)}")
     engine: Engine
     if request.engine == "local":
         engine = LocalEngine(task, None if meter.label == UNKNOWN else meter)
@@ -267,6 +278,7 @@ def _named_for(task: Task, settings: dict[str, Any]) -> Path:
 def _saved(result: SearchResult, path: Path) -> SearchResult:
     """The result with its network written to a file; as it is where the target was not met."""
     if result.network is None:
-        return replace(result, notes=(*result.notes, f"the target was not met: {path} was not written"))
+        told = f"the target was not met: {path} was not written; --save-best writes the best network"
+        return replace(result, notes=(*result.notes, told))
     result.network.save(path)
     return replace(result, saved=path)

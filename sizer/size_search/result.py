@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sizer.base.errors import UsageError
 from sizer.base.records import Record, plain
+from sizer.base.units import format_network
 from sizer.method.hardware import Device, device_to_dict
 from sizer.method.recommendation import Anchor
 from sizer.size_search.data.metrics import higher_is_better
@@ -137,7 +140,11 @@ class FlopsChoice(NamedTuple):
 
 
 class Spent(NamedTuple):
-    """Measured time and metered energy, in all and on the winner alone; ``energy_label`` says what the joules are."""
+    """Measured training time and metered energy, in all and on the winner alone; ``energy_label`` says what they are.
+
+    ``wall_time_s`` is what this call took, reading the data and everything else included; ``epochs_before`` are those
+    of ``epochs`` that an earlier call had trained: all of them where a search that had ended is only told again.
+    """
 
     time_s: float
     energy_j: float | None
@@ -145,6 +152,13 @@ class Spent(NamedTuple):
     winner_energy_j: float | None
     energy_label: str
     epochs: int
+    wall_time_s: float | None = None
+    epochs_before: int = 0
+
+    @property
+    def is_reused(self) -> bool:
+        """Whether nothing was trained in this call."""
+        return 0 < self.epochs == self.epochs_before
 
 
 @dataclass(frozen=True)
@@ -269,6 +283,31 @@ class SearchResult(Record):
     ensemble: Ensemble | None = None
     history: tuple[SearchSlice, ...] = ()
     network: SavedNetwork | None = field(default=None, compare=False, repr=False)
+
+    main = "trials"
+
+    def in_short(self) -> str:
+        """What was reached, by what."""
+        best = self.winner or self.best
+        value = None if best is None else best.best_value
+        by = "" if best is None else f" by {format_network(best.widths, best.num_free_parameters)}"
+        found = "nothing trained" if value is None else f"{self.task.metric} {value:.4g}{by}"
+        return f"{self.task.source}: {self.status}, {found}; {len(self)} sizes trained"
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the trained network (``.pt2``), which `sizer.load` reads, or the record as JSON (``.json``).
+
+        Raises UsageError where there is no trained network, or for a path that cannot be written.
+        """
+        if Path(path).suffix == ".json":
+            return super().save(path)
+        if self.network is None:
+            raise UsageError(
+                f"the target was not met, so there is no network for {path}; --save-best (in Python save_best) keeps "
+                f"the best one"
+            )
+        self.network.save(Path(path))
+        return Path(path)
 
     @property
     def reached(self) -> bool:

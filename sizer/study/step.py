@@ -117,6 +117,10 @@ class StudyStep(Record):
     warnings: tuple[str, ...] = ()
     points: tuple[Mapping[str, Any], ...] = ()
 
+    def in_short(self) -> str:
+        """The step and its rows."""
+        return f"{self.step}, {self.rows_out:,} rows out"
+
     def to_dict(self) -> dict[str, Any]:
         """The record ``sizer.study_step/1``."""
         return {"format": STEP_FORMAT} | {name: plain(value) for name, value in vars(self).items()}

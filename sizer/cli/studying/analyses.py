@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sizer.cli.commands import Command
 from sizer.cli.options import HTML, JSON, PATH, QUIET, option, together
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def analysing(folder: Path, out: Path | None, quiet: bool, as_json: bool) -> Ite
     show(analysis.answer(), as_json)
 
 
-@click.command()
+@click.command(cls=Command)
 @step_options
 @QUANTITY
 def trends(quantity: str, **where: Any) -> None:
@@ -93,7 +94,7 @@ def trends(quantity: str, **where: Any) -> None:
         work.files += save_trends(points, work.target)
 
 
-@click.command()
+@click.command(cls=Command)
 @step_options
 @QUANTITY
 def caches(quantity: str, **where: Any) -> None:
@@ -116,7 +117,7 @@ def caches(quantity: str, **where: Any) -> None:
         work.files += save_caches(windows, edges, work.target)
 
 
-@click.command()
+@click.command(cls=Command)
 @step_options
 @QUANTITY
 @option(
@@ -148,7 +149,7 @@ def fit(quantity: str, form: str, **where: Any) -> None:
         work.files += save_fit(ratios, quantity_of(work.runs, quantity).unit, work.target, form)
 
 
-@click.command()
+@click.command(cls=Command)
 @step_options
 @QUANTITY
 def isoloss(folder: Path, quantity: str, **where: Any) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sizer.cli.commands import Command
 from sizer.cli.options import HTML, JSON, QUIET, option
 from sizer.cli.studying.analyses import FOLDER, step_options
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from sizer.study.files.fetch import Wanted
 
 
-@click.command()
+@click.command(cls=Command)
 @FOLDER
 @option("--file", "names", multiple=True, metavar="NAME", help="A file, or all. Repeatable. [default: for energy]")
 @option("--base", metavar="URL", help="Another address of the folder that the files are in (a mirror).")
@@ -71,7 +72,7 @@ def _tell(items: Sequence[Wanted]) -> None:
     remark(f"  {'in all':40} {format_bytes(sum(item.bytes or 0 for item in items)):>10}")
 
 
-@click.command()
+@click.command(cls=Command)
 @step_options
 @option("--table", metavar="NAME", help="metadata, power, nodes, summaries, standardized, or a Parquet folder.")
 @option("--columns", metavar="A,B", help="Columns to read. [default: all but lists]")
@@ -114,7 +115,7 @@ def read(
     show(step, as_json)
 
 
-@click.command()
+@click.command(cls=Command)
 @step_options
 def energy(folder: Path, out: Path | None, quiet: bool, as_json: bool) -> None:
     """Join power samples with runs, reject, filter, standardise and subtract the overhead, rule by rule.

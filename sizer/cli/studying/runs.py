@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
+from sizer.cli.commands import Command
 from sizer.cli.options import DURATION, HERE, HTML, JSON, QUIET, THREADS, WHOLE, Read, option, several
 from sizer.cli.studying.analyses import FOLDER
 
 
-@click.command()
+@click.command(cls=Command)
 @FOLDER
 @option("--runs", type=WHOLE, default="500", metavar="N", help="How many runs, about.")
 @option("--noise", type=float, default=0.05, metavar="X", help="Noise of the energies, log.")
@@ -49,8 +50,8 @@ def _exponents(text: str) -> tuple[int, int]:
 SIZES = Read("range", _exponents, "no range of sizes; expected one such as 2^6-2^21")
 
 
-@click.command()
-@option("--budget", type=DURATION, default="30m", metavar="TIME", help="How long to train.")
+@click.command(cls=Command)
+@option("--budget", "--max-time", "budget", type=DURATION, default="30m", metavar="TIME", help="How long to train.")
 @option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),

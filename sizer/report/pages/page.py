@@ -30,7 +30,7 @@ from sizer.report.charts.icicle import drawn_icicle
 from sizer.report.charts.picture import SIZES
 from sizer.report.charts.plot import drawn_chart
 from sizer.report.charts.svg import visible
-from sizer.report.layout import BLANK, Block, Column, Curve, Detail, Fitted, Line, Paragraph, Table
+from sizer.report.layout import BLANK, Block, Column, Curve, Detail, Fitted, Line, Paragraph, Table, everything
 from sizer.report.pages.text import label, labels, told
 from sizer.report.terminal import remarks, report
 
@@ -160,7 +160,7 @@ def _shown(entry: Entry, ids: str, whole: bool = True) -> dict[str, Any]:
     figures = [
         drawn for number, one in enumerate(charts(record, asked), start=1) if (drawn := _drawn(one, f"{ids}-{number}"))
     ]
-    blocks = [block for block in report(record) if not (isinstance(block, Curve) and figures)]
+    blocks = [block for block in everything(report(record)) if not (isinstance(block, Curve) and figures)]
     lead = _lead(blocks) if figures else len(blocks)
     return {
         "ids": ids,
@@ -219,7 +219,8 @@ def _nodes(blocks: Sequence[Block]) -> Iterator[dict[str, Any]]:
             if block.text:
                 yield {"kind": "heading" if block.strong else "line", "text": block.text}
         elif isinstance(block, Paragraph):
-            yield {"kind": "paragraph", "head": block.head.strip(), "text": block.text}
+            kind = "heading" if block.strong else "paragraph"
+            yield {"kind": kind, "head": block.head.strip(), "text": block.text}
         elif isinstance(block, Detail):
             yield {"kind": "detail", "text": block.text}
         elif isinstance(block, Table):

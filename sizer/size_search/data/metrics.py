@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sizer.base.errors import UsageError
+from sizer.base.errors import UsageError, one_of
 
 Floats = npt.NDArray[np.float64]
 REGRESSION = "regression"
@@ -39,7 +39,7 @@ def metric_of(name: str, kind: str) -> Metric:
     """The metric of that name. Raises UsageError, which lists those of the kind, when there is none."""
     found = _METRICS.get((kind, name))
     if found is None:
-        raise UsageError(f"unknown metric {name!r} for {kind}; expected one of {', '.join(metric_names(kind))}")
+        raise UsageError(f"unknown metric {name!r} for {kind}; {one_of(name, metric_names(kind))}")
     return found
 
 

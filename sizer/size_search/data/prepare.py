@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sizer.base.errors import DataError, UsageError
+from sizer.base.errors import DataError, UsageError, one_of
 from sizer.size_search.data.fit_columns import FittedColumns, LeftOut, Look, fit_columns, likely_codes, looks_of
 from sizer.size_search.data.memory import require_memory
 from sizer.size_search.data.metrics import CLASSIFICATION, KINDS, LOSS, REGRESSION, metric_of
@@ -87,7 +87,7 @@ class PreparingSettings:
         if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share <= 0.9:
             raise UsageError(f"validation_share is {share!r}; expected a share above 0 and at most 0.9, such as 0.2")
         if self.kind is not None and self.kind not in KINDS:
-            raise UsageError(f"unknown kind {self.kind!r}; expected one of {', '.join(KINDS)}")
+            raise UsageError(f"unknown kind {self.kind!r}; {one_of(self.kind, KINDS)}")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sizer.base.errors import DataError, UsageError
+from sizer.base.errors import DataError, UsageError, did_you_mean
 from sizer.size_search.data.metrics import CLASSIFICATION, KINDS, REGRESSION, metric_names
 from sizer.size_search.data.preparation import Target
 from sizer.size_search.data.table import NUMBER, Targets, as_categories, as_numbers, role_of
@@ -28,7 +28,10 @@ def find_targets(frame: pd.DataFrame, asked: Sequence[str], named_by_source: Seq
     """
     columns = [str(column) for column in frame.columns]
     if not asked and not named_by_source:
-        raise UsageError(f"which column is the target? name it with --target; there are {listed(columns)}")
+        raise UsageError(
+            f"which column is the target? name it with --target, such as --target {columns[-1]} for the last one; "
+            f"there are {listed(columns)}"
+        )
     found = []
     for name in asked or named_by_source:
         if name in columns:
@@ -36,7 +39,11 @@ def find_targets(frame: pd.DataFrame, asked: Sequence[str], named_by_source: Seq
         elif name.startswith("-") and name[1:].isdecimal() and 1 <= int(name[1:]) <= len(columns):
             found.append(columns[-int(name[1:])])
         else:
-            raise UsageError(f"there is no column {name!r}; the columns are {listed(columns)}")
+            meant = did_you_mean(name, columns)
+            raise UsageError(
+                f"there is no column {name!r}; {meant or 't'}{'T' if meant else ''}he last one is {columns[-1]!r}; the "
+                f"columns are {listed(columns)}"
+            )
     return tuple(dict.fromkeys(found))
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from sizer.base.errors import MeasurementError, UsageError
+from sizer.base.errors import MeasurementError, UsageError, one_of
 from sizer.calibration.fit import solve
 from sizer.method.coefficients import term_unit
 from sizer.method.cost import SMALL_WORK, Row, every_step_row, forward_row, small_work_row
@@ -74,7 +74,7 @@ def fit_costs(
     without the cost or the columns, or with fewer experiments than terms.
     """
     if form not in FORMS:
-        raise UsageError(f"unknown form {form!r}; expected one of {', '.join(FORMS)}")
+        raise UsageError(f"unknown form {form!r}; {one_of(form, FORMS)}")
     known, quantity, rule = costed(runs, NEEDED, wanted, whole=True)
     terms, ratios = [], []
     numbers: dict[str, float | int | str | None] = {}

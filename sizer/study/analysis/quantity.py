@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from sizer.base.errors import MeasurementError, UsageError
+from sizer.base.errors import MeasurementError, UsageError, one_of
 from sizer.study.step import Rule
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def quantity_of(runs: pd.DataFrame, wanted: str = AUTO) -> Quantity:
     Raises UsageError for another name, MeasurementError where no run has the quantity.
     """
     if wanted != AUTO and wanted not in QUANTITIES:
-        raise UsageError(f"unknown quantity {wanted!r}; expected one of {', '.join((AUTO, *QUANTITIES))}")
+        raise UsageError(f"unknown quantity {wanted!r}; {one_of(wanted, (AUTO, *QUANTITIES))}")
     tried = (ENERGY, TIME) if wanted == AUTO else (QUANTITIES[wanted],)
     for quantity in tried:
         if quantity.per_datum in runs and runs[quantity.per_datum].notna().any():
