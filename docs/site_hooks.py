@@ -15,7 +15,9 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     if page.file.src_uri == "index.md":
         markdown = (_ROOT / "README.md").read_text(encoding="utf-8")
         markdown = markdown.replace("](docs/", "](")
-        return re.sub(r"\[([^\]]+)\]\((?!https?:)(?![\w-]+\.md|#)[^)]+\)|\[([A-Z_]+\.md)\]\([^)]+\)", _plain, markdown)
+        return re.sub(
+            r"\[([^\]]+)\]\((?!https?:)(?![\w-]+\.(?:md|png)|#)[^)]+\)|\[([A-Z_]+\.md)\]\([^)]+\)", _plain, markdown
+        )
     return re.sub(r"\[([^\]]+)\]\(\.\./[^)]+\)", _plain, markdown)
 
 

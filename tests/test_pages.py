@@ -27,9 +27,10 @@ from sizer.report.charts.figure import Chart
 from sizer.report.charts.picture import SIZES
 from sizer.report.charts.svg import visible
 from sizer.report.pages.anonymous import anonymous
-from sizer.report.pages.page import Entry, fragment, page, write_page
+from sizer.report.pages.page import Entry, fragment, page
 from sizer.report.pages.saved import MOST_BYTES, READERS, read_entry, record_of
 from sizer.report.pages.text import told
+from sizer.report.pages.writing import write_page
 from sizer.report.terminal import REPORTS
 from sizer.size_search.result import SearchSlice
 
@@ -249,6 +250,9 @@ def test_a_long_search_stays_small():
     assert len(text.encode()) < MOST_KB_OF_SEARCH * 1000
     embedded = json.loads(re.search(r'id="r1-json">(.*?)</script>', text, re.S).group(1))
     assert sum(len(each["values"]) for each in embedded["history"]) == 9000
+    drawn = re.findall(r'<path d="(M[^"]*)" class="line', text)
+    assert len(drawn) >= 60
+    assert max(path.count("L") for path in drawn) < 150
 
 
 def test_several_families_are_drawn_in_several_colours():
@@ -359,6 +363,13 @@ def test_a_page_that_may_not_be_written_stops_a_command_before_its_work(tmp_path
     options = ["recommend", "--input-dim", "8", "--depth", "3", "--html", str(tmp_path / "mine.html")]
     assert run(options) == 2
     assert "was not written by sizer" in capsys.readouterr().err
+
+
+def test_a_script_is_not_run_for_a_page_that_may_not_be_written(tmp_path, capsys):
+    (tmp_path / "mine.html").write_text("mine", encoding="utf-8")
+    (tmp_path / "train.py").write_text("print('trained')", encoding="utf-8")
+    assert run(["run", "--html", str(tmp_path / "mine.html"), str(tmp_path / "train.py")]) == 2
+    assert "trained" not in capsys.readouterr().out
 
 
 def test_several_records_have_a_table_of_contents(tmp_path, capsys):

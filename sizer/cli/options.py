@@ -78,7 +78,7 @@ PAGE = "sizer.page"
 
 def _note_page(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:  # noqa: ARG001
     if path is not None:  # (found out before the work, not after it)
-        from sizer.report.pages.page import check_page
+        from sizer.report.pages.writing import check_page
 
         check_page(path)
     ctx.meta[PAGE] = path

@@ -84,7 +84,7 @@ def write_page(record: Record, answers: Mapping[str, Any] | None = None) -> None
     path = page_asked()
     if path is not None:
         from sizer.report.pages.page import Entry, page
-        from sizer.report.pages.page import write_page as write
+        from sizer.report.pages.writing import write_page as write
 
         write(path, page([Entry(record, answers=answers or {})]))
         remark(f"wrote {path}")

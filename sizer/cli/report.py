@@ -26,9 +26,11 @@ def report(records: tuple[Path, ...], target: Path, force: bool, anonymous: bool
     sizer report *.json --html all.html --anonymous
     """
     from sizer.cli.output import remark
-    from sizer.report.pages.page import page, write_page
+    from sizer.report.pages.page import page
     from sizer.report.pages.saved import read_entry
+    from sizer.report.pages.writing import check_page, write_page
 
+    check_page(target, force)
     entries = [read_entry(path, anonymous) for path in records]
     write_page(target, page(entries), force)
     remark(f"wrote {target}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from pathlib import Path
 
 import click
 
@@ -40,6 +41,10 @@ def run(
     from sizer.hook.watching import Watch, is_first_rank, is_off
     from sizer.script_runs.script import load_module, load_script, run_program, when_torch_is_imported
 
+    if html_file is not None:  # (found out before the training, not after it)
+        from sizer.report.pages.writing import check_page
+
+        check_page(Path(html_file))
     program = load_module(script) if module else load_script(script)
     steps = MEASURED_STEPS if measure else 0
     watch = Watch(json_file=json_file, quiet=quiet, measure=steps, html_file=html_file)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sizer.base.records import Record
-from sizer.report.pages.page import Entry, page, write_page
+from sizer.report.pages.page import Entry, page
+from sizer.report.pages.writing import write_page
 
 #: The browser reads the file again after so many seconds, and it is not written more often.
 REFRESH_S = 5

@@ -21,9 +21,8 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from sizer._version import __version__
-from sizer.base.errors import DataError, UsageError
+from sizer.base.errors import DataError
 from sizer.base.records import Record
-from sizer.base.storage import write_whole
 from sizer.report.charts import charts
 from sizer.report.charts.figure import Chart, Figure
 from sizer.report.charts.icicle import drawn_icicle
@@ -32,11 +31,9 @@ from sizer.report.charts.plot import drawn_chart
 from sizer.report.charts.svg import visible
 from sizer.report.layout import BLANK, Block, Column, Curve, Detail, Fitted, Line, Paragraph, Table, everything
 from sizer.report.pages.text import label, labels, told
+from sizer.report.pages.writing import write_page
 from sizer.report.terminal import remarks, report
 
-#: What a page says of itself; a file without it was not written by sizer.
-_WRITTEN_BY = '<meta name="generator" content="sizer'
-_HEAD_BYTES = 4096
 #: Rows of a table on a page; all of them are in the record beside it.
 _ROWS = 200
 #: Longest cell of a column that is kept on one line, and columns that page.css has classes for.
@@ -119,26 +116,6 @@ def fragment(record: Record) -> str:
 def save_page(record: Record, path: str | os.PathLike[str], force: bool = False) -> None:
     """Write a record's page. Raises UsageError as `write_page` does."""
     write_page(Path(path), page([Entry(record)]), force)
-
-
-def write_page(path: Path, text: str, force: bool = False) -> None:
-    """Write a page, whole. Raises UsageError for a file that is there and was not written by sizer, without force."""
-    check_page(path, force)
-    write_whole(path, text)
-
-
-def check_page(path: Path, force: bool = False) -> None:
-    """Raise UsageError where a page may not be written, as `write_page` does."""
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder; name a file such as {path / 'report.html'}")
-    if path.exists() and not force and not _is_ours(path):
-        raise UsageError(f"{path} was not written by sizer and is left as it is; name another file, or remove it first")
-
-
-def _is_ours(path: Path) -> bool:
-    with path.open("rb") as stream:
-        head = stream.read(_HEAD_BYTES)
-    return not head or _WRITTEN_BY.encode() in head
 
 
 def _guarded(entry: Entry, ids: str) -> dict[str, Any]:
