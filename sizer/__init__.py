@@ -203,7 +203,7 @@ def recommend(
 
     >>> found = recommend(input_dim=784, depth=6, device="nvidia-h200", levels=["L2"], law="paper")
     >>> found.best.widths, found.best.anchor.level
-    ((773, 773, 773, 773, 773, 1), 'L2')
+    ((768, 768, 768, 768, 768, 1), 'L2')
     """
     from dataclasses import replace
 
