@@ -29,7 +29,7 @@ from sizer.report.charts.icicle import drawn_icicle
 from sizer.report.charts.picture import SIZES
 from sizer.report.charts.plot import drawn_chart
 from sizer.report.charts.svg import visible
-from sizer.report.layout import BLANK, Block, Column, Curve, Detail, Fitted, Line, Paragraph, Table, everything
+from sizer.report.layout import BLANK, Block, Column, Curve, Detail, Fitted, Line, More, Paragraph, Table
 from sizer.report.pages.text import label, labels, told
 from sizer.report.pages.writing import write_page
 from sizer.report.terminal import remarks, report
@@ -137,7 +137,7 @@ def _shown(entry: Entry, ids: str, whole: bool = True) -> dict[str, Any]:
     figures = [
         drawn for number, one in enumerate(charts(record, asked), start=1) if (drawn := _drawn(one, f"{ids}-{number}"))
     ]
-    blocks = [block for block in everything(report(record)) if not (isinstance(block, Curve) and figures)]
+    blocks = [block for block in report(record) if not isinstance(block, Curve)]  # (the figures show it better)
     lead = _lead(blocks) if figures else len(blocks)
     return {
         "ids": ids,
@@ -205,6 +205,8 @@ def _nodes(blocks: Sequence[Block]) -> Iterator[dict[str, Any]]:
         elif isinstance(block, Fitted):
             yield table_node(block.table)
             yield from _nodes(block.below)
+        elif isinstance(block, More):
+            yield {"kind": "more", "what": block.what, "nodes": list(_nodes(block.blocks))}
 
 
 def table_node(table: Table) -> dict[str, Any]:
