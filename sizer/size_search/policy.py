@@ -28,7 +28,7 @@ from sizer.size_search.forecasts import HOPELESS, Forecast, forecast, index
 #: How many sizes, and rates, beyond those begun may be begun next, on each side: from farther ones the forecast is a
 #: guess. (2: 1.25 / 5.15 / 13.3)
 OUTWARDS = 1
-#: A slice lasts at least this share of all that was spent: less is not worth a decision. (0: 1.25 / 4.63 / 13.3)
+#: At several rates, a slice lasts at least this share of all that was spent: less is not worth a decision. A definition.
 SLICE_OF_ALL = 0.02
 #: Sizes below the first get this share of what those above it get, likely or not: they cost little, and where networks
 #: overfit it is they that reach the target. (0: 1.25 / 4.31 / 31.2)
@@ -70,7 +70,9 @@ def decide(arms: Arms, goal: Goal, first: str, at_most: int = 1) -> list[Decisio
 
 
 def _slice_epochs(arm: SearchCandidate, arms: Arms) -> int:
-    """Epochs of an arm's next slice: more than its own share of an arm that is cheap beside all that was spent."""
+    """Epochs of an arm's next slice: more than its own share where arms are many, and it is cheap beside all of them."""
+    if len({other.multiple for other in arms}) == 1:
+        return arm.slice_epochs
     return max(arm.slice_epochs, int(SLICE_OF_ALL * sum(other.spent for other in arms) / arm.epoch_cost))
 
 
