@@ -204,8 +204,21 @@ def test_a_higher_rate_is_forecast_to_take_fewer_epochs_and_a_large_network_to_e
 
 
 def test_slices_of_cheap_arms_grow_with_all_that_was_spent():
-    trained = candidates(k18=falling(40), k11=falling(4))
-    cheap = trained[1]
+    trained = arms(k18_4=falling(40), k11_4=falling(6))
+    cheap = next(arm for arm in trained if arm.name == "k11_4")
     assert cheap.slice_epochs == 1
-    decided = {d.name: d.epochs for d in decide(trained, Goal(0.05, 500), "k14", at_most=99)}
-    assert decided["k11"] > 1
+    decided = {d.name: d.epochs for d in decide(trained, Goal(0.05, 500), "k14_4", at_most=99)}
+    assert decided["k11_4"] > 1
+    at_one_rate = candidates(k18=falling(40), k11=falling(6))
+    assert {d.name: d.epochs for d in decide(at_one_rate, Goal(0.05, 500), "k14", at_most=99)}["k11"] == 1
+
+
+def test_where_all_arms_are_slow_few_are_begun():
+    """On a plateau every arm looks the same: going from one to the next would train none of them."""
+    trained: dict[str, tuple[float, ...]] = {}
+    while sum(map(len, trained.values())) < 80:
+        decision = decide(arms(**trained), Goal(0.5, 1000), "k14_8")[0]
+        done = len(trained.get(decision.name, ())) + decision.epochs
+        trained[decision.name] = tuple(1.0 - 0.01 * epoch for epoch in range(done))
+    assert max(map(len, trained.values())) >= 20
+    assert len(trained) <= 12

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import json
-from dataclasses import replace
+import shutil
 from importlib.resources import files
 
 import jsonschema
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 import sizer
 from sizer.base.storage import read_objects
 from sizer.models.topology import Topology
 from sizer.size_search.data.halves import Validation
 from sizer.size_search.data.metrics import CLASSIFICATION, REGRESSION
+from sizer.size_search.data.prepare import PreparingSettings, prepare
+from sizer.size_search.data.sources import table_of
 from sizer.size_search.ensemble_record import MeanNetwork, Trained
 from sizer.size_search.ensembles import Kept, averageable, select
-from sizer.size_search.saved_network import load
+from sizer.size_search.saved_network import SavedNetwork, load
 
 draw = np.random.default_rng(5)
 
@@ -80,26 +84,45 @@ def replace_share(member: Trained) -> Trained:
     return member._replace(share=1.0)
 
 
-def noisy(rows: int = 1600) -> tuple[np.ndarray, np.ndarray]:
-    generator = np.random.default_rng(2)
-    x = generator.standard_normal((rows, 5))
-    return x, np.sin(2 * x[:, 0]) * x[:, 1] + 0.5 * generator.standard_normal(rows)
+def test_several_networks_are_saved_as_one_program(tmp_path):
+    x = draw.standard_normal((80, 4))
+    found = prepare(table_of((x, np.repeat(["a", "b"], 40))), PreparingSettings())
+    topologies = [Topology.of_first_width("rectangle", width, 3, 4, 2) for width in (8, 16)]
+    members = [
+        Trained(topology, topology.build().state_dict(), share)
+        for topology, share in zip(topologies, (0.75, 0.25), strict=True)
+    ]
+    network = SavedNetwork.of_members(found.preparation, members, {"metric": "loss"})
+    network.save(tmp_path / "m.pt2")
+    again = load(tmp_path / "m.pt2")
+    alone = [SavedNetwork.of_weights(found.preparation, m.topology, m.weights, {}).probabilities(x) for m in members]
+    assert np.allclose(again.probabilities(x), 0.75 * alone[0] + 0.25 * alone[1], atol=1e-6)
+    told = [(member["widths"], member["share"]) for member in again.facts["members"]]
+    assert told == [(list(member.topology.widths), member.share) for member in members]
 
 
-FAMILY = {"depth": 3, "batch_size": 32, "threads": 1, "device": "cpu", "priced_for": "x86-vm-2cpu", "meter": "none"}
+TRUTH = np.random.default_rng(2).standard_normal((800, 1))
+
+
+def noisy(topology, epochs, seed, resume_state):
+    """A training that ends at a loss of 0.25, each size with errors of its own: two of them together have 0.125."""
+    errors = np.random.default_rng(topology.num_free_parameters).standard_normal(TRUTH.shape)
+    for epoch in range((resume_state or 0) + 1, (resume_state or 0) + epochs + 1):
+        predicted = TRUTH + (0.5 + 0.5 / epoch) * errors
+        yield float(np.mean((predicted - TRUTH) ** 2)), 1e-3, epoch, predicted
+
+
+ASKED = {"target_loss": 0.17, "input_dim": 8, "observations": 2000, "depth": 3, "device": "cpu"}
+ASKED |= {"priced_for": "x86-vm-2cpu", "meter": "none"}
 
 
 @pytest.fixture(scope="module")
 def averaged(tmp_path_factory) -> sizer.SearchResult:
-    """A search whose target an average meets before a single network does."""
-    x, y = noisy()
-    folder = tmp_path_factory.mktemp("search")
-    best = sizer.search((x, y), target_loss=0.01, folder=folder / "hopeless", ensemble="off", max_epochs=15, **FAMILY)
-    losses = sorted(trial.best_loss for trial in best.trials)
-    return sizer.search((x, y), target_loss=0.985 * losses[0], folder=folder / "found", max_epochs=40, **FAMILY)
+    """A search whose target an average meets, and no single network."""
+    return sizer.search(noisy, TRUTH, folder=tmp_path_factory.mktemp("search"), **ASKED)
 
 
-def test_an_average_that_meets_the_target_is_the_winner(averaged, tmp_path):
+def test_an_average_that_meets_the_target_is_the_winner(averaged):
     assert averaged.reached
     ensemble = averaged.ensemble
     assert ensemble is not None
@@ -110,22 +133,46 @@ def test_an_average_that_meets_the_target_is_the_winner(averaged, tmp_path):
     assert averaged.winner.num_free_parameters == sum(member.num_free_parameters for member in ensemble.members)
     assert not any(trial.is_met for trial in averaged.trials)
     assert ensemble.inference_ratio > 1
-    assert ensemble.measured_ratio > 0
+    assert (ensemble.measured_ratio, averaged.network) == (None, None)  # (the weights are the function's own)
     record = json.loads(averaged.to_json())
     jsonschema.validate(record, json.loads(files("sizer.schemas").joinpath("search-1.json").read_text("utf-8")))
-    x, _ = noisy()
-    averaged.network.save(tmp_path / "m.pt2")
-    again = load(tmp_path / "m.pt2")
-    assert np.allclose(again.predict(x), averaged.network.predict(x), rtol=1e-6)
-    assert [member["widths"] for member in again.facts["members"]] == [list(m.widths) for m in ensemble.members]
 
 
-def test_a_finished_search_answers_the_same_and_goes_on_to_one_network_when_asked(averaged):
+def test_a_terminal_says_what_is_averaged(averaged):
+    stream = io.StringIO()
+    Console(file=stream, width=80, highlight=False).print(averaged)
+    text = " ".join(stream.getvalue().split())
+    assert f"by the average of {len(averaged.ensemble.members)} networks" in text
+    assert "times the FLOPs of the first of them" in text
+
+
+def test_a_finished_search_answers_the_same(averaged):
     log = (averaged.folder / "log.jsonl").read_bytes()
-    again = sizer.search(noisy(), target_loss=averaged.task.target, folder=averaged.folder, max_epochs=40, **FAMILY)
+    again = sizer.search(noisy, TRUTH, folder=averaged.folder, **ASKED)
     assert (averaged.folder / "log.jsonl").read_bytes() == log
-    assert replace(again, ensemble=None).winner == averaged.winner
-    assert again.ensemble.members == averaged.ensemble.members
+    assert (again.winner, again.ensemble) == (averaged.winner, averaged.ensemble)
     noted = [line for line in read_objects(averaged.folder / "log.jsonl") if line["event"] == "ensemble"]
     assert len(noted) == 1
     assert noted[0]["shares"] == {member.name: member.share for member in again.ensemble.members}
+
+
+@pytest.mark.parametrize("asked", [{"single": True}, {"ensemble": "off"}, {"explore": True}])
+def test_going_on_to_one_network_looks_at_no_average(averaged, tmp_path, asked):
+    shutil.copytree(averaged.folder, tmp_path / "copy")
+    single = sizer.search(noisy, TRUTH, folder=tmp_path / "copy", **ASKED, **asked)
+    assert single.ensemble is None
+    assert not single.reached  # (none gets there)
+    assert single.spent.epochs > averaged.spent.epochs
+
+
+def test_a_function_without_the_targets_of_its_rows_is_searched_one_by_one():
+    assert sizer.search(noisy, **ASKED).ensemble is None
+
+
+@pytest.mark.parametrize(
+    ("validation", "said"),
+    [(TRUTH[:, [0, 0]], "rows of 1 numbers"), (TRUTH[:10], r"shape \(800, 1\); expected \(10, 1\)")],
+)
+def test_targets_that_do_not_fit_what_is_predicted_are_refused(validation, said):
+    with pytest.raises(sizer.UsageError, match=said):
+        sizer.search(noisy, validation, **ASKED)
