@@ -243,7 +243,7 @@ def test_the_command_and_python_say_the_same():
 def test_rates_chances_and_reasons_are_shown():
     text = shown()
     assert "expected cost to reach any target, each size at its learning rate" in text
-    assert "cost to a loss rate medium" in text
+    assert "cost to loss rate easy medium hard" in text
     assert "reaches medium targets with" in text
     assert "half as wide would" in text
     assert "the loss diverges" in text
