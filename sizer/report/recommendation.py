@@ -159,7 +159,7 @@ def _cost_columns(record: Recommendation, candidates: Sequence[Candidate]) -> It
         title = f"{record.coefficients.quantity} {'an' if what == 'epoch' else 'a'} {what}"
         yield Column(title, costs, right=True, told=f", {{}} {'an' if what == 'epoch' else 'a'} {what}")
     to_loss = [format_times(one.relative_cost_to_loss) for one in candidates]
-    yield Column("cost to a loss", to_loss, right=True, told=", cost to a loss {}")
+    yield Column("cost to loss", to_loss, right=True, told=", cost to loss {}")
 
 
 def _chances(record: Recommendation, candidates: Sequence[Candidate]) -> Iterator[Column]:
@@ -168,11 +168,18 @@ def _chances(record: Recommendation, candidates: Sequence[Candidate]) -> Iterato
         yield Column(
             "rate", [rate_text(one, weights=False) for one in candidates], right=True, leave_out=4, told=", rate {}"
         )
-    if record.hardness is not None:
-        chances = [_chance(record, one) for one in candidates]
-        cells = ["" if chance is None else _percent(chance) for chance in chances]
-        yield Column(_aim(record), cells, right=True, leave_out=1, told=", reached with {}")
-    yield Column("fills", [fill_text(one.anchor) for one in candidates], whole=True, leave_out=5, told=", {}")
+    if record.hardness is not None and (record.request.difficulty or record.request.pilots):
+        yield _chance_column(_aim(record), [_chance(record, one) for one in candidates], 1, ", reached with {}")
+    elif record.hardness is not None:
+        for aim, leave_out in (("easy", 5), ("medium", 1), ("hard", 5)):
+            chances = [(one.chance_to_reach or {}).get(aim) for one in candidates]
+            yield _chance_column(aim, chances, leave_out, f", {aim} targets with {{}}")
+    yield Column("fills", [fill_text(one.anchor) for one in candidates], whole=True, leave_out=6, told=", {}")
+
+
+def _chance_column(title: str, chances: Sequence[float | None], leave_out: int, told: str) -> Column:
+    cells = ["" if chance is None else _percent(chance) for chance in chances]
+    return Column(title, cells, right=True, leave_out=leave_out, told=told)
 
 
 def _behind(record: Recommendation) -> Iterator[Block]:
@@ -209,7 +216,7 @@ def _settings(record: Recommendation) -> Iterator[Block]:
         said += "." if record.best.learning_rate is None else ", each size at its learning rate."
         if (curves := carried_on(record.request)) is not None:
             said = f"{said[:-1]} ({curves})."
-        said += f" {_aim(record).capitalize()}: the chance to reach such a target."
+        said += " In percent: the chance to reach a target."
     yield Paragraph(said)
 
 
