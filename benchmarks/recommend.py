@@ -17,8 +17,10 @@ import argparse
 import math
 from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
+import curve_base
 import numpy as np
 import numpy.typing as npt
 import recommend_choices as choices
@@ -123,6 +125,8 @@ def best_in_hindsight(pairs: Sequence[tuple[int, int, bool]], known: Sequence[Ta
 
 def compare(title: str, wanted: Sequence[Target], known: Sequence[Target]) -> None:
     """Every row of choices on some targets; constants are chosen on the known ones."""
+    if not wanted:
+        return
     table = Table(wanted)
     table.head(title)
     pinned = [(size, BASE_RATE, False) for size in CONSTANT_SIZES]
@@ -183,8 +187,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fit", action="store_true", help="print the constants fitted to all tasks but HELD_OUT")
     parser.add_argument("--tasks", action="store_true", help="print every task by itself")
+    parser.add_argument("--base", type=Path, default=curve_base.BASE, help="the curves (default: %(default)s)")
     options = parser.parse_args()
+    curve_base.BASE = options.base
     names = [name for name in tasks() if name not in HELD_OUT]
+    if not names:
+        parser.error(f"no curves in {options.base}; make them with benchmarks/curves.py")
     if options.fit:
         fit(tuple(names))
         return
