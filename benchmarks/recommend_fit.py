@@ -103,15 +103,33 @@ def logistic(cases: list[tuple[FloatArray, FloatArray]]) -> FloatArray:
 
 
 def linear(cases: list[tuple[FloatArray, FloatArray]]) -> tuple[FloatArray, float]:
-    """Coefficients of a linear regression, every task's cases weighing 1 together, and the scatter about it."""
+    """Coefficients of a linear regression with a level of its own for each task, and the scatter about it in all.
+
+    What changes within tasks is fitted to the differences within them: which tasks reach a target at all with a size
+    must not look like what the size does. What does not is fitted to the tasks' levels then. Every task weighs 1.
+    """
+    means = [(terms.mean(axis=0), values.mean()) for terms, values in cases]
+    within = np.any([terms.std(axis=0) > 1e-9 for terms, _ in cases], axis=0)
+    coefficients = np.zeros(len(within))
+    apart = [
+        (terms[:, within] - mean[within], values - level)
+        for (terms, values), (mean, level) in zip(cases, means, strict=True)
+    ]
+    coefficients[within] = _least_squares(apart)
+    levels = [(mean[None, ~within], np.array([level - mean @ coefficients])) for mean, level in means]
+    coefficients[~within] = _least_squares(levels)
+    squares = [((values - terms @ coefficients) ** 2).mean() for terms, values in cases]
+    return coefficients, float(f"{math.sqrt(np.mean(squares)):.3g}")
+
+
+def _least_squares(cases: list[tuple[FloatArray, FloatArray]]) -> FloatArray:
+    """Least squares drawn a little towards 0, every task's cases weighing 1 together."""
     hessian = RIDGE * np.eye(cases[0][0].shape[1])
     gradient = np.zeros(len(hessian))
     for terms, values in cases:
         hessian += terms.T @ terms / len(values)
         gradient += terms.T @ values / len(values)
-    coefficients = np.linalg.solve(hessian, gradient)
-    squares = [((values - terms @ coefficients) ** 2).mean() for terms, values in cases]
-    return coefficients, float(f"{math.sqrt(np.mean(squares)):.3g}")
+    return np.linalg.solve(hessian, gradient)
 
 
 def fit(tasks: tuple[str, ...]) -> None:
