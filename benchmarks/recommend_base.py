@@ -33,6 +33,8 @@ LOG_UNIFORM = tuple(float(1.01 * (4 / 1.01) ** ((i + 0.5) / 12)) for i in range(
 #: What averaging the weights costs, as a factor of a step.
 AVERAGING = 1.03
 RATES = (1e-3, 4e-3, 8e-3, 1.6e-2)
+#: A sweep counts once it is recorded up to this size: with fewer, a training that fails has nowhere to go on.
+LARGEST = 2**17
 BASE_RATE = 0
 
 
@@ -147,7 +149,7 @@ def _is_main(run: Run) -> bool:
 def _sweep(task: str, seed: int, runs: list[Run]) -> Sweep | None:
     by_key = {(run.size, run.learning_rate): run for run in runs}
     sizes = sorted({run.size for run in runs if all((run.size, rate) in by_key for rate in RATES)})
-    if len(sizes) < 5:
+    if not sizes or sizes[-1] < LARGEST:
         return None
     some = [by_key[size, RATES[BASE_RATE]] for size in sizes]
     curves = {

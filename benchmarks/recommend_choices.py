@@ -13,10 +13,8 @@ from recommend_base import BASE_RATE, BATCH_SIZE, DEPTH, RATES, Sweep, Target, e
 from sizer.method import epochs_to_loss as law
 from sizer.method.advisor import recommend
 from sizer.method.epochs_to_loss import Constants, Known, Networks, Pilot, difficulty_of
-from sizer.method.placement import Hierarchy
 from sizer.method.recommendation import Candidate, Recommendation
 from sizer.method.request import Request
-from sizer.method.sweep import families, sweep, windows
 
 #: Sizes whose losses are the pilots'.
 PILOT_SIZES = (2**11, 2**13)
@@ -53,13 +51,6 @@ def paper_optimum(target: Target, machine: str) -> Choice | None:
     return _placed(target.sweep, _paper(target.sweep, machine).optimum)
 
 
-def paper_one_shot(target: Target, machine: str) -> Choice | None:
-    """Its one size for a difficulty."""
-    record = _paper(target.sweep, machine, difficulty_of(target.loss, target.sweep.best))
-    shot = record.one_shot
-    return _placed(target.sweep, shot.candidate if shot is not None else record.candidates[0])
-
-
 def fills_l2(target: Target, machine: str) -> Choice | None:
     """The size whose backward pass fills L2 once."""
     found = _paper(target.sweep, machine).candidates
@@ -68,10 +59,9 @@ def fills_l2(target: Target, machine: str) -> Choice | None:
 
 
 @cache
-def _paper(sweep: Sweep, machine: str, difficulty: str | None = None) -> Recommendation:
+def _paper(sweep: Sweep, machine: str) -> Recommendation:
     chosen = machines()[machine]
-    by_paper = {"law": "paper"} if "law" in Request.__dataclass_fields__ else {}
-    request = Request(**_family(sweep), difficulty=difficulty, top=100, **by_paper)
+    request = Request(**_family(sweep), top=100, law="paper")
     return recommend(request, chosen.device, chosen.coefficients)
 
 
@@ -88,19 +78,18 @@ def _placed(sweep: Sweep, candidate: Candidate) -> Choice:
 # The model.
 
 
-def by_model(
-    constants_without: Callable[[str], Constants],
-    pinned: bool,
-    anchored: bool = False,
-    difficulty: bool = False,
-    pilots: bool = False,
-) -> Choosing:
-    """The least expected cost by constants that were fitted without the target's task."""
+#: From a task to constants that were fitted without it.
+ConstantsWithout = Callable[[str], Constants]
+
+
+def of_all_sizes(constants_without: ConstantsWithout, pinned: bool, given: str | None = None) -> Choosing:
+    """The recorded size, and the rate, of least expected cost; ``given`` is None, difficulty or pilots."""
 
     def choosing(target: Target, machine: str) -> Choice:
-        given = difficulty_of(target.loss, target.sweep.best) if difficulty else None
-        level = target.level if pilots else None
-        return _cheapest(target.sweep, machine, constants_without(target.sweep.task), pinned, anchored, given, level)
+        constants = constants_without(target.sweep.task)
+        difficulty = difficulty_of(target.loss, target.sweep.best) if given == "difficulty" else None
+        level = target.level if given == "pilots" else None
+        return _cheapest(target.sweep, machine, constants, pinned, difficulty, level)
 
     return choosing
 
@@ -111,23 +100,46 @@ def _cheapest(
     machine: str,
     constants: Constants,
     pinned: bool,
-    anchored: bool,
     difficulty: str | None,
     piloted_level: float | None,
 ) -> Choice:
     ratios, weights = law.hardness_prior(difficulty)
     known = known_of(sweep)
     if piloted_level is not None:
-        losses = [Pilot(int(sweep.num_free_parameters[i]), _ended(sweep, i)) for i in _pilots(sweep)]
+        losses = [Pilot(int(sweep.num_free_parameters[i]), _ended(sweep, i)) for i in pilot_positions(sweep)]
         ratios, weights = law.narrowed(ratios, weights, losses, piloted_level * sweep.best, known, constants)
-    allowed = _fills_a_cache(sweep, machine) if anchored else np.ones(len(sweep.sizes), dtype=bool)
     costs = {}
     for rate, averaged in [(BASE_RATE, False)] if pinned else settings():
         price = epoch_cost(sweep, machines()[machine]) * (law.AVERAGING if averaged else 1.0)
         setting = networks_of(sweep), known, RATES[rate], averaged
-        cost = np.where(allowed, law.expected_cost(price, *setting, ratios, weights, constants), np.inf)
+        cost = law.expected_cost(price, *setting, ratios, weights, constants)
         costs[Choice(int(cost.argmin()), rate, averaged)] = float(cost.min())
     return min(costs, key=costs.__getitem__)
+
+
+def rank_1(constants_without: ConstantsWithout, pinned: bool, given: str | None = None) -> Choosing:
+    """Rank 1 of `sizer recommend` itself, at the nearest size and rate that were recorded."""
+
+    def choosing(target: Target, machine: str) -> Choice | None:
+        difficulty = difficulty_of(target.loss, target.sweep.best) if given == "difficulty" else None
+        return _rank_1(target.sweep, machine, constants_without(target.sweep.task), pinned, difficulty)
+
+    return choosing
+
+
+@cache
+def _rank_1(sweep: Sweep, machine: str, constants: Constants, pinned: bool, difficulty: str | None) -> Choice | None:
+    chosen, before = machines()[machine], law.CURVES
+    law.CURVES = constants
+    try:
+        request = Request(**_family(sweep), difficulty=difficulty, learning_rate=RATES[BASE_RATE] if pinned else None)
+        found = recommend(request, chosen.device, chosen.coefficients).candidates
+    finally:
+        law.CURVES = before
+    if not found:
+        return None
+    rate = int(np.argmin(np.abs(np.log(np.array(RATES) / (found[0].learning_rate or RATES[BASE_RATE])))))
+    return Choice(sweep.nearest(found[0].num_free_parameters), rate, bool(found[0].averaged))
 
 
 def settings() -> list[tuple[int, bool]]:
@@ -135,26 +147,13 @@ def settings() -> list[tuple[int, bool]]:
     return [(rate, averaged) for rate in range(len(RATES)) for averaged in (False, True)]
 
 
-def _pilots(sweep: Sweep) -> list[int]:
+def pilot_positions(sweep: Sweep) -> list[int]:
+    """Positions of the sizes that are trained as pilots."""
     return sorted({sweep.nearest(size) for size in PILOT_SIZES})
 
 
 def _ended(sweep: Sweep, position: int) -> float:
     return float(sweep.curves[position, BASE_RATE, False].min())
-
-
-def _fills_a_cache(sweep: Sweep, machine: str) -> npt.NDArray[np.bool_]:
-    """Whether a network within half an octave of each recorded size fills a cache once to twice, shape (sizes,)."""
-    anchors = _anchored_parameters(sweep.facts.input_dim, sweep.facts.output_dim, machine)
-    return np.array([(np.abs(np.log2(anchors / size)) < 0.5).any() for size in sweep.num_free_parameters])
-
-
-@cache
-def _anchored_parameters(input_dim: int, output_dim: int, machine: str) -> npt.NDArray[np.float64]:
-    request = Request(input_dim, (DEPTH,), output_dim, (BATCH_SIZE,))
-    swept = sweep(next(iter(families(request))), Hierarchy.of(machines()[machine].device, anchored=True))
-    inside = np.logical_or.reduce([window.inside for window in windows(swept).values()])
-    return swept.num_free_parameters[inside].astype(np.float64)
 
 
 @cache

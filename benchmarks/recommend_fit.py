@@ -50,11 +50,11 @@ def _of_setting(sweep: Sweep, rate: int, averaged: bool) -> Observed:
     shape = len(sweep.sizes), len(ratios)
     epochs = np.column_stack([sweep.epochs(rate, averaged, ratio * sweep.best) for ratio in ratios]).ravel()
     reached = np.isfinite(epochs)
-    left = np.log2(np.maximum(1.0, sweep.left_after(rate, averaged) - law.PATIENCE))
+    left = np.repeat(np.log2(np.maximum(1.0, sweep.left_after(rate, averaged) - law.PATIENCE)), len(ratios))
     return Observed(
         (_columns(law.reach_terms(*setting, ratios), shape), reached.astype(np.float64)),
         (_columns(law.epochs_terms(*setting, ratios), shape)[reached], np.log2(epochs[reached])),
-        (_columns(law.left_terms(*setting), (shape[0], 1)), left),
+        (_columns(law.left_terms(*setting), shape)[~reached], left[~reached]),
     )
 
 
@@ -70,7 +70,8 @@ def constants_of(tasks: tuple[str, ...]) -> Constants:
     setting = networks_of(sweep), known_of(sweep), RATES[0], False
     reach = logistic([each.reach for each in seen])
     epochs, scatter = linear([each.epochs for each in seen])
-    left, _ = linear([each.left for each in seen])
+    left, left_scatter = linear([each.left for each in seen])
+    left[0] += math.log(2) * left_scatter**2 / 2  # (so that it is the mean that the law gives)
     return Constants(
         _named(law.reach_terms(*setting, RATIOS), reach),
         _named(law.epochs_terms(*setting, RATIOS), epochs),
@@ -80,8 +81,9 @@ def constants_of(tasks: tuple[str, ...]) -> Constants:
     )
 
 
-#: Share of their luck that sizes of a task have in common (chosen by the benchmark's own means; flat from 0.3 to 0.8).
-TOGETHER = 0.5
+#: How far sizes of a task share their luck: after a failure the next octave reaches a target 0.1 to 0.5 as often as it
+#: does otherwise, which is 0.7 to 0.9 of the way to never but by what its chance is higher.
+TOGETHER = 0.8
 
 
 def _named(terms: dict[str, FloatArray], values: FloatArray) -> tuple[tuple[str, float], ...]:
@@ -108,6 +110,7 @@ def linear(cases: list[tuple[FloatArray, FloatArray]]) -> tuple[FloatArray, floa
     What changes within tasks is fitted to the differences within them: which tasks reach a target at all with a size
     must not look like what the size does. What does not is fitted to the tasks' levels then. Every task weighs 1.
     """
+    cases = [case for case in cases if len(case[1])]
     means = [(terms.mean(axis=0), values.mean()) for terms, values in cases]
     within = np.any([terms.std(axis=0) > 1e-9 for terms, _ in cases], axis=0)
     coefficients = np.zeros(len(within))

@@ -79,20 +79,34 @@ def difficulty_of(target_loss: float, best_loss: float) -> str:
     return next(name for name, found in DIFFICULTIES.items() if target_loss <= found.ratio * best_loss)
 
 
-# Reach and epochs of recorded learning curves. The constants here are rough ones.
+# Reach and epochs by recorded learning curves (benchmarks/curves.py): from what is known before training.
 
-#: Learning rates of Adam that a suggestion may name.
+#: Learning rates of Adam that a suggestion may name: those recorded on every task, and 2e-3 between.
 RATES: tuple[float, ...] = (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)
-#: What an epoch costs with averages of the weights kept, as a ratio to one without.
+#: What an epoch costs with averages of the weights kept, as a ratio to one without (assumed; a pass over the weights).
 AVERAGING = 1.03
-#: Points of the quadrature over hardness, and the hardness up to which targets are looked at.
-_POINTS, _EASIEST = 12, 3.0
-#: Octaves that a training is taken to go up after it failed.
-_OCTAVES_UP = 12
+#: A training that does not reach its target is left after so many epochs without a better loss.
+PATIENCE = 12
+
+#: Nothing known, the logarithm of hardness, a target's ratio to the best loss less 1, is uniform between these: targets
+#: of 1.015 to 3.5 times the best loss of any size. (A definition, as are the difficulties, which are parts of it.)
+_HARDNESS = (0.015, 2.5)
+_HARDNESS_POINTS, _PILOT_POINTS = 9, 40
+#: Rows of data where they are not known: about the median of the tasks that were recorded.
+_USUAL_ROWS = 4000
+#: Hidden width beyond which width adds little reach, and inputs beyond which a high rate costs reach: nearby values
+#: fit as well (benchmarks/recommend.py --fit).
+_WIDE, _MANY_INPUTS = 64, 32
+#: Octaves that a failing training goes up, and what it costs if none of them reaches, as a ratio to the size that
+#: reaches the target most cheaply at 1e-3: where benchmarks/recommend.py cuts ratios. (10 and 30 do alike there.)
+_OCTAVES_UP, _OUT_OF_REACH = 6, 100.0
+
+_Array = npt.NDArray[np.float64]
+_Terms = dict[str, "_Array | float"]
 
 
 class Known(NamedTuple):
-    """What is known of the data before training; None for unknown."""
+    """What is known of the data before training; None for unknown. Outputs and the kind of targets tell nothing yet."""
 
     n_observations: int | None
     input_dim: int
@@ -101,57 +115,220 @@ class Known(NamedTuple):
 
 
 class Networks(NamedTuple):
-    """Networks of one family in order of size, arrays of shape (N,); ``hidden_width`` is the median hidden width."""
+    """Networks of one family in order of size, arrays of shape (N,); ``hidden_width`` is the median hidden width.
 
-    num_free_parameters: npt.NDArray[np.float64]
-    hidden_width: npt.NDArray[np.float64]
-    depth: npt.NDArray[np.float64]
-    batch_size: npt.NDArray[np.float64]
+    The batch size counts by the steps of an epoch. Depth and shape tell nothing beyond the width: too few curves of
+    other depths and shapes than 4 and rectangle are recorded.
+    """
+
+    num_free_parameters: _Array
+    hidden_width: _Array
+    depth: _Array
+    batch_size: _Array
 
 
-_Array = npt.NDArray[np.float64]
+class Constants(NamedTuple):
+    """Coefficients by name of the terms of `reach_terms`, `epochs_terms` and `left_terms`.
+
+    ``scatter`` is the standard deviation of log2 of the epochs about the law, from task to task and within one.
+    ``together`` is how far sizes of a task share their luck: 1 where a size reaches all that smaller ones do, and
+    what they fail at only by what it adds; 0 where each is a throw of its own.
+    """
+
+    reach: tuple[tuple[str, float], ...]
+    epochs: tuple[tuple[str, float], ...]
+    left: tuple[tuple[str, float], ...]
+    scatter: float
+    together: float
+
+
+#: Fitted to the base of curves but for the tasks left out of every fit (benchmarks/recommend.py --fit).
+CURVES = Constants(
+    reach=(
+        ("one", -1.84),
+        ("hardness", 0.561),
+        ("width", 0.915),
+        ("rate", 0.208),
+        ("rate, rate", -0.0623),
+        ("rate, averaged", 0.289),
+        ("rate, inputs", -0.152),
+    ),
+    epochs=(
+        ("one", 4.69),
+        ("steps", -0.371),
+        ("hardness", -0.452),
+        ("width", -0.719),
+        ("rate", -0.689),
+        ("rate, rate", 0.0813),
+        ("rate, width", 0.115),
+    ),
+    left=(
+        ("one", 6.01),
+        ("steps", 0.0345),
+        ("width", -0.418),
+        ("rate", -0.428),
+        ("rate, averaged", 0.0944),
+    ),
+    scatter=1.7,
+    together=0.8,
+)
+
+# How hard the target is.
 
 
 def hardness_prior(difficulty: str | None) -> tuple[_Array, _Array]:
-    """Ratios of a target to the best loss of any size, shape (H,), and their weights, which add up to 1."""
-    low, high = {None: (1.02, _EASIEST), "hard": (1.02, 1.1), "medium": (1.1, 1.5), "easy": (1.5, _EASIEST)}[difficulty]
-    middles = (np.arange(_POINTS) + 0.5) / _POINTS
-    return low * (high / low) ** middles, np.full(_POINTS, 1 / _POINTS)
+    """Ratios of a target to the best loss of any size, shape (H,), and their weights, which add up to 1.
+
+    Gauss-Legendre points of a prior that is uniform in log(ratio - 1); a difficulty cuts it down to its own ratios.
+    """
+    low, high = _HARDNESS if difficulty is None else _bounds()[difficulty]
+    points, weights = np.polynomial.legendre.leggauss(_HARDNESS_POINTS)
+    middle, half = math.log(low * high) / 2, math.log(high / low) / 2
+    return 1 + np.exp(middle + half * points), weights / 2
 
 
-def _floor(networks: Networks, learning_rate: float, averaged: bool) -> _Array:
-    """Log of the ratio to the best loss that a size comes down to, median over tasks, shape (N,)."""
-    raised = (learning_rate / (8e-3 if averaged else 1e-3)) ** 0.25
-    return np.asarray(0.7 * networks.hidden_width**-0.5 * max(1.0, raised))
+def _bounds() -> dict[str, tuple[float, float]]:
+    """Lowest and highest hardness of each difficulty, hardest first."""
+    edges = [_HARDNESS[0], *(found.ratio - 1 for found in DIFFICULTIES.values())]
+    return {
+        name: (low, min(high, _HARDNESS[1])) for name, low, high in zip(DIFFICULTIES, edges, edges[1:], strict=False)
+    }
+
+
+def narrowed(
+    ratios: _Array,
+    weights: _Array,
+    pilots: Sequence[Pilot],
+    target_loss: float | None,
+    known: Known,
+    constants: Constants | None = None,
+) -> tuple[_Array, _Array]:
+    """The prior of hardness after the losses that small networks ended at, trained at 1e-3 with raw weights.
+
+    A pilot's own ratio to the best loss is its loss over the target's times the target's ratio; how likely that is, the
+    slope of the chance to reach it says. Pilots are taken as rectangles of depth 4 and, since they share their task's
+    luck, count as one together.
+    """
+    if not pilots or target_loss is None:
+        return ratios, weights
+    points = 1 + np.exp(np.linspace(*np.log(_HARDNESS), _PILOT_POINTS))
+    log_likelihood = np.zeros(len(points))
+    for pilot in pilots:
+        ended_at = pilot.loss / target_loss * points
+        setting = _pilots_network(pilot, known), known, RATES[0], False
+        below, above = (np.maximum(ended_at * factor, 1.001) for factor in (0.97, 1.03))
+        slope = chance_to_reach(*setting, above, constants) - chance_to_reach(*setting, below, constants)
+        log_likelihood += np.log(slope[0] + 1e-6) / len(pilots)
+    likelihood = np.exp(log_likelihood - log_likelihood.max())
+    return points, likelihood / likelihood.sum()
+
+
+def _pilots_network(pilot: Pilot, known: Known) -> Networks:
+    """A pilot as a rectangle of depth 4: 2 w^2 + (inputs + outputs + 3) w + outputs parameters."""
+    half = (known.input_dim + known.output_dim + 3) / 4
+    width = max(1.0, math.sqrt(half**2 + max(pilot.size - known.output_dim, 0) / 2) - half)
+    return Networks(*(np.array([float(value)]) for value in (pilot.size, width, 4, 256)))
+
+
+# What the three laws are linear in: terms by name, of shape (N, H), or fewer where they do not differ.
+
+
+def reach_terms(networks: Networks, known: Known, learning_rate: float, averaged: bool, ratios: _Array) -> _Terms:
+    """Terms of the log-odds of reaching a target: they rise with log(ratio - 1) and, up to a width, with the width."""
+    width, rate = networks.hidden_width[:, None], math.log2(learning_rate / RATES[0])
+    return {
+        "one": 1.0,
+        "hardness": np.log2(ratios - 1)[None, :],
+        "width": np.log2(width / (1 + width / _WIDE)),
+        "rate": rate,
+        "rate, rate": rate**2,
+        "rate, averaged": rate * averaged,
+        "rate, inputs": rate * max(0.0, math.log2(known.input_dim / _MANY_INPUTS)),
+    }
+
+
+def epochs_terms(networks: Networks, known: Known, learning_rate: float, averaged: bool, ratios: _Array) -> _Terms:
+    """Terms of log2 of the epochs to a target that is reached. Averaging changes them too little to count."""
+    del averaged
+    width, rate = np.log2(networks.hidden_width / _WIDE)[:, None], math.log2(learning_rate / RATES[0])
+    return {
+        "one": 1.0,
+        "steps": _log_steps(networks, known),
+        "hardness": np.log2(ratios - 1)[None, :],
+        "width": width,
+        "rate": rate,
+        "rate, rate": rate**2,
+        "rate, width": rate * width,
+    }
+
+
+def left_terms(networks: Networks, known: Known, learning_rate: float, averaged: bool) -> _Terms:
+    """Terms of log2 of the epochs until the best loss of all."""
+    rate = math.log2(learning_rate / RATES[0])
+    return {
+        "one": 1.0,
+        "steps": _log_steps(networks, known),
+        "width": np.log2(networks.hidden_width / _WIDE)[:, None],
+        "rate": rate,
+        "rate, averaged": rate * averaged,
+    }
+
+
+def _log_steps(networks: Networks, known: Known) -> _Array:
+    """log2 of the steps of an epoch, shape (N, 1)."""
+    rows = _USUAL_ROWS if known.n_observations is None else known.n_observations
+    return np.asarray(np.log2(np.ceil(rows / networks.batch_size)))[:, None]
+
+
+def _law(terms: _Terms, coefficients: tuple[tuple[str, float], ...], shape: tuple[int, int]) -> _Array:
+    """The sum of the terms, each times its coefficient."""
+    return np.broadcast_to(np.asarray(sum(value * terms[name] for name, value in coefficients)), shape)
+
+
+# What they say.
 
 
 def chance_to_reach(
     networks: Networks,
-    known: Known,  # noqa: ARG001
+    known: Known,
     learning_rate: float,
     averaged: bool,
     ratios: _Array,
-) -> npt.NDArray[np.float64]:
-    """Chance that a size reaches a target of each ratio, shape (N, H)."""
-    floor = _floor(networks, learning_rate, averaged)
-    return np.asarray(1 / (1 + (floor[:, None] / np.log(ratios)) ** 5))
+    constants: Constants | None = None,
+) -> _Array:
+    """Chance that a size reaches a target of each ratio to the best loss of any size at 1e-3, shape (N, H).
+
+    With ``averaged`` the better of raw and averaged weights counts, after each epoch.
+    """
+    terms = reach_terms(networks, known, learning_rate, averaged, ratios)
+    odds = _law(terms, (constants or CURVES).reach, (len(networks.hidden_width), len(ratios)))
+    return np.asarray(1 / (1 + np.exp(-np.clip(odds, -30, 30))))
 
 
 def epochs_to_reach(
-    networks: Networks, known: Known, learning_rate: float, averaged: bool, ratios: _Array
-) -> npt.NDArray[np.float64]:
-    """Epochs until a size that reaches a target of each ratio does so, shape (N, H)."""
-    rows = 4000 if known.n_observations is None else known.n_observations
-    scale = 15 * (learning_rate / 1e-3) ** -0.6 * (rows / 4000) ** -0.3 * (0.9 if averaged else 1.0)
-    by_size = relative_epochs(networks.num_free_parameters) / relative_epochs(_SATURATION_SIZE)
-    return np.asarray(scale * by_size[:, None] * (0.2 / np.log(ratios)) ** 0.7)
+    networks: Networks,
+    known: Known,
+    learning_rate: float,
+    averaged: bool,
+    ratios: _Array,
+    constants: Constants | None = None,
+) -> _Array:
+    """Expected epochs until a size that reaches a target of each ratio does so, shape (N, H); 1 at least.
+
+    The mean of a lognormal distribution whose scatter is the law's.
+    """
+    constants = constants or CURVES
+    terms = epochs_terms(networks, known, learning_rate, averaged, ratios)
+    log_epochs = _law(terms, constants.epochs, (len(networks.hidden_width), len(ratios)))
+    return np.asarray(np.maximum(1.0, np.exp2(log_epochs + math.log(2) * constants.scatter**2 / 2)))
 
 
-def epochs_until_given_up(networks: Networks, known: Known, learning_rate: float, averaged: bool) -> _Array:
-    """Epochs after which a size that does not reach the target is left, shape (N,)."""
-    floor = _floor(networks, learning_rate, averaged)
-    at_floor = epochs_to_reach(networks, known, learning_rate, averaged, np.array([1.2]))[:, 0] * (0.2 / floor) ** 0.7
-    return np.asarray(at_floor + 12)
+def epochs_until_given_up(
+    networks: Networks, known: Known, learning_rate: float, averaged: bool, constants: Constants | None = None
+) -> _Array:
+    """Epochs after which a size that does not reach its target is left, shape (N,): until its best, and `PATIENCE`."""
+    terms = left_terms(networks, known, learning_rate, averaged)
+    return np.exp2(_law(terms, (constants or CURVES).left, (len(networks.hidden_width), 1))[:, 0]) + PATIENCE
 
 
 def expected_cost(
@@ -162,29 +339,39 @@ def expected_cost(
     averaged: bool,
     ratios: _Array,
     weights: _Array,
+    constants: Constants | None = None,
 ) -> _Array:
-    """Cost of training a size to the target, or of seeing it fail and going on to the next octave, shape (N,)."""
-    chance = chance_to_reach(networks, known, learning_rate, averaged, ratios)
-    success = epoch_cost[:, None] * epochs_to_reach(networks, known, learning_rate, averaged, ratios)
-    failure = (epoch_cost * epochs_until_given_up(networks, known, learning_rate, averaged))[:, None]
-    sizes = networks.num_free_parameters
-    following = np.minimum(np.searchsorted(sizes, 2 * sizes), len(sizes) - 1)
-    cost = success + failure
+    """Cost of training each size to the target, or of seeing it fail and going on octave by octave, shape (N,).
+
+    In units of ``epoch_cost``, of which an epoch with averages costs `AVERAGING` (the caller counts it).
+    """
+    constants = constants or CURVES
+    setting = networks, known, learning_rate, averaged
+    chance = chance_to_reach(*setting, ratios, constants)
+    success = epoch_cost[:, None] * epochs_to_reach(*setting, ratios, constants)
+    failure = (epoch_cost * epochs_until_given_up(*setting, constants))[:, None]
+    position, upward = np.arange(len(epoch_cost)), _an_octave_up(networks.num_free_parameters)
+    cost, left, before = np.zeros_like(chance), np.ones_like(chance), np.zeros_like(chance)
     for _ in range(_OCTAVES_UP):
-        cost = chance * success + (1 - chance) * (failure + cost[following])
-    return np.asarray(cost @ weights)
+        added = np.maximum(chance[position] - before, 0.0) / np.maximum(1 - before, 1e-9)
+        now = constants.together * added + (1 - constants.together) * chance[position]
+        cost += left * (now * success[position] + (1 - now) * failure[position])
+        left *= 1 - now
+        before = np.maximum(before, chance[position])
+        position = upward[position]
+    at_most = _OUT_OF_REACH * _least_at_1e_3(epoch_cost, networks, known, ratios, constants)
+    return np.asarray((cost + left * at_most) @ weights)
 
 
-def narrowed(
-    ratios: _Array,
-    weights: _Array,
-    pilots: Sequence[Pilot],
-    target_loss: float | None,
-    known: Known,  # noqa: ARG001
-) -> tuple[_Array, _Array]:
-    """The prior of hardness after the losses that pilots ended at."""
-    if not pilots or target_loss is None:
-        return ratios, weights
-    best = min(pilot.loss for pilot in pilots) / 1.2
-    likelihood = np.exp(-0.5 * (np.log(ratios / max(target_loss / best, 1.02)) / 0.3) ** 2)
-    return ratios, weights * likelihood / (weights * likelihood).sum()
+def _least_at_1e_3(
+    epoch_cost: _Array, networks: Networks, known: Known, ratios: _Array, constants: Constants
+) -> _Array:
+    """Cost of the size that reaches a target most cheaply at 1e-3, were it known, shape (H,): a scale for costs."""
+    epochs = epochs_to_reach(networks, known, RATES[0], False, ratios, constants)
+    return np.asarray((epoch_cost[:, None] * epochs).min(axis=0))
+
+
+def _an_octave_up(num_free_parameters: _Array) -> npt.NDArray[np.intp]:
+    """Position of the network nearest to twice each size, the largest's where there is none, shape (N,)."""
+    sizes = np.log2(num_free_parameters)
+    return np.searchsorted((sizes[1:] + sizes[:-1]) / 2, sizes + 1)
