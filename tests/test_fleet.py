@@ -94,14 +94,14 @@ def test_a_node_that_can_train_nothing_is_last_with_its_reason(small_cpu, time_c
         recommend_fleet(REQUEST, [node("tiny", tiny, time_coefficients)])
 
 
-def test_a_difficulty_decides_the_size_on_every_node(small_cpu, time_coefficients):
-    sizes = {
+def test_a_difficulty_counts_on_every_node(small_cpu, time_coefficients):
+    asked = {
         name: recommend_fleet(replace(REQUEST, difficulty=name), [node("only", small_cpu, time_coefficients)])
         for name in ("easy", "hard")
     }
-    easy, hard = (sizes[name].cheapest.candidate for name in ("easy", "hard"))
-    assert easy.num_free_parameters < 1.1 * hard.num_free_parameters
+    easy, hard = (asked[name].cheapest.candidate for name in ("easy", "hard"))
     assert easy.chance > hard.chance
+    assert easy.chance == pytest.approx(hard.chance_to_reach["easy"], abs=0.1)
     assert hard.chance == pytest.approx(hard.chance_to_reach["hard"])
 
 

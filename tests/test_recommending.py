@@ -133,16 +133,18 @@ def test_chances_fall_with_hardness_and_the_record_survives_its_schema(request, 
     assert data["one_shot"] is None
 
 
-def test_what_is_known_of_the_target_moves_the_size(small_cpu, time_coefficients):
-    easy, hard = (recommend(asked(difficulty=name), small_cpu, time_coefficients).optimum for name in ("easy", "hard"))
-    assert easy.num_free_parameters < 1.1 * hard.num_free_parameters
-    assert easy.chance > hard.chance
+def test_what_is_known_of_the_target_moves_its_chance_and_its_cost(small_cpu, time_coefficients):
+    records = [recommend(asked(difficulty=name), small_cpu, time_coefficients) for name in ("easy", "medium", "hard")]
+    chances, costs = ([of(one) for one in records] for of in (_optimum_chance, lambda one: one.least_cost_to_loss))
+    assert chances == sorted(chances, reverse=True)
+    assert costs == sorted(costs)
+    assert costs[-1] > 2 * costs[0]
     pilots = (Pilot(1000, 0.4), Pilot(4000, 0.3))
     near, far = (
         recommend(asked(pilots=pilots, target_loss=target), small_cpu, time_coefficients) for target in (0.39, 0.26)
     )
-    assert near.optimum.num_free_parameters < 1.1 * far.optimum.num_free_parameters
     assert near.optimum.chance > far.optimum.chance
+    assert near.least_cost_to_loss < far.least_cost_to_loss
     assert far.hardness.basis == "the target, after 2 pilots"
     assert sum(far.hardness.weights) == pytest.approx(1.0)
     assert "reaches the target with" in far.best.why
@@ -317,3 +319,7 @@ def test_another_speed_of_the_machine_is_said_where_it_changes_the_first_size(sm
         costs[other.best.widths] / there.best.relative_cost_to_loss
     )
     assert Recommendation.from_dict(json.loads(other.to_json())) == other
+
+
+def _optimum_chance(record):
+    return record.optimum.chance

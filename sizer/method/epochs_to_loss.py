@@ -211,7 +211,7 @@ def narrowed(
     """
     if not pilots or target_loss is None:
         return ratios, weights
-    points = 1 + np.exp(np.linspace(*np.log(_HARDNESS), _PILOT_POINTS))
+    points = 1 + np.geomspace(*_HARDNESS, _PILOT_POINTS)
     log_likelihood = np.zeros(len(points))
     for pilot in pilots:
         ended_at = pilot.loss / target_loss * points
