@@ -5,7 +5,6 @@ import sizer
 sizer.recommend(input_dim=784, depth=6, optimiser="adam")  # refused: call-arg
 sizer.recommend(input_dim=784, depth=6, top="ten")  # refused: arg-type
 sizer.recommend(input_dim="784", depth=6)  # refused: arg-type
-sizer.recommend(depth=6)  # refused: call-arg
 sizer.recommend_fleet(input_dim=784, depth=6, device="cpu")  # refused: call-arg
 sizer.search("data.csv", target_loss=0.3, dept=3)  # refused: call-arg
 sizer.search("data.csv", target_loss=0.3, max_epochs="many")  # refused: arg-type
