@@ -76,7 +76,7 @@ def test_an_unknown_name_lists_the_names_and_why_some_do_not_work(bare):
     with pytest.raises(UsageError) as caught:
         choose_meter("watt", "cpu", bare)
     message = str(caught.value)
-    assert "expected one of auto, rapl, nvml, zeus, wattmeter-log, power-model, none" in message
+    assert "did you mean wattmeter-log? Expected one of auto, rapl, nvml, zeus, wattmeter-log," in message
     for reason in ("rapl: no RAPL counter", "nvml: nvml meters cuda", "zeus: zeus is not installed", "power-model: "):
         assert reason in message
     assert "\n" not in message

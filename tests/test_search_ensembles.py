@@ -142,7 +142,7 @@ def test_a_terminal_says_what_is_averaged(averaged):
     stream = io.StringIO()
     Console(file=stream, width=80, highlight=False).print(averaged)
     text = " ".join(stream.getvalue().split())
-    assert f"by the average of {len(averaged.ensemble.members)} networks" in text
+    assert f"with the average of {len(averaged.ensemble.members)} networks" in text
     assert "times the FLOPs of the first of them" in text
 
 

@@ -20,7 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "detect": ("sizer.cli.machine", "Show this machine's memory hierarchy."),
     "recommend": ("sizer.cli.recommend", "Recommend network sizes for a machine."),
     "inspect": ("sizer.cli.inspect", "Size and price networks that you name."),
-    "run": ("sizer.cli.run", "Run a training script and advise on its model once."),
+    "run": ("sizer.cli.training_script", "Run a training script and advise on its model once."),
     "search": ("sizer.cli.search", "Train the cheapest network that reaches a loss on your data."),
     "predict": ("sizer.cli.search", "Predict new data with a network that a search saved."),
     "calibrate": ("sizer.cli.calibrate", "Measure this machine, so that predictions hold on it."),
