@@ -47,6 +47,11 @@ class TimedNetwork(NamedTuple):
     measured_s: float
     ratio: float
 
+    @property
+    def predicted_s(self) -> float:
+        """What a fit without it predicts, in s."""
+        return self.measured_s * self.ratio
+
 
 @dataclass(frozen=True)
 class Calibration(Record):

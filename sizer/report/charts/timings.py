@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from sizer.base.units import format_bytes, format_count, format_quantity, format_widths
@@ -16,6 +16,8 @@ if TYPE_CHECKING:  # (another command's record is not loaded with this one's)
     from sizer.calibration.kept_sessions import KeptSessions
     from sizer.calibration.record import Calibration, TimedNetwork, ValidatedNetwork, Validation
 
+    Compared = TimedNetwork | ValidatedNetwork
+
 
 def validation_charts(record: Validation) -> Iterator[Chart]:
     """Predicted against measured, and the ratio of both by size."""
@@ -26,7 +28,7 @@ def validation_charts(record: Validation) -> Iterator[Chart]:
         "logarithmic axes. On the diagonal both are the same; crosses are outside their 90 % interval.",
         Axis("measured", "s"),
         Axis("predicted", "s"),
-        _network_table(record.networks),
+        _furthest_off("network", (((one.input_dim, *one.widths), one) for one in record.networks)),
         list(_by_interval(record.networks, against_size=False)),
         guides=[Guide("diagonal", 1.0, "predicted = measured")],
         label=f"measured and {label}",
@@ -49,36 +51,39 @@ def _by_interval(networks: Sequence[ValidatedNetwork], against_size: bool) -> It
     outside = [network for network in networks if network.inside is False]
     named = "inside the 90 % interval" if any(network.inside for network in networks) else "networks"
     if inside:
-        yield Series(named, [_network_point(one, against_size) for one in inside], "dots", 1)
+        yield Series(named, [_validated_point(one, against_size) for one in inside], "dots", 1)
     if outside:
-        yield Series("outside it", [_network_point(one, against_size) for one in outside], "crosses", 2)
+        yield Series("outside it", [_validated_point(one, against_size) for one in outside], "crosses", 2)
 
 
-def _network_point(network: ValidatedNetwork, against_size: bool) -> Point:
+def _validated_point(network: ValidatedNetwork, against_size: bool) -> Point:
     within = ""
     if network.interval is not None:
         within = f" ({format_quantity(network.interval[0], 's')} to {format_quantity(network.interval[1], 's')})"
+    return _point(network, (network.input_dim, *network.widths), against_size, within)
+
+
+def _point(network: Compared, widths: Sequence[int], against_size: bool, within: str = "") -> Point:
     told = (
-        f"{format_widths((network.input_dim, *network.widths))}, batch {network.batch_size}: predicted "
-        f"{format_quantity(network.predicted_s, 's')}{within}, measured {format_quantity(network.measured_s, 's')}, "
-        f"ratio {network.ratio:.3f}"
+        f"{format_widths(widths)}, batch {network.batch_size}: predicted {format_quantity(network.predicted_s, 's')}"
+        f"{within}, measured {format_quantity(network.measured_s, 's')}, ratio {network.ratio:.3f}"
     )
     if against_size:
         return Point(network.num_free_parameters, network.ratio, told)
     return Point(network.measured_s, network.predicted_s, told)
 
 
-def _network_table(networks: Sequence[ValidatedNetwork]) -> Table:
-    """The networks that are furthest off, the worst first."""
-    worst = sorted(networks, key=lambda network: -abs(network.ratio - 1))[:ROWS]
+def _furthest_off(title: str, networks: Iterable[tuple[Sequence[int], Compared]]) -> Table:
+    """The networks, each with its widths, that are furthest off, the worst first."""
+    worst = sorted(networks, key=lambda each: -abs(each[1].ratio - 1))[:ROWS]
     numbers = {
-        "parameters": [format_count(network.num_free_parameters) for network in worst],
-        "batch": [f"{network.batch_size}" for network in worst],
-        "predicted": [format_quantity(network.predicted_s, "s") for network in worst],
-        "measured": [format_quantity(network.measured_s, "s") for network in worst],
-        "ratio": [f"{network.ratio:.3f}" for network in worst],
+        "parameters": [format_count(network.num_free_parameters) for _, network in worst],
+        "batch": [f"{network.batch_size}" for _, network in worst],
+        "predicted": [format_quantity(network.predicted_s, "s") for _, network in worst],
+        "measured": [format_quantity(network.measured_s, "s") for _, network in worst],
+        "ratio": [f"{network.ratio:.3f}" for _, network in worst],
     }
-    names = Column("network", [format_widths((network.input_dim, *network.widths)) for network in worst])
+    names = Column(title, [format_widths(widths) for widths, _ in worst])
     return Table([names, *(Column(title, cells, right=True) for title, cells in numbers.items())])
 
 
@@ -104,7 +109,7 @@ def calibration_charts(record: Calibration) -> Iterator[Chart]:
 
 def _fitted(record: Calibration) -> Iterator[Chart]:
     low, high = record.fits["time"].interval if "time" in record.fits else (1.0, 1.0)
-    table = _timed_table(record.timed)
+    table = _furthest_off("network, the furthest off first", ((one.widths, one) for one in record.timed))
     label = "measured and calibrated"
     yield Chart(
         "Predicted against measured time of a step",
@@ -113,7 +118,7 @@ def _fitted(record: Calibration) -> Iterator[Chart]:
         Axis("measured", "s"),
         Axis("predicted", "s"),
         table,
-        [Series("networks", [_timed_point(one, against_size=False) for one in record.timed], "dots")],
+        [Series("networks", [_point(one, one.widths, against_size=False) for one in record.timed], "dots")],
         guides=[Guide("diagonal", 1.0, "predicted = measured")],
         label=label,
     )
@@ -124,35 +129,10 @@ def _fitted(record: Calibration) -> Iterator[Chart]:
         PARAMETERS,
         Axis("predicted / measured", "times", within=(0.8, 1.25)),
         table,
-        [Series("networks", [_timed_point(one, against_size=True) for one in record.timed], "dots")],
+        [Series("networks", [_point(one, one.widths, against_size=True) for one in record.timed], "dots")],
         guides=[Guide("y", 1.0, "exact"), Guide("y", 1 / high, ""), Guide("y", 1 / low, "90 % interval")],
         label=label,
     )
-
-
-def _timed_point(network: TimedNetwork, against_size: bool) -> Point:
-    predicted_s = network.measured_s * network.ratio
-    told = (
-        f"{format_widths(network.widths)}, batch {network.batch_size}: predicted {format_quantity(predicted_s, 's')}, "
-        f"measured {format_quantity(network.measured_s, 's')}, ratio {network.ratio:.3f}"
-    )
-    if against_size:
-        return Point(network.num_free_parameters, network.ratio, told)
-    return Point(network.measured_s, predicted_s, told)
-
-
-def _timed_table(networks: Sequence[TimedNetwork]) -> Table:
-    """The networks that are furthest off, the worst first."""
-    worst = sorted(networks, key=lambda network: -abs(network.ratio - 1))[:ROWS]
-    columns = {
-        "parameters": [format_count(network.num_free_parameters) for network in worst],
-        "batch": [f"{network.batch_size}" for network in worst],
-        "measured": [format_quantity(network.measured_s, "s") for network in worst],
-        "predicted": [format_quantity(network.measured_s * network.ratio, "s") for network in worst],
-        "ratio": [f"{network.ratio:.3f}" for network in worst],
-    }
-    names = Column("network, the furthest off first", [format_widths(network.widths) for network in worst])
-    return Table([names, *(Column(title, cells, right=True) for title, cells in columns.items())])
 
 
 def _accesses(record: Calibration) -> Iterator[Chart]:
