@@ -11,6 +11,7 @@ from sizer.models.topology import Topology
 from sizer.size_search.arms import Goal, SearchCandidate
 from sizer.size_search.forecasts import forecast
 from sizer.size_search.learning_curves import LearningCurve
+from sizer.size_search.log import Epoch
 from sizer.size_search.policy import decide, decide_exploring
 from sizer.size_search.priors import chance_of_reach, log_rate_floor
 
@@ -222,3 +223,10 @@ def test_where_all_arms_are_slow_few_are_begun():
         trained[decision.name] = tuple(1.0 - 0.01 * epoch for epoch in range(done))
     assert max(map(len, trained.values())) >= 20
     assert len(trained) <= 12
+
+
+@pytest.mark.parametrize(("deciding", "choosing", "met"), [(0.1, 0.1, True), (0.1, 0.3, False), (0.3, 0.1, False)])
+def test_a_target_is_met_by_the_rows_that_decide_on_what_the_others_chose(deciding, choosing, met):
+    epoch = Epoch(1, 0.1, deciding, deciding, 1.0, 1.0, None, 10, choosing=choosing)
+    assert epoch.meets("loss", 0.2) is met
+    assert Epoch(1, 0.1, deciding, deciding, 1.0, 1.0, None, 10).meets("loss", 0.2) is (deciding < 0.2)
