@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "recommend": ("sizer.cli.recommend", "Recommend network sizes for a machine."),
     "inspect": ("sizer.cli.inspect", "Size and price networks that you name."),
     "run": ("sizer.cli.training_script", "Run a training script and advise on its model once."),
+    "tune": ("sizer.cli.tune", "Try what makes a training script cheaper, and prove it."),
     "search": ("sizer.cli.search", "Train the cheapest network that reaches a loss on your data."),
     "predict": ("sizer.cli.search", "Predict new data with a network that a search saved."),
     "calibrate": ("sizer.cli.calibrate", "Measure this machine, so that predictions hold on it."),

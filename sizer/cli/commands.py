@@ -34,6 +34,11 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
         "The machine": (*("device", "threads", "meter", "busy_watts", "idle_watts", "engine", "address", "parallel"),),
         "What is kept and printed": (*("save", "save_best", "folder", "fresh", "details", "quiet", "as_json", "html"),),
     },
+    "tune": {
+        "The script": ("module", "steps", "in_place"),
+        "How long": ("budget_s",),
+        "What is kept and printed": ("save", "details", "quiet", "as_json", "html"),
+    },
     "calibrate": {
         "How long": ("budget", "quick", "until_quiet"),
         "The machine": ("device", "threads", "engine"),

@@ -40,6 +40,7 @@ REPORTS = {
     "ClusterCalibration": "sizer.report.calibration:cluster_report",
     "Validation": "sizer.report.calibration:validation_report",
     "SearchResult": "sizer.report.search:search_report",
+    "Tuning": "sizer.report.tuning:tuning_report",
     "StudyStep": "sizer.report.study:step_report",
 }
 #: The space between a number and its unit.

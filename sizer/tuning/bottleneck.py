@@ -1,0 +1,61 @@
+"""What a script's steps wait for most, named before any lever is tried, by what the first run showed of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from sizer.base.units import format_quantity
+from sizer.tuning.levers.compiled import DISPATCH_S
+from sizer.tuning.levers.denormals import MANY
+from sizer.tuning.levers.protocol import Seen
+
+#: Share of a step from which a part of it is its bottleneck, and of the kernel's time, which nobody asked for.
+_LARGE, _SYSTEM = 0.3, 0.12
+
+
+class Bottleneck(NamedTuple):
+    """A name for programs, a sentence for people, and the share of a step's time that it stands for."""
+
+    name: str
+    told: str
+    share: float
+
+
+def bottleneck(seen: Seen) -> Bottleneck:
+    """The largest of what stands out; ``none`` where nothing does."""
+    found = sorted(_claims(seen), key=lambda claim: -claim.share)
+    return found[0] if found else Bottleneck("none", "nothing stands out: it computes", 0.0)
+
+
+def _claims(seen: Seen) -> Iterator[Bottleneck]:
+    if seen.waiting >= _LARGE:
+        yield _loader(seen)
+    if (seen.subnormal or 0.0) >= MANY:
+        told = f"{seen.subnormal:.1%} of the numbers are subnormal, which processors work on slowly"
+        yield Bottleneck("denormals", told, seen.computing)
+    optimizer = seen.shares.get("optimizer", 0.0)
+    if optimizer >= _LARGE:
+        yield Bottleneck("optimizer", f"the optimizer's own step takes {optimizer:.0%} of the time", optimizer)
+    if (seen.system_share or 0.0) >= _SYSTEM and seen.faults:
+        told = (
+            f"the kernel hands out {seen.faults:,.0f} pages of memory a step, for {seen.system_share:.0%} of the time"
+        )
+        yield Bottleneck("allocator", told, 2 * (seen.system_share or 0.0))
+    if seen.operation_s is not None and seen.operation_s < DISPATCH_S:
+        told = (
+            f"{seen.operations:,} operations a step of {format_quantity(seen.operation_s, 's')} each: mostly dispatch"
+        )
+        yield Bottleneck("dispatch", told, seen.computing)
+    rest = seen.shares.get("rest", 0.0)
+    if rest >= _LARGE:
+        yield Bottleneck("script", f"the script's own code takes {rest:.0%} of the time", rest)
+
+
+def _loader(seen: Seen) -> Bottleneck:
+    workers = max((loader.workers for loader in seen.loaders), default=0)
+    waits = f"a step waits for data for {seen.waiting:.0%} of its time"
+    if workers and seen.worker_threads > 1.5 * seen.cpus:
+        told = f"{waits}, which {workers} processes with {seen.worker_threads} threads make on {seen.cpus} processors"
+        return Bottleneck("worker threads", told, seen.waiting)
+    return Bottleneck("loader", waits, seen.waiting)

@@ -1,0 +1,225 @@
+"""Inside the process that trains: counting and timing steps of its optimizer, noting losses, and stopping cleanly."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sizer.tuning.job import ENOUGH, Answer, Job, write
+from sizer.tuning.levers.catalogue import put_in_place
+
+if TYPE_CHECKING:
+    import torch
+
+    from sizer.meters.protocol import Meter, Snapshot
+    from sizer.tuning.facts import FirstLook
+
+#: Time in s after which a script that goes on after its last step is ended: it caught our exit, or trains in a thread.
+_GRACE_S = 3.0
+#: Fewest steps of a first run, and the time in s after which so few are enough.
+_FEWEST, _LONG_S = 6, 10.0
+
+
+class Enough(SystemExit):
+    """Leaves the script from within its optimizer's step, past handlers of ordinary errors."""
+
+
+class Counter:
+    """Counts the steps of the first optimizer that steps, and answers after the last one."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.ends: list[float] = []
+        self.losses: list[Any] = []
+        self.changed: list[str] = []
+        self.look: FirstLook | None = None
+        self._optimizer: int | None = None
+        self._first_unix_s: float | None = None
+        self._device = "cpu"
+        self._meter: Meter | None = None
+        self._window: tuple[Snapshot, Snapshot] | None = None
+        self._answered = False
+        self._process = os.getpid()
+
+    def begin(self) -> None:
+        """Torch is there: put the levers in place and listen."""
+        from torch.optim.optimizer import register_optimizer_step_post_hook
+
+        if self.job.first:
+            from sizer.tuning.facts import FirstLook
+
+            self.look = FirstLook()
+            self.look.begin()
+        put_in_place(self.job.levers, self._note)
+        _patch_backward(self.losses)
+        register_optimizer_step_post_hook(self._stepped)
+
+    def _note(self, what: str) -> None:
+        if what not in self.changed:
+            self.changed.append(what)
+
+    def _stepped(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002
+        if self._optimizer is None:
+            self._first(optimizer)
+        if id(optimizer) != self._optimizer or self._answered:
+            return
+        count = len(self.ends) + 1
+        if count == self.job.warm_up or count >= self.job.steps:
+            self._synchronize()
+        self.ends.append(time.perf_counter())
+        if count == 1:
+            self._first_unix_s = time.time()
+        if count == self.job.warm_up:
+            self._open_window()
+        if self._is_enough():
+            self._close_window()
+            self._finish(optimizer)
+
+    def _first(self, optimizer: torch.optim.Optimizer) -> None:
+        self._optimizer = id(optimizer)
+        device = next((p.device for group in optimizer.param_groups for p in group["params"]), None)
+        self._device = "cpu" if device is None else device.type
+
+    def _is_enough(self) -> bool:
+        count = len(self.ends)
+        if not self.job.first or count >= self.job.steps:
+            return count >= self.job.steps
+        lasted = self.ends[-1] - self.ends[0]
+        return (count >= 2 * self.job.warm_up and lasted >= self.job.seconds) or (
+            count >= _FEWEST and lasted >= _LONG_S
+        )
+
+    def _synchronize(self) -> None:
+        if self._device == "cuda":
+            import torch
+
+            torch.cuda.synchronize()
+
+    def _open_window(self) -> None:
+        """Timing begins."""
+        if self.look is not None:
+            self.look.open(self._device)
+        if self.job.meter:
+            from sizer.meters.choosing import choose_meter
+
+            with contextlib.suppress(Exception):  # (no meter is no reason not to tune)
+                self._meter = choose_meter(self.job.meter, "cuda:0" if self._device == "cuda" else "cpu")
+                begun = self._meter.snapshot()
+                self._window = (begun, begun)
+        self.ends[-1] = time.perf_counter()
+
+    def _close_window(self) -> None:
+        self._synchronize()
+        if self._meter is not None and self._window is not None:
+            self._window = (self._window[0], self._meter.snapshot())
+
+    def _finish(self, optimizer: torch.optim.Optimizer) -> None:
+        """All is measured. A first run looks at the script during one more step."""
+        if self.look is not None and not self.look.one_more(optimizer, self.step_s()):
+            self.job = self.job._replace(steps=len(self.ends) + 1, first=False)
+            return
+        self.answer(ENOUGH)
+        threading.Thread(target=_end_anyway, daemon=True).start()
+        raise Enough(0)
+
+    def step_s(self) -> float:
+        """Time of a step so far, in s."""
+        timed = len(self.ends) - self.job.warm_up
+        return (self.ends[-1] - self.ends[self.job.warm_up - 1]) / timed if timed > 0 else 0.0
+
+    def answer(self, status: str, why: str = "") -> None:
+        """Write down what was measured, once; after a fork only a process that got to the end does."""
+        if self._answered or (status != ENOUGH and os.getpid() != self._process):
+            return
+        self._answered = True
+        write(Path(self.job.answer), self._answer(status, why))
+
+    def _answer(self, status: str, why: str) -> Answer:
+        seen = None if self.look is None else self.look.seen
+        # (the step in which a first run looked at the script took longer)
+        ends = self.ends[: seen.steps] if seen is not None else self.ends
+        timed = max(len(ends) - self.job.warm_up, 0)
+        warm = ends[min(self.job.warm_up, len(ends)) - 1] - ends[0] if ends else 0.0
+        seconds = ends[-1] - ends[self.job.warm_up - 1] if timed else 0.0
+        start = None if self._first_unix_s is None else self._first_unix_s - self.job.launched_unix_s
+        losses = tuple(float(loss) for loss in self.losses)
+        energy = None
+        if self._meter is not None and self._window is not None:
+            energy = self._meter.energy(*self._window).joules
+        meter = "" if self._meter is None or energy is None else self._meter.label
+        changed = tuple(self.changed)
+        return Answer(
+            status,
+            len(ends),
+            start,
+            warm,
+            seconds,
+            timed,
+            losses,
+            peak_bytes(self._device),
+            energy,
+            meter,
+            changed,
+            why,
+            seen,
+        )
+
+
+def _end_anyway() -> None:
+    time.sleep(_GRACE_S)
+    os._exit(0)
+
+
+def _patch_backward(losses: list[Any]) -> None:
+    """Note each number that a backward pass starts from; on a GPU without waiting for it."""
+    import torch
+
+    original = torch.Tensor.backward
+
+    @functools.wraps(original)
+    def backward(self: torch.Tensor, *args: Any, **kwargs: Any) -> None:
+        if not torch.compiler.is_compiling() and self.numel() == 1:
+            losses.append(self.item() if self.device.type == "cpu" else self.detach().clone())
+        original(self, *args, **kwargs)
+
+    torch.Tensor.backward = backward  # type: ignore[method-assign, assignment]
+
+
+def peak_bytes(device: str) -> int | None:
+    """The most memory that this process had, and its children have had that are alive; on a GPU that of the GPU."""
+    if device == "cuda":
+        import torch
+
+        return int(torch.cuda.max_memory_allocated())
+    own = _high_water(Path("/proc/self/status"))
+    if own is None:
+        return _peak_by_usage()
+    pid = os.getpid()
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        children = []
+    return own + sum(_high_water(Path(f"/proc/{child}/status"), "VmRSS:") or 0 for child in children)
+
+
+def _high_water(path: Path, field: str = "VmHWM:") -> int | None:
+    with contextlib.suppress(OSError, ValueError):
+        for line in path.read_text().splitlines():
+            if line.startswith(field):
+                return int(line.split()[1]) * 1024
+    return None
+
+
+def _peak_by_usage() -> int | None:
+    try:
+        import resource
+        import sys
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak) if sys.platform == "darwin" else int(peak) * 1024

@@ -1,0 +1,55 @@
+"""How fast the machine is beside each run, by the calibration's reference steps: a change of speed decides nothing."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from sizer.calibration.disturbance import TOLERANCE, scatter
+
+#: How often the reference steps are taken at once, 3 ms each time: the median counts.
+_TAKES = 3
+#: Share of runs that may be set apart; were more of them beside another speed, that is the machine's own.
+_MOST_APART = 0.34
+
+
+class Speed(NamedTuple):
+    """Times of the reference steps by name, in s."""
+
+    times_s: Mapping[str, float]
+
+    def mean_with(self, other: Speed) -> Speed:
+        """That of before and after together."""
+        return Speed(
+            {name: (s * other.times_s[name]) ** 0.5 for name, s in self.times_s.items() if name in other.times_s}
+        )
+
+
+class MachineSpeed:
+    """Takes the reference steps of the CPU; they are made when they are first asked for."""
+
+    def __init__(self) -> None:
+        self._steps: object = None
+
+    def now(self) -> Speed:
+        """The speed now."""
+        from sizer.calibration.reference_steps import ReferenceSteps
+        from sizer.detection.detect import detected
+
+        if not isinstance(self._steps, ReferenceSteps):
+            self._steps = ReferenceSteps(detected("cpu"))
+        taken = [self._steps.take() for _ in range(_TAKES)]
+        return Speed({name: statistics.median(one[name] for one in taken) for name in taken[0]})
+
+
+def another_speed(speeds: Sequence[Speed]) -> list[bool]:
+    """Which of them differ from the median of all by more than the steps scatter; none where those are many."""
+    names = [name for name in speeds[0].times_s if all(name in one.times_s for one in speeds)] if speeds else []
+    usual = {name: statistics.median(one.times_s[name] for one in speeds) for name in names}
+    apart = [any(_differs(one.times_s[name] / usual[name], name) for name in names) for one in speeds]
+    return apart if sum(apart) <= _MOST_APART * len(apart) else [False] * len(apart)
+
+
+def _differs(ratio: float, name: str) -> bool:
+    return max(ratio, 1 / ratio) > TOLERANCE * scatter(name)

@@ -1,0 +1,298 @@
+"""One tuning: a first look at a script, levers tried in turn, the winners together, and a confirmation of its own.
+
+Everything that is known at a moment is in the session, so that an interrupted one can still say it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from sizer.base.errors import MeasurementError, UsageError
+from sizer.base.progress import Progress
+from sizer.base.units import format_quantity
+from sizer.tuning import plan
+from sizer.tuning.comparing import FAMILY_ERROR, WORTH, Compared, CostOf, apart, compared, holm, log_ratios, scatter
+from sizer.tuning.job import ENDED, ENOUGH, INPUT, WARM_UP, Answer
+from sizer.tuning.launching import Launcher, Run
+from sizer.tuning.levers.catalogue import proposed
+from sizer.tuning.levers.protocol import TRAINING, Lever, Seen
+from sizer.tuning.machine_speed import MachineSpeed, Speed, another_speed
+
+#: Name of all winners together, among names of levers.
+TOGETHER = "all together"
+#: Time of steps in a first run, in s, and its share of the budget at most.
+_FIRST_S, _FIRST_SHARE = 1.5, 0.5
+#: Steps of a first run that is not ended by its time.
+_NO_END = 10**9
+#: Ratio after a first look from which a lever is not looked at again, and levers that are looked at again.
+_HOPELESS, _AGAIN = 0.99, 6
+#: A run under a lever may last so many times an unchanged one, and at least so long (s).
+_PATIENCE, _LEAST_LIMIT_S = 4.0, 20.0
+#: How much sooner than the budget's end the last run must be expected to end, as a share of a run.
+_SLACK = 0.25
+
+
+class Measured(NamedTuple):
+    """A run that gave a cost: of which lever (empty: unchanged), when, how fast the machine was, whether it confirms."""
+
+    lever: str
+    at_s: float
+    answer: Answer
+    speed: Speed
+    confirms: bool
+
+
+class Session:
+    """Runs of one script within a budget in s."""
+
+    def __init__(
+        self, launcher: Launcher, budget_s: float, steps: int | None, progress: Progress, say: Callable[[str], None]
+    ) -> None:
+        self.launcher = launcher
+        self.budget_s = budget_s
+        self.asked_steps = steps
+        self.levers: list[Lever] = []
+        self.tried: list[Lever] = []
+        self.measured: list[Measured] = []
+        self.out: dict[str, str] = {}
+        self.without_effect: set[str] = set()
+        self.together: tuple[Lever, ...] = ()
+        self.confirmed: list[str] = []
+        self.apart: tuple[float, float] | None = None
+        self.first: Answer | None = None
+        self.length = plan.Length(0, 0, 0.0)
+        self.runs = 0
+        self._began = time.perf_counter()
+        self._progress = progress
+        self._say = say
+        self._speed = MachineSpeed()
+
+    @property
+    def spent_s(self) -> float:
+        """Time since it began, in s."""
+        return time.perf_counter() - self._began
+
+    @property
+    def left_s(self) -> float:
+        """Time of the budget that is left, in s."""
+        return self.budget_s - self.spent_s
+
+    @property
+    def seen(self) -> Seen:
+        """What the first run showed."""
+        assert self.first is not None
+        assert self.first.seen is not None
+        return self.first.seen
+
+    @property
+    def quantity(self) -> str:
+        """``energy`` where a meter measured every run, else ``time``."""
+        metered = self.measured and all(run.answer.step_j is not None for run in self.measured)
+        return "energy" if metered else "time"
+
+    def look(self) -> None:
+        """The first run. Raises UsageError for a script that cannot be tuned, MeasurementError for one that fails."""
+        self._progress("a first look", None)
+        limit = max(_FIRST_SHARE * self.budget_s, 5.0)
+        steps = _NO_END if self.asked_steps is None else self.asked_steps
+        run = self.launcher.run((), steps, WARM_UP, limit, first_s=_FIRST_S)
+        self.runs += 1
+        self.first = self._usable(run, limit)
+        start_s, step_s = self.first.start_s or 0.0, self.first.step_s or 0.0
+        known = start_s + self.first.warm_up_s + self.first.seconds
+        most = self.first.steps if self.first.status == ENDED else _NO_END
+        ends_s = min(max(run.lasted_s - known - 2 * step_s, 0.0), 1.0)
+        self.length = plan.length(start_s, ends_s, step_s, self.asked_steps, most)
+        self.levers = proposed(self.seen)
+        self.tried = plan.affordable(self.levers, self.length.run_s, self.left_s)
+        self._check_pays()
+        self._say_plan()
+
+    def _usable(self, run: Run, limit_s: float) -> Answer:
+        script, answer = self.launcher.script.path, run.answer
+        if answer is not None and answer.status == INPUT:
+            raise UsageError(
+                f"{script} reads standard input, and is run again and again here; give it a file or arguments instead"
+            )
+        if answer is None or answer.status not in (ENOUGH, ENDED):
+            asked = "; give more time with --budget" if answer is None and "not done" in run.error else ""
+            raise MeasurementError(f"{script} failed before anything was changed: {run.error}{asked}")
+        if answer.steps == 0:
+            raise UsageError(
+                f"{script} never reached a step of one of torch's optimizers in {run.lasted_s:.0f} s: sizer tune needs "
+                "a script that trains in its own process"
+            )
+        if answer.seen is None or answer.step_s is None:
+            raise UsageError(
+                f"{script} ended after {answer.steps} steps of its optimizer; at least {2 * WARM_UP + 1} are needed: "
+                "let it train longer"
+            )
+        return answer
+
+    def _check_pays(self) -> None:
+        fewest = (plan.LEAST_ROUNDS + 2) * 2
+        if self.left_s < fewest * self.length.run_s:
+            needed = math.ceil((self.spent_s + 1.2 * fewest * self.length.run_s) / 30) * 30
+            raise UsageError(
+                f"a run of {self.launcher.script.path} takes {self.length.run_s:.0f} s, and a budget of "
+                f"{self.budget_s:.0f} s pays for {self.left_s / self.length.run_s:.0f} of the {fewest} that prove "
+                f"anything: --budget {needed}s, or fewer --steps"
+            )
+
+    def _say_plan(self) -> None:
+        assert self.first is not None
+        start = format_quantity(self.first.start_s, "s")
+        self._say(
+            f"{self.launcher.script.path} takes {start} to its first step; {self.budget_s:.0f} s pay for "
+            f"{len(self.tried)} of {len(self.levers)} levers, {self.length.steps} steps a run"
+        )
+
+    def try_levers(self) -> None:
+        """Each lever once, the hopeful ones of them again, unchanged runs in between."""
+        self._in_turn(self.tried, "trying")
+        again = sorted((self._rough(lever), lever.name) for lever in self._alive() if self._rough(lever) < _HOPELESS)
+        names = [name for _, name in again[:_AGAIN]]
+        self._in_turn([lever for lever in self.tried if lever.name in names], "again")
+
+    def _in_turn(self, levers: Sequence[Lever], what: str) -> None:
+        share = self.budget_s * (1 - plan.CONFIRMING)
+        for index, lever in enumerate(levers):
+            if self.spent_s > share and self.measured:
+                break
+            if index % plan.BETWEEN == 0:
+                self._measure("", (), "unchanged")
+            self._measure(lever.name, (lever,), what)
+        if levers:
+            self._measure("", (), "unchanged")
+
+    def confirm(self) -> None:
+        """What looks worth it one by one, then all that is proven together; no run of these had a say before."""
+        arms = self._winners()
+        arms = sorted(arms, key=lambda lever: lever.results == TRAINING)[: plan.MOST_CONFIRMED]
+        while len(arms) > 1 and self._rounds(len(arms)) < plan.LEAST_ROUNDS:
+            arms.pop()
+        self.confirmed = [lever.name for lever in arms]
+        self._prove([(lever.name, (lever,)) for lever in arms], self._rounds(len(arms)))
+        proven = self.proven()
+        together = tuple(lever for lever in arms if lever.name in proven and lever.results != TRAINING)
+        if len(together) > 1:
+            self.together = together
+            self._prove([(TOGETHER, together)], plan.rounds(1, self.length.run_s, self.left_s))
+
+    def _rounds(self, arms: int) -> int:
+        """Rounds in which so many levers are proven; of several, the rest of the budget proves them together."""
+        share = plan.FOR_TOGETHER if arms > 1 else 0.0
+        return plan.rounds(arms, self.length.run_s, (1 - share) * self.left_s)
+
+    def _prove(self, arms: Sequence[tuple[str, Sequence[Lever]]], rounds: int) -> None:
+        """So many rounds of an unchanged run and one of each, whose order turns; and an unchanged one at the end."""
+        if not arms:
+            return
+        for number in range(rounds):
+            self._measure("", (), "proving", confirms=True)
+            for name, levers in arms if number % 2 == 0 else arms[::-1]:
+                self._measure(name, levers, "proving", confirms=True)
+        self._measure("", (), "proving", confirms=True)
+
+    def proven(self) -> dict[str, float]:
+        """Name -> adjusted p of what was confirmed and is proven, all levers together among them."""
+        return {name: p for name, p in self.adjusted().items() if p <= FAMILY_ERROR}
+
+    def adjusted(self) -> dict[str, float]:
+        """Adjusted p of what was confirmed; a combination counts as tried from the beginning."""
+        found = self.comparisons()
+        p_values = {name: found[name].p if name in found else 1.0 for name in (*self.confirmed, TOGETHER)}
+        return {name: p for name, p in holm(p_values).items() if name in found and name in p_values}
+
+    def comparisons(self) -> dict[str, Compared]:
+        """What is known of each lever, by name: of its confirmation, where it had one, else of what was tried."""
+        tried, confirming = self._by_observation(False), self._by_observation(True)
+        values = {**tried, **confirming}
+        groups = [v for found in (tried, confirming) for name, v in found.items() if name]
+        pooled = scatter(groups, [*tried.get("", ()), *confirming.get("", ())])
+        found = {name: compared(v, pooled) for name, v in values.items() if name and v}
+        self.apart = apart(pooled)
+        return found
+
+    def _by_observation(self, confirming: bool) -> dict[str, list[float]]:
+        """Logarithms of ratios of the cost of an observation: a lever may put more of them into a step."""
+        more = {lever.name: math.log(lever.observations) for lever in self.tried}
+        found = log_ratios(self.costs(confirming))
+        return {name: [value - more.get(name, 0.0) for value in values] for name, values in found.items()}
+
+    def _winners(self) -> list[Lever]:
+        """Of each group the lever that looks best, where it looks worth it; the best first."""
+        best: dict[str, Lever] = {}
+        for lever in sorted(self._alive(), key=self._rough):
+            if self._rough(lever) < WORTH:
+                best.setdefault(lever.group, lever)
+        return list(best.values())
+
+    def _alive(self) -> list[Lever]:
+        seen = {run.lever for run in self.measured}
+        return [
+            lever
+            for lever in self.tried
+            if lever.name in seen and lever.name not in self.out and lever.name not in self.without_effect
+        ]
+
+    def _rough(self, lever: Lever) -> float:
+        """Mean ratio of what was tried, infinite where there is none."""
+        values = self._by_observation(False).get(lever.name, [])
+        return math.exp(sum(values) / len(values)) if values else math.inf
+
+    def costs(self, confirming: bool) -> list[CostOf]:
+        """Runs as costs, those of the confirmation or those before; beside another speed of the machine left out."""
+        apart, quantity = self.set_apart(confirming), self.quantity
+        found = []
+        for run in self.measured:
+            cost = run.answer.step_j if quantity == "energy" else run.answer.step_s
+            if run.confirms is confirming and id(run) not in apart and cost:
+                found.append(CostOf(run.at_s, run.lever, cost))
+        return found
+
+    def set_apart(self, confirming: bool) -> set[int]:
+        """Runs (by id) beside which the machine had another speed than beside most; none where they are many."""
+        runs = [run for run in self.measured if run.confirms is confirming]
+        apart = another_speed([run.speed for run in runs])
+        return {id(run) for run, is_apart in zip(runs, apart, strict=True) if is_apart}
+
+    def _measure(self, name: str, levers: Sequence[Lever], what: str, confirms: bool = False) -> None:
+        """One run; nothing where the budget does not pay for it, or the lever is out."""
+        if name in self.out or name in self.without_effect:
+            return
+        expected = self._expected_s(name)
+        if self.left_s < (1 - _SLACK) * expected:
+            return
+        self._progress(f"{what}: {name or 'unchanged'}", min(self.spent_s / self.budget_s, 1.0))
+        compiles = any(lever.group == "compile" for lever in levers)
+        limit = max(_PATIENCE * self.length.run_s, _LEAST_LIMIT_S) + (2 * plan.COMPILING_S if compiles else 0.0)
+        before, began = self._speed.now(), time.perf_counter()
+        run = self.launcher.run(levers, self.length.steps, self.length.warm_up, min(limit, self.left_s + expected))
+        at_s = (began + time.perf_counter()) / 2 - self._began
+        self.runs += 1
+        speed = before.mean_with(self._speed.now())
+        self._keep(name, levers, run, Measured(name, at_s, run.answer, speed, confirms) if run.answer else None)
+
+    def _expected_s(self, name: str) -> float:
+        known = [run.answer for run in self.measured if run.lever == name]
+        if not known:
+            return self.length.run_s
+        last = known[-1]
+        return (last.start_s or 0.0) + last.warm_up_s + last.seconds
+
+    def _keep(self, name: str, levers: Sequence[Lever], run: Run, measured: Measured | None) -> None:
+        is_usable = measured is not None and measured.answer.status in (ENOUGH, ENDED) and measured.answer.step_s
+        if not is_usable:
+            if not name:
+                raise MeasurementError(
+                    f"{self.launcher.script.path} failed unchanged: {run.error or 'it took no steps'}"
+                )
+            self.out[name] = run.error or "it took too few steps"
+        elif measured is not None and levers and len(set(measured.answer.changed)) == 0:
+            self.without_effect.add(name)
+        elif measured is not None:
+            self.measured.append(measured)
