@@ -199,6 +199,36 @@ def _machine() -> Record:
     return Machine((SMALL_CPU,), ("a machine made up for a test",), "0123456789abcdef")
 
 
+def _tuning() -> Record:
+    from sizer.tuning import record as tuning
+
+    def lever(name: str, group: str, state: str, ratio: float | None = None, **more: Any) -> tuning.TunedLever:
+        interval = None if ratio is None else (0.93 * ratio, 1.07 * ratio)
+        facts = {"ratio": ratio, "interval": interval, "runs": 0 if ratio is None else 4, **more}
+        return tuning.TunedLever(name, "threads", {}, f"{name} is changed", group, "rounding", state, 0.2, **facts)
+
+    proven = {"confirmed": True, "p_value": 0.003, "losses": "within rounding", "memory_bytes": 3 * MIB, "start_s": 0.1}
+    diff = "--- train.py\n+++ train.py\n@@ -3 +3 @@\n-adam = Adam(p)\n+adam = Adam(p, fused=True)\n"
+    levers = (
+        lever("data-in-memory", "loader", "recommended", 0.41, **proven, break_even_steps=20),
+        lever("fused-optimizer", "optimizer form", "recommended", 0.86, **proven, kept=tuning.Kept(diff=diff)),
+        lever("threads=1", "threads", "unproven", 0.99, confirmed=True, p_value=0.4, losses="bit-identical"),
+        lever("malloc-thresholds", "allocator", "left", 1.02),
+        lever("bfloat16", "precision", "out", why="RuntimeError: no kernel"),
+        lever("compile", "compile", "not tried", why="the budget does not pay for it"),
+    )
+    names = ("data-in-memory", "fused-optimizer")
+    together = tuning.Together(names, "recommended", 0.36, (0.33, 0.39), runs=4, **proven)
+    shares = {"waiting": 0.6, "forward": 0.1, "backward": 0.15, "optimizer": 0.1, "others": 0.0, "rest": 0.05}
+    told = "a step waits for data for 60% of its time"
+    return tuning.Tuning(
+        tuning.Where("train.py", False, ("--fast",), "0" * 64, "2.13.0", "3.11.2", "a small CPU", "0123456789abcdef"),
+        *("time", "measured", 180.0, 176.5, True, 2.9, 210, 10, 38, shares, {"device": "cpu", "cpus": 2}),
+        *("loader", told, tuning.Unchanged(13, 2.1e-3, None, (0.97, 1.03), True, 300 * MIB), levers, together, names),
+        *(0.36, (0.33, 0.39), {}, ("a remark made up for a test",)),
+    )
+
+
 MAKERS: Mapping[str, Callable[[], Record]] = {
     "recommendation": _recommendation,
     "fleet": _fleet,
@@ -215,6 +245,7 @@ MAKERS: Mapping[str, Callable[[], Record]] = {
     "study_caches": lambda: _study("caches"),
     "study_fit": lambda: _study("fit"),
     "study_isoloss": lambda: _study("isoloss"),
+    "tuning": _tuning,
     "machine": _machine,
 }
 NAMES = tuple(MAKERS)

@@ -22,7 +22,7 @@ class Rows(Dataset):
         return (self.whitening @ square @ self.whitening).diagonal().clone()
 
 
-def begin(worker: int) -> None:
+def begin(worker: int) -> None:  # noqa: ARG001
     """What many scripts do for speed, and what costs it."""
     torch.set_num_threads(2 * (os.cpu_count() or 1))
 

@@ -134,7 +134,8 @@ def _range(interval: tuple[float, float] | None) -> str:
 def _memory(more: int | None) -> str:
     if more is None:
         return ""
-    return f"{'+' if more >= 0 else '-'}{format_bytes(round(abs(more) / 2**20) * 2**20)}"
+    whole = round(more / 2**20) * 2**20
+    return f"{'-' if whole < 0 else '+'}{format_bytes(abs(whole))}" if whole else "same"
 
 
 def _said(one: TunedLever | Together) -> str:
@@ -161,8 +162,8 @@ def _details(record: Tuning) -> Iterator[Block]:
     start = format_quantity(record.start_s, "s")
     yield Paragraph(
         f"{record.runs} runs of {record.steps} steps, the first {record.warm_up} of each not timed, in "
-        f"{record.spent_s:.0f} s of {record.budget_s:.0f} s; a run takes {start} to its first step. {unchanged.runs} of "
-        f"them were unchanged{apart}."
+        f"{record.spent_s:.0f} s of {record.budget_s:.0f} s; a run takes {start} to its first step. {unchanged.runs} "
+        f"were unchanged{apart}."
     )
     yield from _chances([lever for lever in record.levers if lever.p_value is not None], record.together)
     for lever in record.levers:

@@ -38,7 +38,7 @@ class _NoInput(io.TextIOBase):
         """As `readline`."""
         return self.readline()
 
-    def __next__(self) -> str:
+    def __next__(self) -> str:  # type: ignore[override]
         return self.readline()
 
 

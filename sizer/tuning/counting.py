@@ -7,6 +7,7 @@ import functools
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -179,7 +180,7 @@ def _patch_backward(losses: list[Any]) -> None:
     """Note each number that a backward pass starts from; on a GPU without waiting for it."""
     import torch
 
-    original = torch.Tensor.backward
+    original: Callable[..., None] = torch.Tensor.backward
 
     @functools.wraps(original)
     def backward(self: torch.Tensor, *args: Any, **kwargs: Any) -> None:
@@ -187,7 +188,7 @@ def _patch_backward(losses: list[Any]) -> None:
             losses.append(self.item() if self.device.type == "cpu" else self.detach().clone())
         original(self, *args, **kwargs)
 
-    torch.Tensor.backward = backward  # type: ignore[method-assign, assignment]
+    torch.Tensor.backward = backward  # type: ignore[method-assign]
 
 
 def peak_bytes(device: str) -> int | None:

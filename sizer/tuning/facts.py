@@ -30,13 +30,12 @@ _SAMPLED, _ROWS = 4096, 16
 #: Where the files of libraries, of Python and of sizer lie.
 _NOT_THE_SCRIPTS = (
     "<",
-    *{str(Path(file).parents[1]) + os.sep for file in (torch.__file__, np.__file__)},
-    os.path.dirname(os.__file__) + os.sep,
-    str(Path(__file__).parents[1]) + os.sep,
+    *(str(Path(file).parents[1]) + os.sep for file in (torch.__file__, np.__file__, __file__)),
+    str(Path(os.__file__).parent) + os.sep,
 )
 
 
-class OperationCount(FlopCount):  # type: ignore[misc, unused-ignore]
+class OperationCount(FlopCount):  # type: ignore[no-untyped-call, unused-ignore]
     """Counts torch's operations in one step, and the subnormal numbers among what they give."""
 
     def __init__(self) -> None:
@@ -127,7 +126,7 @@ class FirstLook:
     def one_more(self, optimizer: Optimizer, step_s: float) -> bool:
         """Called after the last timed step, and again after one in which operations are counted; True at the end."""
         if self._counting is None:
-            self._step_s, self._facts = step_s, self._used(self._steps)
+            self._step_s, self._facts = step_s, self._used()
             self._timed = self._steps
             self._worker_threads = _threads_of_children()
             self._times = self._observer.clock.steps()
@@ -139,7 +138,7 @@ class FirstLook:
         self.seen = self._summed_up(optimizer)
         return True
 
-    def _used(self, steps: int) -> tuple[float | None, float | None]:
+    def _used(self) -> tuple[float | None, float | None]:
         """Pages handed out a step, and the kernel's share of the time, since `open`."""
         now = _usage()
         if now is None or self._usage is None:
@@ -280,7 +279,7 @@ def _read_some(loader: Any, count: int) -> tuple[int, float, bool]:
 
 
 def _random_state() -> tuple[Any, ...]:
-    return torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()  # type: ignore[index, union-attr]
+    return torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()  # type: ignore[index]
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -68,7 +68,7 @@ def with_arguments(source: str, line: int, arguments: Mapping[str, str]) -> str:
         return source
     call = min(calls, key=lambda node: (abs(node.lineno - line), -(node.end_col_offset or 0)))
     for keyword in call.keywords:
-        if keyword.arg in arguments:
+        if keyword.arg is not None and keyword.arg in arguments:
             source = _replaced(source, keyword.value, arguments[keyword.arg])
             return with_arguments(source, line, {k: v for k, v in arguments.items() if k != keyword.arg})
     return _added(source, call, arguments)

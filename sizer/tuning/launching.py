@@ -36,8 +36,9 @@ _TOLD = 200
 
 
 class Script(NamedTuple):
-    """What is run: a file or a module, its arguments, and the folder that it runs in."""
+    """What is run: a file or a module, what its owner calls it, its arguments, and the folder that it runs in."""
 
+    name: str
     path: str
     module: bool
     arguments: tuple[str, ...]
@@ -77,7 +78,8 @@ class Launcher:
     ) -> Run:
         """Run the script with levers for so many steps, at most so long.
 
-        What was asked for at the beginning is done ``afterwards``. ``first_s`` makes it the first run, which ends after so many seconds of steps and shows the script's output.
+        What was asked for at the beginning is done ``afterwards``. ``first_s`` makes it the first run, which ends after
+        so many seconds of steps and shows the script's output.
         """
         self._count += 1
         folder = Path(self._folder.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from sizer.base.records import plain
 from sizer.tuning import record as states
@@ -119,7 +120,7 @@ def _state(session: Session, lever: Lever, found: Compared | None, adjusted: Map
     return states.LEFT, ""
 
 
-def _measures(session: Session, name: str, found: Compared | None, adjusted: Mapping[str, float]) -> dict[str, object]:
+def _measures(session: Session, name: str, found: Compared | None, adjusted: Mapping[str, float]) -> dict[str, Any]:
     """The fields that levers and combinations share."""
     answers = [run.answer for run in session.measured if run.lever == name]
     if found is None or not answers:
@@ -167,12 +168,12 @@ def _together(session: Session, found: Compared | None, adjusted: Mapping[str, f
     if found is None:
         return Together(names, states.OUT, why=session.out.get(TOGETHER, "the budget did not pay for it"))
     state = states.RECOMMENDED if adjusted.get(TOGETHER, 1.0) <= FAMILY_ERROR else states.UNPROVEN
-    return Together(names, state, **_measures(session, TOGETHER, found, adjusted))  # type: ignore[arg-type]
+    return Together(names, state, **_measures(session, TOGETHER, found, adjusted))
 
 
 def _unchanged(session: Session) -> Unchanged:
-    answers = [run.answer for run in session.measured if not run.lever] or [session.first]
-    known = [one for one in answers if one is not None]
+    assert session.first is not None
+    known = [run.answer for run in session.measured if not run.lever] or [session.first]
     joules = [one.step_j for one in known if one.step_j is not None]
     losses = [one.losses for one in known if one.losses]
     peaks = [one.peak_bytes for one in known if one.peak_bytes is not None]
@@ -199,7 +200,7 @@ def _notes(session: Session, complete: bool) -> Iterator[str]:
         yield "the unchanged script has other losses each time it runs: only their distributions could be compared"
     if unchanged.apart is not None and unchanged.apart[1] > _UNEASY:
         yield (
-            f"unchanged runs lie up to {unchanged.apart[1] - 1:.0%} apart: gains below that cannot be proven in this time "
+            f"unchanged runs lie up to {unchanged.apart[1] - 1:.0%} apart: gains below that are hard to prove "
             "(a quieter machine, a larger --budget, more --steps)"
         )
 

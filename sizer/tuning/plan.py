@@ -17,6 +17,10 @@ _FEWEST, _MOST, _MOST_WARM_UP = 5, 10_000, 10
 CONFIRMING, LEAST_ROUNDS, MOST_ROUNDS = 0.5, 3, 10
 #: Share of what is left when several levers are proven that is kept for proving them together.
 FOR_TOGETHER = 0.4
+#: Runs that prove one lever at least: rounds of it and an unchanged one, an unchanged one at the end.
+FEWEST_TO_PROVE = 2 * LEAST_ROUNDS + 1
+#: Levers of which so many are looked at a second time, by the eight scripts of benchmarks/tune_scripts.
+_SECOND_LOOKS = 0.3
 #: Levers that are tried between two unchanged runs.
 BETWEEN = 3
 #: What compiling takes beside a run, in s, before it was seen: 10 to 40 s on two processors.
@@ -46,13 +50,17 @@ def length(start_s: float, ends_s: float, step_s: float, asked: int | None, most
     return Length(steps, warm_up, start_s + ends_s + steps * step_s)
 
 
+def price_s(lever: Lever, run_s: float, is_known: bool = False) -> float:
+    """What a look at a lever takes in s, its part of the unchanged runs included."""
+    compiling = COMPILING_S if lever.group == "compile" and not is_known else 0.0
+    return run_s * (1 + 1 / BETWEEN) + compiling
+
+
 def affordable(levers: Sequence[Lever], run_s: float, left_s: float) -> list[Lever]:
-    """The first levers that are paid for once the confirmation has its share, each with its part of unchanged runs."""
-    left = (1 - CONFIRMING) * left_s - run_s
-    each = run_s * (1 + 1 / BETWEEN + 0.5)  # (half of them are looked at a second time)
-    found = []
+    """The levers, in their order, that are paid for once the confirmation has its share."""
+    left, found = (1 - CONFIRMING) * left_s - run_s, []
     for lever in levers:
-        price = each + (COMPILING_S if lever.group == "compile" else 0.0)
+        price = price_s(lever, run_s) + _SECOND_LOOKS * run_s
         if price <= left:
             found.append(lever)
             left -= price

@@ -85,7 +85,7 @@ class Together:
 
 @dataclass(frozen=True)
 class Unchanged:
-    """The script as it is: cost of a step, how far its runs lie apart (90 % of ratios of two), whether losses repeat."""
+    """The script as it is: cost of a step, how far its runs lie apart (90 % of ratios of two), if losses repeat."""
 
     runs: int
     time_per_step_s: float

@@ -31,7 +31,7 @@ def check(script: str, module: bool, environment: Mapping[str, str]) -> None:
     launched = next((name for name in _LAUNCHERS if environment.get(name)), None)
     if launched is not None:
         raise UsageError(
-            f"sizer tune cannot tune several processes that torchrun starts ({launched} is set); tune the script alone, "
+            f"sizer tune cannot tune several processes that torchrun starts ({launched} is set); tune it alone, "
             "in one process: sizer tune train.py"
         )
     if module and script in _LAUNCHING:

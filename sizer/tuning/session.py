@@ -36,7 +36,7 @@ _SLACK = 0.25
 
 
 class Measured(NamedTuple):
-    """A run that gave a cost: of which lever (empty: unchanged), when, how fast the machine was, whether it confirms."""
+    """A run that gave a cost: of which lever (empty: unchanged), when, how fast the machine was, if it confirms."""
 
     lever: str
     at_s: float
@@ -46,10 +46,17 @@ class Measured(NamedTuple):
 
 
 class Session:
-    """Runs of one script within a budget in s."""
+    """Runs of one script within a budget in s; ``clock`` gives the time, ``speed`` how fast the machine is."""
 
     def __init__(
-        self, launcher: Launcher, budget_s: float, steps: int | None, progress: Progress, say: Callable[[str], None]
+        self,
+        launcher: Launcher,
+        budget_s: float,
+        steps: int | None,
+        progress: Progress,
+        say: Callable[[str], None],
+        clock: Callable[[], float] = time.perf_counter,
+        speed: Callable[[], Speed] | None = None,
     ) -> None:
         self.launcher = launcher
         self.budget_s = budget_s
@@ -65,15 +72,15 @@ class Session:
         self.first: Answer | None = None
         self.length = plan.Length(0, 0, 0.0)
         self.runs = 0
-        self._began = time.perf_counter()
+        self._clock, self._began = clock, clock()
         self._progress = progress
         self._say = say
-        self._speed = MachineSpeed()
+        self._speed = speed or MachineSpeed().now
 
     @property
     def spent_s(self) -> float:
         """Time since it began, in s."""
-        return time.perf_counter() - self._began
+        return self._clock() - self._began
 
     @property
     def left_s(self) -> float:
@@ -100,19 +107,18 @@ class Session:
         steps = _NO_END if self.asked_steps is None else self.asked_steps
         run = self.launcher.run((), steps, WARM_UP, limit, first_s=_FIRST_S)
         self.runs += 1
-        self.first = self._usable(run, limit)
+        self.first = self._usable(run)
         start_s, step_s = self.first.start_s or 0.0, self.first.step_s or 0.0
         known = start_s + self.first.warm_up_s + self.first.seconds
         most = self.first.steps if self.first.status == ENDED else _NO_END
         ends_s = min(max(run.lasted_s - known - 2 * step_s, 0.0), 1.0)
         self.length = plan.length(start_s, ends_s, step_s, self.asked_steps, most)
         self.levers = proposed(self.seen)
-        self.tried = plan.affordable(self.levers, self.length.run_s, self.left_s)
         self._check_pays()
         self._say_plan()
 
-    def _usable(self, run: Run, limit_s: float) -> Answer:
-        script, answer = self.launcher.script.path, run.answer
+    def _usable(self, run: Run) -> Answer:
+        script, answer = self.launcher.script.name, run.answer
         if answer is not None and answer.status == INPUT:
             raise UsageError(
                 f"{script} reads standard input, and is run again and again here; give it a file or arguments instead"
@@ -133,11 +139,11 @@ class Session:
         return answer
 
     def _check_pays(self) -> None:
-        fewest = (plan.LEAST_ROUNDS + 2) * 2
+        fewest = plan.FEWEST_TO_PROVE + plan.BETWEEN + 2
         if self.left_s < fewest * self.length.run_s:
             needed = math.ceil((self.spent_s + 1.2 * fewest * self.length.run_s) / 30) * 30
             raise UsageError(
-                f"a run of {self.launcher.script.path} takes {self.length.run_s:.0f} s, and a budget of "
+                f"a run of {self.launcher.script.name} takes {self.length.run_s:.0f} s, and a budget of "
                 f"{self.budget_s:.0f} s pays for {self.left_s / self.length.run_s:.0f} of the {fewest} that prove "
                 f"anything: --budget {needed}s, or fewer --steps"
             )
@@ -145,28 +151,45 @@ class Session:
     def _say_plan(self) -> None:
         assert self.first is not None
         start = format_quantity(self.first.start_s, "s")
+        paid = plan.affordable(self.levers, self.length.run_s, self.left_s)
+        names = [lever.name for lever in self.levers if lever not in paid]
+        left_out = f"; not tried, it seems: {', '.join(names)}" if names else ""
         self._say(
-            f"{self.launcher.script.path} takes {start} to its first step; {self.budget_s:.0f} s pay for "
-            f"{len(self.tried)} of {len(self.levers)} levers, {self.length.steps} steps a run"
+            f"{self.launcher.script.name} takes {start} to its first step; {self.budget_s:.0f} s pay for "
+            f"{len(paid)} of {len(self.levers)} levers, {self.length.steps} steps a run{left_out}"
         )
 
     def try_levers(self) -> None:
-        """Each lever once, the hopeful ones of them again, unchanged runs in between."""
-        self._in_turn(self.tried, "trying")
+        """Each lever once, the hopeful ones of them again, unchanged runs in between.
+
+        Where nothing looks worth a confirmation, its share of the budget pays for more levers.
+        """
+        share_s = (1 - plan.CONFIRMING) * self.budget_s
+        self._in_turn(self.levers, "trying", share_s)
         again = sorted((self._rough(lever), lever.name) for lever in self._alive() if self._rough(lever) < _HOPELESS)
         names = [name for _, name in again[:_AGAIN]]
-        self._in_turn([lever for lever in self.tried if lever.name in names], "again")
+        self._in_turn([lever for lever in self.tried if lever.name in names], "again", share_s)
+        if not self._winners():
+            others = [lever for lever in self.levers if lever not in self.tried]
+            self._in_turn(others, "trying", self.budget_s - plan.FEWEST_TO_PROVE * self.length.run_s)
 
-    def _in_turn(self, levers: Sequence[Lever], what: str) -> None:
-        share = self.budget_s * (1 - plan.CONFIRMING)
-        for index, lever in enumerate(levers):
-            if self.spent_s > share and self.measured:
-                break
-            if index % plan.BETWEEN == 0:
+    def _in_turn(self, levers: Sequence[Lever], what: str, until_s: float) -> None:
+        """Levers between unchanged runs, those that the time until then pays for."""
+        count = 0
+        for lever in levers:
+            if self.spent_s + plan.price_s(lever, self.length.run_s, self._is_known(lever)) > until_s:
+                continue
+            if count % plan.BETWEEN == 0:
                 self._measure("", (), "unchanged")
             self._measure(lever.name, (lever,), what)
-        if levers:
+            count += 1
+            if lever not in self.tried:
+                self.tried.append(lever)
+        if count:
             self._measure("", (), "unchanged")
+
+    def _is_known(self, lever: Lever) -> bool:
+        return any(run.lever == lever.name for run in self.measured)
 
     def confirm(self) -> None:
         """What looks worth it one by one, then all that is proven together; no run of these had a say before."""
@@ -270,11 +293,11 @@ class Session:
         self._progress(f"{what}: {name or 'unchanged'}", min(self.spent_s / self.budget_s, 1.0))
         compiles = any(lever.group == "compile" for lever in levers)
         limit = max(_PATIENCE * self.length.run_s, _LEAST_LIMIT_S) + (2 * plan.COMPILING_S if compiles else 0.0)
-        before, began = self._speed.now(), time.perf_counter()
+        before, began = self._speed(), self._clock()
         run = self.launcher.run(levers, self.length.steps, self.length.warm_up, min(limit, self.left_s + expected))
-        at_s = (began + time.perf_counter()) / 2 - self._began
+        at_s = (began + self._clock()) / 2 - self._began
         self.runs += 1
-        speed = before.mean_with(self._speed.now())
+        speed = before.mean_with(self._speed())
         self._keep(name, levers, run, Measured(name, at_s, run.answer, speed, confirms) if run.answer else None)
 
     def _expected_s(self, name: str) -> float:
@@ -289,7 +312,7 @@ class Session:
         if not is_usable:
             if not name:
                 raise MeasurementError(
-                    f"{self.launcher.script.path} failed unchanged: {run.error or 'it took no steps'}"
+                    f"{self.launcher.script.name} failed unchanged: {run.error or 'it took no steps'}"
                 )
             self.out[name] = run.error or "it took too few steps"
         elif measured is not None and levers and len(set(measured.answer.changed)) == 0:

@@ -46,7 +46,7 @@ def tune_script(
         raise UsageError(f"a budget of {budget_s:g} s is too short; give at least {_LEAST_S:g} s, such as --budget 3m")
     if steps is not None and steps < 8:
         raise UsageError(f"{steps} steps a run are too few; give at least 8, or leave --steps out")
-    file = _file_of(script, module)
+    file = file_of(script, module)
     for effect in refusals.side_effects(file):
         say(f"warning: {effect}, in every run of the script")
     with ExitStack() as stack:
@@ -55,10 +55,10 @@ def tune_script(
         if copy is not None:
             folder, path = copy.folder, script if module else copy.inside(script)
         launcher = stack.enter_context(
-            Launcher(Script(path, module, arguments, folder), meter, copy.put_back if copy else None)
+            Launcher(Script(script, path, module, arguments, folder), meter, copy.put_back if copy else None)
         )
         session = Session(launcher, budget_s, steps, progress, say)
-        where = Where(script, module, arguments, sha256(file), _torch_version(), platform.python_version(), *machine())
+        where = Where(script, module, arguments, sha256(file), torch_version(), platform.python_version(), *machine())
         complete = _conducted(session)
         return outcome(session, where, complete, copy.outside if copy else str)
 
@@ -75,7 +75,8 @@ def _conducted(session: Session) -> bool:
     return True
 
 
-def _file_of(script: str, module: bool) -> Path:
+def file_of(script: str, module: bool) -> Path:
+    """The file of a script or module. Raises UsageError where there is none."""
     if not module:
         file = Path(script)
         if not file.is_file():
@@ -103,10 +104,11 @@ def sha256(file: Path) -> str:
         raise MeasurementError(f"cannot read {file}: {error.strerror}") from None
 
 
-def _torch_version() -> str:
-    import torch
+def torch_version() -> str:
+    """Torch's, without importing it: that would settle what it reads from the environment."""
+    from importlib.metadata import version
 
-    return str(torch.__version__)
+    return version("torch")
 
 
 def machine() -> tuple[str, str]:
@@ -115,4 +117,4 @@ def machine() -> tuple[str, str]:
 
     found = detect()
     cpu = found.device("cpu")
-    return (cpu.name if cpu is not None and cpu.name else platform.machine()), found.fingerprint
+    return (cpu.name if cpu is not None and cpu.name else platform.machine()), found.fingerprint or ""

@@ -28,7 +28,7 @@ class WorkingCopy:
             size += file.lstat().st_size
             if size > MOST_BYTES:
                 raise UsageError(
-                    f"{folder} holds more than {format_bytes(MOST_BYTES)}, too much to tune in a copy; start in a smaller "
+                    f"{folder} holds more than {format_bytes(MOST_BYTES)}, too much for a copy; start in a smaller "
                     "folder, or add --in-place where the script may write there again and again"
                 )
         self._temporary = tempfile.TemporaryDirectory(prefix="sizer-copy-", ignore_cleanup_errors=True)

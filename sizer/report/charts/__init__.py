@@ -25,6 +25,7 @@ CHARTS = {
     "ClusterCalibration": "sizer.report.charts.timings:cluster_charts",
     "Validation": "sizer.report.charts.timings:validation_charts",
     "SearchResult": "sizer.report.charts.search:search_charts",
+    "Tuning": "sizer.report.charts.tuning:tuning_charts",
     "StudyStep": "sizer.report.charts.study:study_charts",
 }
 

@@ -54,6 +54,7 @@ _NAMES = {
     "ClusterCalibration": "Calibration of a cluster",
     "Validation": "Validation",
     "SearchResult": "Search",
+    "Tuning": "Tuning",
     "StudyStep": "Step of a study",
 }
 

@@ -274,6 +274,12 @@ def _pruned(data: Mapping[str, Any]) -> Any:
     return rebuild(Pruned, {**data, "attempts": attempts}, True)
 
 
+def _tuning(data: Mapping[str, Any]) -> Record:
+    from sizer.tuning.record import Tuning
+
+    return rebuild(Tuning, data, filled=True)
+
+
 def _step(data: Mapping[str, Any]) -> Record:
     from sizer.study.step import StudyStep
 
@@ -292,6 +298,7 @@ READERS: Mapping[str, Callable[[Mapping[str, Any]], Record]] = {
     "sizer.cluster_calibration/1": _cluster,
     "sizer.validation/1": _validation,
     "sizer.search/1": _search,
+    "sizer.tuning/1": _tuning,
     "sizer.study_step/1": _step,
     "sizer.machine/1": _machine,
     "sizer.diagnosis/1": _diagnosis,

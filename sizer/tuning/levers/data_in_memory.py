@@ -1,7 +1,8 @@
-"""The whole data set in memory as tensors: a batch is a slice of them, and reading row by row and collating are gone."""
+"""The whole data set in memory as tensors: a batch is a slice of them, nothing is read and collated row by row."""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,8 +11,9 @@ from sizer.tuning.levers.protocol import IDENTICAL, TRAINING, Changed, Keep, Lev
 #: Part of the free memory that a data set may take, and longest time, s, in which a short run may read it.
 _MEMORY_SHARE, _READING_S = 0.25, 10.0
 _LINES = (
-    "# once:  data = torch.utils.data.default_collate([dataset[row] for row in range(len(dataset))])",
-    "# epoch: for rows in torch.randperm(len(dataset)).split(batch_size): x, y = (part[rows] for part in data)",
+    "x, y = default_collate([dataset[row] for row in range(len(dataset))])",
+    "for rows in torch.randperm(len(x)).split(batch_size):  # an epoch",
+    "    loss = ...(model(x[rows]), y[rows])",
 )
 
 
@@ -65,8 +67,7 @@ def apply(settings: Mapping[str, Any], changed: Changed) -> None:  # noqa: ARG00
         # what torch's own iterator draws, so that the shuffling after it is the same
         torch.empty((), dtype=torch.int64).random_(generator=loader.generator)
         for rows in loader._index_sampler:
-            index = torch.as_tensor(rows)
-            yield tree_map(lambda part: part[index], data)
+            yield tree_map(operator.itemgetter(torch.as_tensor(rows)), data)
 
     DataLoader.__iter__ = __iter__  # type: ignore[method-assign, assignment]
 

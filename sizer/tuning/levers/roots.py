@@ -39,7 +39,7 @@ class _Waiting:
             if torch.compiler.is_compiling():  # first, since torch.compile traces these lines then
                 return original(module, *args, **kwargs)
             thread = threading.get_ident()
-            if thread in waiting._inside or not torch.is_grad_enabled():
+            if waiting._steps >= _STEPS or thread in waiting._inside or not torch.is_grad_enabled():
                 return original(module, *args, **kwargs)
             waiting._inside.add(thread)
             try:

@@ -1,4 +1,4 @@
-"""One thread in each process that the script starts: several times as many threads as processors wait for each other."""
+"""One thread in each process that the script starts: with more threads than processors they wait for each other."""
 
 from __future__ import annotations
 

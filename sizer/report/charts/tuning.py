@@ -1,0 +1,83 @@
+"""A tuning as charts: what a step's time goes into, and every lever's ratio with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sizer.base.units import format_quantity
+from sizer.report.charts.figure import Axis, Chart, Guide, Point, Series, Stretch, Strip
+from sizer.report.layout import Column, Table
+from sizer.tuning.comparing import WORTH
+from sizer.tuning.record import RECOMMENDED, Tuning
+
+_PARTS = {
+    "waiting": "waiting for data",
+    "forward": "forward",
+    "backward": "backward",
+    "optimizer": "optimizer",
+    "others": "other optimizers",
+    "rest": "rest of the script",
+}
+#: Share from which the part's name fits into its box.
+_NAMED = 0.12
+
+
+def tuning_charts(record: Tuning) -> Iterator[Chart]:
+    """The split, and the levers."""
+    if sum(record.shares.values()) > 0:
+        yield _split(record)
+    if any(lever.ratio for lever in record.levers):
+        yield _levers(record)
+
+
+def _split(record: Tuning) -> Chart:
+    step_s, begin, stretches = record.unchanged.time_per_step_s, 0.0, []
+    parts = [(part, share) for part, share in record.shares.items() if share > 0]
+    for shade, (part, share) in enumerate(parts):
+        told = f"{_PARTS[part]}: {share:.0%} of a step, {format_quantity(share * step_s, 's')}"
+        text = _PARTS[part] if share >= _NAMED else ""
+        stretches.append(Stretch(begin, begin + share, text, told, shade))
+        begin += share
+    columns = [
+        Column("part", [_PARTS[part] for part, _ in parts]),
+        Column("share", [f"{share:.1%}" for _, share in parts], right=True),
+        Column("time", [format_quantity(share * step_s, "s") for _, share in parts], right=True),
+    ]
+    return Chart(
+        "Where a step's time goes",
+        f"The time between two steps of the optimizer, {format_quantity(step_s, 's')}, by what the script did in it.",
+        Axis("share of a step", "share", log=False, within=(0.0, 1.0)),
+        None,
+        Table(columns),
+        strips=[Strip("step", stretches)],
+        label=record.label,
+    )
+
+
+def _levers(record: Tuning) -> Chart:
+    measured = sorted((lever for lever in record.levers if lever.ratio), key=lambda lever: lever.ratio or 0.0)
+    proven: list[Point] = []
+    others: list[Point] = []
+    for place, lever in enumerate(measured, start=1):
+        low, high = lever.interval or (None, None)
+        told = f"{lever.name}: {lever.ratio:.3f} times the {record.quantity}, {lever.state}; {lever.changes}"
+        point = Point(place, lever.ratio or 0.0, told, low, high)
+        (proven if lever.state == RECOMMENDED else others).append(point)
+    columns = [
+        Column("lever", [lever.name for lever in measured]),
+        Column("ratio", [f"{lever.ratio:.3f}" for lever in measured], right=True),
+        Column("90 %", ["" if not one.interval else "{:.3f} to {:.3f}".format(*one.interval) for one in measured]),
+        Column("became", [lever.state for lever in measured]),
+    ]
+    named = (("proven", proven, "dots", 1), ("not proven", others, "crosses", 2))
+    return Chart(
+        "What each lever makes of a step",
+        f"The {record.quantity} of a step with a lever over that of the unchanged script, with the 90 % interval of a "
+        "fresh pair of runs; below the line at 1 it is cheaper.",
+        Axis("lever", log=False, ticks=[(place, lever.name) for place, lever in enumerate(measured, start=1)]),
+        Axis(f"times the {record.quantity}", "times", within=(0.9, 1.1)),
+        Table(columns),
+        [Series(name, points, look, colour) for name, points, look, colour in named if points],
+        guides=[Guide("y", 1.0, "unchanged"), Guide("y", WORTH, "worth it")],
+        label=record.label,
+    )

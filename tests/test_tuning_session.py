@@ -1,0 +1,262 @@
+"""A whole tuning on a machine made up for it: what is tried, proven, left, kept, said, within the budget."""
+
+from __future__ import annotations
+
+import json
+import math
+from importlib.resources import files
+from io import StringIO
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+from rich.console import Console
+from schemas import closed
+
+from sizer.base.errors import MeasurementError, UsageError
+from sizer.report.pages.saved import record_of
+from sizer.report.terminal import show
+from sizer.tuning.job import ENDED, ENOUGH, FAILED, INPUT, Answer
+from sizer.tuning.launching import Run, Script, environment_of
+from sizer.tuning.levers.catalogue import proposed
+from sizer.tuning.levers.protocol import Place, Seen, SeenLoader, SeenOptimizer
+from sizer.tuning.machine_speed import Speed
+from sizer.tuning.outcome import outcome
+from sizer.tuning.record import Where
+from sizer.tuning.session import Session
+
+SHARES = {"waiting": 0.6, "forward": 0.1, "backward": 0.15, "optimizer": 0.1, "others": 0.0, "rest": 0.05}
+WHERE = Where("train.py", False, (), "0" * 64, "2.13.0", "3.11.2", "a CPU", "0" * 16)
+STEP_S = 0.01
+
+
+def seen(**more):
+    facts = {
+        "device": "cpu",
+        "cpus": 2,
+        "threads": 2,
+        "steps": 100,
+        "time_per_step_s": STEP_S,
+        "shares": SHARES,
+        "operations": 100,
+        "faults": 3.0,
+        "system_share": 0.01,
+        "subnormal": 0.0,
+        "children": 0,
+        "worker_threads": 0,
+        "layers": ("Linear",),
+        "compiles": False,
+        "autocast": False,
+        "sets_threads": False,
+        "optimizers": (SeenOptimizer("Adam", "single-tensor", 4, False, Place("/nowhere/train.py", 3)),),
+        "loaders": (SeenLoader(0, False, False, 32, 1000, 100, 1e-4, True, True, None),),
+    }
+    return Seen(**{**facts, **more})
+
+
+class MadeUp:
+    """Runs that take no time: a lever multiplies a step by its ratio, of several all of theirs."""
+
+    def __init__(self, ratios, start_s=2.0, noise=0.01, fails=(), interrupted_at=None, first=None, facts=None):
+        self.script = Script("train.py", "/copy/train.py", False, (), Path("/copy"))
+        self.now_s, self.started = 0.0, []
+        self._ratios, self._start_s, self._noise, self._fails = ratios, start_s, noise, fails
+        self._rng = np.random.default_rng(4)
+        self._interrupted_at, self._first, self._facts = interrupted_at, first, facts or seen()
+
+    def run(self, levers, steps, warm_up, limit_s, first_s=None):
+        if len(self.started) == self._interrupted_at:
+            raise KeyboardInterrupt
+        names = [lever.name for lever in levers]
+        self.started.append(names)
+        if first_s is not None and self._first is not None:
+            return self._first
+        if set(names) & set(self._fails):
+            self.now_s += 1.0
+            return Run(None, 1.0, "RuntimeError: no kernel")
+        steps = 100 if first_s is not None else steps
+        step_s = (
+            STEP_S
+            * math.prod(self._ratios.get(name, 1.0) for name in names)
+            * math.exp(self._noise * self._rng.normal())
+        )
+        timed = steps - warm_up
+        self.now_s += self._start_s + steps * step_s
+        changed = () if "channels-last" in names else ("it",)
+        answer = Answer(
+            *(
+                ENOUGH,
+                steps,
+                self._start_s,
+                warm_up * step_s,
+                timed * step_s,
+                timed,
+                (1.0, 0.5),
+                10**8,
+                None,
+                "",
+                changed,
+            ),
+            seen=self._facts if first_s is not None else None,
+        )
+        return Run(answer, self._start_s + steps * step_s)
+
+    def stop(self):
+        pass
+
+
+def tuned(machine, budget_s=180.0, steps=None):
+    told = []
+    session = Session(
+        machine,
+        budget_s,
+        steps,
+        lambda what, share: None,
+        told.append,
+        lambda: machine.now_s,
+        lambda: Speed({"near": 1.0}),
+    )
+    session.look()
+    complete = True
+    try:
+        session.try_levers()
+        session.confirm()
+    except KeyboardInterrupt:
+        complete = False
+    return outcome(session, WHERE, complete, str), told
+
+
+def as_text(record):
+    stream = StringIO()
+    console = Console(file=stream, width=80, color_system=None)
+    for block in show(record, console, details=False):
+        console.print(block)
+    return stream.getvalue()
+
+
+def test_what_is_worth_it_is_proven_alone_and_together_within_the_budget():
+    machine = MadeUp({"data-in-memory": 0.5, "fused-optimizer": 0.9, "threads=1": 1.3})
+    record, told = tuned(machine)
+    assert record.recommended == ("data-in-memory", "fused-optimizer")
+    assert record.ratio == pytest.approx(0.45, rel=0.02)
+    assert record.interval[0] < 0.45 < record.interval[1] < 1.06 * record.interval[0] * 1.06
+    assert record.bottleneck == "loader"
+    assert record.spent_s <= 1.1 * 180
+    assert machine.started.count(["data-in-memory", "fused-optimizer"]) == record.together.runs >= 3
+    assert told[0].startswith("train.py takes 2 s to its first step; 180 s pay for ")
+    assert record.unchanged.reproducible is True
+    states = {lever.name: lever.state for lever in record.levers}
+    assert states["threads=1"] == "left"
+
+
+def test_confirming_runs_are_none_that_chose():
+    machine = MadeUp({"data-in-memory": 0.5})
+    record, _ = tuned(machine)
+    (chosen,) = record.chosen()
+    assert chosen.confirmed
+    assert chosen.runs == machine.started.count(["data-in-memory"]) - 2
+
+
+def test_nothing_is_recommended_where_nothing_helps():
+    for noise in (0.0, 0.01, 0.05):
+        record, _ = tuned(MadeUp({}, noise=noise))
+        assert record.recommended == ()
+        assert record.ratio is None
+    assert "nothing of the" in as_text(record)
+
+
+def test_a_lever_under_which_the_script_fails_is_out_with_its_last_line():
+    record, _ = tuned(MadeUp({"fused-optimizer": 0.8}, fails=("data-in-memory",)))
+    out = next(lever for lever in record.levers if lever.name == "data-in-memory")
+    assert (out.state, out.why) == ("out", "RuntimeError: no kernel")
+    assert "data-in-memory: out: RuntimeError: no kernel" in as_text(record)
+    assert record.recommended == ("fused-optimizer",)
+
+
+def test_a_lever_that_changes_nothing_is_not_measured_again():
+    machine = MadeUp({"channels-last": 0.1}, facts=seen(layers=("Conv2d",)))
+    record, _ = tuned(machine)
+    assert next(one for one in record.levers if one.name == "channels-last").state == "without effect"
+    assert machine.started.count(["channels-last"]) == 1
+
+
+def test_another_training_is_named_as_one_and_never_combined():
+    record, _ = tuned(MadeUp({"larger-batch": 1.2, "bfloat16": 0.6, "fused-optimizer": 0.8}))
+    states = {lever.name: lever.state for lever in record.levers}
+    assert states["larger-batch"] == states["bfloat16"] == "recommended"
+    assert next(one for one in record.levers if one.name == "larger-batch").ratio == pytest.approx(0.6, rel=0.03)
+    assert record.recommended == ("fused-optimizer",)
+    assert "it changes the training" in " ".join(as_text(record).split())
+
+
+def test_an_interrupt_leaves_what_is_known():
+    record, _ = tuned(MadeUp({"data-in-memory": 0.5}, interrupted_at=7))
+    assert not record.complete
+    assert record.recommended == ()
+    assert next(one for one in record.levers if one.name == "data-in-memory").ratio == pytest.approx(0.5, rel=0.05)
+    assert "interrupted" in as_text(record)
+
+
+@pytest.mark.parametrize(
+    ("first", "kind", "said"),
+    [
+        (Run(Answer(INPUT, 0, None, 0.0, 0.0, 0, (), None, None, "", ()), 2.0), UsageError, "reads standard input"),
+        (Run(Answer(ENDED, 0, None, 0.0, 0.0, 0, (), None, None, "", ()), 2.0), UsageError, "never reached a step"),
+        (Run(Answer(ENDED, 4, 1.0, 0.0, 0.1, 1, (), None, None, "", ()), 2.0), UsageError, "ended after 4 steps"),
+        (
+            Run(Answer(FAILED, 0, None, 0.0, 0.0, 0, (), None, None, "", ()), 2.0, "KeyError: 1"),
+            MeasurementError,
+            "KeyError: 1",
+        ),
+        (Run(None, 90.0, "it was not done after 90 s"), MeasurementError, "--budget"),
+    ],
+)
+def test_a_script_that_cannot_be_tuned_gets_one_line(first, kind, said):
+    with pytest.raises(kind, match=said) as error:
+        tuned(MadeUp({}, first=first))
+    assert "\n" not in str(error.value)
+
+
+def test_a_budget_that_proves_nothing_is_refused_with_one_that_does():
+    with pytest.raises(UsageError, match=r"pays for [0-9]+ of the [0-9]+ that prove anything: --budget [0-9]+s"):
+        tuned(MadeUp({}, start_s=20.0))
+
+
+def test_levers_come_in_the_order_of_what_the_split_lets_hope():
+    names = [lever.name for lever in proposed(seen())]
+    assert names[:2] == ["data-in-memory", "loader-workers=2"]
+    bound = {**SHARES, "waiting": 0.0, "optimizer": 0.7}
+    assert proposed(seen(shares=bound))[0].name == "fused-optimizer"
+    assert proposed(seen(subnormal=0.1))[0].name == "flush-denormals"
+    sparse = SeenOptimizer("Adam", "single-tensor", 4, True, None)
+    assert "fused-optimizer" not in [lever.name for lever in proposed(seen(optimizers=(sparse,)))]
+
+
+def test_on_a_gpu_its_own_levers_are_proposed():
+    names = {lever.name for lever in proposed(seen(device="cuda"))}
+    assert {"cuda-graphs", "tf32", "pinned-memory"} <= names
+    assert not {"threads=1", "flush-denormals"} & names
+
+
+def test_environments_add_up():
+    levers = [lever for lever in proposed(seen()) if lever.name in ("malloc-thresholds", "threads=1")]
+    assert {"OMP_NUM_THREADS", "MALLOC_MMAP_THRESHOLD_"} <= environment_of(levers).keys()
+
+
+def test_the_record_keeps_its_schema_and_comes_back():
+    record, _ = tuned(MadeUp({"data-in-memory": 0.5, "fused-optimizer": 0.9}))
+    schema = json.loads(files("sizer.schemas").joinpath("tuning-1.json").read_text(encoding="utf-8"))
+    data = json.loads(record.to_json())
+    jsonschema.validate(data, closed(schema))
+    assert record_of(data, "it").to_dict() == record.to_dict()
+    assert set(record.to_frame()["name"]) == {lever.name for lever in record.levers}
+
+
+def test_the_report_fits_its_columns_and_says_how_to_keep_it():
+    record, _ = tuned(MadeUp({"data-in-memory": 0.5, "fused-optimizer": 0.9, "malloc-thresholds": 0.8}))
+    text = as_text(record)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "export MALLOC_MMAP_THRESHOLD_=1073741824" in text
+    assert "Adam(..., fused=True)" in text
+    assert "sizer run --with" in text
