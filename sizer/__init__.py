@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from sizer.size_search.result import Pruned, SearchPoint, SearchResult, SearchTrial
     from sizer.size_search.saved_network import SavedNetwork
     from sizer.size_search.settings import SearchOptions
+    from sizer.tuning.record import TunedLever, Tuning
 
 __all__ = [
     "Advice",
@@ -86,6 +87,8 @@ __all__ = [
     "Topology",
     "TrainedEpoch",
     "Trainer",
+    "TunedLever",
+    "Tuning",
     "UnreachableError",
     "UsageError",
     "ValidatedNetwork",
@@ -100,6 +103,7 @@ __all__ = [
     "recommend",
     "recommend_fleet",
     "search",
+    "tune",
     "validate",
     "watch",
 ]
@@ -121,6 +125,7 @@ _RECORDS = {
     "sizer.size_search.data.table": ("TrainedEpoch", "Trainer"),
     "sizer.size_search.result": ("Pruned", "SearchPoint", "SearchResult", "SearchTrial"),
     "sizer.size_search.saved_network": ("SavedNetwork",),
+    "sizer.tuning.record": ("TunedLever", "Tuning"),
 }
 _SUBPACKAGES = ("integrations", "models", "profiles")
 
@@ -366,6 +371,35 @@ def watch(*, json_file: str | Path | None = None, quiet: bool = False) -> Watch:
     from sizer.hook.watching import Watch
 
     return Watch(json_file=json_file, quiet=quiet)
+
+
+@named_arguments
+def tune(
+    step: Callable[[], object] | str | Path,
+    arguments: Sequence[str] = (),
+    *,
+    budget_s: float = 180.0,
+    steps: int | None = None,
+    in_place: bool = False,
+    device: str = "cpu",
+) -> Tuning:
+    """Say which levers make a training cheaper, each proven in runs that had no say in choosing it.
+
+    ``step`` is a script's path, with its ``arguments``: it runs again and again in processes of their own, in a copy of
+    the current folder unless ``in_place``, ``steps`` of its optimizer a run. Or ``step`` is a function that makes one
+    step of a training each time it is called, on ``device``: then only levers are tried that can be taken out again
+    (threads, subnormal numbers, precision), and the training goes on under them. Both take about ``budget_s`` seconds.
+    Raises UsageError and MeasurementError.
+    """
+    from pathlib import Path
+
+    if isinstance(step, (str, Path)):
+        from sizer.tuning.tuning import tune_script
+
+        return tune_script(str(step), tuple(arguments), steps=steps, budget_s=budget_s, in_place=in_place)
+    from sizer.tuning.in_process import tune_step
+
+    return tune_step(step, budget_s, device)
 
 
 def _is_module(value: Any) -> bool:

@@ -260,3 +260,44 @@ def test_the_report_fits_its_columns_and_says_how_to_keep_it():
     assert "export MALLOC_MMAP_THRESHOLD_=1073741824" in text
     assert "Adam(..., fused=True)" in text
     assert "sizer run --with" in text
+
+
+def test_a_function_is_tuned_by_levers_that_are_taken_out_again(monkeypatch):
+    import torch
+
+    from sizer.tuning import in_process, plan
+
+    weights, threads = torch.randn(16, 16), torch.get_num_threads()
+    now = [0.0]
+    monkeypatch.setattr(plan, "MOST_ROUNDS", 3)
+
+    def step():
+        """Slower on several threads, by a clock of its own."""
+        (weights @ weights).sum()
+        now[0] += 0.02 if torch.get_num_threads() > 1 else 0.01
+
+    torch.set_num_threads(2)
+    monkeypatch.setattr(in_process.time, "perf_counter", lambda: now[0])
+    try:
+        blocks = in_process.Blocks(step, "cpu")
+        session = Session(
+            blocks,
+            90.0,
+            None,
+            lambda what, share: None,
+            print,
+            lambda: now[0],
+            lambda: Speed({"near": 1.0}),
+            in_process._is_in_process,
+        )
+        session.look()
+        session.try_levers()
+        session.confirm()
+        record = outcome(session, WHERE, True, str)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    assert record.recommended == ("threads=1",)
+    assert record.ratio == pytest.approx(0.5)
+    elsewhere = next(lever for lever in record.levers if lever.name == "malloc-thresholds")
+    assert (elsewhere.state, elsewhere.why) == ("not tried", "it needs a process of its own: sizer tune train.py")

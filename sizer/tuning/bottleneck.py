@@ -46,7 +46,7 @@ def _claims(seen: Seen) -> Iterator[Bottleneck]:
         told = (
             f"{seen.operations:,} operations a step of {format_quantity(seen.operation_s, 's')} each: mostly dispatch"
         )
-        yield Bottleneck("dispatch", told, seen.computing)
+        yield Bottleneck("dispatch", told, seen.computing if seen.shares else 1.0)
     rest = seen.shares.get("rest", 0.0)
     if rest >= _LARGE:
         yield Bottleneck("script", f"the script's own code takes {rest:.0%} of the time", rest)

@@ -18,7 +18,10 @@ from sizer.tuning.job import FAILED, Answer, Applied, Job, read_answer, write
 from sizer.tuning.levers.protocol import Lever
 
 #: Without the folder that Python puts in front, where a script's own `sizer` folder would hide this package.
-_START = "import sys; own = sys.path.pop(0); from sizer.tuning.child import main; sys.path.insert(0, own); main()"
+_START = (
+    "import sys; own = sys.path[:1] if sys.path[:1] == [''] else []; del sys.path[: len(own)]; "
+    "from sizer.tuning.child import main; sys.path[:0] = own; main()"
+)
 #: How long, s, a process may take to end after its answer is there, and between looks for the answer.
 _GRACE_S, _LOOK_S = 4.0, 0.25
 #: Experiment trackers are offline: a run of five seconds is no experiment.

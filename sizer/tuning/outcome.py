@@ -19,6 +19,8 @@ from sizer.tuning.losses import reproducible, verdict
 from sizer.tuning.record import Together, TunedLever, Tuning, Unchanged, Where
 from sizer.tuning.session import TOGETHER, Session
 
+#: Why a lever is not tried where a function is tuned.
+_ELSEWHERE = "it needs a process of its own: sizer tune train.py"
 #: Facts of the first look that a record holds beside the shares.
 _FACTS = (
     *("device", "cpus", "threads", "operations", "faults", "system_share", "subnormal", "children", "worker_threads"),
@@ -113,7 +115,7 @@ def _state(session: Session, lever: Lever, found: Compared | None, adjusted: Map
     if lever.name in session.without_effect:
         return states.WITHOUT_EFFECT, "nothing of the script was changed by it"
     if found is None:
-        return states.NOT_TRIED, "the budget does not pay for it"
+        return states.NOT_TRIED, "the budget does not pay for it" if session.can_try(lever) else _ELSEWHERE
     if lever.name in adjusted:
         proven = adjusted[lever.name] <= FAMILY_ERROR
         return (states.RECOMMENDED, "") if proven else (states.UNPROVEN, "a gain of 3 % is not proven")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from sizer.base.errors import MeasurementError, UsageError
 from sizer.base.progress import Progress
@@ -16,7 +16,7 @@ from sizer.base.units import format_quantity
 from sizer.tuning import plan
 from sizer.tuning.comparing import FAMILY_ERROR, WORTH, Compared, CostOf, apart, compared, holm, log_ratios, scatter
 from sizer.tuning.job import ENDED, ENOUGH, INPUT, WARM_UP, Answer
-from sizer.tuning.launching import Launcher, Run
+from sizer.tuning.launching import Run, Script
 from sizer.tuning.levers.catalogue import proposed
 from sizer.tuning.levers.protocol import TRAINING, Lever, Seen
 from sizer.tuning.machine_speed import MachineSpeed, Speed, another_speed
@@ -35,6 +35,20 @@ _PATIENCE, _LEAST_LIMIT_S = 4.0, 20.0
 _SLACK = 0.25
 
 
+class Runs(Protocol):
+    """What makes runs: of a script in processes of their own, or of a function in this one."""
+
+    script: Script
+
+    def run(
+        self, levers: Sequence[Lever], steps: int, warm_up: int, limit_s: float, first_s: float | None = None
+    ) -> Run:
+        """One run under levers; ``first_s`` makes it the first look."""
+
+    def stop(self) -> None:
+        """End what runs."""
+
+
 class Measured(NamedTuple):
     """A run that gave a cost: of which lever (empty: unchanged), when, how fast the machine was, if it confirms."""
 
@@ -50,13 +64,14 @@ class Session:
 
     def __init__(
         self,
-        launcher: Launcher,
+        launcher: Runs,
         budget_s: float,
         steps: int | None,
         progress: Progress,
         say: Callable[[str], None],
         clock: Callable[[], float] = time.perf_counter,
         speed: Callable[[], Speed] | None = None,
+        can_try: Callable[[Lever], bool] = lambda lever: True,  # noqa: ARG005
     ) -> None:
         self.launcher = launcher
         self.budget_s = budget_s
@@ -75,6 +90,7 @@ class Session:
         self._clock, self._began = clock, clock()
         self._progress = progress
         self._say = say
+        self.can_try = can_try
         self._speed = speed or MachineSpeed().now
 
     @property
@@ -97,7 +113,7 @@ class Session:
     @property
     def quantity(self) -> str:
         """``energy`` where a meter measured every run, else ``time``."""
-        metered = self.measured and all(run.answer.step_j is not None for run in self.measured)
+        metered = self.measured and all(run.answer.step_j and run.answer.meter == "measured" for run in self.measured)
         return "energy" if metered else "time"
 
     def look(self) -> None:
@@ -151,7 +167,7 @@ class Session:
     def _say_plan(self) -> None:
         assert self.first is not None
         start = format_quantity(self.first.start_s, "s")
-        paid = plan.affordable(self.levers, self.length.run_s, self.left_s)
+        paid = plan.affordable(list(filter(self.can_try, self.levers)), self.length.run_s, self.left_s)
         names = [lever.name for lever in self.levers if lever not in paid]
         left_out = f"; not tried, it seems: {', '.join(names)}" if names else ""
         self._say(
@@ -176,7 +192,7 @@ class Session:
     def _in_turn(self, levers: Sequence[Lever], what: str, until_s: float) -> None:
         """Levers between unchanged runs, those that the time until then pays for."""
         count = 0
-        for lever in levers:
+        for lever in filter(self.can_try, levers):
             if self.spent_s + plan.price_s(lever, self.length.run_s, self._is_known(lever)) > until_s:
                 continue
             if count % plan.BETWEEN == 0:

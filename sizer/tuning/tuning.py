@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import platform
 import sys
@@ -42,8 +43,7 @@ def tune_script(
     ends it with what is known by then. Raises UsageError and MeasurementError, each one line.
     """
     refusals.check(script, module, os.environ)
-    if budget_s < _LEAST_S:
-        raise UsageError(f"a budget of {budget_s:g} s is too short; give at least {_LEAST_S:g} s, such as --budget 3m")
+    least_budget(budget_s)
     if steps is not None and steps < 8:
         raise UsageError(f"{steps} steps a run are too few; give at least 8, or leave --steps out")
     file = file_of(script, module)
@@ -58,9 +58,20 @@ def tune_script(
             Launcher(Script(script, path, module, arguments, folder), meter, copy.put_back if copy else None)
         )
         session = Session(launcher, budget_s, steps, progress, say)
-        where = Where(script, module, arguments, sha256(file), torch_version(), platform.python_version(), *machine())
+        where = Where(script, module, arguments, sha256(file), torch_version(), python_version(), *machine())
         complete = _conducted(session)
         return outcome(session, where, complete, copy.outside if copy else str)
+
+
+def least_budget(budget_s: float) -> None:
+    """Raises UsageError for a budget in which nothing can be proven."""
+    if not _LEAST_S <= budget_s < math.inf:
+        raise UsageError(f"a budget of {budget_s:g} s is too short; give at least {_LEAST_S:g} s, such as --budget 3m")
+
+
+def python_version() -> str:
+    """That of this interpreter."""
+    return platform.python_version()
 
 
 def _conducted(session: Session) -> bool:

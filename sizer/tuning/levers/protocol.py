@@ -98,7 +98,8 @@ class Seen(NamedTuple):
         """Time of one of torch's operations in s, None where they were not counted."""
         if not self.operations:
             return None
-        return self.time_per_step_s * (self.computing + self.shares.get("optimizer", 0.0)) / self.operations
+        share = self.computing + self.shares.get("optimizer", 0.0) if self.shares else 1.0
+        return self.time_per_step_s * share / self.operations
 
 
 @dataclass(frozen=True)
