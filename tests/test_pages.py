@@ -18,7 +18,9 @@ import jsonschema
 import pytest
 from golden_records import COEFFICIENTS, FOLDER, NAMES, SMALL_CPU, path_of, rewrite
 
+import sizer
 from sizer.base.errors import DataError, UsageError
+from sizer.base.records import Record
 from sizer.cli import run
 from sizer.method.advisor import recommend
 from sizer.method.request import Request
@@ -92,6 +94,24 @@ def test_a_record_of_its_json_looks_as_the_record_does(golden):
     data = json.loads(golden.record.to_json())
     again = Entry(record_of(data, "the record"), golden.name, data=golden.data)
     assert shown(again) == shown(golden)
+
+
+def test_what_is_saved_is_loaded(golden, tmp_path):
+    found = sizer.load(Record.save(golden.record, tmp_path / "record.json"))
+    assert type(found) is type(golden.record)
+    assert found.to_json() == golden.record.to_json()
+
+
+def test_a_record_with_a_chart_has_a_picture(golden, tmp_path):
+    drawn = [one for one in charts(golden.record) if isinstance(one, Chart)]
+    if not drawn:
+        with pytest.raises(UsageError, match="to_frame"):
+            golden.record.plot()
+        return
+    figure = golden.record.plot(tmp_path / "picture.svg")
+    assert drawn[0].title in figure.get_suptitle()
+    assert len(figure.axes) == bool(drawn[0].y) + bool(drawn[0].strips)
+    assert (tmp_path / "picture.svg").stat().st_size > 1000
 
 
 def test_a_page_is_small_and_needs_nothing_else(golden):
@@ -232,6 +252,26 @@ def test_every_format_that_is_read_has_a_schema():
         data = json.loads(path_of(name).read_text(encoding="utf-8"))
         schema = files("sizer.schemas") / f"{data['format'].removeprefix('sizer.').replace('/', '-')}.json"
         jsonschema.validate(data, json.loads(schema.read_text(encoding="utf-8")))
+
+
+def test_a_search_says_which_size_was_chosen_when_and_why():
+    record = read_entry(path_of("search")).record
+    chart = next(one for one in charts(record) if one.title == "Which size was chosen when, and why")
+    assert len(chart.strips) == len(record.trials)
+    why = chart.table.columns[-1].cells
+    assert why[0].startswith("the first: ")
+    assert all(why)
+    earlier = replace(record, history=tuple(each._replace(why=None) for each in record.history))
+    assert not any("why" in one.title for one in charts(earlier))
+
+
+def test_figures_6_and_7_of_the_study_are_drawn():
+    record = read_entry(path_of("study_isoloss")).record
+    titles = [one.title for one in charts(record)]
+    assert any(title.startswith("Cost to reach a loss by size: ") for title in titles)
+    (beside, *_) = (one for one in charts(record) if one.title.startswith("Cost and FLOPs to reach loss"))
+    assert [series.name for series in beside.series] == ["measured cost", "FLOPs"]
+    assert all(min(point.y for point in series.points) == 1.0 for series in beside.series)
 
 
 def test_a_long_search_stays_small():

@@ -191,6 +191,15 @@ def test_a_page_prints_light_and_whole(opened, tmp_path):
     assert tab.pdf(format="A4").startswith(b"%PDF")
 
 
+def test_what_is_folded_is_printed(opened):
+    tab = opened("recommendation", 1400, java_script_enabled=False)
+    folded = tab.locator("details table")
+    assert folded.count() > 1
+    assert not any(each.is_visible() for each in folded.all())
+    tab.emulate_media(media="print")
+    assert all(each.is_visible() for each in folded.all())
+
+
 def test_contents_lead_to_each_record(opened):
     tab = opened("all", 1400)
     links = tab.locator("nav a")

@@ -171,7 +171,7 @@ def embedded(entry: Entry) -> Markup:
 def _drawn(figure: Figure, ids: str) -> _Drawn | None:
     """A figure at each width; None where there is nothing to draw."""
     draw: Any = drawn_chart if isinstance(figure, Chart) else drawn_icicle
-    pictures = [draw(figure, size, f"{ids}-{size.name}") for size in SIZES]
+    pictures = [draw(figure, size, f"{ids}{size.name[0]}") for size in SIZES]
     if not all(pictures):
         return None
     keys = list(dict.fromkeys(_keys(figure)))
