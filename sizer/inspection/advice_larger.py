@@ -57,8 +57,8 @@ def advise_size(
     if own is None or not best.relative_cost_to_loss:
         return
     ratio = own / best.relative_cost_to_loss
-    if ratio >= WORTH_A_CHANGE:
-        is_smaller = best.num_free_parameters < topology.num_free_parameters
+    is_smaller = best.num_free_parameters < topology.num_free_parameters
+    if ratio >= WORTH_A_CHANGE and (is_smaller or topology.depth > 1):  # (a linear model is one on purpose)
         then = "go up from there when the loss stalls" if is_smaller else "so small a network misses most targets"
         yield Advice(
             kind="size",

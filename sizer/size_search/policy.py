@@ -196,7 +196,7 @@ def _hedge(
     for below, above, share, dearer in groups:
         owed = _owed((arms, forecasts, chosen, share), below, above)
         if owed is not None:
-            return _Hedge(owed, f"owed {share:.0%} of what {dearer} cost, in case they are wrong")
+            return _Hedge(owed, f"owed {100 * share:.0f} % of what {dearer} cost, in case they are wrong")
     return None
 
 
