@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from sizer._version import __version__
 from sizer.base.errors import (
@@ -23,6 +23,8 @@ from sizer.base.errors import (
     named_arguments,
 )
 from sizer.base.records import show_with
+
+Loaded = TypeVar("Loaded")
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -176,31 +178,35 @@ def detect(sysroot: str | Path | None = None, fresh: bool = False) -> Machine:
     return detect_machine(sysroot, fresh)
 
 
+@overload
+def recommend(*, input_dim: int, **options: Unpack[RecommendOptions]) -> Recommendation: ...
+
+
+@overload
+def recommend(
+    *, data: Any, target: str | Sequence[str] = (), kind: str | None = None, **options: Unpack[RecommendOptions]
+) -> Recommendation: ...
+
+
 @named_arguments
 def recommend(
     *,
     input_dim: int | None = None,
-    depth: int | Sequence[int] = 4,
     data: Any = None,
     target: str | Sequence[str] = (),
     kind: str | None = None,
-    batch_size: int | Sequence[int] | None = None,
-    shape: str | Sequence[str] | None = None,
-    levels: Sequence[str] | None = None,
-    width_multiple: int | str | None = "device",
-    pilots: Sequence[tuple[int, float] | str] = (),
-    **options: Unpack[RecommendOptions],
+    **options: Any,
 ) -> Recommendation:
     """Recommend network sizes for a machine: those whose working sets fill a cache once to twice.
 
     ``input_dim`` is the number of features, or ``data`` what they, the outputs and the rows are read from: all that
-    `search` takes, with ``target`` naming its column(s) and ``kind`` the task where the data leaves that open.
-    ``depth`` (4), ``batch_size`` (256) and ``shape`` (``"rectangle"``, or ``"all"``) take one value or several;
-    ``width_multiple`` a number, ``"auto"`` (the device's vector width) or ``"device"`` (that on a GPU, else 1). The
-    other options are those of `Request`: ``output_dim``, ``dtype``, ``optimizer``, ``observations``, ``device``,
-    ``top``, ``purpose``, ``max_bytes``, ``max_time`` (s),
-    ``max_energy`` (J). They are ordered by the expected cost of reaching a loss, each at the rate that suits it
-    (``learning_rate`` pins it, ``averaged`` whether weights are averaged). ``difficulty`` (``"easy"``, ``"medium"``,
+    `search` takes, with ``target`` naming its column(s) and ``kind`` the task where the data leaves that open. The
+    options are those of `Request`. ``depth`` (4), ``batch_size`` (256) and ``shape`` (``"rectangle"``, or ``"all"``)
+    take one value or several; ``width_multiple`` a number, ``"auto"`` (the device's vector width) or ``"device"`` (that
+    on a GPU, else 1); the others are ``output_dim``, ``dtype``, ``optimizer``, ``observations``, ``device``,
+    ``levels``, ``top``, ``purpose``, ``max_bytes``, ``max_time`` (s), ``max_energy`` (J). Sizes are ordered by the
+    expected cost of reaching a loss, each at the rate that suits it (``learning_rate`` pins it, ``averaged`` whether
+    weights are averaged). ``difficulty`` (``"easy"``, ``"medium"``,
     ``"hard"``), or ``pilots``, pairs (size, loss) of two sizes or more, with ``target_loss``, say how hard the loss is
     to reach; ``law="paper"`` orders by the paper's equation 10 alone. A candidate's ``build()``, ``optimizer(model)``
     and ``average(model)`` give it ready to train. Raises UsageError for a value out of range and UnreachableError when
@@ -215,11 +221,27 @@ def recommend(
     from sizer.devices import choose_for
     from sizer.method.advisor import recommend as recommend_for
 
-    family = depth, batch_size, shape, levels, width_multiple, pilots
-    request, remarks = _request(data, target, kind, input_dim, family, options)
+    request, remarks = _request("recommend", data, target, kind, input_dim, options)
     chosen = choose_for(request)
     found = recommend_for(request, chosen.device, chosen.coefficients)
-    return replace(found, notes=(*remarks, *found.notes)) if remarks else found
+    return replace(found, notes=(*remarks, *found.notes))
+
+
+@overload
+def recommend_fleet(
+    fleet: str | Sequence[str] = "all", *, input_dim: int, **options: Unpack[FleetOptions]
+) -> Fleet: ...
+
+
+@overload
+def recommend_fleet(
+    fleet: str | Sequence[str] = "all",
+    *,
+    data: Any,
+    target: str | Sequence[str] = (),
+    kind: str | None = None,
+    **options: Unpack[FleetOptions],
+) -> Fleet: ...
 
 
 @named_arguments
@@ -227,16 +249,10 @@ def recommend_fleet(
     fleet: str | Sequence[str] = "all",
     *,
     input_dim: int | None = None,
-    depth: int | Sequence[int] = 4,
     data: Any = None,
     target: str | Sequence[str] = (),
     kind: str | None = None,
-    batch_size: int | Sequence[int] | None = None,
-    shape: str | Sequence[str] | None = None,
-    levels: Sequence[str] | None = None,
-    width_multiple: int | str | None = "device",
-    pilots: Sequence[tuple[int, float] | str] = (),
-    **options: Unpack[FleetOptions],
+    **options: Any,
 ) -> Fleet:
     """Say which kind of node of a fleet, and which size on it, reaches a loss at the least cost.
 
@@ -248,28 +264,27 @@ def recommend_fleet(
     from sizer.fleet.fleet import recommend_fleet as recommend_for
     from sizer.fleet.nodes import fleet_nodes
 
-    family = depth, batch_size, shape, levels, width_multiple, pilots
-    request, remarks = _request(data, target, kind, input_dim, family, options)
+    request, remarks = _request("recommend_fleet", data, target, kind, input_dim, options)
     found = recommend_for(request, fleet_nodes((fleet,) if isinstance(fleet, str) else fleet, request.dtype))
-    return replace(found, notes=(*remarks, *found.notes)) if remarks else found
+    return replace(found, notes=(*remarks, *found.notes))
 
 
 def _request(
-    data: Any, target: Any, kind: str | None, input_dim: int | None, family: tuple[Any, ...], options: Any
+    function: str, data: Any, target: Any, kind: str | None, input_dim: int | None, options: Any
 ) -> tuple[Request, tuple[str, ...]]:
     """A request whose sizes are stated, or read from data; and what there is to say of the data."""
     from dataclasses import replace
 
-    from sizer.method.request import check_sized, request_of
+    from sizer.method.request import OPTIONS, check_known, check_sized, request_of
 
+    check_known(function, options, OPTIONS[function])
     check_sized(data, target, kind, input_dim, options)
     if data is None:
-        return request_of(input_dim or 0, *family, **options), ()
+        return request_of(input_dim or 0, **options), ()
     from sizer.size_search.data.described import shape_of
 
     shape = shape_of(data, target, kind)
-    read = {"observations": shape.rows, **options, "output_dim": shape.output_dim}
-    request = request_of(shape.input_dim, *family, **read)
+    request = request_of(shape.input_dim, **{"observations": shape.rows, **options, "output_dim": shape.output_dim})
     return replace(request, data=shape.name, target=shape.target, kind=shape.kind), shape.remarks
 
 
@@ -507,13 +522,30 @@ def search(
     return asking.search_data(train, validation, request, progress)
 
 
+@overload
+def load(path: str | Path) -> Any: ...
+
+
+@overload
+def load(path: str | Path, kind: type[Loaded]) -> Loaded: ...
+
+
 @named_arguments
-def load(path: str | Path) -> SavedNetwork:
-    """The network that a search saved, and how it prepares its data: ready to predict.
+def load(path: str | Path, kind: type[Any] | None = None) -> Any:
+    """What a file holds that sizer wrote: a record saved as JSON, or the network of a search, ready to predict.
 
-    Raises UsageError for a file that is not there, DataError for one that is no such network, or that holds pickled
-    objects or compiled code.
+    The record is of its class again, the network with how it prepares its data. ``kind`` is the class that is wanted,
+    such as ``sizer.SavedNetwork`` or ``sizer.Recommendation``: type checkers then know it. Raises UsageError for a file
+    that is not there, DataError for one that holds neither, something else than is wanted, or pickled objects.
     """
-    from sizer.size_search.saved_network import load as load_saved
+    from sizer.report.pages.saved import holds_json, read_record
 
-    return load_saved(path)
+    if holds_json(path):
+        found: Any = read_record(path)
+    else:
+        from sizer.size_search.saved_network import load as load_network
+
+        found = load_network(path)
+    if kind is not None and not isinstance(found, kind):
+        raise DataError(f"{path} holds {type(found).__name__}, not {kind.__name__}")
+    return found

@@ -162,12 +162,12 @@ def test_without_scripts_every_point_is_reached_and_the_text_is_there(opened):
 
 
 def test_the_record_is_saved_as_it_is(opened):
-    tab = opened("inspection")
+    tab = opened("recommendation")
     with tab.expect_download() as waiting:
         tab.get_by_role("button", name="Save this record as JSON").click()
     saved = json.loads(Path(waiting.value.path()).read_text(encoding="utf-8"))
-    assert saved == json.loads(path_of("inspection").read_text(encoding="utf-8"))
-    assert waiting.value.suggested_filename == "sizer-inspection-1.json"
+    assert saved == json.loads(path_of("recommendation").read_text(encoding="utf-8"))
+    assert waiting.value.suggested_filename == "sizer-recommendation-1.json"
     assert tab.complaints == []
 
 
@@ -189,6 +189,15 @@ def test_a_page_prints_light_and_whole(opened, tmp_path):
     )
     assert tab.locator("button").is_hidden()
     assert tab.pdf(format="A4").startswith(b"%PDF")
+
+
+def test_what_is_folded_is_printed(opened):
+    tab = opened("recommendation", 1400, java_script_enabled=False)
+    folded = tab.locator("details table")
+    assert folded.count() > 1
+    assert not any(each.is_visible() for each in folded.all())
+    tab.emulate_media(media="print")
+    assert all(each.is_visible() for each in folded.all())
 
 
 def test_contents_lead_to_each_record(opened):

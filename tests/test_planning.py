@@ -89,6 +89,27 @@ def test_the_emitted_script_prepares_trains_and_stops(house, capsys, tmp_path):
     assert done.returncode == 1
 
 
+def test_the_emitted_script_reads_dates_units_and_gaps(tmp_path, monkeypatch, capsys):
+    """As many features as a search makes of them: a date one, a gap one more, texts one each."""
+    draw = np.random.default_rng(4)
+    rows = ["built;open;size;rooms;new;city;price"]
+    for row in range(150):
+        size, rooms = draw.normal(90, 20), row % 7 or ""
+        price = f"{1000 * size + 5000 * (row % 7):,.2f}".translate({ord(","): "'", ord("."): ","})
+        day, clock = f"{1 + row % 28:02}.{1 + row % 12:02}.{1990 + row % 30}", f"{row % 24:02}:30"
+        city = ("Bern", "Genoa", "", "Lyon")[row % 4]
+        rows.append(f"{day};{clock};{f'{size:.1f}'.replace('.', ',')} m;{rooms};{row % 2 == 0};{city};{price}")
+    (tmp_path / "flats.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert run(["recommend", "flats.csv", "--target", "price", "--device", "butter-e-cpu", "--emit", "torch"]) == 0
+    script = capsys.readouterr().out.replace("range(1, 1001)", "range(1, 31)")
+    (tmp_path / "network.py").write_text(script, encoding="utf-8")
+    command = [sys.executable, "network.py", "flats.csv"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.splitlines()[-1].split()[3]) < 0.5
+
+
 def test_the_emitted_script_of_stated_sizes_takes_arrays(house, capsys, tmp_path):
     assert run(["recommend", "--input-dim", "3", "--device", "butter-e-cpu", "--emit", "torch"]) == 0
     script = capsys.readouterr().out.replace("range(1, 1001)", "range(1, 3)")
@@ -146,6 +167,11 @@ def test_a_network_far_too_large_is_told_the_size_to_train_first(small_cpu, time
     usual = best.topology
     step = float(step_costs(stack([usual.full]), training, Hierarchy.of(small_cpu), time_coefficients)[0])
     assert list(advise_size(usual, training, step, small_cpu, time_coefficients)) == []
+    tiny = Topology(None, 30, (2, 2, 1))
+    step = float(step_costs(stack([tiny.full]), training, Hierarchy.of(small_cpu), time_coefficients)[0])
+    (advice,) = advise_size(tiny, training, step, small_cpu, time_coefficients)
+    assert advice.widths == best.widths
+    assert advice.reason.endswith("so small a network misses most targets")
 
 
 def test_the_fused_form_is_advised_where_even_its_worse_end_saves():

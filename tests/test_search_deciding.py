@@ -92,6 +92,16 @@ def test_sizes_that_cannot_reach_the_target_are_owed_nothing():
     assert int(decide(trained, Goal(0.2, 12), "k14")[0].name[1:]) > 14
 
 
+def test_each_decision_says_why():
+    (first,) = decide(candidates(), GOAL, "k14")
+    assert first.why.startswith("the first")
+    (best, *others) = decide(candidates(k14=falling(4), k15=falling(2)), GOAL, "k14", at_most=99)
+    assert best.why.startswith("least expected cost")
+    assert all(other.why.startswith("at the same time") for other in others)
+    early = {f"k{k}": overfitted(0.22, 2) for k in range(10, 17)}
+    assert decide(candidates(**early), Goal(1e-6, 500), "k14")[0].why.startswith("too early to give up")
+
+
 def test_only_the_nearest_size_on_either_side_is_begun():
     decisions = decide(candidates(k14=falling(4), k15=falling(2)), GOAL, "k14", at_most=99)
     assert {decision.name for decision in decisions} == {"k13", "k14", "k15", "k16"}

@@ -26,6 +26,8 @@ from sizer.cli.options import (
 
 if TYPE_CHECKING:
     from sizer.method.recommendation import Recommendation
+    from sizer.method.request import Request
+    from sizer.size_search.data.prepare import Prepared
 
 #: From how many sweeps on an answer takes more than a second.
 _LONG = 40
@@ -154,7 +156,7 @@ def recommend(depth: tuple[str, ...], output: str, details: bool, **options: Any
     sweeps = len(options["depth"]) * len(shapes) * len(options["batch_size"] or (256,))
     with busy(f"sweeping {sweeps} combinations of depth, shape and batch size", sweeps > _LONG):
         record = sizer.recommend(**options)
-    _print(record, output, reports, details)
+    _print(record, output, reports, details, options["data"])
 
 
 def _check_fleet(device: str | None, reports: dict[str, Any], output: str) -> None:
@@ -167,8 +169,8 @@ def _check_fleet(device: str | None, reports: dict[str, Any], output: str) -> No
         raise UsageError("--fleet prints a table or JSON; leave out --explain, --why-not, --emit, --plot and --format")
 
 
-def _print(record: Recommendation, output: str, reports: dict[str, Any], details: bool) -> None:
-    """The picture into its file, and the answer as code, for a program, or for people."""
+def _print(record: Recommendation, output: str, reports: dict[str, Any], details: bool, data: str | None) -> None:
+    """The picture into its file, and the answer as code, for a program, or for people; ``data`` is what was read."""
     from sizer.cli.output import print_text, remark, show, write_page
 
     if reports["plot"] is not None:
@@ -177,7 +179,7 @@ def _print(record: Recommendation, output: str, reports: dict[str, Any], details
     if reports["emit"] is not None:
         from sizer.report.torch_code import torch_code
 
-        print_text(torch_code(record))
+        print_text(torch_code(record, None if data is None else _prepared(data, record.request)))
         write_page(record)
         return
     if output in ("csv", "markdown"):
@@ -191,6 +193,13 @@ def _print(record: Recommendation, output: str, reports: dict[str, Any], details
     if output == "table":
         for title, lines in answers.items():
             print_text("\n".join(["", f"{title}:", *(f"  {line}" for line in lines)]))
+
+
+def _prepared(data: str, request: Request) -> Prepared:
+    """The data that sizes were read from, as a search prepares it."""
+    from sizer.size_search.data.described import prepared_of
+
+    return prepared_of(data, request.target, request.kind)
 
 
 def _answers(record: Recommendation, reports: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:

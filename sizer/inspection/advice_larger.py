@@ -37,6 +37,7 @@ def advise_size(
 ) -> Iterator[Advice]:
     """The size recommended for the same inputs, outputs and depth, where this one costs far more to the same loss.
 
+    It may be smaller or larger: too small a network misses most targets, which the expected cost counts.
     ``step_cost`` is the predicted cost of a step of this one, in the coefficients' quantity.
     """
     try:
@@ -56,14 +57,14 @@ def advise_size(
     if own is None or not best.relative_cost_to_loss:
         return
     ratio = own / best.relative_cost_to_loss
-    if ratio >= WORTH_A_CHANGE and best.num_free_parameters < topology.num_free_parameters:
+    is_smaller = best.num_free_parameters < topology.num_free_parameters
+    if ratio >= WORTH_A_CHANGE and (is_smaller or topology.depth > 1):  # (a linear model is one on purpose)
+        then = "go up from there when the loss stalls" if is_smaller else "so small a network misses most targets"
         yield Advice(
             kind="size",
-            change=f"train {format_network(best.widths, best.num_free_parameters)} first",
-            reason=(
-                f"reaching a loss with this one is expected to cost {ratio:.0f} times as much, failures included; go "
-                f"up from there when the loss stalls"
-            ),
+            change=f"train {format_network(best.widths, best.num_free_parameters)}{' first' if is_smaller else ''}",
+            reason=f"reaching a loss with this one is expected to cost {ratio:.0f} times as much, failures included; "
+            + then,
             widths=best.widths,
         )
 

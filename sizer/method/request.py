@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -211,8 +211,19 @@ class Request:
         return rebuild(cls, {field_names.get(name, name): value for name, value in record.items()})
 
 
-class FleetOptions(TypedDict, total=False):
-    """The options of a `Request` that a caller gives as they are, for any device."""
+class SweepOptions(TypedDict, total=False):
+    """The options that take one value or several, or what is parsed; `request_of` reads them."""
+
+    depth: int | Sequence[int]
+    batch_size: int | Sequence[int] | None
+    shape: str | Sequence[str] | None
+    levels: Sequence[str] | None
+    width_multiple: int | str | None
+    pilots: Sequence[tuple[int, float] | str]
+
+
+class FleetOptions(SweepOptions, total=False):
+    """The options of a `Request` for any device; most are given as they are."""
 
     output_dim: int
     dtype: str
@@ -236,8 +247,13 @@ class RecommendOptions(FleetOptions, total=False):
     device: str | None
 
 
-#: Arguments of `recommend` and `recommend_fleet` that are parsed before they become a `Request`.
-PARSED = ("input_dim", "depth", "batch_size", "shape", "levels", "width_multiple", "pilots", "data", "target", "kind")
+#: Arguments that say what is sized, beside the options.
+SIZED = ("input_dim", "data", "target", "kind")
+#: What each function may be asked.
+OPTIONS = {
+    "recommend": (*SIZED, *RecommendOptions.__annotations__),
+    "recommend_fleet": (*SIZED, *FleetOptions.__annotations__),
+}
 #: Layers, the output layer included, where nothing is said: as in a search.
 DEFAULT_DEPTH = 4
 
@@ -257,32 +273,14 @@ def check_sized(data: Any, target: Any, kind: str | None, input_dim: int | None,
         )
 
 
-def request_of(
-    input_dim: int,
-    depth: Any,
-    batch_size: Any,
-    shape: Any,
-    levels: Any,
-    width_multiple: int | str | None,
-    pilots: Iterable[Any],
-    **options: Unpack[RecommendOptions],
-) -> Request:
-    """A request from arguments that are one value or several.
+def request_of(input_dim: int, **options: Unpack[RecommendOptions]) -> Request:
+    """A request from options that may be one value or several, None for the usual.
 
     ``width_multiple`` may be ``"auto"``, the device's vector width, or ``"device"``: that on a GPU, 1 elsewhere.
     """
-    named = {"auto": None, "device": BY_DEVICE}
-    check_known("recommend", options, (*PARSED, *RecommendOptions.__annotations__))
-    return Request(
-        input_dim=input_dim,
-        depth=parse_depths(several(depth)),
-        batch_size=(256,) if batch_size is None else several(batch_size),
-        shape=("rectangle",) if shape is None else parse_shapes(several(shape)),
-        levels=None if levels is None else several(levels),
-        width_multiple=named.get(width_multiple, width_multiple),  # type: ignore[arg-type]
-        pilots=parse_pilots(pilots),
-        **options,
-    )
+    given: dict[str, Any] = {"depth": DEFAULT_DEPTH, "width_multiple": "device", **options}
+    said = {name: value for name, value in given.items() if value is not None or name not in _NONE_IS_USUAL}
+    return Request(input_dim, **{name: _READ[name](value) if name in _READ else value for name, value in said.items()})
 
 
 def several(value: Any) -> tuple[Any, ...]:
@@ -335,3 +333,21 @@ def parse_shapes(texts: Iterable[str]) -> tuple[str, ...]:
     for text in texts:
         shapes.update(dict.fromkeys(SHAPES if text == "all" else (check_shape(text),)))
     return tuple(shapes)
+
+
+def _width_multiple(value: Any) -> Any:
+    named = {"auto": None, "device": BY_DEVICE}
+    return named[value] if isinstance(value, str) and value in named else value
+
+
+#: How each of the `SweepOptions` is read.
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    "depth": lambda value: parse_depths(several(value)),
+    "batch_size": several,
+    "shape": lambda value: parse_shapes(several(value)),
+    "levels": several,
+    "width_multiple": _width_multiple,
+    "pilots": parse_pilots,
+}
+#: Options that None stands for the usual of.
+_NONE_IS_USUAL = ("batch_size", "shape", "levels")

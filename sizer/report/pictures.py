@@ -1,42 +1,46 @@
-"""Pictures of a search and of a comparison of two machines; a recommendation's is in `export`."""
+"""A record's first chart as a matplotlib Figure, the same that its page shows."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sizer.base.errors import UsageError
 from sizer.base.storage import write_whole
-from sizer.method.coefficients import QUANTITY_UNIT
+from sizer.report.charts import CHARTS, charts
+from sizer.report.charts.figure import Axis, Chart, Guide, Mark, Series, Strip
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from sizer.fleet.comparison import Comparison
-    from sizer.size_search.result import SearchResult
+    from sizer.base.records import Record
 
 FORMATS = (".svg", ".png")
+#: Okabe and Ito's palette, told apart by colour-blind readers and in grey.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+_DASHES = ("-", (0, (7, 3)), (0, (2, 3)), (0, (9, 3, 2, 3)))
+_LEVEL_GREYS = ("#ffffff", "#e4e4e4", "#c9c9c9", "#aeaeae", "#939393", "#787878")
+_MARKS = {"star": ("k*", 12.0), "diamond": ("kD", 6.0), "dot": ("ko", 3.0)}
+#: Height of a plot and of a row of a strip, in inches.
+_PLOT, _ROW = 4.5, 0.26
+#: Share of the width that two names must lie apart to be read.
+_APART = 0.02
 
 
-def picture(record: Any, path: Path | None) -> Figure:
+def picture(record: Record, path: Path | None) -> Figure:
     """The picture of a record, also in a file. Raises UsageError for a record without one, or another ending."""
-    name = type(record).__name__
     if path is not None and path.suffix.lower() not in FORMATS:
         raise UsageError(f"cannot draw into {path.name!r}; expected a file that ends in {' or '.join(FORMATS)}")
-    if name == "Recommendation":
-        from sizer.report.export import draw
-
-        figure = draw(record)
-    elif name in _DRAWN:
-        figure = _framed(lambda axes: _DRAWN[name](axes, record))
-    else:
-        raise UsageError(
-            f"a {name} has no picture (.to_frame() gives the numbers); recommendations, searches and "
-            f"comparisons have one"
-        )
+    chart = next((each for each in charts(record) if isinstance(each, Chart)), None)
+    if chart is None:
+        name = type(record).__name__
+        why = "there is nothing in this one to draw" if name in CHARTS else f"a {name} has no picture"
+        raise UsageError(f"{why}; .to_frame() gives the numbers")
+    figure = drawn(chart, record.in_short())
     if path is not None:
         content = io.BytesIO()
         figure.savefig(content, format=path.suffix[1:].lower(), dpi=150)
@@ -44,49 +48,113 @@ def picture(record: Any, path: Path | None) -> Figure:
     return figure
 
 
-def _framed(draw: Callable[[Axes], None]) -> Figure:
+def drawn(chart: Chart, of_what: str) -> Figure:
+    """A chart as a Figure: the plot, and below it the strips over the same sizes."""
     # The canvas is made without pyplot: no display is needed, and no global state is left behind.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 5), layout="constrained")
+    heights = [*([_PLOT] if chart.y else []), *([_ROW * len(chart.strips) + 0.3] if chart.strips else [])]
+    figure = Figure(figsize=(8, sum(heights) + 1), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    draw(axes)
-    axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
-    axes.set_xlabel("number of trainable parameters")
-    axes.grid(visible=True, which="major", linewidth=0.4, alpha=0.5)
-    axes.legend(fontsize=8)
+    parts: list[Axes] = list(figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0])
+    if chart.y is not None:
+        _draw_plot(parts[0], chart, chart.y)
+    if chart.strips:
+        _draw_strips(parts[-1], chart.strips)
+    _scale(parts[-1].xaxis, parts[-1].set_xscale, chart.x)
+    for guide in chart.guides:
+        _draw_guide(parts[0], guide)
+    parts[-1].set_xlabel(chart.x.title)
+    label = f" ({chart.label})" if chart.label else ""
+    figure.suptitle(f"{chart.title}{label}\n{of_what}", fontsize=10, wrap=True)
     return figure
 
 
-def _search(axes: Axes, record: SearchResult) -> None:
-    """What reaching the target costs by size, the sizes trained as dots, the winner as a star."""
-    known = [(point.num_free_parameters, point.cost) for point in record.curve if point.cost]
-    axes.plot([size for size, _ in known], [cost for _, cost in known], linewidth=1.2, label="to the target, estimated")
-    costs = dict(known)
-    tried = [trial.num_free_parameters for trial in record.trials if trial.num_free_parameters in costs]
-    axes.plot(tried, [costs[size] for size in tried], "ko", markersize=4, label="trained")
-    winner = record.winner
-    if winner is not None and winner.num_free_parameters in costs:
-        axes.plot(
-            [winner.num_free_parameters], [costs[winner.num_free_parameters]], "k*", markersize=12, label="winner"
-        )
-    unit = {"time": "s", "energy": "J"}.get(record.quantity, "operations")
-    axes.set_ylabel(f"cost of reaching {record.task.metric} {record.task.target:g} ({unit}, {record.label})")
-    axes.set_title(record.task.source, fontsize=10)
+def _scale(axis: Any, set_scale: Callable[..., None], told: Axis) -> None:
+    """The axis' scale, and its ticks as pages write them."""
+    if told.ticks:
+        axis.set_ticks([value for value, _ in told.ticks], [text for _, text in told.ticks])
+    elif told.log:
+        set_scale("log", base=2 if told.unit in ("count", "bytes") else 10)
+    if not told.ticks and told.unit:
+        axis.set_major_formatter(lambda value, _: told.text(value))
 
 
-def _comparison(axes: Axes, record: Comparison) -> None:
-    """The cost of a step on either machine over the sizes, with the sizes at which the cheaper one changes."""
-    sizes = [point.num_free_parameters for point in record.points]
-    for index, name in enumerate(record.names):
-        label = f"{name} ({record.machines[index].coefficients.label})"
-        axes.plot(sizes, [point.costs[index] for point in record.points], linewidth=1.5, label=label)
-    for crossing in record.crossings:
-        axes.axvline(crossing.num_free_parameters, color="grey", linewidth=0.6, linestyle="--")
-    axes.set_ylabel(f"{record.quantity} of a step ({QUANTITY_UNIT[record.quantity]})")
+def _draw_plot(axes: Axes, chart: Chart, y: Axis) -> None:
+    for band in chart.bands:
+        x, low, high = zip(*band.edges, strict=True)
+        axes.fill_between(x, low, high, alpha=0.16, color=_colour(band.colour), linewidth=0, label=band.name)
+    for series in chart.series:
+        _draw_series(axes, series)
+    _scale(axes.yaxis, axes.set_yscale, y)
+    _scale(axes.xaxis, axes.set_xscale, chart.x)
+    _draw_marks(axes, chart.marks)
+    axes.set_ylabel(y.title)
+    axes.grid(visible=True, which="major", linewidth=0.4, alpha=0.5)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=8)
 
 
-_DRAWN: dict[str, Callable[[Axes, Any], None]] = {"SearchResult": _search, "Comparison": _comparison}
+def _colour(number: int) -> str:
+    return _COLOURS[(number - 1) % len(_COLOURS)]
+
+
+def _draw_series(axes: Axes, series: Series) -> None:
+    x, y = [point.x for point in series.points], [point.y for point in series.points]
+    look: dict[str, Any] = {"color": _colour(series.colour), "alpha": 0.45 if series.faint else 1.0}
+    named = look | {"label": series.name}
+    if series.look == "line":
+        axes.plot(x, y, linewidth=1.5, linestyle=_DASHES[(series.colour - 1) % len(_DASHES)], **named)
+        return
+    ends = [(p.x, p.low, p.high) for p in series.points if p.low is not None and p.high is not None]
+    if ends:
+        axes.vlines(*zip(*ends, strict=True), linewidth=0.8, **look)
+    marker, size = {"crosses": ("x", 5.0), "dust": (".", 2.0)}.get(series.look, ("o", 4.0))
+    axes.plot(x, y, marker, markersize=size, **named)
+
+
+def _draw_marks(axes: Axes, marks: Sequence[Mark]) -> None:
+    """Each mark, with its text below or above it where no earlier one stands in the way."""
+    taken: list[tuple[float, float]] = []
+    for mark in marks:
+        style, size = _MARKS[mark.look]
+        axes.plot([mark.x], [mark.y], style, markersize=size)
+    for mark in marks:
+        at, _ = axes.transAxes.inverted().transform(axes.transData.transform((mark.x, mark.y)))
+        room = _APART * (1 + 0.5 * len(mark.text))
+        free = (side for side in (-13, 6) if all(side != s or abs(at - x) > room for s, x in taken))
+        if (side := next(free, None)) is not None:
+            taken.append((side, at))
+            place = (0, side)
+            axes.annotate(mark.text, (mark.x, mark.y), place, textcoords="offset points", ha="center", fontsize=8)
+
+
+def _draw_guide(axes: Axes, guide: Guide) -> None:
+    look: dict[str, Any] = {"color": "grey", "linewidth": 0.8, "linestyle": "--"}
+    if guide.along == "x":
+        axes.axvline(guide.at, **look)
+        place: dict[str, Any] = {"xy": (guide.at, 0.98), "xycoords": axes.get_xaxis_transform(), "rotation": 90}
+        axes.annotate(guide.text, **place, va="top", ha="right", fontsize=7)
+    elif guide.along == "y":
+        axes.axhline(guide.at, **look)
+        axes.annotate(guide.text, (0.99, guide.at), xycoords=axes.get_yaxis_transform(), ha="right", fontsize=7)
+    else:
+        low, high = axes.get_xlim()
+        axes.plot([low, high], [low * guide.at, high * guide.at], label=guide.text, **look)
+        axes.set_xlim(low, high)
+
+
+def _draw_strips(axes: Axes, strips: Sequence[Strip]) -> None:
+    """A row of boxes for each strip, from the top."""
+    for row, strip in enumerate(strips):
+        for stretch in strip.stretches:
+            shade = 0 if stretch.shade is None else stretch.shade
+            grey = _LEVEL_GREYS[shade % len(_LEVEL_GREYS)]
+            width = stretch.last - stretch.first
+            axes.barh(row, width, left=stretch.first, height=0.8, color=grey, edgecolor="black", linewidth=0.5)
+            if stretch.text:
+                middle = math.sqrt(stretch.first * stretch.last) if stretch.first > 0 else stretch.first + width / 2
+                axes.text(middle, row, stretch.text, ha="center", va="center", fontsize=7, clip_on=True)
+    axes.set_yticks(range(len(strips)), [strip.name for strip in strips], fontsize=8)
+    axes.invert_yaxis()

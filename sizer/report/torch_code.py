@@ -5,10 +5,14 @@ from __future__ import annotations
 import itertools
 import textwrap
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from sizer.base.units import format_count
 from sizer.method.cost_to_loss import HIGH_RATE
 from sizer.method.recommendation import Candidate, Recommendation
+
+if TYPE_CHECKING:
+    from sizer.size_search.data.prepare import Prepared
 
 _RESIDUAL = '''
 class ResidualLayer(nn.Module):
@@ -70,25 +74,11 @@ def train_epoch(x, y, loss_of=nn.functional.{loss}):
 '''
 
 
-#: Endings of the names of tables that the script reads by itself.
-_TABLES = (".csv", ".tsv", ".txt", ".csv.gz")
-_TABLE = '''
-
-def prepare(path, seed=0):
-    """Rows of a table for training and, a fifth of them, for validation: numbers scaled, texts as 0 and 1."""
-    import pandas
-
-    table = pandas.read_csv(path, sep=None, engine="python").dropna(subset=[{target!r}])
-    table = table.sample(frac=1, random_state=seed)
-    y, cut = table.pop({target!r}), len(table) * 4 // 5
-    x = pandas.get_dummies(table).astype("float32")
-    x = (x - x[:cut].mean()) / x[:cut].std().replace(0, 1)
-    if x.shape[1] != {inputs}:
-        raise SystemExit(f"{{x.shape[1]}} columns once encoded, the network takes {inputs}: encode them as sizer does")
-    x, y = torch.tensor(x.fillna(0).to_numpy()), torch.tensor({encoded})
-    return (x[:cut], y[:cut]), (x[cut:], y[cut:])
-'''
-
+#: Ending of a table's name -> how the script reads it, every cell as text.
+_READERS = dict.fromkeys(
+    (".csv", ".tsv", ".txt", ".csv.gz"),
+    'pandas.read_csv(path, sep=None, engine="python", dtype=str, keep_default_na=False, na_values=[""])',
+) | {".parquet": 'pandas.read_parquet(path).astype("string").astype(object)'}
 _ARRAYS = '''
 
 def prepare(path, seed=0):
@@ -103,12 +93,10 @@ def prepare(path, seed=0):
     return (x[:cut], y[:cut]), (x[cut:], y[cut:])
 '''
 
-#: The targets as the loss takes them, of a table's column and of an array.
+#: The targets as the loss takes them.
 _ENCODED = {
-    ("mse_loss", True): "((y - y[:cut].mean()) / y[:cut].std()).to_numpy(dtype='float32')[:, None]",
-    ("mse_loss", False): "((y - y[:cut].mean()) / y[:cut].std()).astype('float32').reshape(len(y), -1)",
-    ("cross_entropy", True): "y.astype('category').cat.codes.to_numpy(dtype='int64')",
-    ("cross_entropy", False): "y.astype('int64')",
+    "mse_loss": "((y - y[:cut].mean()) / y[:cut].std()).astype('float32').reshape(len(y), -1)",
+    "cross_entropy": "y.astype('int64')",
 }
 
 #: Epochs without gain after which the script stops: as a search leaves a size (docs/search.md).
@@ -131,11 +119,14 @@ if __name__ == "__main__" and sys.argv[1:]:  # python THIS_FILE {example}
 """
 
 
-def torch_code(record: Recommendation) -> str:
-    """A script that builds the best network, checks its number of parameters, and can train it."""
+def torch_code(record: Recommendation, prepared: Prepared | None = None) -> str:
+    """A script that builds the best network, checks its number of parameters, and can train it.
+
+    ``prepared`` is the data that it was sized for, None where sizes were stated.
+    """
     best = record.best
     parts = [*_head(best), *_network(best)]
-    return "\n".join(parts if record.request.purpose == "inference" else [*parts, *_training(record, best)])
+    return "\n".join(parts if record.request.purpose == "inference" else [*parts, *_training(record, best, prepared)])
 
 
 def _head(best: Candidate) -> Iterator[str]:
@@ -165,7 +156,7 @@ def _network(best: Candidate) -> Iterator[str]:
     yield f"assert sum(p.numel() for p in model.parameters()) == {best.num_free_parameters}\n"
 
 
-def _training(record: Recommendation, best: Candidate) -> Iterator[str]:
+def _training(record: Recommendation, best: Candidate, prepared: Prepared | None) -> Iterator[str]:
     rows = record.request.observations
     yield f"BATCH_SIZE = {best.batch_size}"
     if best.averaged:
@@ -181,12 +172,17 @@ def _training(record: Recommendation, best: Candidate) -> Iterator[str]:
     if best.averaged:
         batches, update = "step, batch in enumerate(torch.randperm(len(x)).split(BATCH_SIZE))", _UPDATE
     kind, data = record.request.kind, record.request.data or ""
-    is_table = len(record.request.target) == 1 and data.lower().endswith(_TABLES)
+    reader = next((how for ending, how in _READERS.items() if data.lower().endswith(ending)), None)
     classes = kind == CLASSIFICATION or (kind is None and best.widths[-1] > 1)
     loss = "cross_entropy" if classes else "mse_loss"
     yield _EPOCH.format(loss=loss, inputs=best.input_dim, batches=batches, update=update).rstrip()
-    encoded, target = _ENCODED[loss, is_table], next(iter(record.request.target), "")
-    yield (_TABLE if is_table else _ARRAYS).format(inputs=best.input_dim, target=target, encoded=encoded).rstrip()
-    example = data if is_table else "data.npz"
+    example = "data.npz"
+    if prepared is not None and reader is not None:
+        from sizer.report.torch_table import table_code
+
+        example = data
+        yield table_code(prepared, reader).rstrip()
+    else:
+        yield _ARRAYS.format(inputs=best.input_dim, encoded=_ENCODED[loss]).rstrip()
     predicts = "averaged" if best.averaged else "model"
     yield _LOOP.format(loss=loss, predicts=predicts, patience=_PATIENCE, example=example)

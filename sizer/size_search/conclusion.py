@@ -120,7 +120,7 @@ def _slice(entry: LogEntry) -> SearchSlice:
     values = tuple(epoch.metric if math.isfinite(epoch.metric) else None for epoch in entry.epochs)
     joules = [epoch.energy_j for epoch in entry.epochs if epoch.energy_j is not None]
     metered = tuple(joules) if len(joules) == len(values) else None
-    return SearchSlice(entry.trial, values, tuple(epoch.time_s for epoch in entry.epochs), metered)
+    return SearchSlice(entry.trial, values, tuple(epoch.time_s for epoch in entry.epochs), metered, entry.why)
 
 
 def best_of(search: Search) -> SearchCandidate | None:

@@ -29,7 +29,7 @@ from sizer.size_search.settings import SearchSettings
 
 LOG_FORMAT = "sizer.search-log/1"
 #: What a slice's line holds beside its epochs, by the names of `LogEntry`.
-_TOLD = ("trial", "checkpoint", "ended", "where", "parent", "diverged")
+_TOLD = ("trial", "checkpoint", "ended", "where", "parent", "diverged", "why")
 
 
 class Epoch(NamedTuple):
@@ -76,6 +76,7 @@ class LogEntry:
     predicted after its best epoch, None where that is not known, and in an entry that was read back. ``ended`` says in
     words why the trial cannot go on, None while it can. ``where`` names the node that ran it, None for this process,
     ``parent`` the trial that this one grew from. ``diverged``: it ended because its learning rate is too high for it.
+    ``why`` says why the slice was decided on, None where that was not noted.
     """
 
     trial: str
@@ -85,20 +86,29 @@ class LogEntry:
     where: str | None = None
     parent: str | None = None
     diverged: bool = False
+    why: str | None = None
     state: bytes | None = field(default=None, compare=False, repr=False)
     kept: Kept | None = field(default=None, compare=False, repr=False)
+
+
+class Planned(NamedTuple):
+    """A slice that was decided on: the trial, how many epochs, and why, None where that was not noted."""
+
+    trial: str
+    epochs: int
+    why: str | None = None
 
 
 class Log(NamedTuple):
     """A search's log read back.
 
-    ``open_round`` lists the slices (trial, epochs) decided last that have no result, ``ensemble`` is the average that
-    was last found to meet the target, as it was noted.
+    ``open_round`` lists the slices decided last that have no result, ``ensemble`` is the average that was last found to
+    meet the target, as it was noted.
     """
 
     header: Mapping[str, Any]
     entries: list[LogEntry]
-    open_round: list[tuple[str, int]]
+    open_round: list[Planned]
     ensemble: Mapping[str, Any] | None = None
 
 
@@ -191,13 +201,13 @@ def _as_log(lines: list[dict[str, Any]]) -> Log:
     for line in rest:
         event = line.pop("event")
         if event == "round":
-            log.open_round[:] = [(name, int(epochs)) for name, epochs in line["slices"]]
+            log.open_round[:] = [Planned(name, int(epochs), *why) for name, epochs, *why in line["slices"]]
         elif event == "ensemble":
             log = log._replace(ensemble=line)
         else:
             entry = _as_entry(line)
             log.entries.append(entry)
-            log.open_round[:] = [planned for planned in log.open_round if planned[0] != entry.trial]
+            log.open_round[:] = [planned for planned in log.open_round if planned.trial != entry.trial]
     return log
 
 

@@ -15,7 +15,7 @@ rates cost goes to lower ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -49,10 +49,11 @@ EXPLORED = 4.0
 
 
 class Decision(NamedTuple):
-    """Train this arm for so many epochs more."""
+    """Train this arm for so many epochs more; ``why`` says in words why this one."""
 
     name: str
     epochs: int
+    why: str
 
 
 def decide(arms: Arms, goal: Goal, first: str, at_most: int = 1) -> list[Decision]:
@@ -68,11 +69,23 @@ def decide(arms: Arms, goal: Goal, first: str, at_most: int = 1) -> list[Decisio
     new_arms_dearer = _dearer(arms)
     costs = {arm.name: found.cost_of_success * (1.0 if arm.values else new_arms_dearer) for arm, found in hopeful}
     ranked = sorted((arm for arm, _ in hopeful), key=lambda arm: costs[arm.name])
-    chosen = ranked[:at_most] or _too_early_to_stop(arms, goal)
-    hedge = _hedge(arms, forecasts, chosen[0], first) if chosen else None
+    chosen = {arm.name: arm for arm in ranked[:at_most] or _too_early_to_stop(arms, goal)}
+    why = {name: _promise(name, [costs[arm.name] for arm in ranked], costs) for name in chosen}
+    hedge = _hedge(arms, forecasts, next(iter(chosen.values())), first) if chosen else None
     if hedge is not None:
-        chosen = [hedge, *(arm for arm in chosen if arm != hedge)][:at_most]
-    return [Decision(arm.name, _slice_epochs(arm, arms)) for arm in chosen]
+        chosen, why = {hedge.arm.name: hedge.arm} | chosen, why | {hedge.arm.name: hedge.why}
+    return [Decision(name, _slice_epochs(arm, arms), why[name]) for name, arm in [*chosen.items()][:at_most]]
+
+
+def _promise(name: str, ranked: Sequence[float], costs: Mapping[str, float]) -> str:
+    """Why an arm is chosen by its expected cost of a success, of those that are ``ranked``, the least first."""
+    if name not in costs:
+        return f"too early to give up: no arm has trained for {LEAST_EPOCHS} epochs"
+    if len(ranked) == 1:
+        return "nothing else within reach may still get there"
+    if costs[name] > ranked[0]:
+        return f"at the same time, at {costs[name] / ranked[0]:.2g} times the least expected cost of getting there"
+    return f"least expected cost of getting there, {ranked[0] / ranked[1]:.2g} of the next one's"
 
 
 def _slice_epochs(arm: SearchCandidate, arms: Arms) -> int:
@@ -108,14 +121,18 @@ def decide_exploring(arms: Arms, goal: Goal, at_most: int = 1) -> list[Decision]
         else arm
         for arm in arms
     )
-    return decide(left, goal, "", at_most)
+    found = decide(left, goal, "", at_most)
+    return [each._replace(why=f"the target is met; exploring: {each.why}") for each in found]
 
 
 def _begin(arms: Arms, first: str) -> list[Decision]:
     """The arm to begin with, or the nearest one that has not ended without a single good epoch."""
     wanted = next(arm for arm in arms if arm.name == first)
     nearest = min(_open(arms), key=lambda arm: arm.place.distance(wanted.place), default=None)
-    return [] if nearest is None else [Decision(nearest.name, OWN_EPOCHS)]
+    why = "the first: least expected cost by the law of learning curves"
+    if nearest is not wanted:
+        why = "nearest to the first, which ended without a good epoch"
+    return [] if nearest is None else [Decision(nearest.name, OWN_EPOCHS, why)]
 
 
 def _open(arms: Arms) -> Arms:
@@ -156,21 +173,31 @@ def _too_early_to_stop(arms: Arms, goal: Goal) -> list[SearchCandidate]:
     return [furthest] if furthest.epoch_cost <= goal.budget else []
 
 
+class _Hedge(NamedTuple):
+    """An arm that is owed a slice, and why."""
+
+    arm: SearchCandidate
+    why: str
+
+
 def _hedge(
     arms: Arms, forecasts: list[tuple[SearchCandidate, Forecast]], chosen: SearchCandidate, first: str
-) -> SearchCandidate | None:
+) -> _Hedge | None:
     """The best arm that is owed a slice: of a smaller size than the first, or of a lower rate; None if none is."""
     begun = next((arm for arm in arms if arm.name == first), None)
     if begun is None:
         return None
     size = begun.num_free_parameters
-    groups: list[tuple[_Test, _Test, float]] = [
-        (lambda arm: arm.num_free_parameters < size, lambda arm: arm.num_free_parameters > size, HEDGE)
+    groups: list[tuple[_Test, _Test, float, str]] = [
+        (lambda arm: arm.num_free_parameters < size, lambda arm: arm.num_free_parameters > size, HEDGE, "larger sizes")
     ]
     edges = sorted({arm.multiple for arm in arms if arm.multiple <= begun.multiple})[1:]
-    groups += [(partial(_is_slower, edge), partial(_is_no_slower, edge), RATE_HEDGE) for edge in edges]
-    owed = (_owed((arms, forecasts, chosen, share), below, above) for below, above, share in groups)
-    return next((arm for arm in owed if arm is not None), None)
+    groups += [(partial(_is_slower, edge), partial(_is_no_slower, edge), RATE_HEDGE, "higher rates") for edge in edges]
+    for below, above, share, dearer in groups:
+        owed = _owed((arms, forecasts, chosen, share), below, above)
+        if owed is not None:
+            return _Hedge(owed, f"owed {100 * share:.0f} % of what {dearer} cost, in case they are wrong")
+    return None
 
 
 def _is_slower(edge: float, arm: SearchCandidate) -> bool:

@@ -96,13 +96,14 @@ class SearchSlice(NamedTuple):
     """Epochs that a trial was trained for in one go, an entry each; slices are in the order in which they ended.
 
     ``values`` are the metric on the validation rows, None where it was not finite; ``energy_j`` is None where it was
-    not metered.
+    not metered. ``why`` says why this trial was chosen then, None where that was not noted.
     """
 
     trial: str
     values: tuple[float | None, ...]
     time_s: tuple[float, ...]
     energy_j: tuple[float, ...] | None
+    why: str | None = None
 
 
 class SearchPoint(NamedTuple):

@@ -25,7 +25,7 @@ from sizer.size_search.data.table import CustomTask, Task
 from sizer.size_search.ensembles import Selection
 from sizer.size_search.forecasts import law_epochs
 from sizer.size_search.library import Library
-from sizer.size_search.log import LOG_FORMAT, Epoch, LogEntry, SearchFolder, check_same, fingerprint
+from sizer.size_search.log import LOG_FORMAT, Epoch, LogEntry, Planned, SearchFolder, check_same, fingerprint
 from sizer.size_search.policy import Decision, decide, decide_exploring
 from sizer.size_search.result import SearchStatus
 from sizer.size_search.settings import SearchSettings
@@ -100,20 +100,22 @@ class Search:
         while self.status is None:
             if not self._open_round:
                 self._open_round = self._next_round()
-            for name, epochs in self._open_round:
-                engine.submit(replace(self.spec(name), epochs=epochs))
+            why = {planned.trial: planned.why for planned in self._open_round}
+            for planned in self._open_round:
+                engine.submit(replace(self.spec(planned.trial), epochs=planned.epochs))
             while self._open_round:
-                size = self.sizes[self._open_round[0][0]]
+                size = self.sizes[self._open_round[0].trial]
                 if progress is not None:
                     self._tell(size, progress)
                 entry = engine.collect()
+                entry = replace(entry, why=why[entry.trial])
                 self.folder.keep(entry, size.checkpoint)
                 self._add(entry)
                 self._open_round.pop(0)
                 if watch is not None:
                     watch(self)
 
-    def _next_round(self) -> list[tuple[str, int]]:
+    def _next_round(self) -> list[Planned]:
         """The slices that come next, noted in the log; none, and the status, at the end of the search."""
         over = self._over_limit()
         self._look_at_averages()
@@ -123,7 +125,7 @@ class Search:
             self.status = SearchStatus.REACHED if is_met else over or self._given_up()
             return []
         self.folder.append({"event": "round", "slices": decisions})
-        return [*decisions]
+        return [Planned(*decision) for decision in decisions]
 
     def _look_at_averages(self) -> None:
         """Whether an average of what was trained meets the target, where no single network does."""
@@ -158,7 +160,7 @@ class Search:
         """
         goal = self._goal()
         wished = self._decide(goal._replace(budget=math.inf))
-        if min((epochs * self.sizes[name].epoch_cost for name, epochs in wished), default=0.0) <= goal.budget:
+        if min((each.epochs * self.sizes[each.name].epoch_cost for each in wished), default=0.0) <= goal.budget:
             return SearchStatus.UNREACHABLE
         return SearchStatus.OUT_OF_TIME if self.quantity == "time" else SearchStatus.OUT_OF_ENERGY
 

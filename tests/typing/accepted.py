@@ -42,7 +42,10 @@ assert_type(sizer.validate(seed=1), sizer.Validation)
 result = sizer.search("data.csv", target="y", target_loss=0.3, depth=3, max_time_s=60, prune=True)
 assert_type(result, sizer.SearchResult)
 assert_type(result.network, sizer.SavedNetwork | None)
-assert_type(sizer.load("model.pt2"), sizer.SavedNetwork)
+assert_type(sizer.load("model.pt2", sizer.SavedNetwork), sizer.SavedNetwork)
+assert_type(sizer.load("sizes.json", sizer.Recommendation).best, sizer.Candidate)
+assert_type(sizer.recommend(data="house.csv", target="price", depth=6), sizer.Recommendation)
+assert_type(sizer.recommend_fleet(data="house.csv", target=["price"], kind="regression"), sizer.Fleet)
 
 try:
     sizer.recommend(input_dim=784, depth=6)

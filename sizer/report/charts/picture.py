@@ -66,28 +66,27 @@ _HINT = "Point at the picture, or Tab to it, for exact values"
 def met_parts(met: Sequence[Met], width: float, ids: str) -> Iterator[Markup]:
     """What can be met, each with its text for the rows at the top, which is also its name.
 
-    First in each is the area where it is met, then the ring that shows where it is.
+    In each is the ring that shows where it is, and where it is met elsewhere as well, before it that area.
     """
     if met:
         yield element("text", _HINT, x=4.0, y=FONT, class_="hint", aria_hidden="true")
     for number, each in enumerate(met):
         if each.area is None:
-            shape = element("circle", cx=each.x, cy=each.y, r=9)
-            at = element("circle", cx=each.x, cy=each.y, r=6)
+            shapes = [element("circle", cx=each.x, cy=each.y, r=7)]
         else:
             x, y, wide, high = each.area
-            shape = element("rect", x=x, y=y, width=wide, height=high)
-            at = element("circle", cx=each.x, cy=each.y, r=4)
+            area = element("rect", x=x, y=y, width=wide, height=high)
+            shapes = [area, element("circle", cx=each.x, cy=each.y, r=4)]
         name = f"{ids}-{number}"
         tip = _tip(each.told, width, name)
-        yield element("g", shape, at, tip, class_="met", tabindex=0, role="img", aria_labelledby=name)
+        yield element("g", *shapes, tip, class_="met", tabindex=0, role="img", aria_labelledby=name)
 
 
 def _tip(told: str, width: float, name: str) -> Markup:
-    """A text in the rows at the top."""
+    """A text in the rows at the top, where the style moves it."""
     first, *more = lines_of(told, width)
-    rows = [element("tspan", line, x=4.0, y=FONT + index * LINE) for index, line in enumerate(more, start=1)]
-    return element("text", first, *rows, id=name, x=4.0, y=FONT, class_="tip")
+    rows = [element("tspan", line, x=0, dy=LINE) for line in more]
+    return element("text", first, *rows, id=name, class_="tip")
 
 
 def rows_for(met: Sequence[Met], width: float) -> int:

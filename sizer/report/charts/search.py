@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sizer.base.units import format_count, format_network, format_quantity, format_widths
-from sizer.report.charts.figure import Axis, Chart, Guide, Mark, Point, Series, drawable
+from sizer.report.charts.figure import Axis, Chart, Guide, Mark, Point, Series, Stretch, Strip, drawable, spread
 from sizer.report.charts.sizes import PARAMETERS, level_strips
 from sizer.report.layout import Column, Table
 from sizer.report.search import as_curve
@@ -16,12 +16,15 @@ from sizer.size_search.result import SearchResult, SearchTrial
 _COLOURED, _OTHERS = 6, 7
 #: From how many times the first epoch's cost on an axis of costs is logarithmic.
 _WIDE = 50
+#: Turns that are drawn; all of them are in the record.
+_TURNS = 120
 _UNITS = {"time": "s", "energy": "J", "operations": ""}
 
 
 def search_charts(record: SearchResult) -> Iterator[Chart]:
     """The curves of what was trained, and the cost by size."""
     yield from _curves(record)
+    yield from _decisions(record)
     yield from _costs(record)
 
 
@@ -62,9 +65,84 @@ def _curves(record: SearchResult) -> Iterator[Chart]:
     )
 
 
+class _Turn(NamedTuple):
+    """Slices of one trial on end: what was spent before and after, the epochs, the last value, why it was chosen."""
+
+    trial: str
+    before: float
+    after: float
+    epochs: int
+    value: float | None
+    why: str
+
+
+def _turns(record: SearchResult) -> list[_Turn]:
+    """The slices in order, those of one trial that follow on one another for the same reason as one."""
+    metered = _is_metered(record)
+    turns: list[_Turn] = []
+    spent = 0.0
+    for each in record.history:
+        cost = sum((each.energy_j if metered else each.time_s) or ())
+        value, why = each.values[-1] if each.values else None, each.why or ""
+        turn = _Turn(each.trial, spent, spent + cost, len(each.values), value, why)
+        spent += cost
+        if turns and turns[-1].trial == turn.trial:
+            first = turns.pop()
+            turn = turn._replace(before=first.before, epochs=first.epochs + turn.epochs, why=first.why)
+        turns.append(turn)
+    return turns
+
+
+def _decisions(record: SearchResult) -> Iterator[Chart]:
+    """When which trial was chosen, and why: a row for each, in the order in which they were begun."""
+    turns = _turns(record)
+    if len(turns) < 2 or not any(turn.why for turn in turns):
+        return
+    trials = {trial.name: trial for trial in record.trials}
+    named = {name: f"{trials[name].number}: {format_widths(trials[name].widths)}" for name in trials}
+    unit = "J" if _is_metered(record) else "s"
+    wide = turns[-1].after > _WIDE * turns[0].after
+    nearest = turns[0].after / 2 if wide else 0.0  # (no logarithm of nothing)
+    rows: dict[str, list[Stretch]] = {}
+    drawn = set(spread(len(turns), _TURNS))
+    for number, turn in enumerate(turns):
+        if turn.trial in named and number in drawn:
+            rows.setdefault(turn.trial, []).append(_turn_box(turn, nearest, unit))
+    yield Chart(
+        "Which size was chosen when, and why",
+        "A row for each size and learning rate in the order in which they were begun, over what the whole search had "
+        "spent; a box is a turn of one of them, with the reason why it was chosen then.",
+        Axis("time spent by the search" if unit == "s" else "energy spent by the search", unit, log=wide),
+        None,
+        _turn_table(turns, named, record.task.metric, unit),
+        strips=[Strip(f"{named[name]}{_at_rate(record, trials[name])}", boxes) for name, boxes in rows.items()],
+        label="measured",
+    )
+
+
+def _turn_box(turn: _Turn, nearest: float, unit: str) -> Stretch:
+    at, why = format_quantity(turn.before, unit), turn.why or "reason not noted"
+    return Stretch(max(turn.before, nearest), turn.after, "", f"from {at} on, {turn.epochs} epochs: {why}", 2)
+
+
+def _turn_table(turns: Sequence[_Turn], named: Mapping[str, str], metric: str, unit: str) -> Table:
+    columns = [
+        Column("spent before", [format_quantity(turn.before, unit) for turn in turns], right=True),
+        Column("trial", [named.get(turn.trial, turn.trial) for turn in turns]),
+        Column("epochs", [f"{turn.epochs}" for turn in turns], right=True),
+        Column(f"{metric} then", ["" if turn.value is None else f"{turn.value:.4g}" for turn in turns], right=True),
+        Column("why", [turn.why for turn in turns]),
+    ]
+    return Table(columns)
+
+
+def _is_metered(record: SearchResult) -> bool:
+    return bool(record.history) and all(each.energy_j is not None for each in record.history)
+
+
 def _epochs(record: SearchResult) -> tuple[dict[str, list[_Epoch]], str]:
     """The epochs of each trial, in the order in which trials were begun, and the unit of what they cost."""
-    metered = bool(record.history) and all(each.energy_j is not None for each in record.history)
+    metered = _is_metered(record)
     found: dict[str, list[_Epoch]] = {}
     done: dict[str, int] = {}
     spent = 0.0

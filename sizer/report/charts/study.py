@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sizer.base.units import format_bytes, format_count
 from sizer.report.charts.figure import Axis, Band, Chart, Guide, Point, Series, Stretch, Strip, spread
-from sizer.report.charts.sizes import SET_WORDS
+from sizer.report.charts.sizes import PARAMETERS, SET_WORDS
 from sizer.report.layout import Column, Table
 from sizer.study.published import facts
 
@@ -219,7 +219,83 @@ def _fit(rows: Sequence[_Row], points: Sequence[_Row]) -> Iterator[Chart]:
 
 
 def _minima(rows: Sequence[_Row], points: Sequence[_Row]) -> Iterator[Chart]:
-    """How large the sets of the cheapest sizes are (paper, figure 8), and how far past an edge they lie."""
+    """Cost to reach losses by size (paper, figures 6 and 7), and how large the sets of the cheapest sizes are."""
+    curves = [point for point in points if point.get("family") is not None]
+    for hardware, of_hardware in _by(curves, "hardware").items():
+        for number, (family, some) in enumerate(_by(of_hardware, "family").items()):
+            yield from list(_to_losses(f"{family}, {hardware}", some))[: 1 if number else 2]
+    yield from _sizes_of_sets([point for point in points if point.get("panel") is not None])
+    yield from _past(rows)
+
+
+def _to_losses(named: str, rows: Sequence[_Row]) -> Iterator[Chart]:
+    """What reaching a few losses costs by size (paper, figure 6), and what counting FLOPs says (figure 7)."""
+    by_loss = {
+        loss: known
+        for loss, some in _by([row for row in rows if _numbers(row, "loss")], "loss").items()
+        if len(known := sorted(_known(some, "num_free_parameters", "cost", "operations"))) > 1
+    }
+    if not by_loss:
+        return
+    losses = sorted(by_loss, key=float, reverse=True)
+    unit = next(str(row["unit"]) for row in rows if row.get("unit") is not None)
+    edges = [(_number(row.get("num_free_parameters")), row["leaves"]) for row in rows if row.get("leaves") is not None]
+    guides = [Guide("x", at, f"backward leaves {level}") for at, level in edges if at is not None and at > 0]
+    lines = {
+        loss: [Point(x, y, f"loss {float(loss):.3g} with {x:,.0f} parameters: {y:.4g} {unit}") for x, y, _ in known]
+        for loss, known in by_loss.items()
+    }
+    least = [min(lines[loss], key=lambda point: point.y) for loss in losses]
+    series = [Series(f"loss {float(loss):.3g}", lines[loss], colour=n) for n, loss in enumerate(losses, start=1)]
+    cheapest = Series("cheapest size", [point._replace(told=f"cheapest, {point.told}") for point in least], "dots", 7)
+    titles = {"loss": "loss", "num_free_parameters": "parameters", "cost": f"cost, {unit}", "operations": "operations"}
+    table = _table([row for row in rows if row.get("loss") is not None], titles)
+    yield Chart(
+        f"Cost to reach a loss by size: {named}",
+        "What training networks of one family to each of a few test losses costs, by their size, the cheapest size of "
+        "each loss a dot (the study's figure 6); vertical lines where the backward set leaves a cache.",
+        PARAMETERS,
+        Axis("cost to the loss", unit if unit in ("s", "J") else ""),
+        table,
+        [*series, cheapest],
+        guides=guides,
+    )
+    middle = losses[len(losses) // 2]
+    yield _beside_flops(named, middle, by_loss[middle], table, guides)
+
+
+def _beside_flops(
+    named: str, loss: str, known: Sequence[Sequence[float]], table: Table, guides: Sequence[Guide]
+) -> Chart:
+    """Measured cost and operations to reach a loss, each over its least."""
+    series = []
+    for colour, (name, index) in enumerate((("measured cost", 1), ("FLOPs", 2)), start=1):
+        least = min(each[index] for each in known)
+        points = [
+            Point(each[0], each[index] / least, f"{name} with {each[0]:,.0f} parameters: {each[index] / least:.3g}x")
+            for each in known
+        ]
+        series.append(Series(name, points, colour=colour))
+    return Chart(
+        f"Cost and FLOPs to reach loss {float(loss):.3g}: {named}",
+        "Measured cost and counted operations of training each size to the middle loss, each as a multiple of its "
+        "least (the study's figure 7): the size with the fewest FLOPs is not the cheapest where the two part.",
+        PARAMETERS,
+        Axis("1x = the least", "times"),
+        table,
+        series,
+        guides=guides,
+    )
+
+
+def _known(rows: Sequence[_Row], *names: str) -> list[list[float]]:
+    """The numbers of those names, of the rows that have all of them, none of them 0 or less."""
+    found = [_numbers(row, *names) for row in rows]
+    return [values for values in found if values is not None and min(values) > 0]
+
+
+def _sizes_of_sets(points: Sequence[_Row]) -> Iterator[Chart]:
+    """How large the sets of the cheapest sizes are (paper, figure 8)."""
     for panel, some in _by(points, "panel").items():
         hardware, _, letter = panel.partition(" ")
         theirs = facts("published_figures")["figure_8"]["panels"].get(panel, [])
@@ -232,7 +308,6 @@ def _minima(rows: Sequence[_Row], points: Sequence[_Row]) -> Iterator[Chart]:
             theirs,
             lambda low, high: (2 ** ((low + high) / 2), 1.0, f"{format_bytes(2**low)} to {format_bytes(2**high)}"),
         )
-    yield from _past(rows)
 
 
 def _shares(

@@ -12,13 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from sizer.base.errors import DataError, SizerError
+from sizer.base.errors import DataError, SizerError, UsageError
 from sizer.base.records import Record, rebuild
 from sizer.base.units import format_bytes
 from sizer.report.pages.anonymous import anonymous
-from sizer.report.pages.page import Entry
+
+if TYPE_CHECKING:
+    from sizer.report.pages.page import Entry
 
 #: Largest file that is read: a search of 30 sizes and 300 epochs each has 1 MB.
 MOST_BYTES = 50 * 2**20
@@ -37,11 +39,29 @@ _NO_RECORD = (
 )
 
 
+def holds_json(path: str | Path) -> bool:
+    """Whether a file begins as JSON does; one that is not there, whether its name ends so."""
+    path = Path(path)
+    if not path.is_file():
+        return path.suffix == ".json"
+    with path.open("rb") as stream:
+        return stream.read(64).lstrip()[:1] == b"{"
+
+
+def read_record(path: str | Path) -> Record:
+    """The record that a file holds as JSON. Raises UsageError for no file, DataError for one that holds none."""
+    if not Path(path).is_file():
+        raise UsageError(f"there is no file {path}; `--json`, or a record's save(path), writes one")
+    return record_of(read_json(Path(path)), f"{path}")
+
+
 def read_entry(path: Path, is_anonymous: bool = False) -> Entry:
     """The record that a file holds, for a page; with ``is_anonymous`` without the file's name as well.
 
     Raises DataError for a file that holds none.
     """
+    from sizer.report.pages.page import Entry  # only here: loading a record draws nothing
+
     data = read_json(path)
     if is_anonymous:
         data = anonymous(data)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from sizer.method.request import several
 from sizer.size_search.data.metrics import CLASSIFICATION
-from sizer.size_search.data.prepare import PreparingSettings, prepare
+from sizer.size_search.data.prepare import Prepared, PreparingSettings, prepare
 from sizer.size_search.data.reading.rules import Reading
 from sizer.size_search.data.sources import table_of
 
@@ -27,13 +27,18 @@ class DataShape(NamedTuple):
     remarks: tuple[str, ...]
 
 
+def prepared_of(data: Any, target: str | Sequence[str] = (), kind: str | None = None) -> Prepared:
+    """Data as a search prepares it. Raises UsageError and DataError as `shape_of` does."""
+    settings = PreparingSettings(several(target), kind)
+    return prepare(table_of(data, Reading(targets=settings.target)), settings)
+
+
 def shape_of(data: Any, target: str | Sequence[str] = (), kind: str | None = None) -> DataShape:
     """Read data as a search does (see `sources.table_of`), and say how large a task it is.
 
     Raises UsageError for a target that is not there, DataError for data with nothing to learn from.
     """
-    settings = PreparingSettings(several(target), kind)
-    prepared = prepare(table_of(data, Reading(targets=settings.target)), settings)
+    prepared = prepared_of(data, target, kind)
     report = prepared.report
     left_out = tuple(f"{column.name} is left out: {column.reason}" for column in report.left_out)
     told = f"{report.n_classes} classes" if report.kind == CLASSIFICATION else "regression"

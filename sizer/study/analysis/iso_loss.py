@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,9 @@ TARGETS = 25
 SETS = {"t_max": "l", "f": "f", "b": "b", "o": "o"}
 #: Octaves of bytes that figure 8 spans.
 _OCTAVES = range(5, 35)
+Family: TypeAlias = tuple[str, str, int]
+#: Families of each hardware, and losses of a family, whose curves a record keeps for its figures 6 and 7.
+_KEPT_FAMILIES, _KEPT_LOSSES = 2, 3
 _OF_HARDWARE = ["hardware", *FAMILY]
 _NETWORK = [*_OF_HARDWARE, "size"]
 _OF_SETS = [f"{name}_{of}" for name in SETS for of in ("bytes", "level")]
@@ -126,6 +129,36 @@ def targets(members: pd.DataFrame) -> FloatArray:
     reached = np.sort([curve[-1] for curve in curves])
     lowest = min(float(reached[LEAST_SIZES - 1]), highest)
     return np.unique(np.geomspace(highest, lowest, TARGETS + 1)[1:])[::-1]
+
+
+def traced(found: IsoLoss) -> pd.DataFrame:
+    """The points of losses that enough sizes of a family reach for a curve."""
+    points = found.curves.groupby([*_OF_HARDWARE, "loss"])["loss"].transform("size")
+    return found.curves[points >= LEAST_SIZES]
+
+
+def families_shown(found: IsoLoss, hardware: str, most: int) -> list[Family]:
+    """A few families of a hardware: of each data set in turn the one with the most losses reached."""
+    ours = traced(found)
+    counts = ours[ours["hardware"] == hardware].groupby(FAMILY).size().sort_values(ascending=False, kind="stable")
+    turn = counts.groupby(level="dataset").cumcount()
+    return list(counts.index[np.lexsort((-counts.to_numpy(), turn))][:most])
+
+
+def of_family(frame: pd.DataFrame, hardware: str, family: Family) -> pd.DataFrame:
+    """The rows of a family."""
+    here = frame["hardware"] == hardware
+    for name, value in zip(FAMILY, family, strict=True):
+        here &= frame[name] == value
+    return frame[here]
+
+
+def spread_losses(curves: pd.DataFrame, count: int) -> list[float]:
+    """A few of a family's losses, evenly spread over those that three sizes or more reach."""
+    sizes = curves.groupby("loss").size()
+    losses = sizes[sizes >= LEAST_SIZES].index.to_numpy()
+    positions = np.linspace(0, len(losses) - 1, count + 2)[1:-1].round().astype(int)
+    return [float(losses[position]) for position in dict.fromkeys(positions)]
 
 
 def edges_of(networks: pd.DataFrame, levels: Mapping[str, Hierarchy]) -> pd.DataFrame:
@@ -257,5 +290,20 @@ def _step(found: IsoLoss, rules: tuple[Rule, ...], rows_in: int) -> StudyStep:
     }
     title = f"{found.quantity.name} to reach a loss: the cheapest sizes"
     rows = record_rows(pd.DataFrame(table))
-    drawn = drawn_points(found.histogram[found.histogram["count"] > 0])
+    drawn = drawn_points(found.histogram[found.histogram["count"] > 0]) + tuple(_curve_points(found))
     return StudyStep("isoloss", title, rows_in, len(found.curves), rules, numbers, rows, points=drawn)
+
+
+def _curve_points(found: IsoLoss) -> Iterator[dict[str, object]]:
+    """The curves of a few families, and where their backward set leaves a level, as points of figures."""
+    for hardware in found.curves["hardware"].unique():
+        for family in families_shown(found, hardware, _KEPT_FAMILIES):
+            dataset, shape, depth = family
+            named = {"hardware": hardware, "family": f"{dataset}, {shape}, depth {depth}"}
+            curves = of_family(found.curves, hardware, family)
+            curves = curves[curves["loss"].isin(spread_losses(curves, _KEPT_LOSSES))]
+            for point in drawn_points(curves[["loss", "num_free_parameters", "cost", "operations"]]):
+                yield named | point | {"unit": found.quantity.unit}
+            edges = of_family(found.edges, hardware, family)
+            for edge in edges[edges["working_set"] == "b"].itertuples():
+                yield named | {"leaves": edge.level, "num_free_parameters": edge.num_free_parameters}

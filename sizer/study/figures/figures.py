@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,8 +21,7 @@ from matplotlib.ticker import MaxNLocator
 
 from sizer.study.analysis import cache_edges, iso_loss
 from sizer.study.analysis.cache_edges import COSTS, LEAST_RUNS
-from sizer.study.analysis.iso_loss import IsoLoss
-from sizer.study.analysis.loss_curves import FAMILY, LEAST_SIZES
+from sizer.study.analysis.iso_loss import Family, IsoLoss, of_family, spread_losses
 from sizer.study.figures import axes as house
 
 #: Labels of what cost is drawn over, and the bases of their logarithms.
@@ -174,7 +173,6 @@ def _draw_scatter(axes: Axes, ratios: pd.DataFrame, unit: str) -> None:
     axes.legend(loc="upper left")
 
 
-Family: TypeAlias = tuple[str, str, int]
 #: Families of a figure, and losses of a family.
 _FAMILIES, _LOSSES = 6, 5
 _EDGE_LABEL = "where b, the backward set, leaves a level"
@@ -184,7 +182,9 @@ _BARS: dict[str, Any] = {"color": house.BLUE, "edgecolor": "white", "linewidth":
 def save_iso_loss(found: IsoLoss, networks: pd.DataFrame, laws: pd.DataFrame, folder: Path) -> list[str]:
     """All figures of each hardware, as SVG and PNG."""
     draws = {"isoloss": draw_curves, "flops": draw_flops, "minima": draw_minima}
-    written = _of_each_hardware(_traced(found), folder, {name: partial(draw, found) for name, draw in draws.items()})
+    written = _of_each_hardware(
+        iso_loss.traced(found), folder, {name: partial(draw, found) for name, draw in draws.items()}
+    )
     return written + house.save_figure(draw_law(networks, laws), folder, "data_efficiency")
 
 
@@ -193,7 +193,7 @@ def draw_curves(found: IsoLoss, hardware: str) -> Figure:
     """Cost to reach each of a few losses against parameters, the minima marked, with the edges of b (figure 6)."""
     figure, families = _family_grid(found, hardware)
     for axes, family in families:
-        _draw_family(axes, _of(found.curves, hardware, family), _of(found.minima, hardware, family))
+        _draw_family(axes, of_family(found.curves, hardware, family), of_family(found.minima, hardware, family))
         _name_family(axes, family, found.quantity.unit, f"{found.quantity.name} to reach the loss")
         house.room_above(axes, 0.6)
         axes.legend(loc="upper right", title="loss", title_fontsize=7, ncols=2, columnspacing=1, handlelength=1.8)
@@ -208,8 +208,8 @@ def draw_flops(found: IsoLoss, hardware: str) -> Figure:
     """Measured cost and operations to reach the middle loss, each relative to its least (figure 7)."""
     figure, families = _family_grid(found, hardware)
     for axes, family in families:
-        curves = _of(found.curves, hardware, family)
-        goal = _spread_losses(curves, 1)[0]
+        curves = of_family(found.curves, hardware, family)
+        goal = spread_losses(curves, 1)[0]
         curve = curves[curves["loss"] == goal]
         for style, name, label in (
             (house.STYLES[0], "cost", found.quantity.name),
@@ -264,11 +264,8 @@ def draw_law(networks: pd.DataFrame, laws: pd.DataFrame) -> Figure:
 
 
 def _family_grid(found: IsoLoss, hardware: str) -> tuple[Figure, list[tuple[Axes, Family]]]:
-    """A figure with axes for each of a few families: of each data set in turn the one with the most losses reached."""
-    ours = _traced(found)
-    counts = ours[ours["hardware"] == hardware].groupby(FAMILY).size().sort_values(ascending=False, kind="stable")
-    turn = counts.groupby(level="dataset").cumcount()
-    families = list(counts.index[np.lexsort((-counts.to_numpy(), turn))][:_FAMILIES])
+    """A figure with axes for each of a few families."""
+    families = iso_loss.families_shown(found, hardware, _FAMILIES)
     columns = min(len(families), 3)
     rows = -(-len(families) // columns)
     figure, grid = house.new_figure(rows, columns, 2.4 * rows + 0.3)
@@ -277,31 +274,9 @@ def _family_grid(found: IsoLoss, hardware: str) -> tuple[Figure, list[tuple[Axes
     return figure, list(zip(grid.flat, families, strict=False))
 
 
-def _traced(found: IsoLoss) -> pd.DataFrame:
-    """The points of losses that enough sizes of a family reach for a curve."""
-    points = found.curves.groupby(["hardware", *FAMILY, "loss"])["loss"].transform("size")
-    return found.curves[points >= LEAST_SIZES]
-
-
-def _of(frame: pd.DataFrame, hardware: str, family: Family) -> pd.DataFrame:
-    """The rows of a family."""
-    here = frame["hardware"] == hardware
-    for name, value in zip(FAMILY, family, strict=True):
-        here &= frame[name] == value
-    return frame[here]
-
-
-def _spread_losses(curves: pd.DataFrame, count: int) -> list[float]:
-    """A few of a family's losses, evenly spread over those that three sizes or more reach."""
-    sizes = curves.groupby("loss").size()
-    losses = sizes[sizes >= LEAST_SIZES].index.to_numpy()
-    positions = np.linspace(0, len(losses) - 1, count + 2)[1:-1].round().astype(int)
-    return [float(losses[position]) for position in dict.fromkeys(positions)]
-
-
 def _draw_family(axes: Axes, curves: pd.DataFrame, minima: pd.DataFrame) -> None:
     """A line a loss, its minimum a dot."""
-    for style, loss in zip(house.STYLES, _spread_losses(curves, _LOSSES), strict=False):
+    for style, loss in zip(house.STYLES, spread_losses(curves, _LOSSES), strict=False):
         curve = curves[curves["loss"] == loss]
         axes.plot(curve["num_free_parameters"], curve["cost"], label=f"{loss:.3g}", **style)
         least = minima[minima["loss"] == loss]
@@ -317,5 +292,5 @@ def _name_family(axes: Axes, family: Family, unit: str, what: str) -> None:
 
 def _draw_edges_of_b(axes: Axes, found: IsoLoss, hardware: str, family: Family) -> None:
     """Where the backward set leaves a level, and the levels that it lives on between."""
-    edges = _of(found.edges, hardware, family)
+    edges = of_family(found.edges, hardware, family)
     house.draw_edges(axes, edges[edges["working_set"] == "b"], "num_free_parameters")

@@ -1,12 +1,18 @@
 "use strict";
+const unpacked = (value) => {
+  if (value === null || typeof value !== "object") return value;
+  if (Array.isArray(value)) return value.map(unpacked);
+  if (!Array.isArray(value._rows)) return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, unpacked(each)]));
+  return value._rows.map((row) => Object.fromEntries(row.map((each, at) => [value._columns[at], unpacked(each)])));
+};
 for (const button of document.querySelectorAll("button[data-record]")) {
   button.hidden = false;
   button.addEventListener("click", () => {
-    const record = document.getElementById(button.dataset.record).textContent;
-    const text = JSON.stringify(JSON.parse(record), null, 2);
+    const record = unpacked(JSON.parse(document.getElementById(button.dataset.record).textContent));
+    const text = JSON.stringify(record, null, 2);
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([text], { type: "application/json" }));
-    link.download = `${JSON.parse(record).format.replace(/[^a-z0-9]+/gi, "-")}.json`;
+    link.download = `${record.format.replace(/[^a-z0-9]+/gi, "-")}.json`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   });
