@@ -4,7 +4,8 @@
 
 FOLDER/checks.jsonl gets a line a finding: {"check", "what", "found", "expected", "ok"}; "ok" is null where there is
 nothing to compare with. The exit status is 1 where any is false. ``--dry`` runs each check at its smallest, to see that
-it runs at all (behind the fakes of the tests, say). Without names all run but `fresh`, which wants a calibration.
+it runs at all (behind the fakes of the tests, say). Without names all run but `fresh` and `aged`, which want a
+calibration.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import numpy as np
 import torch
 from gpu_energy_checks import energy, meters
 from gpu_findings import NETWORKS, Finding, Setting, by_events, near
-from gpu_hook_checks import hook
+from gpu_hook_checks import aged, hook
 from torch import nn
 
 from sizer.calibration.cache_probe import effective_l2_bytes, sweep_reads
@@ -245,7 +246,7 @@ def fresh(asked: Setting) -> Iterator[Finding]:
     asks = ["recommend", "--input-dim", "784", "--depth", "6", "--device", asked.id, "--json"]
     source = _sizer(asks, asked)["coefficients"]["source"]
     yield Finding("coefficients of recommend", source, "calibrated", None if asked.dry else source == "calibrated")
-    record = _sizer(["validate", "--device", asked.id, "--budget", f"{asked.of(40, 5):.0f}s", "--json"], asked)
+    record = _sizer(["validate", "--device", asked.id, "--budget", f"{asked.of(25, 5):.0f}s", "--json"], asked)
     for kind in ("launch_bound", "gpu_bound"):
         errors = record["by_bound"].get(kind, {"mean": None, "networks": 0})
         good = None if asked.dry else errors["mean"] is not None and errors["mean"] <= PREDICTION_ERROR
@@ -317,9 +318,28 @@ def search(asked: Setting) -> Iterator[Finding]:
 CHECKS: dict[str, Callable[[Setting], Iterator[Finding]]] = {
     check.__name__: check
     for check in (
-        *(facts, times, launches, widths, l2, optimizers, precisions, energy, meters, hook, measured, search, fresh),
+        *(
+            facts,
+            times,
+            launches,
+            widths,
+            l2,
+            optimizers,
+            precisions,
+            energy,
+            meters,
+            hook,
+            measured,
+            search,
+            fresh,
+            aged,
+        ),
     )
 }
+
+
+#: Checks that want a calibration.
+AFTERWARDS = ("fresh", "aged")
 
 
 def run(names: list[str], asked: Setting, folder: Path) -> bool:
@@ -364,7 +384,11 @@ def main() -> None:
         sys.exit(f"gpu_checks: no check is named {unknown[0]}; there are {', '.join(CHECKS)}")
     sys.exit(
         0
-        if run(given.checks or [name for name in CHECKS if name != "fresh"], Setting(device, given.dry), given.folder)
+        if run(
+            given.checks or [name for name in CHECKS if name not in AFTERWARDS],
+            Setting(device, given.dry),
+            given.folder,
+        )
         else 1
     )
 

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 import torch
 from gpu_findings import NETWORKS, Finding, Setting
 
+from sizer.calibration.meter_check import readings_under_load
 from sizer.calibration.timed_step import make_step
-from sizer.meters.counters import Reading, counter_over_power, disagreement, update_period_s
+from sizer.meters.counters import counter_over_power, disagreement, update_period_s
 from sizer.meters.nvml import NvmlMeter
 from sizer.method.training_step import Training
 
@@ -22,7 +23,7 @@ def energy(asked: Setting) -> Iterator[Finding]:
     yield Finding("source", meter.source)
     step = make_step(NETWORKS[-1 if not asked.dry else 0], Training(), asked.id)
     if meter.edge_period_s is not None:
-        readings = _readings(meter, step, asked.of(4.0, 0.3), asked.id)
+        readings = readings_under_load(meter.reading, step, asked.id, asked.of(4.0, 0.3))
         period = update_period_s(readings)
         yield Finding("update period (s)", period, meter.edge_period_s, period and period <= 1.1 * meter.edge_period_s)
         ratio = None if asked.dry else counter_over_power(readings)
@@ -40,26 +41,6 @@ def energy(asked: Setting) -> Iterator[Finding]:
         spread = (max(windows) - min(windows)) / statistics.mean(windows)
         yield Finding(f"{seconds:g} s windows (W), spread", (windows, spread), 0.1, None if asked.dry else spread < 0.1)
     meter.close()
-
-
-def _readings(meter: NvmlMeter, step: Callable[[], None], seconds: float, device: str) -> list[Reading]:
-    """Counter and power every few milliseconds under load, after a second of it."""
-    found: list[Reading] = []
-    began = time.perf_counter()
-    while (now := time.perf_counter()) < began + 1.0 + seconds:
-        step()
-        torch.cuda.synchronize(device)
-        (joules,) = meter.snapshot().readings
-        if now >= began + 1.0 and joules is not None:
-            found.append(Reading(time.perf_counter(), joules / 1000, _power(meter)))
-    return found
-
-
-def _power(meter: NvmlMeter) -> float:
-    try:
-        return meter.watts()
-    except Exception:  # (a fake without power, or a board)
-        return 0.0
 
 
 def _watts(meter: NvmlMeter, step: Callable[[], None] | None, share: float, asked: Setting, seconds: float) -> float:

@@ -15,8 +15,6 @@ from sizer.calibration.validity import calibration_of
 
 def hook(asked: Setting) -> Iterator[Finding]:
     """Under the hook a training is the same, bit for bit, in each form; nothing synchronises or stays behind."""
-    remark = calibration_of(asked.device).remark
-    yield Finding("what is said of a calibration that is old", remark)
     forms = ("plain", "fused", "foreach", "scaler", "compile", "checkpoint", "graph")
     for form in forms if not asked.dry else forms[:3]:
         try:
@@ -29,6 +27,14 @@ def hook(asked: Setting) -> Iterator[Finding]:
         yield Finding(f"{form}: random state", watched.state == plain.state, True, watched.state == plain.state)
         grown = watched.allocated - plain.allocated
         yield Finding(f"{form}: bytes left on the device", grown, 0, grown <= 0)
+
+
+def aged(asked: Setting) -> Iterator[Finding]:
+    """The same beside a calibration that is old, which is used, said to be unchecked, and trains nothing."""
+    found = calibration_of(asked.device)
+    said = found.remark or found.not_used
+    yield Finding("what is said of the calibration", said, "its age, unchecked", "days old, unchecked" in (said or ""))
+    yield from hook(asked)
 
 
 class Trained(NamedTuple):

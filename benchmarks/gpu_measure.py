@@ -1,11 +1,13 @@
 """What `benchmarks/gpu_run.sh` runs in its environment: calibrate, validate, and write profile and tables.
 
     python benchmarks/gpu_measure.py missing
+    python benchmarks/gpu_measure.py environment FOLDER
     python benchmarks/gpu_measure.py age [--device cuda:0]
     python benchmarks/gpu_measure.py measure FOLDER [--device cuda:0] [--calibrate-s 120] [--validate-s 90]
 
-FOLDER gets calibration.json and .txt, validation.json and .txt, measurements.jsonl, environment.json, and the measured
-profile as it would be shipped: named vendor-model, what a datasheet says of the device kept, the coefficients measured.
+FOLDER gets environment.json first, then calibration.json and .txt, validation.json and .txt, measurements.jsonl, and
+the measured profile as it would be shipped: named vendor-model, what a datasheet says of the device kept, the
+coefficients measured.
 """
 
 from __future__ import annotations
@@ -37,13 +39,19 @@ def missing() -> Iterator[str]:
     yield from (package for module, package in _NEEDED.items() if find_spec(module) is None)
 
 
+def environment(folder: Path) -> None:
+    """What the run goes by: versions, detection, meters."""
+    from sizer.diagnosis import diagnose
+
+    folder.mkdir(parents=True, exist_ok=True)
+    write(folder, "environment", diagnose())
+
+
 def measure(folder: Path, device: str, calibrate_s: float, validate_s: float) -> None:
     """Calibrate and validate, and write what was found, each part as soon as it is there."""
     import sizer
     from sizer.calibration.calibration import Settings, measurement_path
-    from sizer.diagnosis import diagnose
 
-    write(folder, "environment", diagnose())
     calibration = sizer.calibrate(device=device, budget_s=calibrate_s, fresh=True)
     write(folder, "calibration", calibration)
     shutil.copy(measurement_path(Settings(calibration.device.id)), folder / "measurements.jsonl")
@@ -137,6 +145,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("missing")
+    commands.add_parser("environment").add_argument("folder", type=Path)
     commands.add_parser("age").add_argument("--device", default="cuda:0")
     measuring = commands.add_parser("measure")
     measuring.add_argument("folder", type=Path)
@@ -149,6 +158,9 @@ def main() -> None:
         return
     if given.command == "age":
         age(given.device)
+        return
+    if given.command == "environment":
+        environment(given.folder)
         return
     from sizer.base.errors import SizerError
 

@@ -9,6 +9,7 @@
 # is installed, into an environment that is removed in the end (PIP_NO_INDEX and PIP_FIND_LINKS work as usual).
 # DEVICE, CALIBRATE_S and VALIDATE_S change what is measured and for how long; DRY=1 runs every check at its smallest.
 set -euo pipefail
+SECONDS=0
 root=$(cd "$(dirname "$0")/.." && pwd)
 out=${1:-${OUT:-gpu_run}}
 mkdir -p "$out"
@@ -40,21 +41,32 @@ fi
 status=0
 device=${DEVICE:-cuda:0}
 dry=${DRY:+--dry}
-# check SECONDS [NAME ...]: what is found is in the folder at once, so that a run that is cut short has it.
-check() {
-    local seconds=$1
+# part LIMIT COMMAND: it has so many seconds, or what is left of nine minutes.
+part() {
+    local limit=$1 left=$((530 - SECONDS))
     shift
-    timeout "$seconds" "$python" "$root/benchmarks/gpu_checks.py" "$out" "$@" --device "$device" $dry 2>&1 |
+    if [ "$left" -le 0 ]; then
+        echo "gpu_run: nine minutes are over before: $*" >&2
+        return 1
+    fi
+    timeout "$((limit < left ? limit : left))" "$@"
+}
+# check LIMIT [NAME ...]: what is found is in the folder at once, so that a run that is cut short has it.
+check() {
+    local limit=$1
+    shift
+    part "$limit" "$python" "$root/benchmarks/gpu_checks.py" "$out" "$@" --device "$device" $dry 2>&1 |
         tee -a "$out/checks.txt" || status=$?
 }
-check 230
-timeout 190 "$python" "$root/benchmarks/gpu_measure.py" measure "$out" --device "$device" \
+part 60 "$python" "$root/benchmarks/gpu_measure.py" environment "$out" || status=$?
+check 220
+part 180 "$python" "$root/benchmarks/gpu_measure.py" measure "$out" --device "$device" \
     --calibrate-s "${CALIBRATE_S:-90}" --validate-s "${VALIDATE_S:-40}" || status=$?
 check 60 fresh
 # A calibration of 60 days: the hook says its age and trains nothing for it.
 "$python" "$root/benchmarks/gpu_measure.py" age --device "$device" || status=$?
-check 30 hook
-timeout 30 env ${DRY:+-u PYTHONPATH} "$python" -m pytest -q -m gpu -c "$root/pyproject.toml" --rootdir "$root" \
+check 30 aged
+part 30 env ${DRY:+-u PYTHONPATH} "$python" -m pytest -q -m gpu -c "$root/pyproject.toml" --rootdir "$root" \
     -o filterwarnings=default -p no:cacheprovider "$root/tests/test_gpu.py" 2>&1 | tee "$out/tests.txt" || status=$?
 ls -l "$out"
 exit "$status"

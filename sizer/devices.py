@@ -194,7 +194,7 @@ def tf32_allowed() -> bool:
         return False
     torch = sys.modules.get("torch")
     if torch is None:
-        return os.environ.get("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "") not in ("", "0")
+        return os.environ.get("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE") == "1"  # (torch takes no other word for yes)
     products = torch.backends.cuda.matmul
     precision = getattr(products, "fp32_precision", None)  # (older releases have the other setting alone)
     return bool(products.allow_tf32) if precision is None else precision == "tf32"

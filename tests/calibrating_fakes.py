@@ -72,5 +72,6 @@ def make_quick(monkeypatch: pytest.MonkeyPatch, device: Device, factor: Callable
     monkeypatch.setattr(calibration, "sweep_accesses", lambda **probe: [])
     monkeypatch.setattr(calibration, "with_effective_capacity", lambda device, times: device)
     monkeypatch.setattr(calibration, "sweep_reads", lambda device, nominal_bytes: [])
+    monkeypatch.setattr(calibration, "meter_doubt", lambda meter, device, training: None)
     monkeypatch.setattr(gpu_device, "_of_torch", lambda device: None)
     return timed

@@ -12,6 +12,7 @@ import sys
 import time
 from dataclasses import replace
 from importlib.resources import files
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from sizer.calibration.cache_probe import AccessTime, effective_last_level_bytes
 from sizer.calibration.fit import conformal_interval, design, fit, solve
 from sizer.calibration.measurements import END, Case, Timing, appended, create, read_measurements
 from sizer.calibration.validity import calibration_of, default_threads, identity, profile_name
-from sizer.method.hardware import Device, Level
+from sizer.method.hardware import Device, Level, device_to_dict
 from sizer.method.placement import Hierarchy
 from sizer.method.training_step import Training
 
@@ -284,6 +285,7 @@ def profile_for(device, **changes):
     now = identity(device, default_threads(device)) | changes
     settings = {
         "identity": now,
+        "device": device_to_dict(device),
         "kernel": kernel,
         "date": changes.pop("date", "2126-01-01T00:00:00+00:00"),
         "dtype": "float32",
@@ -372,6 +374,56 @@ def test_a_gpu_s_calibration_holds_for_what_launches_depend_on(small_cpu, monkey
     found = calibration_of(gpu(power_limit_w=change.get("power", 700.0)))
     assert found.profile is None
     assert said in found.not_used
+
+
+def test_a_calibration_of_another_card_of_the_kind_is_used_and_said(small_cpu, monkeypatch):
+    """A home may be shared by nodes: what it holds is another card's, and the user is told so."""
+    monkeypatch.setattr(validity, "detected", lambda name: small_cpu)
+    profile_for(gpu(uuid="GPU-aa11"))
+    assert calibration_of(gpu(uuid="aa11")).remark is None
+    assert calibration_of(gpu()).remark is None
+    found = calibration_of(gpu(uuid="GPU-bb22"))
+    assert found.profile is not None
+    assert found.remark == (
+        "the calibration calibrated-cuda-0 was made on another GPU of this kind (GPU-aa11); `sizer calibrate` renews it"
+    )
+    profile_for(gpu(uuid="GPU-aa11"), date=(NOW - datetime.timedelta(days=60)).isoformat())
+    assert "is 60 days old, unchecked and was made on another GPU" in calibration_of(gpu(uuid="GPU-bb22")).remark
+
+
+def test_torchs_other_setting_of_the_precision_of_products_is_read(monkeypatch):
+    """After the newer of torch's two settings was used it raises where it is asked for the older."""
+
+    def mixed() -> str:
+        raise RuntimeError("you have used mix of the legacy and new APIs")
+
+    products = SimpleNamespace(fp32_precision="tf32")
+    backends = SimpleNamespace(cuda=SimpleNamespace(matmul=products))
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(get_float32_matmul_precision=mixed, backends=backends))
+    assert validity._matmul_precision() == "high"
+    products.fp32_precision = "ieee"
+    assert validity._matmul_precision() == "highest"
+    products.fp32_precision = "tf32"
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    assert validity._matmul_precision() == "highest"
+
+
+def test_measuring_leaves_nothing_in_a_process_that_goes_on():
+    """Somebody's notebook trains after `sizer.calibrate()`: its random numbers are what they were, and its memory."""
+    import torch
+
+    from sizer.calibration import timed_step
+    from sizer.calibration.session import Settings, open_session
+    from sizer.method.training_step import Training
+
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
+    with open_session(Settings(threads=1, meter="none"), None, 1.0):
+        timed_step.time_run(timed_step.Case("rectangle", 4, (4, 1), 8), Training(), 0.001)
+        assert timed_step._pool.cache_info().currsize == 1
+        assert not torch.equal(before, torch.get_rng_state())
+    assert torch.equal(before, torch.get_rng_state())
+    assert torch.get_num_threads() == threads
+    assert timed_step._pool.cache_info().currsize == 0
 
 
 def test_the_driver_s_version_is_read_from_its_module(tmp_path):

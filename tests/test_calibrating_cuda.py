@@ -152,6 +152,19 @@ def test_a_meter_without_edges_is_read_when_the_time_is_up(monkeypatch):
     assert len(meter.taken) == 2
 
 
+def test_windows_of_sampled_power_begin_at_shifted_phases(monkeypatch):
+    """A register of power is renewed every 0.1 s: five windows must not all begin at the same tenth of it."""
+    starts = []
+    for _ in range(5):
+        device = AsynchronousDevice(monkeypatch)
+        meter = EdgedMeter(device)
+        meter.edge_period_s = None
+        timed_step.time_run(CASE, Training(), 0.01, "cuda:0", meter)
+        starts.append(meter.taken[0] % 0.1)
+    assert len({round(start, 2) for start in starts}) >= 4, starts
+    assert all(start < timed_step._LOADED_S + 0.2 for start in starts)
+
+
 @pytest.mark.parametrize(
     ("capability", "half"), [((7, 0), "float16"), ((7, 5), "float16"), ((8, 0), "bfloat16"), ((9, 0), "bfloat16")]
 )
@@ -200,7 +213,7 @@ def test_one_command_writes_profile_and_tables_of_a_gpu(tmp_path):
     assert "skipped" in (out / "tests.txt").read_text()
     assert str(tmp_path) not in (out / "nvidia-h200.json").read_text()
     findings = [json.loads(line) for line in (out / "checks.jsonl").read_text().splitlines()]
-    assert {finding["check"] for finding in findings} >= {"facts", "times", "energy", "hook", "fresh", "search"}
+    assert {finding["check"] for finding in findings} >= {"facts", "times", "energy", "hook", "fresh", "aged", "search"}
     assert not any(finding["ok"] is False for finding in findings)
 
 

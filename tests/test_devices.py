@@ -223,6 +223,9 @@ def test_the_environment_says_it_before_torch_is_loaded(monkeypatch):
     assert not tf32_allowed()
     monkeypatch.setenv("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "1")
     assert tf32_allowed()
+    for word in ("0", "", "yes"):
+        monkeypatch.setenv("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", word)
+        assert not tf32_allowed()
 
 
 def test_a_card_without_tf32_is_priced_as_float32(machine_of, small_cpu, monkeypatch):

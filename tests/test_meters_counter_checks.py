@@ -5,8 +5,15 @@ from __future__ import annotations
 import math
 
 import pytest
+import torch
+from meter_fakes import FakeNvml, NotSupportedError
 
+from sizer.base.errors import MeterError
+from sizer.calibration import meter_check
 from sizer.meters.counters import Reading, counter_over_power, disagreement, update_period_s
+from sizer.meters.intervals import Windows
+from sizer.meters.nvml import NvmlMeter
+from sizer.method.training_step import Training
 
 
 def board(period_s: float = 0.1, watts: float = 300.0, shown: float = 300.0, seconds: float = 2.0) -> list[Reading]:
@@ -35,3 +42,53 @@ def test_the_counter_over_the_power(shown, ratio):
 def test_standing_still_is_a_disagreement():
     assert counter_over_power(board(watts=0.0)) is None
     assert "stood still" in disagreement(None)
+
+
+class Counting:
+    """A meter of a board with its own clock: a step lasts 5 ms; the counter is up to 0.1 s old, and shows a share."""
+
+    edge_period_s = 0.1
+
+    def __init__(self, monkeypatch, share: float = 1.0, fails: bool = False) -> None:
+        self.now, self.share, self.fails = 0.0, share, fails
+        monkeypatch.setattr(meter_check.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+        monkeypatch.setattr(meter_check, "make_step", lambda case, training, device: self.step)
+
+    def step(self) -> None:
+        self.now += 0.005
+
+    def reading(self) -> Reading:
+        if self.fails:
+            raise MeterError("no power")
+        return Reading(self.now, self.share * 300.0 * math.floor(self.now / 0.1 + 1e-9) * 0.1, 300.0)
+
+
+@pytest.mark.parametrize(
+    ("share", "said"), [(1.0, None), (0.5, "joules of cuda:0 are doubtful: the counter shows 0.50")]
+)
+def test_a_counter_is_held_against_the_power_before_it_meters(monkeypatch, share, said):
+    meter = Counting(monkeypatch, share)
+    found = meter_check.meter_doubt(meter, "cuda:0", Training())
+    assert found is None if said is None else found.startswith(said)
+    assert 2.9 < meter.now < 3.2, "a second of load, and two that are compared"
+
+
+def test_without_a_counter_or_power_there_is_nothing_to_compare(monkeypatch):
+    meter = Counting(monkeypatch, fails=True)
+    assert meter_check.meter_doubt(meter, "cuda:0", Training()) is None
+    meter.edge_period_s = None
+    before = meter.now
+    assert meter_check.meter_doubt(meter, "cuda:0", Training()) is None
+    assert meter_check.meter_doubt(None, "cpu", Training()) is None
+    assert meter.now == before
+
+
+def test_nvml_tells_counter_and_power_together():
+    nvml = FakeNvml()
+    meter = NvmlMeter(nvml=nvml, environment={})
+    assert meter.reading()[1:] == (5000.0, 300.0)
+    assert Windows(meter).reading()[1:] == (5000.0, 300.0)
+    nvml.power_mw = NotSupportedError("Not Supported")
+    with pytest.raises(MeterError, match="neither energy nor power"):
+        meter.reading()

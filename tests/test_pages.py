@@ -21,13 +21,13 @@ from golden_records import COEFFICIENTS, FOLDER, NAMES, SMALL_CPU, path_of, rewr
 import sizer
 from sizer.base.errors import DataError, UsageError
 from sizer.base.records import Record
+from sizer.base.visible import visible
 from sizer.cli import run
 from sizer.method.advisor import recommend
 from sizer.method.request import Request
 from sizer.report.charts import CHARTS, charts
 from sizer.report.charts.figure import Chart
 from sizer.report.charts.picture import SIZES
-from sizer.report.charts.svg import visible
 from sizer.report.pages.anonymous import anonymous
 from sizer.report.pages.page import Entry, fragment, page
 from sizer.report.pages.saved import MOST_BYTES, READERS, read_entry, record_of

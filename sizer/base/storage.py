@@ -114,7 +114,7 @@ def read_objects(path: Path) -> list[dict[str, Any]]:
     """
     found = []
     for text in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             found.append(json.loads(text))
     return [each for each in found if isinstance(each, dict)]
 

@@ -38,6 +38,7 @@ from sizer.calibration.measurements import (
     interrupted_or_new,
     read_measurements,
 )
+from sizer.calibration.meter_check import meter_doubt
 from sizer.calibration.record import Calibration, TimedNetwork, power_dict, profile_record
 from sizer.calibration.rounds import Pace, charged, check_metered, step_energies, take_rounds, why_not_metered
 from sizer.calibration.session import METER_SHARE, MIN_METERED, Session, Settings, open_session
@@ -157,6 +158,7 @@ def _fitted(sessions: Sequence[Measurements], power: PowerModel | None) -> Calib
         meter=settings.get("meter_source"),
         metered=len(joules),
         meter_problem=problem,
+        meter_doubt=settings.get("meter_doubt"),
         power=power,
         speeds=tuple(_with_terms(combined, design_of, device)),
         sessions=combined.sessions,
@@ -284,6 +286,7 @@ def _begun(session: Session, same: Mapping[str, Any]) -> Measurements:
         "meter": None if session.meter is None else session.meter.name,
         "meter_source": None if session.meter is None else session.meter.source,
         "meter_note": session.note,
+        "meter_doubt": meter_doubt(session.meter, device.id, session.training),
         "power_model": power_dict(session.power),
         "quick": session.settings.quick,
     }

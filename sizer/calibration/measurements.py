@@ -15,10 +15,13 @@ from typing import Any, NamedTuple
 
 from sizer.base.errors import MeasurementError
 from sizer.base.storage import JsonLines, line, read_objects, write_whole
+from sizer.method.training_step import OPTIMIZER_FORMS
 
 MEASUREMENTS_FORMAT = "sizer.measurements/1"
 #: The last line of a plan that is done: the next calibration starts anew.
 END = {"end": True}
+#: Largest width, batch or count of steps that a file may say: what PyTorch itself can count in.
+_MOST = 2**31
 
 
 class Case(NamedTuple):
@@ -96,7 +99,7 @@ def read_measurements(path: Path) -> Measurements:
         plan = tuple(_case(record) for record in header["plan"])
         timings = tuple(_timing(record, len(plan)) for record in records if not _is_end(record))
         settings = dict(header["settings"])
-    except (KeyError, IndexError, TypeError, ValueError):
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError):
         raise MeasurementError(f"{path} is damaged beyond its last line; calibrate again with --fresh") from None
     return Measurements(settings, plan, timings, any(map(_is_end, records)))
 
@@ -106,14 +109,22 @@ def _is_end(record: Mapping[str, Any]) -> bool:
 
 
 def _case(record: Mapping[str, Any]) -> Case:
+    """A network that there can be. Raises TypeError or ValueError for one that there cannot."""
     widths, form = tuple(record["widths"]), record.get("form", "fused")
-    return Case(record["shape"], record["input_dim"], widths, record["batch_size"], form)
+    case = Case(record["shape"], record["input_dim"], widths, record["batch_size"], form)
+    counts = (case.input_dim, case.batch_size, *widths)
+    if not widths or form not in OPTIMIZER_FORMS or not all(type(each) is int and 0 < each <= _MOST for each in counts):
+        raise ValueError(f"no network: {record}")
+    return case
 
 
 def _timing(record: Mapping[str, Any], planned: int) -> Timing:
     """A timing whose numbers can be such, later fields left out. Raises TypeError or ValueError for one that cannot."""
     timing = Timing(**{name: value for name, value in record.items() if name in Timing._fields})
-    if not (0 <= timing.case < planned and 0 < timing.step_s < float("inf") and timing.steps > 0):
+    places = (timing.case, timing.round, timing.steps)
+    if not all(type(each) is int and 0 <= each <= _MOST for each in places):
+        raise TypeError(f"no timing: {record}")
+    if not (timing.case < planned and 0 < timing.step_s < float("inf") and timing.steps > 0):
         raise ValueError(f"no timing: {record}")
     if timing.reference_s is not None:
         around = {str(name): (float(before), float(after)) for name, (before, after) in timing.reference_s.items()}

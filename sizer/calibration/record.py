@@ -60,13 +60,13 @@ class Calibration(Record):
     ``fits`` are by quantity, ``time`` always and ``energy`` where a meter measured it; ``noise`` is how much the second
     quietest run of a network takes longer than its quietest (median); ``path`` is the profile's file, None if not kept.
     ``meter`` is what measured the energy of ``metered`` networks, ``meter_problem`` why energy was not fitted although
-    a meter was there, ``power`` the power stated from which joules are estimated. ``sessions`` are those it goes by and
-    those it does not, the one just measured last; ``speeds`` those of the machine where it has several;
-    ``explanation`` what the kernel counted while the last session was disturbed; ``reference_s`` the quiet time of each
-    reference step at the speed that is predicted, in s. ``timed`` are the networks of the time's fit; ``accesses`` the
-    time of an access to tables of growing size, which shows the caches. ``launch_bound`` is
-    the share of the networks whose steps wait for the program on a GPU, None elsewhere; ``covered`` what its networks
-    cover beyond those of CPUs.
+    a meter was there, ``meter_doubt`` what speaks against its joules, ``power`` the power stated from which joules are
+    estimated. ``sessions`` are those it goes by and those it does not, the one just measured last; ``speeds`` those of
+    the machine where it has several; ``explanation`` what the kernel counted while the last session was disturbed;
+    ``reference_s`` the quiet time of each reference step at the speed that is predicted, in s. ``timed`` are the
+    networks of the time's fit; ``accesses`` the time of an access to tables of growing size, which shows the caches.
+    ``launch_bound`` is the share of the networks whose steps wait for the program on a GPU, None elsewhere; ``covered``
+    what its networks cover beyond those of CPUs.
     """
 
     name: str
@@ -87,6 +87,7 @@ class Calibration(Record):
     accesses: tuple[AccessTime, ...] = ()
     launch_bound: float | None = None
     covered: Mapping[str, Any] = field(default_factory=dict)
+    meter_doubt: str | None = None
 
     def in_short(self) -> str:
         """The profile and its error."""
@@ -109,6 +110,7 @@ class Calibration(Record):
             "meter": self.meter,
             "metered": self.metered,
             "meter_problem": self.meter_problem,
+            "meter_doubt": self.meter_doubt,
             "power_model": power_dict(self.power),
             "speeds": plain(self.speeds),
             "sessions": plain(self.sessions),
@@ -163,6 +165,8 @@ class Calibration(Record):
                 yield f"predictions of {quantity} miss by {found.mean_error:.0%} (mean): do not rely on them; {again}"
         if self.meter_problem is not None:
             yield self.meter_problem
+        if self.meter_doubt is not None and self.metered:
+            yield self.meter_doubt
 
 
 def _crowded(room: float) -> str:

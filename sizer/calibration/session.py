@@ -16,6 +16,7 @@ import torch
 from sizer.base.errors import MeasurementError, UsageError
 from sizer.base.progress import Progress
 from sizer.base.storage import data_folder, hold_lock
+from sizer.calibration.timed_step import leaving_nothing
 from sizer.calibration.validity import identity
 from sizer.detection.captured_tree import Tree
 from sizer.detection.detect import detected
@@ -123,7 +124,7 @@ def open_session(settings: Settings, progress: Progress | None, smallest_budget_
     _check(settings, smallest_budget_s)
     device = detected(settings.device)
     settings = settings._replace(device=device.id)
-    with only_one(), using_threads(settings.threads):
+    with only_one(), using_threads(settings.threads), leaving_nothing():
         options = about_gpu(settings.meter_options, device)
         with closing(choose_meter(settings.meter, device.id, options)) as meter:
             session = _with_meter(Session(settings, device, _training(settings), progress), meter)

@@ -14,10 +14,12 @@ agree.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -95,6 +97,10 @@ _MOST_STEPS = 1000
 _LOADED_S = 1.0
 #: A counter that does not move for so many of its periods has no edge to wait for.
 _EDGE_PERIODS = 3
+#: A register of power is renewed every 0.1 s and shows a part of that time (Yang et al., arXiv 2312.02741): where power
+#: is sampled, each window begins this share of it later than the one before, so that not all meet the same part.
+_REGISTER_S, _SHIFT = 0.1, 0.618
+_windows = itertools.count()
 
 _Step = Callable[[], None]
 _TREE = Tree("/")
@@ -132,7 +138,7 @@ def _time_on_gpu(step: _Step, seconds: float, device: str, meter: Meter | None) 
     where the meter's counter moves, with equally many steps under way.
     """
     steps = steps_in_batch(step, device)
-    start = None if meter is None else _Batches(step, steps, device).to_edge(meter, _LOADED_S)
+    start = None if meter is None else _Batches(step, steps, device).to_edge(meter, _LOADED_S + _phase_s(meter))
     batches = _Batches(step, steps, device)
     deadline = time.perf_counter() + seconds
     while time.perf_counter() < deadline or batches.count < MIN_STEPS:
@@ -174,6 +180,12 @@ class _Batches:
     def times_s(self) -> list[float]:
         """Times of the batches in s, by the device's clock. Waits for the last."""
         return self._clock.times_s()
+
+
+def _phase_s(meter: Meter) -> float:
+    """How much later the next window begins under a meter that samples power, in s; 0 where a counter has edges."""
+    edged = getattr(meter, "edge_period_s", None) is not None
+    return 0.0 if edged else _REGISTER_S * (_SHIFT * next(_windows) % 1)
 
 
 def _warm_up(step: _Step) -> None:
@@ -286,6 +298,21 @@ def _random(count: int, device: str, dtype: torch.dtype) -> torch.Tensor:
     """So many random numbers, the first of a pool: drawing millions afresh for each run takes longer than its steps."""
     pool = _pool(device, dtype)
     return pool[:count] if count <= len(pool) else pool.repeat(-(-count // len(pool)))[:count]
+
+
+@contextmanager
+def leaving_nothing() -> Iterator[None]:
+    """Timing in a process that goes on: torch's random state is as it was afterwards, memory is given back.
+
+    Networks are made on the CPU, so that a GPU's random state does not move.
+    """
+    with torch.random.fork_rng(devices=[]):
+        try:
+            yield
+        finally:
+            _pool.cache_clear()
+            if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+                torch.cuda.empty_cache()
 
 
 @functools.lru_cache(maxsize=1)

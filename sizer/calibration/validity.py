@@ -64,11 +64,34 @@ def calibration_of(device: Device, threads: int | None = None) -> Found:
         reason = "it does not say when it was made"
     if reason is not None:
         return Found(not_used=f"the calibration {name} is not used: {reason}; run `sizer calibrate`")
-    if age_days is not None and age_days >= OLD_DAYS:
-        return Found(
-            profile, remark=f"the calibration {name} is {age_days} days old, unchecked; `sizer calibrate` renews it"
-        )
-    return Found(profile)
+    return Found(profile, remark=_remark(name, age_days, _other_card(calibration, device)))
+
+
+def _remark(name: str, age_days: int | None, other_card: str | None) -> str | None:
+    """What users should know of a calibration that is used, in a sentence."""
+    doubts = [] if age_days is None or age_days < OLD_DAYS else [f"is {age_days} days old, unchecked"]
+    if other_card is not None:
+        doubts.append(f"was made on another GPU of this kind ({other_card})")
+    return f"the calibration {name} {' and '.join(doubts)}; `sizer calibrate` renews it" if doubts else None
+
+
+def _other_card(calibration: Mapping[str, Any], device: Device) -> str | None:
+    """The UUID of the GPU that was calibrated, where it is known and another one than this.
+
+    A home may be shared by nodes with cards of one kind, and one of each kind stands for the others.
+    """
+    own = device.facts.get("uuid", {}).get("value")
+    try:
+        calibrated = calibration["device"]["facts"]["uuid"]["value"]
+    except (KeyError, TypeError):
+        return None
+    same = None in (own, calibrated) or _digits(calibrated) == _digits(own)
+    return None if same else str(calibrated)
+
+
+def _digits(uuid: object) -> str:
+    """A UUID without its prefix and dashes, which not every source writes."""
+    return str(uuid).lower().removeprefix("gpu-").replace("-", "")
 
 
 def profile_name(device: Device) -> str:
@@ -113,10 +136,18 @@ def _driver_version(tree: Tree) -> str | None:
 
 
 def _matmul_precision() -> str:
-    """Precision of float32 products: torch's own where it is loaded, else what it will start with."""
+    """Precision of float32 products: torch's own where it is loaded, else what it will start with.
+
+    From 2.9 on torch has two settings of it, and raises RuntimeError where one is asked for after the other was set.
+    """
+    if os.environ.get("NVIDIA_TF32_OVERRIDE") == "0":
+        return "highest"
     torch = sys.modules.get("torch")
     if torch is not None:
-        return str(torch.get_float32_matmul_precision())
+        try:
+            return str(torch.get_float32_matmul_precision())
+        except RuntimeError:
+            return "high" if torch.backends.cuda.matmul.fp32_precision == "tf32" else "highest"
     return "high" if os.environ.get("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE") == "1" else "highest"
 
 

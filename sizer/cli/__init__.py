@@ -13,6 +13,7 @@ import click
 
 from sizer._version import __version__
 from sizer.base.errors import SizerError
+from sizer.base.visible import visible
 from sizer.cli.commands import Group, usage_line
 
 #: Command name -> (module, one-line help), so that listing the commands imports none of them.
@@ -116,7 +117,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _fail(message: str, exit_code: int) -> int:
-    line = " ".join(message.split())
+    line = visible(" ".join(message.split()))
     with suppress(OSError):  # a closed standard error leaves nowhere to complain
         print(f"sizer: {line}", file=sys.stderr)
     return exit_code

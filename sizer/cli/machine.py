@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sizer.cli.commands import Command
-from sizer.cli.options import HTML, JSON
+from sizer.cli.options import HTML, JSON, PATH
 
 if TYPE_CHECKING:
     from click.shell_completion import ShellComplete
@@ -37,19 +37,37 @@ def detect(sysroot: str | None, fresh: bool, as_json: bool) -> None:
 
 
 @click.command(cls=Command)
+@click.option("--bundle", type=PATH, metavar="FILE", help="Pack what a bug report needs into FILE.zip, anonymised.")
 @JSON
 @HTML
-def doctor(as_json: bool) -> None:
+def doctor(bundle: Path | None, as_json: bool) -> None:
     """Show versions, what was detected and from where, the meters, the profile in use, and every warning.
+
+    With --bundle a file for a bug report is written and its contents are listed: this page, your profiles and
+    measurements, and what the kernel says of the processor, without names of the machine, of people and of folders.
+    It is sent nowhere.
 
     \b
     sizer doctor
+    sizer doctor --bundle report.zip
     sizer doctor --json > report.json
     """
-    from sizer.cli.output import show
+    from sizer.cli.output import show, show_blocks, write_page
     from sizer.diagnosis import diagnose
 
-    show(diagnose(), as_json)
+    if bundle is None:
+        show(diagnose(), as_json)
+        return
+    from sizer.report.bundle import bundle_report, check_bundle, write_bundle
+
+    check_bundle(bundle)
+    record = diagnose()
+    packed = write_bundle(bundle, record)
+    if as_json:
+        show(record, as_json, {"bundle": [f"{one.name}: {one.what}" for one in packed]})
+    else:
+        show_blocks(bundle_report(bundle, packed))
+        write_page(record)
 
 
 SHELLS = ("bash", "zsh", "fish")

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sizer.base.records import Record
+from sizer.base.visible import visible
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,8 +114,8 @@ def print_text(text: str) -> None:
 
 
 def remark(text: str, **style: Any) -> None:
-    """One line on standard error."""
-    print(text, file=sys.stderr, **style)
+    """One line on standard error, or several."""
+    print("\n".join(map(visible, text.split("\n"))), file=sys.stderr, **style)
 
 
 def say_changes(device: str | None, threads: int | None = None, told_elsewhere: bool = False) -> None:

@@ -130,6 +130,21 @@ class Tree:
         return located
 
 
+class NotedTree(Tree):
+    """A tree that keeps what is read through it, by path: what makes a capture that is detected alike."""
+
+    def __init__(self, root: str | os.PathLike[str] = "/") -> None:
+        super().__init__(root)
+        self.noted: dict[str, str] = {}
+
+    def text(self, path: str, limit: int = ATTRIBUTE_LIMIT_BYTES) -> str | None:
+        """As `Tree.text`."""
+        found = super().text(path, limit)
+        if found is not None and len(found) >= len(self.noted.get(path, "")):
+            self.noted[path] = found
+        return found
+
+
 def _link_target(path: str) -> str | None:
     try:
         return os.readlink(path)  # noqa: PTH115 (called for each path component)

@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from sizer.base.visible import visible
+
 if TYPE_CHECKING:
     import torch
     from torch import nn
@@ -42,7 +44,7 @@ def is_off() -> bool:
 def warn(message: object) -> None:
     """One warning line on standard error; nothing when even that is gone."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        print(f"sizer: warning: {' '.join(str(message).split())}", file=sys.stderr)
+        print(f"sizer: warning: {visible(' '.join(str(message).split()))}", file=sys.stderr)
 
 
 class Watch:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import json
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from sizer.base.archives import ARCHIVE_ERRORS, check_unpacked, read_json
 from sizer.base.errors import UsageError
+from sizer.inspection.safe_program import operator
 
 #: The largest program text that is read: a 70-billion-parameter language model's has a few MiB.
 MAX_PROGRAM_BYTES = 2**28
@@ -66,16 +67,13 @@ def _read_program(path: Path) -> tuple[Mapping[str, Any], Mapping[str, str]]:
                 raise UsageError(
                     f"{path.name} holds no exported program (no {_NEW.lstrip('/')}); save it with torch.export.save"
                 )
-            if names[0].file_size > MAX_PROGRAM_BYTES:
-                raise UsageError(
-                    f"{path.name}: its program has {names[0].file_size:,} bytes; at most {MAX_PROGRAM_BYTES:,} are read"
-                )
-            program = json.loads(archive.read(names[0]))
+            check_unpacked(archive, path.stat().st_size)
+            program = read_json(archive, names[0].filename, MAX_PROGRAM_BYTES)
             weights = _weight_files(archive)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
-    except (zipfile.BadZipFile, ValueError, RecursionError, NotImplementedError) as error:
-        raise UsageError(f"{path.name} is no .pt2 archive ({error})") from None
+    except ARCHIVE_ERRORS as error:
+        raise UsageError(f"{path.name} is no .pt2 archive ({' '.join(str(error).split())})") from None
     if not isinstance(program, dict):
         raise UsageError(f"{path.name} holds no exported program of a known format")
     return program, weights
@@ -83,8 +81,8 @@ def _read_program(path: Path) -> tuple[Mapping[str, Any], Mapping[str, str]]:
 
 def _weight_files(archive: zipfile.ZipFile) -> dict[str, str]:
     for item in archive.infolist():
-        if item.filename.endswith("weights/model_weights_config.json") and item.file_size <= MAX_PROGRAM_BYTES:
-            entries = json.loads(archive.read(item)).get("config", {})
+        if item.filename.endswith("weights/model_weights_config.json"):
+            entries = read_json(archive, item.filename, MAX_PROGRAM_BYTES).get("config", {})
             return {name: entry["path_name"] for name, entry in entries.items() if "path_name" in entry}
     return {}
 
@@ -248,14 +246,10 @@ def _names(argument: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _operator(target: str) -> Any:
-    prefix, _, rest = target.partition("torch.ops.aten.")
-    name, _, overload = rest.partition(".")
-    if prefix or not rest:
-        raise _UnknownError(f"it uses {target}")
     try:
-        return getattr(getattr(torch.ops.aten, name), overload)
-    except AttributeError:
-        raise _UnknownError(f"it uses {target}, unknown to this PyTorch {torch.__version__}") from None
+        return operator(target)
+    except ValueError as reason:
+        raise _UnknownError(str(reason)) from None
 
 
 def _layer_of(node: Mapping[str, Any]) -> tuple[str, str]:

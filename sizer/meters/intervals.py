@@ -6,8 +6,10 @@ Both are meters over another meter.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from itertools import pairwise
 
+from sizer.meters.counters import Reading
 from sizer.meters.protocol import Energy, Meter, Snapshot, add_up
 
 
@@ -20,6 +22,7 @@ class Windows:
         self.name, self.source, self.label = meter.name, meter.source, meter.label
         self.quantities, self.minimum_window_s = meter.quantities, meter.minimum_window_s
         self.edge_period_s: float | None = getattr(meter, "edge_period_s", None)
+        self.reading: Callable[[], Reading] | None = getattr(meter, "reading", None)
         self._meter = meter
         self._between: list[Snapshot] = []
         self._stopped = threading.Event()

@@ -19,7 +19,7 @@ from typing import Any
 
 from sizer.base.errors import MeterError, SizerError, UsageError
 from sizer.detection.nvml import text
-from sizer.meters.counters import Counter, CounterMeter, CounterSet
+from sizer.meters.counters import Counter, CounterMeter, CounterSet, Reading
 from sizer.meters.protocol import MEASURED, Snapshot
 from sizer.meters.sampling import PowerSampler
 
@@ -127,9 +127,14 @@ class NvmlMeter(CounterMeter):
         except self._nvml.NVMLError as error:
             raise MeterError(self._failure(error)) from error
 
-    def watts(self) -> float:
-        """The power now in W, to check the counter by. Raises MeterError where there is no reading."""
-        return self._watts() if self._instant_mw() is None else self._instant_watts()
+    def reading(self) -> Reading:
+        """Counter and power now, to check one by the other. Raises MeterError where either is not there."""
+        try:
+            joules = self._millijoules() / 1000
+        except self._nvml.NVMLError as error:
+            raise MeterError(self._failure(error)) from error
+        watts = self._watts() if self._instant_mw() is None else self._instant_watts()
+        return Reading(time.perf_counter(), joules, watts)
 
     def _instant_watts(self) -> float:
         milliwatts = self._instant_mw()

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from sizer.base.units import format_bytes, format_count, format_quantity
+from sizer.base.visible import visible
 from sizer.inspection.module_record import Advice, MeasuredRecord, ModuleInspection, PartRecord, StepRecord
 from sizer.method.training_step import SET_NAMES
 
@@ -95,7 +96,7 @@ def percent(share: float) -> str:
 def wrapped(line: str) -> list[str]:
     """A line as lines of at most 80 columns, each with the name in front."""
     return textwrap.wrap(
-        line,
+        visible(line),
         80,
         initial_indent="sizer: ",
         subsequent_indent="sizer:   ",

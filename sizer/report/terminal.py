@@ -15,6 +15,7 @@ from rich.console import Console, Group
 from rich.padding import Padding
 from rich.text import Text
 
+from sizer.base.visible import visible
 from sizer.report.layout import Block, Curve, Detail, Fitted, Line, More, Paragraph, Table
 from sizer.report.table_text import columns_within, needed, table_text
 
@@ -88,11 +89,11 @@ def drawn(blocks: Iterable[Block], console: Console, details: bool = True) -> It
     left_out: list[str] = []
     for block in blocks:
         if isinstance(block, Line):
-            yield Text(block.text, style="bold" if block.strong else "")
+            yield Text(visible(block.text), style="bold" if block.strong else "")
         elif isinstance(block, Paragraph):
             yield _paragraph(block, console.width)
         elif isinstance(block, Detail):
-            yield Padding(Text(block.text, overflow="fold"), (0, 0, 0, 4), expand=False)
+            yield Padding(Text(visible(block.text), overflow="fold"), (0, 0, 0, 4), expand=False)
         elif isinstance(block, Table):
             yield _table(block, console.width)
         elif isinstance(block, Fitted):
@@ -107,14 +108,15 @@ def drawn(blocks: Iterable[Block], console: Console, details: bool = True) -> It
 
 
 def _paragraph(block: Paragraph, width: int) -> Text:
-    indent, kept = len(block.head), _QUANTITY.sub("\u00a0", block.text)  # (a number stays with its unit)
+    head = visible(block.head)
+    indent, kept = len(head), _QUANTITY.sub("\u00a0", visible(block.text))  # (a number stays with its unit)
     lines = textwrap.wrap(kept, max(width - indent, 10), break_on_hyphens=False) or [""]
     lines = [line.replace("\u00a0", " ") for line in lines]
-    return Text(block.head + f"\n{' ' * indent}".join(lines), style="bold" if block.strong else "", overflow="fold")
+    return Text(head + f"\n{' ' * indent}".join(lines), style="bold" if block.strong else "", overflow="fold")
 
 
 def _table(block: Table, width: int) -> Text:
-    titles, rows = table_text(block, width)
+    titles, rows = table_text(_visible_table(block), width)
     plain, total = (rows[:-1], rows[-1:]) if block.ends_in_total else (rows, [])
     text = Text(overflow="fold")
     for lines, style in ((titles, "bold"), *((row, "") for row in plain), *((row, "bold") for row in total)):
@@ -123,9 +125,14 @@ def _table(block: Table, width: int) -> Text:
     return text[:-1] if text else text
 
 
+def _visible_table(block: Table) -> Table:
+    """The table with the cells that hold names of others shown as they are."""
+    return block._replace(columns=[one._replace(cells=[visible(cell) for cell in one.cells]) for one in block.columns])
+
+
 def _fitted(block: Fitted, console: Console, details: bool) -> Iterator[RenderableType]:
     """The table where it needs no folding."""
-    width = block.width or needed(columns_within(block.table, console.width))
+    width = block.width or needed(columns_within(_visible_table(block.table), console.width))
     if width <= console.width:
         yield _table(block.table, console.width)
         yield from drawn(block.below, console, details)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -30,6 +31,8 @@ from sizer.size_search.settings import SearchSettings
 LOG_FORMAT = "sizer.search-log/1"
 #: What a slice's line holds beside its epochs, by the names of `LogEntry`.
 _TOLD = ("trial", "checkpoint", "ended", "where", "parent", "diverged", "why")
+#: Where a slice leaves its checkpoint, in the search's folder; a log of somebody else's may name none elsewhere.
+_CHECKPOINT = re.compile(r"trials/[^/\\]+/\d{1,12}\.pt")
 
 
 class Epoch(NamedTuple):
@@ -122,6 +125,9 @@ class SearchFolder:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Hold the folder's lock; the system lets go of it however the process ends. Raises UsageError."""
+        for path in (self._log, self.path / "lock", self.path / "trials"):
+            if path.is_symlink():
+                raise UsageError(f"{path} is a symbolic link, which a search does not write to; name another folder")
         with self._writing():
             try:
                 lock = hold_lock(self.path / "lock")
@@ -144,7 +150,7 @@ class SearchFolder:
         try:
             lines = read_objects(self._log)
             return _as_log(lines) if lines else None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             raise UsageError(
                 f"{self._log} is no log of a search, or is damaged ({error}); name another folder"
             ) from None
@@ -214,7 +220,23 @@ def _as_log(lines: list[dict[str, Any]]) -> Log:
 def _as_entry(line: Mapping[str, Any]) -> LogEntry:
     """A slice's line read back; versions before noted less."""
     told = {name: line[name] for name in _TOLD if name in line}
-    return LogEntry(**told, epochs=tuple(Epoch(*epoch) for epoch in line["epochs"]))
+    texts = [told.get(name) for name in ("checkpoint", "ended", "where", "parent")]
+    if not isinstance(told["trial"], str) or not all(isinstance(text, str | None) for text in texts):
+        raise TypeError(f"no slice of a trial: {str(told)[:80]}")
+    if texts[0] is not None and (not _CHECKPOINT.fullmatch(texts[0]) or ".." in texts[0]):
+        raise ValueError(f"a checkpoint elsewhere: {texts[0][:80]}")
+    return LogEntry(**told, epochs=tuple(map(_as_epoch, line["epochs"])))
+
+
+def _as_epoch(values: list[Any]) -> Epoch:
+    """An epoch as it was noted. Raises TypeError for what is none."""
+    epoch = Epoch(*values)
+    counts, numbers = (epoch.epoch, epoch.steps), (*epoch[1:6], epoch.energy_j, epoch.choosing)
+    if not all(type(each) is int for each in counts) or not isinstance(epoch.weights, str):
+        raise TypeError(f"no epoch: {str(values)[:80]}")
+    if not all(each is None or type(each) in (int, float) for each in numbers) or None in epoch[1:6]:
+        raise TypeError(f"no epoch: {str(values)[:80]}")
+    return epoch
 
 
 def check_same(header: Mapping[str, Any], settings: SearchSettings, fingerprint: str, folder: Path) -> None:

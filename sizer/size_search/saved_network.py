@@ -10,7 +10,6 @@ import csv
 import io
 import json
 import os
-import pickle
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -24,9 +23,11 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from sizer.base.errors import DataError, UsageError
+from sizer.base.archives import ARCHIVE_ERRORS, check_unpacked, read_json
+from sizer.base.errors import DataError, SizerError, UsageError
 from sizer.base.records import plain, rebuild
 from sizer.base.storage import write_whole
+from sizer.inspection.safe_program import check_arithmetic, check_tensor_files
 from sizer.models.topology import Topology
 from sizer.size_search.data.arrays import columns_of
 from sizer.size_search.data.file_kinds import read_table
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 SAVED_FORMAT = "sizer.saved/1"
 #: Name of the JSON beside the program in the file.
 EXTRA = "sizer.json"
+#: The JSON beside a program has some KiB a column; this is that of a table with 100,000.
+_MOST_FACTS_BYTES = 2**27
 #: Rows that are predicted at a time.
 _CHUNK = 8192
 
@@ -255,8 +258,10 @@ def load(path: str | Path) -> SavedNetwork:
         topology = Topology(described["shape"], described["input_dim"], tuple(described["widths"]))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's loader warns of its own insides
-            module = torch.export.load(str(path)).module()
-    except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
+            module = torch.export.load(_checked_program(path)).module()
+    except SizerError:
+        raise
+    except Exception as error:  # (torch's loader raises what the bytes make it)
         raise DataError(f"{path.name} is damaged ({type(error).__name__}); save the network again") from None
     return SavedNetwork(preparation, topology, module, facts)
 
@@ -267,31 +272,55 @@ def _checked_facts(path: Path) -> dict[str, Any]:
         raise UsageError(f"there is no file {path}; `sizer search --save model.pt2` writes one")
     try:
         with zipfile.ZipFile(path) as archive:
+            check_unpacked(archive, path.stat().st_size)
             names = archive.namelist()
-            if any("aotinductor" in name for name in names) or _has_pickle(archive):
+            if any("aotinductor" in name for name in names):
                 raise DataError(f"{path.name} holds compiled code or pickled objects, which are not loaded")
             found = next((name for name in names if name.endswith(f"/{EXTRA}")), None)
-            facts = None if found is None else json.loads(archive.read(found))
-    except (OSError, zipfile.BadZipFile, ValueError) as error:
-        raise DataError(f"{path.name} cannot be read ({error}); save the network again") from None
+            facts = None if found is None else read_json(archive, found, _MOST_FACTS_BYTES)
+    except ARCHIVE_ERRORS as error:
+        raise DataError(
+            f"{path.name} cannot be read ({' '.join(str(error).split())[:200]}); save the network again"
+        ) from None
     if not isinstance(facts, dict) or facts.get("format") != SAVED_FORMAT:
         raise DataError(f"{path.name} was not saved by `sizer search` as {SAVED_FORMAT}; save the network again")
     return facts
 
 
-def _has_pickle(archive: zipfile.ZipFile) -> bool:
-    """Whether torch would unpickle anything but tensors: a weight or constant stored so, or example inputs that are."""
-    for name in archive.namelist():
-        if name.endswith("_config.json"):
-            entries = json.loads(archive.read(name)).get("config", {})
-            if any(entry.get("use_pickle", True) for entry in entries.values()):
-                return True
-        if name.endswith(".pt"):
+def _checked_program(path: Path) -> io.BytesIO:
+    """The archive packed anew, once it is known to hold arithmetic alone: no compiled code, no pickle, no other calls.
+
+    Anew, since torch has a reader of archives of its own: what was checked is what it gets.
+    """
+    clean = io.BytesIO()
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(clean, "w") as packed:
+        names = archive.namelist()
+        if len(set(names)) < len(names):
+            raise DataError(f"{path.name} holds files of the same name, which is not loaded")
+        for name in names:
+            content = archive.read(name)
             try:
-                torch.load(io.BytesIO(archive.read(name)), weights_only=True)
-            except (pickle.UnpicklingError, RuntimeError):
-                return True
-    return False
+                _check_member(archive, name, content)
+            except ValueError as reason:
+                raise DataError(
+                    f"{path.name} holds compiled code or pickled objects, which are not loaded ({reason})"
+                ) from None
+            packed.writestr(zipfile.ZipInfo(name), content)
+    clean.seek(0)
+    return clean
+
+
+def _check_member(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    """Raises ValueError for a part of an archive that torch would run or unpickle."""
+    if name.endswith("_config.json"):
+        check_tensor_files(read_json(archive, name, _MOST_FACTS_BYTES))
+    elif "/models/" in name or name.startswith("models/") or "serialized_exported_program" in name:
+        check_arithmetic(read_json(archive, name, _MOST_FACTS_BYTES))
+    elif name.endswith(".pt"):
+        try:
+            torch.load(io.BytesIO(content), weights_only=True)
+        except Exception:  # (torch.load raises what the bytes make it; nothing of this kind is read)
+            raise ValueError(f"{name} is a pickle") from None
 
 
 class PreparedNetwork(nn.Module):

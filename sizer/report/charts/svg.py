@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from markupsafe import Markup, escape
+
+from sizer.base.visible import visible
 
 #: Height of the letters of every text, in units of the picture, and of a line of it.
 FONT = 12.0
@@ -16,8 +17,6 @@ LINE = 15.0
 _NARROWEST = 0.4
 _NARROW = dict.fromkeys("ijl.,:;|'!I() []-/f", _NARROWEST) | dict.fromkeys("mwMW%@", 0.98)
 _USUAL = 0.64
-#: Categories of characters that steer a terminal, reorder text or stand for nothing: shown by their number.
-_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 def element(name: str, *children: str, **attributes: object) -> Markup:
@@ -29,21 +28,6 @@ def element(name: str, *children: str, **attributes: object) -> Markup:
     )
     inside = Markup("").join(child if isinstance(child, Markup) else escape(visible(child)) for child in children)
     return Markup("<{0}{1}>{2}</{0}>" if inside else "<{0}{1}/>").format(name, written, inside)  # noqa: S704 (constants)
-
-
-def visible(text: object) -> str:
-    """Text with characters that cannot be seen, or would reorder others, by their number: ``\\u202e``."""
-    return "".join(letter if _is_seen(letter) else _escaped(letter) for letter in str(text))
-
-
-def _is_seen(letter: str) -> bool:
-    return (letter.isascii() and letter.isprintable()) or unicodedata.category(letter) not in _UNSEEN
-
-
-def _escaped(letter: str) -> str:
-    if letter in "\n\t":
-        return " "
-    return f"\\u{ord(letter):04x}" if ord(letter) < 0x10000 else f"\\U{ord(letter):08x}"
 
 
 def number(value: object) -> object:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-#: Fields that say where something is: names of hosts and nodes, files and folders.
+#: Fields that say where something is, names of hosts and nodes, files and folders, or which card of its kind.
 _PLACES = {
     "folder",
     "saved",
@@ -23,11 +23,17 @@ _PLACES = {
     "where",
     "host",
     "hostname",
+    "uuid",
+    "pci_bus_id",
 }
 #: Paths of the system, which are the same everywhere and say where a value was read.
 _SYSTEM = ("/sys", "/proc", "/dev", "/etc")
 _PATH = re.compile(r"(?<![\w/.~:])(~?/(?:[^\s/:;,'\"()`]+/)*[^\s/:;,'\"()`]*|[A-Za-z]:\\[^\s:;,'\"()`]+)")
 _HOME = re.compile(r"(?:/home/|/Users/|\\Users\\)([^\s/\\:;,'\"()`]+)")
+#: Which card of its kind: GPU-8f0a..., MIG-..., or the bare number.
+_UUID = re.compile(
+    r"\b(?:GPU|MIG)-[0-9a-fA-F][0-9a-fA-F-]{3,}|\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"
+)
 _ADDRESS = re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?\b")
 #: Names shorter than this, or as common as these, would be taken out of every other word.
 _SHORTEST = 3
@@ -36,15 +42,21 @@ _COMMON = {"root", "user", "localhost", "admin", "home"}
 
 def anonymous(data: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON without hosts, users and paths: fields that hold one are null or empty, texts say ``(path)`` for it."""
-    names = {name for text in _texts(data) for name in _HOME.findall(text)} | set(_own_names())
+    cleaned = cleaning(_texts(data))
+    return {key: _without(key, value, cleaned) for key, value in data.items()}
+
+
+def cleaning(texts: Iterable[str]) -> Callable[[str], str]:
+    """What takes hosts, users and paths out of a text: this machine's, and users whose homes are in ``texts``."""
+    names = {name for text in texts for name in _HOME.findall(text)} | set(_own_names())
     names = {name for name in names if len(name) >= _SHORTEST and name.lower() not in _COMMON}
     named = re.compile("|".join(rf"\b{re.escape(name)}\b" for name in sorted(names, key=len, reverse=True)))
 
     def cleaned(text: str) -> str:
-        text = _ADDRESS.sub("(node)", _PATH.sub(_shortened, text))
+        text = _UUID.sub("(id)", _ADDRESS.sub("(node)", _PATH.sub(_shortened, text)))
         return named.sub("(name)", text) if names else text
 
-    return {key: _without(key, value, cleaned) for key, value in data.items()}
+    return cleaned
 
 
 def _own_names() -> Iterable[str]:

@@ -23,12 +23,12 @@ from markupsafe import Markup
 from sizer._version import __version__
 from sizer.base.errors import DataError
 from sizer.base.records import Record
+from sizer.base.visible import visible
 from sizer.report.charts import charts
 from sizer.report.charts.figure import Chart, Figure
 from sizer.report.charts.icicle import drawn_icicle
 from sizer.report.charts.picture import SIZES
 from sizer.report.charts.plot import drawn_chart
-from sizer.report.charts.svg import visible
 from sizer.report.layout import BLANK, Block, Column, Curve, Detail, Fitted, Line, More, Paragraph, Table
 from sizer.report.pages.text import label, labels, told
 from sizer.report.pages.writing import write_page

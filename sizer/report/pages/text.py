@@ -6,7 +6,7 @@ import re
 
 from markupsafe import Markup, escape
 
-from sizer.report.charts.svg import visible
+from sizer.base.visible import visible
 
 #: What numbers are called by how they came about; each has a colour of its own beside the word.
 LABELS = ("measured", "calibrated", "published", "estimated")

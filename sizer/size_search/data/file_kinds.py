@@ -136,8 +136,7 @@ _MARKS = (
 _EXPECTED = "a CSV or TSV file (also gzipped), Parquet, NPZ, ARFF or LIBSVM"
 
 
-#: After comments, the first line of an ARFF file; two lines of a label and pairs of position and value.
-_ARFF = re.compile(rb"(?:\xef\xbb\xbf)?(?:\s*%[^\n]*\n|\s+)*@relation\b", re.IGNORECASE)
+#: Two lines of a label and pairs of position and value.
 _LABEL = rb"[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?(?:,[0-9]+)*"
 _PAIRS = _LABEL + rb"(?:[ \t]+qid:[0-9]+)?(?:[ \t]+[0-9]+:[+-]?[0-9.eE+-]+)+[ \t]*(?:#[^\n]*)?\r?(?:\n|$)"
 _LIBSVM = re.compile(rb"(?:#[^\n]*\n)*(?:" + _PAIRS + rb"){1,2}", re.MULTILINE)
@@ -228,12 +227,19 @@ def _zip_content(path: Path) -> str:
     raise DataError(f"{path.name} is {held}, which is not read; convert it to {_EXPECTED}")
 
 
+def _is_arff(head: bytes) -> bool:
+    """Whether the first line of all but comments and blank ones is ARFF's."""
+    lines = (line.strip() for line in head.removeprefix(b"\xef\xbb\xbf").split(b"\n"))
+    first = next((line for line in lines if line and not line.startswith(b"%")), b"")
+    return re.match(rb"@relation\b", first, re.IGNORECASE) is not None
+
+
 def _text_content(name: str, head: bytes) -> str:
     """Text, unless the bytes look like none, or like a page or record rather than a table."""
     if encoding_of(head) is None:
         raise DataError(f"{name} is no text and of no known format; expected {_EXPECTED}")
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:200].lower()
-    if _ARFF.match(head):
+    if _is_arff(head):
         return ARFF
     if _LIBSVM.match(head):
         return LIBSVM

@@ -99,6 +99,11 @@ def _read(path: Path, is_gzipped: bool, head: bytes, encoding: str, expected: Se
     lines = list(islice(io.StringIO(head.decode(encoding, "replace"), newline=""), _SAMPLE_LINES + 1))
     is_whole = len(lines) <= _SAMPLE_LINES and len(head) < _SAMPLE_BYTES
     sample = lines if is_whole else lines[:-1]
+    if not sample:
+        raise DataError(
+            f"{path.name} is no table: its first line goes on for more than {format_bytes(_SAMPLE_BYTES)}; write a row "
+            f"a line, with at most some 100,000 columns"
+        )
     try:
         dialect = find_dialect(sample, path.name, expected)
         limit = _memory_limit(path, is_gzipped, head, sample, dialect)

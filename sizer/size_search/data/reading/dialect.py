@@ -18,7 +18,7 @@ from sizer.size_search.data.reading.rows import Record, is_comment, is_marker, k
 _DELIMITERS = (",", "\t", ";", "|", "")
 DELIMITER_NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars", "": "white space"}
 _SEP = re.compile(r'"?sep=(.)"?[;,\t]*\s*', re.IGNORECASE)
-_RULE = re.compile(r"[-=+:| \t]*[-=]{2}[-=+:| \t]*")
+_RULE_SIGNS = frozenset("-=+:| \t")
 _COMMENTS = ("#", "%", "//")
 _SAMPLE_ROWS = 500
 _LOOKED_AT = 60
@@ -100,7 +100,7 @@ def _layout(lines: Sequence[str], delimiter: str, first: int, expected: Sequence
         rows = list(records(lines, delimiter, quote, comment, first))
     except DataError:
         return None
-    rows = [row for row in rows if not _RULE.fullmatch("".join(row.cells))][:_SAMPLE_ROWS]
+    rows = [row for row in rows if not _is_rule("".join(row.cells))][:_SAMPLE_ROWS]
     if not rows:
         return None
     counts = Counter(len(row.cells) for row in rows[1:] or rows)
@@ -133,11 +133,16 @@ def _layout(lines: Sequence[str], delimiter: str, first: int, expected: Sequence
     return _Layout(delimiter, quote, comment, above, header, body, score, header is commented and header is not None)
 
 
+def _is_rule(text: str) -> bool:
+    """Whether a row is a line that is drawn: ``|----+----|``."""
+    return ("--" in text or "==" in text or "-=" in text or "=-" in text) and _RULE_SIGNS.issuperset(text)
+
+
 def _quote(lines: Sequence[str], delimiter: str) -> str:
     """The double quote, or the single one where whole cells stand in it and no cell in a double one."""
     text = "\n".join(lines[:_LOOKED_AT])
     mark = re.escape(delimiter) if delimiter else " "
-    single = re.findall(rf"(?:^|{mark}) *'[^'\n]*' *(?={mark}|$)", text, re.MULTILINE)
+    single = re.findall(rf"(?:^|{mark}) {{0,9}}'[^'\n]*' {{0,9}}(?={mark}|$)", text, re.MULTILINE)
     return "'" if '"' not in text and len(single) >= max(2, len(lines[:_LOOKED_AT]) - 1) else '"'
 
 
