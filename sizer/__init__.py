@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from sizer import models as models
     from sizer import profiles as profiles
     from sizer.calibration.record import Calibration, SizeErrors, ValidatedNetwork, Validation
+    from sizer.families.record import FamilyPoint, FamilyRecommendation, FamilySize
+    from sizer.families.request import FamilyOptions
     from sizer.fleet.comparison import Comparison
     from sizer.fleet.fleet import Fleet, NodeChoice
     from sizer.hook.watching import Watch
@@ -60,6 +62,9 @@ __all__ = [
     "CurvePoint",
     "DataError",
     "Device",
+    "FamilyPoint",
+    "FamilyRecommendation",
+    "FamilySize",
     "Fleet",
     "InspectedNetwork",
     "Inspection",
@@ -107,6 +112,7 @@ __all__ = [
 #: Module -> the public records in it, imported when one is first asked for.
 _RECORDS = {
     "sizer.calibration.record": ("Calibration", "SizeErrors", "ValidatedNetwork", "Validation"),
+    "sizer.families.record": ("FamilyPoint", "FamilyRecommendation", "FamilySize"),
     "sizer.fleet.comparison": ("Comparison",),
     "sizer.fleet.fleet": ("Fleet", "NodeChoice"),
     "sizer.hook.watching": ("Watch",),
@@ -171,7 +177,7 @@ def detect(sysroot: str | Path | None = None, fresh: bool = False) -> Machine:
     return detect_machine(sysroot, fresh)
 
 
-@named_arguments
+@overload
 def recommend(
     *,
     input_dim: int | None = None,
@@ -185,7 +191,29 @@ def recommend(
     width_multiple: int | str | None = "device",
     pilots: Sequence[tuple[int, float] | str] = (),
     **options: Unpack[RecommendOptions],
-) -> Recommendation:
+) -> Recommendation: ...
+
+
+@overload
+def recommend(make: Callable[..., torch.nn.Module], **options: Unpack[FamilyOptions]) -> FamilyRecommendation: ...
+
+
+@named_arguments
+def recommend(
+    make: Callable[..., torch.nn.Module] | None = None,
+    *,
+    input_dim: int | None = None,
+    depth: int | Sequence[int] = 4,
+    data: Any = None,
+    target: str | Sequence[str] = (),
+    kind: str | None = None,
+    batch_size: int | Sequence[int] | None = None,
+    shape: str | Sequence[str] | None = None,
+    levels: Sequence[str] | None = None,
+    width_multiple: int | str | None = "device",
+    pilots: Sequence[tuple[int, float] | str] = (),
+    **options: Any,
+) -> Recommendation | FamilyRecommendation:
     """Recommend network sizes for a machine: those whose working sets fill a cache once to twice.
 
     ``input_dim`` is the number of features, or ``data`` what they, the outputs and the rows are read from: all that
@@ -201,6 +229,13 @@ def recommend(
     and ``average(model)`` give it ready to train. Raises UsageError for a value out of range and UnreachableError when
     no network fits.
 
+    Or sizes of a family of any architecture: ``make(width)`` builds a module, ``widths`` (``"32-1024"``, a range, a
+    list, or a mapping of two parameters of ``make``; ``vary`` names them otherwise) are traced, about six of them are
+    timed within ``budget_s`` (30), and the others predicted. ``example_input`` is a tensor, a tuple or a dictionary of
+    them (meta tensors will do), or a function of the varied values; ``loss`` and ``optimizer`` are as in `inspect`, an
+    optimizer also a function of parameters. ``rank_by`` is ``"loss"`` (equation 10) or ``"time"``. Raises
+    MeasurementError when another process measures.
+
     >>> found = recommend(input_dim=784, depth=6, device="nvidia-h200", levels=["L2"], law="paper")
     >>> found.best.widths, found.best.anchor.level
     ((768, 768, 768, 768, 768, 1), 'L2')
@@ -210,6 +245,12 @@ def recommend(
     from sizer.devices import choose_for
     from sizer.method.advisor import recommend as recommend_for
 
+    if make is not None:
+        from sizer.families.asking import recommend_in_python
+
+        stated = {"input_dim": input_dim, "data": data, "target": target, "kind": kind, "batch_size": batch_size}
+        stated |= {"shape": shape, "pilots": pilots, "depth": depth != 4, "width_multiple": width_multiple != "device"}
+        return recommend_in_python(make, [name for name, value in stated.items() if value], levels=levels, **options)
     family = depth, batch_size, shape, levels, width_multiple, pilots
     request, remarks = _request(data, target, kind, input_dim, family, options)
     chosen = choose_for(request)

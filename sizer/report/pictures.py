@@ -1,4 +1,4 @@
-"""Pictures of a search and of a comparison of two machines; a recommendation's is in `export`."""
+"""Pictures of a search, a family and a comparison of two machines; a recommendation's is in `export`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from sizer.families.record import FamilyRecommendation
     from sizer.fleet.comparison import Comparison
     from sizer.size_search.result import SearchResult
 
@@ -89,4 +90,22 @@ def _comparison(axes: Axes, record: Comparison) -> None:
     axes.set_ylabel(f"{record.quantity} of a step ({QUANTITY_UNIT[record.quantity]})")
 
 
-_DRAWN: dict[str, Callable[[Axes, Any], None]] = {"SearchResult": _search, "Comparison": _comparison}
+def _family(axes: Axes, record: FamilyRecommendation) -> None:
+    """What a step of each size takes with its interval, the timed ones as dots, the size to train as a star."""
+    sizes = [point.num_free_parameters for point in record.curve]
+    low, high = zip(*(point.interval for point in record.curve), strict=True)
+    axes.fill_between(sizes, low, high, alpha=0.2, linewidth=0, label="90 % interval")
+    axes.plot(sizes, [point.time_per_step_s for point in record.curve], linewidth=1.2, label="every size")
+    timed = [(point.num_free_parameters, point.time_per_step_s) for point in record.curve if point.label == "measured"]
+    axes.plot(*zip(*timed, strict=True), "ko", markersize=4, label="timed")
+    best = record.best
+    axes.plot([best.num_free_parameters], [best.time_per_step_s], "k*", markersize=12, label="to train")
+    axes.set_ylabel("time of a step (s, calibrated)")
+    axes.set_title(f"{record.module}, batch {record.batch_size}", fontsize=10)
+
+
+_DRAWN: dict[str, Callable[[Axes, Any], None]] = {
+    "SearchResult": _search,
+    "Comparison": _comparison,
+    "FamilyRecommendation": _family,
+}
