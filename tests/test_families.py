@@ -13,6 +13,7 @@ import jsonschema
 import numpy as np
 import pytest
 import torch
+from calibrating_fakes import QuietReference
 from golden_records import SMALL_CPU
 from schemas import closed
 from torch import nn
@@ -23,6 +24,7 @@ from sizer.base.progress import silent
 from sizer.calibration.measurements import Timing
 from sizer.cli import run
 from sizer.families import timing
+from sizer.families.advice import Rated, advise
 from sizer.families.answer import Answer
 from sizer.families.choosing import TIMED, choose, choose_next
 from sizer.families.fit import fit, predict
@@ -32,6 +34,7 @@ from sizer.families.request import MOST_SIZES, FamilyRequest, spread, values_of,
 from sizer.families.terms import terms
 from sizer.families.timing import Plan, Timed, time_members
 from sizer.families.tracing import together, trace_members
+from sizer.families.verifying import time_in_turn
 from sizer.inspection.checks import as_loss
 from sizer.method.placement import Hierarchy, place_all
 
@@ -48,12 +51,16 @@ def family(widths: tuple[int, ...] = (8, 16, 32, 64, 128, 256), **settings: obje
     return Family(FamilyRequest("nets:make", ("width",), (widths,), ("32,16",), **settings), make)
 
 
-def answer(widths: tuple[int, ...], seconds: dict[int, float], **settings: object) -> sizer.FamilyRecommendation:
+def made(widths: tuple[int, ...], seconds: dict[int, float], **settings: object) -> Answer:
     asked, hierarchy = family(widths, **settings), Hierarchy.of(SMALL_CPU)
     members, left = trace_members(asked, asked.request.sizes(), silent)
     sets = together([one.sets for one in members])
     timed = [Timed((width,), step_s, 3, True) for width, step_s in seconds.items()]
-    return Answer(asked, SMALL_CPU, hierarchy, members, sets, place_all(sets, hierarchy), timed, left, 2).record()
+    return Answer(asked, SMALL_CPU, hierarchy, members, sets, place_all(sets, hierarchy), timed, left, 2)
+
+
+def answer(widths: tuple[int, ...], seconds: dict[int, float], **settings: object) -> sizer.FamilyRecommendation:
+    return made(widths, seconds, **settings).record()
 
 
 # What is asked.
@@ -231,6 +238,7 @@ class _Steps:
         self.seconds = seconds
         monkeypatch.setattr(timing, "training_step", lambda asked, values, device: values[0])
         monkeypatch.setattr(timing, "time_step", self.time)
+        monkeypatch.setattr(timing, "ReferenceSteps", QuietReference)
 
     def time(self, width, run_s, device):
         self.runs.append(width)
@@ -406,6 +414,8 @@ def make(width):
 @pytest.fixture
 def net(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setattr(timing, "_RUN_S", 0.005)
+    monkeypatch.setattr(timing, "ReferenceSteps", QuietReference)
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "familynet.py"
     path.write_text(NET)
@@ -475,3 +485,50 @@ def test_another_measurement_is_waited_for_with_one_line(net, capsys):
         assert run(["recommend", "familynet.py:make", "--width", "8,16,32", "--input", "4,16"]) == 1
     assert "another calibration is running" in capsys.readouterr().err
     assert MeasurementError.exit_code == 1
+
+
+# What is advised.
+
+
+def rated(*sizes):
+    """Sizes of (step, parameters), their intervals 10 % wide, ordered by equation 10."""
+    return [Rated(step, (0.95 * step, 1.05 * step), size, (math.log2(size) - 1) ** -3) for step, size in sizes]
+
+
+def test_advice_pays_at_its_worse_end():
+    change = advise(rated((1.0, 2**14), (1.02, 2**18), (3.0, 2**20)), 0)
+    assert (change.before, change.after) == (0, 1)
+    assert change.effect == pytest.approx(0.02)
+    assert change.interval == pytest.approx((0.969 / 1.05 - 1, 1.071 / 0.95 - 1))
+    assert change.parameters == pytest.approx(15)
+    assert advise(rated((1.0, 2**14), (0.97, 2**14)), 0) is None  # (3 % less, within what is not known)
+
+
+def test_advice_by_time_alone_is_for_more_parameters():
+    def by_time(*sizes):
+        return [one._replace(weight=1.0) for one in rated(*sizes)]
+
+    assert advise(by_time((1.0, 1000), (0.5, 500)), 0) is None
+    assert advise(by_time((1.0, 1000), (0.5, 1200), (0.6, 1500), (1.0, 2000)), 0).after == 2
+
+
+def test_the_size_of_now_is_advised_on_and_verified(monkeypatch):
+    from sizer.families import advisor
+
+    record = answer(WIDTHS, SECONDS, now=(16,))
+    (one,) = record.advice
+    assert one.before == {"width": 16}
+    assert one.after == record.optimum.values
+    assert f"width 16 -> {one.after['width']}: " in " ".join(str(record).split())
+    assert answer(WIDTHS, SECONDS, now=(20,)).request.now == (20,)
+    assert len(answer(WIDTHS, SECONDS, now=(20,)).curve) == len(WIDTHS) + 1
+    best = record.optimum.values["width"]
+    assert "no change of width" in " ".join(answer(WIDTHS, SECONDS, now=(best,)).notes)
+    monkeypatch.setattr(advisor, "time_in_turn", lambda *asked: [2.0, 2.2])
+    measured = advisor._verified(made(WIDTHS, SECONDS, now=(16,), verify_s=1.0), silent).advice[0].measured
+    assert measured == pytest.approx(0.1)
+
+
+def test_sizes_are_timed_in_turn():
+    before_s, after_s = time_in_turn(family(), [(8,), (512,)], "cpu", 0.1, silent)
+    assert 0 < before_s < after_s

@@ -9,7 +9,7 @@ from typing import Any
 from sizer.base.errors import UsageError
 
 #: Options that only a family has, by their names in the command.
-OWN = ("widths", "vary", "inputs", "loss", "budget", "rank_by", "threads")
+OWN = ("widths", "vary", "inputs", "loss", "budget", "rank_by", "threads", "now", "verify")
 #: Data sets that are named with a colon, too.
 _DATA_SETS = ("sklearn", "pmlb")
 
@@ -53,6 +53,8 @@ def recommend_target(target: str, given: Iterable[str], options: dict[str, Any])
             threads=options["threads"],
             levels=options["levels"] or None,
             budget_s=options["budget"],
+            now=options["now"] or None,
+            verify_s=options["verify"],
             progress=progress,
             **own,
         )

@@ -117,6 +117,8 @@ WIDTH_MULTIPLE = Read("integer|auto", _width_multiple, "not a whole number; expe
 @option("--loss", metavar="NAME", help="A family's loss: mse or cross_entropy. [default: from the output]")
 @option("--budget", type=DURATION, default="30s", metavar="TIME", help="How long sizes of a family are timed.")
 @option("--rank-by", default="loss", metavar="WHAT", help="Order a family by loss (equation 10) or time.")
+@several("--now", WHOLE, metavar="WIDTH", help="The size that you train now, to be advised on. [default: make's own]")
+@option("--verify", type=DURATION, metavar="TIME", help="Time it and the size advised in turn, so long.")
 @THREADS
 @option("--explain", is_flag=True, help="Work out each set with the numbers put in.")
 @option("--why-not", type=WHOLE, metavar="WIDTH", help="Say why this first width is not on the list.")

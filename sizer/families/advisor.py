@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -20,6 +21,7 @@ from sizer.families.making import Family
 from sizer.families.record import FamilyRecommendation, values_text
 from sizer.families.timing import Plan, Timed, time_members
 from sizer.families.tracing import Left, Traced, together, trace_members
+from sizer.families.verifying import time_in_turn
 from sizer.method.hardware import Device
 from sizer.method.placement import Hierarchy, place_all
 
@@ -58,7 +60,19 @@ def recommend_family(family: Family, progress: Progress = silent) -> FamilyRecom
         )
         timed, not_timed = _time(family, members, plan, device, progress)
         threads = torch.get_num_threads()
-    return Answer(family, device, hierarchy, members, sets, placements, timed, [*left, *not_timed], threads).record()
+        answer = Answer(family, device, hierarchy, members, sets, placements, timed, [*left, *not_timed], threads)
+        return _verified(answer, progress)
+
+
+def _verified(answer: Answer, progress: Progress) -> FamilyRecommendation:
+    """The record, with what the advised change showed where it was to be verified."""
+    record, change, seconds = answer.record(), answer.change, answer.family.request.verify_s
+    if change is None or seconds is None:
+        return record
+    sizes = [answer.members[index].values for index in change[:2]]
+    with only_one():
+        before_s, after_s = time_in_turn(answer.family, sizes, answer.device.id, seconds, progress)
+    return replace(record, advice=tuple(one._replace(measured=after_s / before_s - 1) for one in record.advice))
 
 
 def _check_levels(levels: tuple[str, ...] | None, hierarchy: Hierarchy) -> None:

@@ -10,9 +10,11 @@ import numpy as np
 
 from sizer.base.errors import UnreachableError
 from sizer.base.units import format_bytes, format_quantity
+from sizer.families.advice import Change, Rated, advise
 from sizer.families.fit import FamilyFit, fit, predict
 from sizer.families.making import Family
 from sizer.families.record import (
+    FamilyAdvice,
     FamilyFitRecord,
     FamilyPoint,
     FamilyRecommendation,
@@ -113,7 +115,35 @@ class Answer:
             fit=FamilyFitRecord(self.fit.terms, self.fit.mean_error, self.fit.interval),
             threads=self.threads,
             notes=tuple(self._notes()),
+            advice=tuple(self._advice()),
         )
+
+    @cached_property
+    def change(self) -> Change | None:
+        """The change of the size that is trained now, by positions; None without one that pays."""
+        place = {one.values: index for index, one in enumerate(self.members)}
+        now = place.get(self.family.request.now or ())
+        if now is None:
+            return None
+        weights = np.where(np.isfinite(self.cost), self.cost / self.step_s, np.nan)
+        return advise(
+            [
+                Rated(
+                    float(self.step_s[index]),
+                    self.interval(index),
+                    one.memory.num_trainable_parameters,
+                    None if np.isnan(weights[index]) else float(f"{weights[index]:.9g}"),
+                )
+                for index, one in enumerate(self.members)
+            ],
+            now,
+        )
+
+    def _advice(self) -> Iterator[FamilyAdvice]:
+        named = self.family.request.named
+        if self.change is not None:
+            before, after = (self.members[index].values for index in self.change[:2])
+            yield FamilyAdvice(named(before), named(after), *self.change[2:])
 
     def _by_size(self) -> list[int]:
         return sorted(range(len(self.members)), key=lambda one: self.members[one].memory.num_trainable_parameters)
@@ -225,6 +255,14 @@ class Answer:
             named = self.family.request.named(one.values)
             yield TimedSize(named, one.step_s, one.rounds, one.quiet, ratio * one.step_s)
 
+    def _unchanged(self) -> Iterator[str]:
+        """What to know where advice was asked for and there is none."""
+        now = self.family.request.now
+        if now is not None and self.change is None:
+            named = values_text(self.family.request.named(now))
+            here = any(one.values == now for one in self.members)
+            yield f"no change of {named} pays for certain" if here else f"{named}, trained now, is among those left out"
+
     def _notes(self) -> Iterator[str]:
         """What to know of the order, of sizes that were only foreseen, of the machine."""
         if self.family.request.rank_by == "loss":
@@ -245,4 +283,5 @@ class Answer:
                 f"{len(busy)} of {len(self.timed)} timed sizes were never timed undisturbed: times may be too high; "
                 f"run it again when the machine is quiet"
             )
+        yield from self._unchanged()
         yield from dict.fromkeys(note for one in self.members for note in one.notes)

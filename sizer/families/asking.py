@@ -45,6 +45,7 @@ def recommend_made(
     inputs: Sequence[str] = (),
     loss: Any = None,
     optimizer: Any = None,
+    now: int | Sequence[int] | None = None,
     named: str | None = None,
     progress: Progress = silent,
     **settings: Any,
@@ -55,7 +56,7 @@ def recommend_made(
     are the other fields of a `FamilyRequest`.
     """
     from sizer.families.advisor import recommend_family
-    from sizer.families.making import Family, as_optimizer, parameters_of
+    from sizer.families.making import Family, as_optimizer, defaults_of, parameters_of
     from sizer.inspection.checks import as_loss
 
     names = [vary] if isinstance(vary, str) else list(vary)
@@ -73,9 +74,18 @@ def recommend_made(
         tuple(inputs) or _shapes(example_input),
         known,
         None if as_given is None else as_given.name,
+        now=defaults_of(make, tuple(values)) if now is None else _size_now(now, tuple(values)),
         **settings,
     )
     return recommend_family(Family(request, make, example_input, as_given, make_optimizer), progress)
+
+
+def _size_now(now: int | Sequence[int], names: Sequence[str]) -> tuple[int, ...]:
+    """The size that is trained now. Raises UsageError for one that lacks a value."""
+    values = several(now)
+    if len(values) != len(names) or not all(isinstance(one, int) and one > 0 for one in values):
+        raise UsageError(f"now is {now!r}; expected a value for each of {', '.join(names)}, such as 96")
+    return values
 
 
 def recommend_in_python(make: Any, stated: Iterable[str], **options: Any) -> FamilyRecommendation:

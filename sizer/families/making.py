@@ -110,6 +110,17 @@ def parameters_of(make: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(one.name for one in sorted(known, key=lambda one: one.default is not one.empty))
 
 
+def defaults_of(make: Callable[..., Any], names: Sequence[str]) -> tuple[int, ...] | None:
+    """The values that parameters have where nothing is given, the size that is trained now; None where one has none."""
+    try:
+        found = inspect.signature(make).parameters
+    except (TypeError, ValueError):
+        return None
+    values = [found[name].default if name in found else None for name in names]
+    whole = [value for value in values if isinstance(value, int) and not isinstance(value, bool) and value > 0]
+    return tuple(whole) if len(whole) == len(names) else None
+
+
 def as_optimizer(optimizer: Any) -> tuple[str, Callable[..., torch.optim.Optimizer] | None]:
     """The name of an optimizer, and the function that makes it where it is no name that sizer knows.
 

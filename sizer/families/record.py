@@ -85,13 +85,28 @@ class FamilyFitRecord(NamedTuple):
     interval: tuple[float, float]
 
 
+class FamilyAdvice(NamedTuple):
+    """A change of the size that is trained now which pays even at the worse end of the predicted interval.
+
+    ``parameters`` is the relative change of the trained parameters, ``effect`` that of the time of a step, ``interval``
+    its 90 % interval; ``measured`` what both timed in turn showed, None where they were not.
+    """
+
+    before: Mapping[str, int]
+    after: Mapping[str, int]
+    parameters: float
+    effect: float
+    interval: tuple[float, float]
+    measured: float | None = None
+
+
 @dataclass(frozen=True)
 class FamilyRecommendation(Record):
     """Sizes of a family of modules in order of ``request.rank_by``, the optimum of all, and the sweep itself.
 
     ``batch_size`` are the observations of a step; ``candidates`` fill a cache once to twice, ``optimum`` is the
-    cheapest size of all, ``largest`` the largest within limits where any were given. ``notes`` are sentences for the
-    user.
+    cheapest size of all, ``largest`` the largest within limits where any were given; ``advice`` is on the size that is
+    trained now. ``notes`` are sentences for the user.
     """
 
     request: FamilyRequest
@@ -107,6 +122,7 @@ class FamilyRecommendation(Record):
     fit: FamilyFitRecord
     threads: int
     notes: tuple[str, ...]
+    advice: tuple[FamilyAdvice, ...] = ()
 
     main = "candidates"
 

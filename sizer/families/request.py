@@ -29,7 +29,8 @@ class FamilyRequest:
     """What a family was asked. ``values`` holds, for each name in ``vary``, the values that it takes.
 
     ``inputs`` are shapes as text, with names of varied parameters in them where the input grows with the module.
-    ``loss`` and ``optimizer`` are names; ``max_bytes`` and ``max_time`` (s) are limits on a step.
+    ``loss`` and ``optimizer`` are names; ``max_bytes`` and ``max_time`` (s) are limits on a step. ``now`` is the size
+    that is trained now, on which advice is given; ``verify_s`` how long it and the one advised are timed in turn.
     """
 
     target: str
@@ -47,6 +48,8 @@ class FamilyRequest:
     budget_s: float = 30.0
     max_bytes: int | None = None
     max_time: float | None = None
+    now: tuple[int, ...] | None = None
+    verify_s: float | None = None
 
     def __post_init__(self) -> None:
         """Raises UsageError for a value that makes no sense."""
@@ -63,8 +66,10 @@ class FamilyRequest:
             )
 
     def sizes(self) -> Iterator[tuple[int, ...]]:
-        """Every combination of the values, the first parameter's in the outer loop."""
-        return itertools.product(*self.values)
+        """Every combination of the values, the first parameter's in the outer loop; the size of now among them."""
+        yield from (found := list(itertools.product(*self.values)))
+        if self.now is not None and self.now not in found:
+            yield self.now
 
     def named(self, values: Sequence[int]) -> dict[str, int]:
         """Values by the names of their parameters."""
@@ -88,6 +93,8 @@ class FamilyOptions(TypedDict, total=False):
     budget_s: float
     max_bytes: int | None
     max_time: float | None
+    now: int | Sequence[int] | None
+    verify_s: float | None
 
 
 def varied(vary: Sequence[str], widths: Any, parameters: Sequence[str]) -> dict[str, tuple[int, ...]]:
