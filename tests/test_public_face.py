@@ -125,4 +125,4 @@ def test_mypy_strict_accepts_what_is_right(checked):
 def test_mypy_strict_refuses_what_is_wrong(checked):
     lines = (TYPING / "refused.py").read_text(encoding="utf-8").splitlines()
     wanted = [(n, line.rpartition("refused: ")[2]) for n, line in enumerate(lines, 1) if "# refused: " in line]
-    assert checked["refused.py"] == wanted
+    assert list(dict.fromkeys(checked["refused.py"])) == wanted  # (of an overload two errors may be told)

@@ -11,7 +11,7 @@ import numpy as np
 from sizer.base.errors import UnreachableError
 from sizer.base.units import format_bytes, format_quantity
 from sizer.families.advice import Change, Rated, advise
-from sizer.families.fit import FamilyFit, fit, predict
+from sizer.families.fit import MEASURED_AGAIN, FamilyFit, fit, predict
 from sizer.families.making import Family
 from sizer.families.record import (
     FamilyAdvice,
@@ -75,7 +75,7 @@ class Answer:
     @cached_property
     def per_datum_s(self) -> FloatArray:
         """The time of a datum of each member."""
-        return self.step_s / np.array([one.observations for one in self.members])
+        return np.asarray(self.step_s / np.array([one.observations for one in self.members]))
 
     @cached_property
     def cost(self) -> FloatArray:
@@ -185,7 +185,7 @@ class Answer:
 
     def interval(self, index: int) -> tuple[float, float]:
         """The 90 % interval of a member's step in s."""
-        low, high = (1.0, 1.0) if index in self.positions else self.fit.interval
+        low, high = MEASURED_AGAIN if index in self.positions else self.fit.interval
         return low * float(self.step_s[index]), high * float(self.step_s[index])
 
     def _label(self, index: int) -> str:
@@ -233,7 +233,8 @@ class Answer:
         name, level, times = anchors[0]
         filling = placed[name]
         said = f"{SET_NAMES[name]} ({SET_CONTENTS[name]}; {format_bytes(filling and filling.bytes)})"
-        return "; ".join([f"{said} fills {level} {times:.2f} times", *parts])
+        fills = "fill" if name in ("f", "t_max") else "fills"  # (weights and activations are several)
+        return "; ".join([f"{said} {fills} {level} {times:.2f} times", *parts])
 
     def _point(self, index: int) -> FamilyPoint:
         member = self.members[index]

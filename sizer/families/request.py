@@ -192,7 +192,7 @@ def spread(low: int, high: int, most: int) -> tuple[int, ...]:
 
 
 def _rounded(value: float, distance: float) -> int:
-    unit = min(2 ** max(0, math.floor(math.log2(max(distance, 1)))), _MOST_ALIGNED)
+    unit = min(1 << math.floor(math.log2(max(distance, 1))), _MOST_ALIGNED)
     return round(value / unit) * unit
 
 

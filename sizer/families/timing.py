@@ -90,10 +90,10 @@ class _Timing:
             self._once(one)
         for _ in range(plan.more):
             first_s = {one: self.timings(one)[0].step_s for one in self.chosen}
-            one = plan.choose_next(first_s, {*self.chosen, *self.left}) if len(first_s) >= FEWEST else None
-            if one is None:
+            following = plan.choose_next(first_s, {*self.chosen, *self.left}) if len(first_s) >= FEWEST else None
+            if following is None:
                 return
-            self._once(one)
+            self._once(following)
 
     def _once(self, one: int) -> None:
         """Time a member for the first time, or say why not."""
@@ -165,18 +165,19 @@ class _Timing:
             self._reference = ReferenceSteps(self.device)
         before = self._reference.take()
         try:
-            step = training_step(self.family, self.members[one].values, self.device.id)
-            taken = time_step(step, _RUN_S, self.device.id)
+            taken = self._taken(one)
         except MeasurementError:
             raise
         except Exception as error:  # the user's code and torch raise what they like
             said = " ".join(str(error).split())[:200] or type(error).__name__
             return f"its step fails on {self.device.id}: {said}"
         finally:
-            step = None  # (modules are parts of cycles, and a large one would stay until the collector comes)
-            gc.collect()
+            gc.collect()  # (modules are parts of cycles, and a large one would stay until the collector comes)
         after = self._reference.take()
         around = {name: (before[name], after[name]) for name in after}
         structure = self.members[one].structure
         self.kept.add(structure, taken._replace(round=len(self.timings(one)), reference_s=around))
         return None
+
+    def _taken(self, one: int) -> Timing:
+        return time_step(training_step(self.family, self.members[one].values, self.device.id), _RUN_S, self.device.id)

@@ -116,11 +116,11 @@ def _advised(record: FamilyRecommendation) -> Iterator[str]:
         low, high = (f"{100 * end:+.1f} %" for end in one.interval)
         turn = "" if one.measured is None else f"; timed in turn: {_more(one.measured)} time"
         change = ", ".join(f"{name} {one.before[name]} -> {after}" for name, after in one.after.items())
-        yield f"{change}: {_more(one.parameters)} parameters, {_more(one.effect)} time ({low} to {high}){turn}."
+        yield f"{change}: {_more(one.parameters, 'fewer')} parameters, {_more(one.effect)} time ({low} to {high}){turn}."
 
 
-def _more(change: float) -> str:
-    return f"{100 * abs(change):.{0 if abs(change) >= 0.1 else 1}f} % {'more' if change >= 0 else 'less'}"
+def _more(change: float, less: str = "less") -> str:
+    return f"{100 * abs(change):.{0 if abs(change) >= 0.1 else 1}f} % {'more' if change >= 0 else less}"
 
 
 def _table(record: FamilyRecommendation, sizes: Sequence[FamilySize]) -> Table:
@@ -137,12 +137,12 @@ def _table(record: FamilyRecommendation, sizes: Sequence[FamilySize]) -> Table:
                 [format_count(one.num_free_parameters) for one in sizes],
                 right=True,
                 told="{} parameters",
-                leave_out=3,
+                leave_out=2,
             ),
             Column(
                 "time a step", [format_quantity(one.time_per_step_s, "s") for one in sizes], right=True, told=", {}"
             ),
-            Column("is", [one.label for one in sizes], told=" ({})", leave_out=2),
+            Column("is", [one.label for one in sizes], told=" ({})", leave_out=4),
             Column(_ranked(record), [format_times(one.relative_cost) for one in sizes], right=True, told=", {}"),
             Column("fills", [fill_text(one.anchor) for one in sizes], whole=True, leave_out=1, told=", {}"),
         ]
