@@ -116,7 +116,8 @@ def _advised(record: FamilyRecommendation) -> Iterator[str]:
         low, high = (f"{100 * end:+.1f} %" for end in one.interval)
         turn = "" if one.measured is None else f"; timed in turn: {_more(one.measured)} time"
         change = ", ".join(f"{name} {one.before[name]} -> {after}" for name, after in one.after.items())
-        yield f"{change}: {_more(one.parameters, 'fewer')} parameters, {_more(one.effect)} time ({low} to {high}){turn}."
+        size = f"{_more(one.parameters, 'fewer')} parameters"
+        yield f"{change}: {size}, {_more(one.effect)} time ({low} to {high}){turn}."
 
 
 def _more(change: float, less: str = "less") -> str:
