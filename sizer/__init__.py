@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from sizer import models as models
     from sizer import profiles as profiles
     from sizer.calibration.record import Calibration, SizeErrors, ValidatedNetwork, Validation
+    from sizer.families.record import FamilyPoint, FamilyRecommendation, FamilySize
+    from sizer.families.request import FamilyOptions
     from sizer.fleet.comparison import Comparison
     from sizer.fleet.fleet import Fleet, NodeChoice
     from sizer.hook.watching import Watch
@@ -63,6 +65,9 @@ __all__ = [
     "CurvePoint",
     "DataError",
     "Device",
+    "FamilyPoint",
+    "FamilyRecommendation",
+    "FamilySize",
     "Fleet",
     "InspectedNetwork",
     "Inspection",
@@ -113,6 +118,7 @@ __all__ = [
 #: Module -> the public records in it, imported when one is first asked for.
 _RECORDS = {
     "sizer.calibration.record": ("Calibration", "SizeErrors", "ValidatedNetwork", "Validation"),
+    "sizer.families.record": ("FamilyPoint", "FamilyRecommendation", "FamilySize"),
     "sizer.fleet.comparison": ("Comparison",),
     "sizer.fleet.fleet": ("Fleet", "NodeChoice"),
     "sizer.hook.watching": ("Watch",),
@@ -188,15 +194,20 @@ def recommend(
 ) -> Recommendation: ...
 
 
+@overload
+def recommend(make: Callable[..., torch.nn.Module], **options: Unpack[FamilyOptions]) -> FamilyRecommendation: ...
+
+
 @named_arguments
 def recommend(
+    make: Callable[..., torch.nn.Module] | None = None,
     *,
     input_dim: int | None = None,
     data: Any = None,
     target: str | Sequence[str] = (),
     kind: str | None = None,
     **options: Any,
-) -> Recommendation:
+) -> Recommendation | FamilyRecommendation:
     """Recommend network sizes for a machine: those whose working sets fill a cache once to twice.
 
     ``input_dim`` is the number of features, or ``data`` what they, the outputs and the rows are read from: all that
@@ -212,6 +223,13 @@ def recommend(
     and ``average(model)`` give it ready to train. Raises UsageError for a value out of range and UnreachableError when
     no network fits.
 
+    Or sizes of a family of any architecture: ``make(width)`` builds a module, ``widths`` (``"32-1024"``, a range, a
+    list, or a mapping of two parameters of ``make``; ``vary`` names them otherwise) are traced, about six of them are
+    timed within ``budget_s`` (30), and the others predicted. ``example_input`` is a tensor, a tuple or a dictionary of
+    them (meta tensors will do), or a function of the varied values; ``loss`` and ``optimizer`` are as in `inspect`, an
+    optimizer also a function of parameters. ``rank_by`` is ``"loss"`` (equation 10) or ``"time"``. Raises
+    MeasurementError when another process measures.
+
     >>> found = recommend(input_dim=784, depth=6, device="nvidia-h200", levels=["L2"], law="paper")
     >>> found.best.widths, found.best.anchor.level
     ((768, 768, 768, 768, 768, 1), 'L2')
@@ -221,6 +239,11 @@ def recommend(
     from sizer.devices import choose_for
     from sizer.method.advisor import recommend as recommend_for
 
+    if make is not None:
+        from sizer.families.asking import recommend_in_python
+
+        stated = {"input_dim": input_dim, "data": data, "target": target, "kind": kind}
+        return recommend_in_python(make, [name for name, value in stated.items() if value], **options)
     request, remarks = _request("recommend", data, target, kind, input_dim, options)
     chosen = choose_for(request)
     found = recommend_for(request, chosen.device, chosen.coefficients)

@@ -43,6 +43,31 @@ def _recommendation() -> Record:
     return recommend(Request(784, (6,), output_dim=10, observations=60_000), SMALL_CPU, COEFFICIENTS)
 
 
+def _family() -> Record:
+    """Traced sizes of a small network with normalisation, of which a few seem to have been timed."""
+    from torch import nn
+
+    from sizer.families.answer import Answer
+    from sizer.families.making import Family
+    from sizer.families.request import FamilyRequest
+    from sizer.families.timing import Timed
+    from sizer.families.tracing import Left, together, trace_members
+    from sizer.method.placement import Hierarchy, place_all
+
+    def make(width: int) -> nn.Module:
+        return nn.Sequential(nn.Linear(32, width), nn.BatchNorm1d(width), nn.GELU(), nn.Linear(width, 10))
+
+    widths = (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+    request = FamilyRequest("nets:make", ("width",), (widths,), ("256,32",))
+    family, hierarchy = Family(request, make), Hierarchy.of(SMALL_CPU)
+    members, _ = trace_members(family, request.sizes(), lambda what, share: None)
+    sets = together([one.sets for one in members])
+    timed = [Timed((width,), 2e-4 + 1e-6 * width + 2e-6 * (width % 5), 3, width != 192) for width in widths[::2]]
+    left = [Left((2048,), "a step needs 20 GiB, more than 80 % of the 16 GiB of RAM")]
+    answer = Answer(family, SMALL_CPU, hierarchy, members, sets, place_all(sets, hierarchy), timed, left, 2)
+    return answer.record()
+
+
 def _fleet() -> Record:
     from sizer.fleet.fleet import Node, recommend_fleet
     from sizer.method.request import Request
@@ -231,6 +256,7 @@ def _tuning() -> Record:
 
 MAKERS: Mapping[str, Callable[[], Record]] = {
     "recommendation": _recommendation,
+    "family": _family,
     "fleet": _fleet,
     "comparison": _comparison,
     "inspection": _inspection,

@@ -17,6 +17,7 @@ from calibrating_fakes import make_quick
 
 import sizer
 from sizer import cli
+from sizer.families import timing
 from sizer.study.own_runs import plan
 from sizer.study.own_runs import run as own_runs
 
@@ -26,6 +27,7 @@ SAID = {
     "advise_while_training": (r"sizer\.module/1: seen at batch 100\n",),
     "calibrate_and_plan": (r"networks timed; the profile is .*cpu\.json", r"here: .*\(\w+\)", r"H200: .*\(estimated\)"),
     "search_a_csv": (r"sizes tried\n", r"\[.*\d.*\]"),
+    "width_of_your_own": (r"train width \d+: \d", r"  width 16: \d", r"\d parameters\n"),
     "study_of_your_own": (r"12 trainings\n", r"caches: "),
 }
 
@@ -48,8 +50,9 @@ def test_an_example_is_short_and_uses_the_public_face_alone(path):
     assert set(re.findall(r"\bsizer\.(\w+)", text)) <= {*sizer.__all__, "models", "profiles", "integrations"}
 
 
-@pytest.mark.parametrize("name", ["size_and_train", "advise_while_training", "search_a_csv"])
+@pytest.mark.parametrize("name", ["size_and_train", "advise_while_training", "search_a_csv", "width_of_your_own"])
 def test_an_example_runs(name, monkeypatch, capsys):
+    monkeypatch.setattr(timing, "_RUN_S", 0.005)
     run_example(name, monkeypatch)
     printed = capsys.readouterr().out
     for pattern in SAID[name]:

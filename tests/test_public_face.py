@@ -62,7 +62,7 @@ def test_typed_options_are_the_fields_of_the_request():
     assert set(RecommendOptions.__annotations__) | set(SIZED) == fields
     assert set(FleetOptions.__annotations__) == set(RecommendOptions.__annotations__) - {"device"}
     for function in (sizer.recommend, sizer.recommend_fleet):
-        assert set(SIZED) == set(inspect.signature(function).parameters) - {"options", "fleet"}
+        assert set(SIZED) == set(inspect.signature(function).parameters) - {"options", "fleet", "make"}
 
 
 def test_typed_options_have_the_types_of_the_request():

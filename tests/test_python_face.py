@@ -84,7 +84,7 @@ def test_a_record_writes_itself(record, tmp_path):
         (lambda: sizer.watch(silent=True), "watch has no option 'silent'"),
         (
             lambda: sizer.recommend(784, 6),
-            "recommend takes no arguments without a name, and 2 are given; write input_dim=",
+            "recommend takes at most 1 arguments without a name, and 2 are given; write input_dim=",
         ),
     ],
 )

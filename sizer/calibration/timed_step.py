@@ -109,9 +109,13 @@ _TREE = Tree("/")
 def time_run(case: Case, training: Training, seconds: float, device: str = "cpu", meter: Meter | None = None) -> Timing:
     """Build the network, warm it up and time its steps for about so many seconds, at least `MIN_STEPS` of them.
 
-    The case gives the batch size, ``training`` the rest. Under a meter the run lasts as long as the meter needs.
+    The case gives the batch size, ``training`` the rest.
     """
-    step = make_step(case, training, device)
+    return time_step(make_step(case, training, device), seconds, device, meter)
+
+
+def time_step(step: _Step, seconds: float, device: str = "cpu", meter: Meter | None = None) -> Timing:
+    """Warm a step up and time it for about so many seconds, at least `MIN_STEPS` times, under a meter as it needs."""
     seconds = seconds if meter is None else max(seconds, meter.minimum_window_s)
     if torch.device(device).type == "cuda":
         return _time_on_gpu(step, seconds, device, meter)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
     "recommend": {
         "The data and the network": ("target", "kind", "input_dim", "output_dim", "observations", "depth", "shape"),
+        "A family of modules": ("widths", "vary", "inputs", "loss", "budget", "rank_by", "now", "verify"),
         "How it trains": ("batch_size", "dtype", "optimizer", "learning_rate", "averaged", "purpose"),
         "What must be reached": ("difficulty", "pilots", "target_loss", "law", "max_bytes", "max_time", "max_energy"),
         "The machine": ("device", "fleet", "levels", "width_multiple", "threads"),

@@ -17,6 +17,7 @@ from sizer.cli.options import (
     DURATION,
     HTML,
     JOULES,
+    THREADS,
     WHOLE,
     Read,
     option,
@@ -102,6 +103,25 @@ WIDTH_MULTIPLE = Read("integer|auto", _width_multiple, "not a whole number; expe
     metavar="NAME,...",
     help="Compare kinds of node by their profiles, instead of --device. Without names: every calibrated one.",
 )
+@option(
+    "--width", "widths", multiple=True, metavar="RANGE", help="Widths of a family: 32-1024, 32-1024:32 or 32,64,96."
+)
+@option(
+    "--vary", multiple=True, metavar="NAME", help="The parameter of make that is the width; `layers=2-8` for a second."
+)
+@option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="SHAPE",
+    help="64,3,32,32 or 8,128:int64; one for each input of a family.",
+)
+@option("--loss", metavar="NAME", help="A family's loss: mse or cross_entropy. [default: from the output]")
+@option("--budget", type=DURATION, default="30s", metavar="TIME", help="How long sizes of a family are timed.")
+@option("--rank-by", default="loss", metavar="WHAT", help="Order a family by loss (equation 10) or time.")
+@several("--now", WHOLE, metavar="WIDTH", help="The size that you train now, to be advised on. [default: make's own]")
+@option("--verify", type=DURATION, metavar="TIME", help="Time it and the size advised in turn, so long.")
+@THREADS
 @option("--explain", is_flag=True, help="Work out each set with the numbers put in.")
 @option("--why-not", type=WHOLE, metavar="WIDTH", help="Say why this first width is not on the list.")
 @option("--emit", type=click.Choice(["torch"]), help="Print the best network with its optimizer, as code that runs.")
@@ -115,10 +135,12 @@ WIDTH_MULTIPLE = Read("integer|auto", _width_multiple, "not a whole number; expe
 @DETAILS
 @click.option("--json", "output", flag_value="json", help="The same as --format json.")
 @HTML
-def recommend(depth: tuple[str, ...], output: str, details: bool, **options: Any) -> None:
+@click.pass_context
+def recommend(ctx: click.Context, /, depth: tuple[str, ...], output: str, details: bool, **options: Any) -> None:
     """Recommend network sizes: those whose working sets fill a cache once to twice.
 
-    DATA is a file (or sklearn:NAME, pmlb:NAME) as for `sizer search`: rows, inputs once encoded and outputs are read
+    DATA is a function that builds modules, package.module:make or file.py:make, of whose sizes a few are timed; or a
+    file (or sklearn:NAME, pmlb:NAME) as for `sizer search`: rows, inputs once encoded and outputs are read
     from it. Sizes are ordered by the expected cost of reaching a loss: of training a size to it at a learning rate that
     suits it, or of seeing it fail and going on to the next. Beside the list stands the optimum of all sizes.
 
@@ -133,12 +155,20 @@ def recommend(depth: tuple[str, ...], output: str, details: bool, **options: Any
     sizer recommend --input-dim 64 --output-dim 10 --depth 4 --pilot 1000=0.31 --pilot 4000=0.22 --target-loss 0.15
     sizer recommend --input-dim 784 --depth 6 --learning-rate 0.001
     sizer recommend --input-dim 784 --depth 6 --emit torch > network.py
+    sizer recommend package.module:make --width 32-1024 --input 64,3,32,32
+    sizer recommend net.py:make --vary d_model --width 64-512 --vary layers=2-8 --input 8,128:int64 --budget 60s
     sizer recommend --input-dim 784 --depth 6 --fleet nvidia-h200,nvidia-t4
     """
     import sizer
+    from sizer.cli.family import OWN
     from sizer.cli.output import busy, show
     from sizer.method.request import parse_depths, parse_shapes
 
+    if _is_family(ctx, options):
+        _recommend_family(ctx, options, output, details)
+        return
+    for name in OWN:
+        del options[name]
     reports = {name: options.pop(name) for name in ("explain", "why_not", "emit", "plot")}
     for name in ("batch_size", "shape", "levels"):
         options[name] = options[name] or None
@@ -157,6 +187,40 @@ def recommend(depth: tuple[str, ...], output: str, details: bool, **options: Any
     with busy(f"sweeping {sweeps} combinations of depth, shape and batch size", sweeps > _LONG):
         record = sizer.recommend(**options)
     _print(record, output, reports, details, options["data"])
+
+
+def _given(ctx: click.Context) -> list[str]:
+    """The options that stand on the command line."""
+    default = (click.core.ParameterSource.DEFAULT, click.core.ParameterSource.DEFAULT_MAP)
+    return [name for name in ctx.params if ctx.get_parameter_source(name) not in default]
+
+
+def _is_family(ctx: click.Context, options: dict[str, Any]) -> bool:
+    from sizer.cli.family import check_options, is_family
+
+    given = _given(ctx)
+    if is_family(options["data"], given):
+        return True
+    check_options(given)
+    return False
+
+
+def _recommend_family(ctx: click.Context, options: dict[str, Any], output: str, details: bool) -> None:
+    """Sizes of what a function builds, shown as those of networks are."""
+    from sizer.cli.family import recommend_target
+    from sizer.cli.output import print_text, remark, show, write_page
+
+    record = recommend_target(options["data"], _given(ctx), options)
+    if options["plot"] is not None:
+        record.plot(options["plot"])
+        remark(f"wrote {options['plot']}")
+    if output not in ("csv", "markdown"):
+        show(record, output == "json", details=details)
+        return
+    from sizer.report.family import family_csv, family_markdown
+
+    print_text(family_csv(record) if output == "csv" else family_markdown(record))
+    write_page(record)
 
 
 def _check_fleet(device: str | None, reports: dict[str, Any], output: str) -> None:

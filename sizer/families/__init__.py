@@ -1,1 +1,1 @@
-"""Families: the widths of a user's own architecture, traced, timed where it tells most, and priced."""
+"""Families: sizes of what a user's own function builds: traced, a few of them timed, the others predicted."""

@@ -27,7 +27,7 @@ def load_target(target: str, inputs: tuple[str, ...]) -> tuple[nn.Module, Any]:
 
     Raises UsageError for a target that is none, SizerError when the factory fails.
     """
-    given = tuple(map(_tensor, inputs))
+    given = tuple(map(input_tensor, inputs))
     suffix = Path(target).suffix.lower()
     if suffix in _PICKLES:
         raise UsageError(
@@ -49,7 +49,7 @@ def load_target(target: str, inputs: tuple[str, ...]) -> tuple[nn.Module, Any]:
     return _built(target), given or None
 
 
-def _tensor(text: str) -> torch.Tensor:
+def input_tensor(text: str) -> torch.Tensor:
     """A meta tensor from ``256,784``, ``256x784`` or ``8,128:int64``."""
     import torch
 
@@ -67,7 +67,7 @@ def _built(target: str) -> nn.Module:
     """The module of ``package.module:factory``: built on the meta device, for real where it needs values."""
     import torch
 
-    made = _found(target)
+    made = named_function(target)
     if isinstance(made, torch.nn.Module):
         return made
     try:
@@ -83,7 +83,7 @@ def _built(target: str) -> nn.Module:
     return module
 
 
-def _found(target: str) -> Any:
+def named_function(target: str) -> Any:
     """What ``package.module:name`` or ``file.py:name`` names."""
     module_name, _, attribute = target.rpartition(":")
     module = _imported(module_name)

@@ -187,7 +187,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call, unused-igno
         with self, saved_tensors_hooks(self._saved, lambda tensor: tensor):
             with precision:
                 output = module(*args, **kwargs)
-                starts = _differentiable(output) if loss is None else [self._loss(loss, output)]
+                starts = differentiable(output) if loss is None else [self._loss(loss, output)]
             self._label(starts, "")
             self.trace.output_bytes = _bytes(_tensors(output), self.parameters)
             self.backward = True
@@ -341,7 +341,7 @@ def _as_tuple(slots: Any) -> Any:
 _ATOMS = (str, bytes, int, float, complex, type(None), torch.dtype, torch.device)
 
 
-def _differentiable(output: Any) -> list[torch.Tensor]:
+def differentiable(output: Any) -> list[torch.Tensor]:
     """Where the backward pass starts without a loss: the output's own, else every differentiable tensor in it."""
     own = output.get("loss") if isinstance(output, Mapping) else getattr(output, "loss", None)
     tensors = [own] if isinstance(own, torch.Tensor) else _tensors(output)

@@ -32,6 +32,7 @@ REPORTS = {
     "Machine": "sizer.report.machine:machine_report",
     "Diagnosis": "sizer.report.machine:diagnosis_report",
     "Recommendation": "sizer.report.recommendation:recommendation_report",
+    "FamilyRecommendation": "sizer.report.family:family_report",
     "Fleet": "sizer.report.comparison:fleet_report",
     "Comparison": "sizer.report.comparison:comparison_report",
     "Inspection": "sizer.report.inspection:networks_report",

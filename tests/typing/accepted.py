@@ -27,6 +27,17 @@ assert_type(best.optimizer(built), torch.optim.Optimizer)
 assert_type(best.average(built, observations=1000), torch.optim.swa_utils.AveragedModel)
 assert_type(sizer.recommend_fleet(["a", "b"], input_dim=784, depth=6, dtype="bfloat16"), sizer.Fleet)
 
+
+def make(width: int) -> torch.nn.Module:
+    """A member of a family."""
+    return torch.nn.Linear(16, width)
+
+
+sizes = sizer.recommend(make, widths="32-1024", example_input=torch.zeros(4, 16), loss="mse", optimizer=torch.optim.SGD)
+assert_type(sizes, sizer.FamilyRecommendation)
+assert_type(sizes.best, sizer.FamilySize)
+assert_type(sizer.recommend(make, widths={"width": [8, 16]}, budget_s=5).curve, tuple[sizer.FamilyPoint, ...])
+
 network: sizer.Topology = sizer.models.Topology("rectangle", 8, (4, 1))
 assert_type(sizer.profiles.names(), tuple[str, ...])
 assert_type(sizer.inspect("784-512-10", batch_size=64), sizer.Inspection)

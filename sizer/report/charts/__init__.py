@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 #: Class of a record -> function of its figures, imported when they are drawn. A record without a line has none.
 CHARTS = {
     "Recommendation": "sizer.report.charts.sizes:recommendation_charts",
+    "FamilyRecommendation": "sizer.report.charts.family:family_charts",
     "Comparison": "sizer.report.charts.machines:comparison_charts",
     "Fleet": "sizer.report.charts.machines:fleet_charts",
     "Inspection": "sizer.report.charts.networks:networks_charts",

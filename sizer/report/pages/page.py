@@ -47,6 +47,7 @@ _NAMES = {
     "Machine": "Memory hierarchy",
     "Diagnosis": "Installation",
     "Recommendation": "Recommended sizes",
+    "FamilyRecommendation": "Recommended sizes of a family",
     "Fleet": "Machines of a fleet",
     "Comparison": "Two machines compared",
     "Inspection": "Networks inspected",

@@ -210,6 +210,12 @@ def _recommendation(data: Mapping[str, Any]) -> Record:
     return rebuild(Recommendation, {**data, "request": Request.from_dict(data["request"])}, filled=True)
 
 
+def _family(data: Mapping[str, Any]) -> Record:
+    from sizer.families.record import FamilyRecommendation
+
+    return rebuild(FamilyRecommendation, data, filled=True)
+
+
 def _fleet(data: Mapping[str, Any]) -> Record:
     from sizer.fleet.fleet import Fleet
     from sizer.method.request import Request
@@ -309,6 +315,7 @@ def _step(data: Mapping[str, Any]) -> Record:
 #: Format of a record -> what makes the record of its JSON; each imports what its record needs.
 READERS: Mapping[str, Callable[[Mapping[str, Any]], Record]] = {
     "sizer.recommendation/1": _recommendation,
+    "sizer.family/1": _family,
     "sizer.fleet/1": _fleet,
     "sizer.comparison/1": _comparison,
     "sizer.inspection/1": _inspection,
