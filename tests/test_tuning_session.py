@@ -42,6 +42,7 @@ def seen(**more):
         "operations": 100,
         "faults": 3.0,
         "system_share": 0.01,
+        "pointwise": 0.1,
         "subnormal": 0.0,
         "children": 0,
         "worker_threads": 0,

@@ -47,6 +47,9 @@ def _claims(seen: Seen) -> Iterator[Bottleneck]:
             f"{seen.operations:,} operations a step of {format_quantity(seen.operation_s, 's')} each: mostly dispatch"
         )
         yield Bottleneck("dispatch", told, seen.computing if seen.shares else 1.0)
+    elif (seen.pointwise or 0.0) >= _LARGE:
+        told = f"{seen.pointwise:.0%} of computing goes into operations element by element, each through memory"
+        yield Bottleneck("memory traffic", told, 0.7 * (seen.pointwise or 0.0) * seen.computing)
     rest = seen.shares.get("rest", 0.0)
     if rest >= _LARGE:
         yield Bottleneck("script", f"the script's own code takes {rest:.0%} of the time", rest)

@@ -41,13 +41,19 @@ class OperationCount(FlopCount):  # type: ignore[no-untyped-call, unused-ignore]
     def __init__(self) -> None:
         super().__init__()
         self.operations = 0
+        self.spent_s = 0.0
+        self.pointwise_s = 0.0
         self.values = 0
         self.subnormal = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation as it is and count it."""
+        began = time.perf_counter()
         output = func(*args, **(kwargs or {}))
+        spent = time.perf_counter() - began
         self.operations += 1
+        self.spent_s += spent
+        self.pointwise_s += spent if torch.Tag.pointwise in getattr(func, "tags", ()) else 0.0
         if isinstance(output, torch.Tensor) and output.is_floating_point() and output.device.type == "cpu":
             self._look_at(output)
         return output
@@ -164,6 +170,7 @@ class FirstLook:
             operations=count.operations if counted else None,
             faults=faults,
             system_share=system,
+            pointwise=count.pointwise_s / count.spent_s if counted and device == "cpu" else None,
             subnormal=count.subnormal / count.values if count.values else None,
             children=self._children,
             worker_threads=self._worker_threads,

@@ -58,7 +58,8 @@ class Seen(NamedTuple):
     """What the first run of a script showed. Times in s, shares of a step's time, counts a step; None is not known.
 
     ``shares`` are those of `sizer.script_runs.measuring.PARTS`; ``operations`` torch's own operations a step;
-    ``system_share`` the kernel's part of the time; ``faults`` pages that it handed out; ``subnormal`` the share of
+    ``system_share`` the kernel's part of the time; ``pointwise`` the share of the operations' time that goes
+    into those element by element; ``faults`` pages that it handed out; ``subnormal`` the share of
     values of parameters, gradients and moments that are subnormal numbers; ``children`` how many processes it
     forked, ``worker_threads`` how many threads those that are alive have in all.
     """
@@ -72,6 +73,7 @@ class Seen(NamedTuple):
     operations: int | None
     faults: float | None
     system_share: float | None
+    pointwise: float | None
     subnormal: float | None
     children: int
     worker_threads: int
