@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sizer.tuning.job import ENOUGH, Answer, Job, write
+from sizer.tuning.job import ENOUGH, FEWEST, Answer, Job, write
 from sizer.tuning.levers.catalogue import put_in_place
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 #: Time in s after which a script that goes on after its last step is ended: it caught our exit, or trains in a thread.
 _GRACE_S = 3.0
-#: Fewest steps of a first run, and the time in s after which so few are enough.
-_FEWEST, _LONG_S = 6, 10.0
 
 
 class Enough(SystemExit):
@@ -91,9 +89,7 @@ class Counter:
         if not self.job.first or count >= self.job.steps:
             return count >= self.job.steps
         lasted = self.ends[-1] - self.ends[0]
-        return (count >= 2 * self.job.warm_up and lasted >= self.job.seconds) or (
-            count >= _FEWEST and lasted >= _LONG_S
-        )
+        return count >= FEWEST and lasted >= self.job.seconds
 
     def _synchronize(self) -> None:
         if self._device == "cuda":
@@ -121,7 +117,7 @@ class Counter:
 
     def _finish(self, optimizer: torch.optim.Optimizer) -> None:
         """All is measured. A first run looks at the script during one more step."""
-        if self.look is not None and not self.look.one_more(optimizer, self.step_s()):
+        if self.look is not None and not self.look.one_more(optimizer, len(self.ends), self.step_s()):
             self.job = self.job._replace(steps=len(self.ends) + 1, first=False)
             return
         self.answer(ENOUGH)

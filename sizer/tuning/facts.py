@@ -74,7 +74,6 @@ class FirstLook:
         self._observer = Observer(_plainly, self._ended, lambda call: None)  # noqa: ARG005
         self._optimizer: Optimizer | None = None
         self._timing = False
-        self._steps = 0
         self._optimizers: list[tuple[weakref.ReferenceType[Optimizer], Place | None]] = []
         self._loaders: list[tuple[Any, Place | None]] = []
         self._layers: dict[str, None] = {}
@@ -122,18 +121,17 @@ class FirstLook:
             self._observer.clock.end_of_others()
             return
         self._observer.clock.end_of_step(self._timing)
-        self._steps += 1
 
     def open(self, device: str) -> None:  # noqa: ARG002
         """Timing begins."""
         self._timing = True
         self._usage = _usage()
 
-    def one_more(self, optimizer: Optimizer, step_s: float) -> bool:
+    def one_more(self, optimizer: Optimizer, steps: int, step_s: float) -> bool:
         """Called after the last timed step, and again after one in which operations are counted; True at the end."""
         if self._counting is None:
             self._step_s, self._facts = step_s, self._used()
-            self._timed = self._steps
+            self._timed = steps
             self._worker_threads = _threads_of_children()
             self._times = self._observer.clock.steps()
             self._observer.pause()  # (not left: torch goes through the hooks of its steps just now)

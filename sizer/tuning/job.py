@@ -13,6 +13,8 @@ from sizer.tuning.levers.protocol import Seen
 
 #: Steps whose time is left out at least, since they choose kernels and fill queues.
 WARM_UP = 3
+#: Fewest steps of a first run.
+FEWEST = 2 * WARM_UP
 
 
 class Applied(NamedTuple):
