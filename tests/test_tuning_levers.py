@@ -98,5 +98,7 @@ def test_operations_and_subnormal_numbers_are_counted():
 def test_runs_beside_another_speed_are_told_apart_unless_they_are_many():
     usual, slow = Speed({"near": 1.0, "ram": 2.0}), Speed({"near": 1.3, "ram": 2.0})
     assert another_speed([usual, usual, slow, usual]) == [False, False, True, False]
-    assert another_speed([usual, slow, slow, usual]) == [False] * 4
+    assert another_speed([usual, slow, slow, usual]) == [False, True, True, False]
+    assert another_speed([usual, slow, slow, slow, slow]) == [True, False, False, False, False]
+    assert another_speed([Speed({"near": speed}) for speed in (1.0, 1.3, 1.7, 2.2)]) == [False] * 4
     assert another_speed([]) == []
