@@ -51,7 +51,7 @@ def _first(record: Tuning) -> str:
         tried = sum(lever.ratio is not None for lever in record.levers)
         return f"{name}: nothing of the {tried} levers that were tried is proven to save 3 % or more of a step's {what}"
     changes = " and ".join(lever.changes for lever in record.chosen())
-    return f"{name}: a step takes {record.ratio:.2f} times its {what}{_between(record.interval)} when {changes}"
+    return f"{name}: a step takes {record.ratio:.2f} of its {what}{_between(record.interval)} when {changes}"
 
 
 def _between(interval: tuple[float, float] | None) -> str:

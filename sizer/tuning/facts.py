@@ -24,6 +24,7 @@ from sizer.script_runs.observing import Observer
 from sizer.tuning.levers.data_in_memory import fits_in_batches
 from sizer.tuning.levers.protocol import Place, Seen, SeenLoader, SeenOptimizer
 from sizer.tuning.levers.roots import at_first_call
+from sizer.tuning.usage import children
 
 #: Values of a tensor that are looked at for subnormal numbers, and rows that are read for how long one takes.
 _SAMPLED, _ROWS = 4096, 16
@@ -185,9 +186,9 @@ class FirstLook:
 
 def _threads_of_children() -> int:
     """Threads of the processes that this one started and that are alive, 0 where the system does not tell."""
-    pid, found = os.getpid(), 0
-    with suppress(OSError):
-        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+    found = 0
+    for child in children():
+        with suppress(OSError):
             found += len(list(Path(f"/proc/{child}/task").iterdir()))
     return found
 

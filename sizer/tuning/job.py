@@ -52,7 +52,8 @@ class Answer(NamedTuple):
     """What a run measured; times in s, bytes, joules. None is not known.
 
     ``start_s`` is from the process's start to the end of the first step, ``warm_up_s`` from there to where timing
-    began, ``seconds`` what the ``timed`` steps took. ``losses`` are those that a backward pass started from.
+    began, ``seconds`` what the ``timed`` steps took; ``others_share`` of the processors' time went to others meanwhile.
+    ``losses`` are those that a backward pass started from.
     """
 
     status: str
@@ -68,6 +69,7 @@ class Answer(NamedTuple):
     changed: tuple[str, ...]
     why: str = ""
     seen: Seen | None = None
+    others_share: float | None = None
 
     @property
     def step_s(self) -> float | None:

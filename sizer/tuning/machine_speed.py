@@ -17,10 +17,18 @@ _TAKES = 3
 _USUAL_QUANTILE, _MOST_APART = 0.25, 0.6
 
 
+#: Name of what others used, beside the reference steps.
+_OTHERS = "others"
+
+
 class Speed(NamedTuple):
     """Times of the reference steps by name, in s."""
 
     times_s: Mapping[str, float]
+
+    def beside(self, others_share: float | None) -> Speed:
+        """With the share of the processors' time that others used meanwhile, as if it slowed a step down by that."""
+        return self if others_share is None else Speed({**self.times_s, _OTHERS: 1.0 + others_share})
 
     def mean_with(self, other: Speed) -> Speed:
         """That of before and after together."""

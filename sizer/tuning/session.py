@@ -318,6 +318,8 @@ class Session:
         at_s = (began + self._clock()) / 2 - self._began
         self.runs += 1
         speed = before.mean_with(self._speed())
+        if run.answer is not None:
+            speed = speed.beside(run.answer.others_share)
         self._keep(name, levers, run, Measured(name, at_s, run.answer, speed, confirms) if run.answer else None)
 
     def _expected_s(self, name: str) -> float:
