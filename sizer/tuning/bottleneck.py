@@ -31,6 +31,9 @@ def bottleneck(seen: Seen) -> Bottleneck:
 def _claims(seen: Seen) -> Iterator[Bottleneck]:
     if seen.waiting >= _LARGE:
         yield _loader(seen)
+    if seen.children and not seen.loaders and seen.threads * (seen.children + 1) > seen.cpus:
+        told = f"processes that the script starts work on {seen.threads} threads each, on {seen.cpus} processors"
+        yield Bottleneck("worker threads", told, 1.0)
     if (seen.subnormal or 0.0) >= MANY:
         told = f"{seen.subnormal:.1%} of the numbers are subnormal, which processors work on slowly"
         yield Bottleneck("denormals", told, seen.computing)
@@ -46,7 +49,7 @@ def _claims(seen: Seen) -> Iterator[Bottleneck]:
         told = (
             f"{seen.operations:,} operations a step of {format_quantity(seen.operation_s, 's')} each: mostly dispatch"
         )
-        yield Bottleneck("dispatch", told, seen.computing if seen.shares else 1.0)
+        yield Bottleneck("dispatch", told, seen.computing)
     elif (seen.pointwise or 0.0) >= _LARGE:
         told = f"{seen.pointwise:.0%} of computing goes into operations element by element, each through memory"
         yield Bottleneck("memory traffic", told, 0.7 * (seen.pointwise or 0.0) * seen.computing)

@@ -137,11 +137,11 @@ class Counter:
         return (self.ends[-1] - self.ends[self.job.warm_up - 1]) / timed if timed > 0 else 0.0
 
     def answer(self, status: str, why: str = "") -> None:
-        """Write down what was measured, once; after a fork only a process that got to the end does."""
-        if self._answered or (status != ENOUGH and os.getpid() != self._process):
-            return
-        self._answered = True
-        write(Path(self.job.answer), self._answer(status, why))
+        """Write down what was measured, once: the first process that got to the end, else the one that was started."""
+        is_late = status != ENOUGH and (os.getpid() != self._process or Path(self.job.answer).exists())
+        if not (self._answered or is_late):
+            self._answered = True
+            write(Path(self.job.answer), self._answer(status, why))
 
     def _answer(self, status: str, why: str) -> Answer:
         seen = None if self.look is None else self.look.seen

@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 from torch.utils._pytree import tree_leaves
 from torch.utils.data import DataLoader
 
-from sizer.script_runs.measuring import PARTS, FlopCount, StepTime, anything_compiled, measured
+from sizer.script_runs.measuring import FlopCount, StepTime, anything_compiled, measured
 from sizer.script_runs.observing import Observer
 from sizer.tuning.levers.data_in_memory import fits_in_batches
 from sizer.tuning.levers.protocol import Place, Seen, SeenLoader, SeenOptimizer
@@ -158,7 +158,7 @@ class FirstLook:
         counted = count.operations > 0
         faults, system = self._facts
         device = next(p.device for group in optimizer.param_groups for p in group["params"]).type
-        shares = measured(self._times).shares._asdict() if self._times else dict.fromkeys(PARTS, 0.0)
+        shares = measured(self._times).shares._asdict() if self._times else {}
         return Seen(
             device=device,
             cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,

@@ -57,7 +57,8 @@ class SeenLoader(NamedTuple):
 class Seen(NamedTuple):
     """What the first run of a script showed. Times in s, shares of a step's time, counts a step; None is not known.
 
-    ``shares`` are those of `sizer.script_runs.measuring.PARTS`; ``operations`` torch's own operations a step;
+    ``shares`` are those of `sizer.script_runs.measuring.PARTS`, none where another process trains; ``operations``
+    torch's own operations a step;
     ``system_share`` the kernel's part of the time; ``pointwise`` the share of the operations' time that goes
     into those element by element; ``faults`` pages that it handed out; ``subnormal`` the share of
     values of parameters, gradients and moments that are subnormal numbers; ``children`` how many processes it
@@ -87,7 +88,9 @@ class Seen(NamedTuple):
 
     @property
     def computing(self) -> float:
-        """Share of the time in forward and backward passes."""
+        """Share of the time in forward and backward passes; all of it where the time was not split."""
+        if not self.shares:
+            return 1.0
         return self.shares.get("forward", 0.0) + self.shares.get("backward", 0.0)
 
     @property
@@ -100,7 +103,7 @@ class Seen(NamedTuple):
         """Time of one of torch's operations in s, None where they were not counted."""
         if not self.operations:
             return None
-        share = self.computing + self.shares.get("optimizer", 0.0) if self.shares else 1.0
+        share = self.computing + self.shares.get("optimizer", 0.0)
         return self.time_per_step_s * share / self.operations
 
 
