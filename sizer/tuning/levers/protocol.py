@@ -58,11 +58,10 @@ class Seen(NamedTuple):
     """What the first run of a script showed. Times in s, shares of a step's time, counts a step; None is not known.
 
     ``shares`` are those of `sizer.script_runs.measuring.PARTS`, none where another process trains; ``operations``
-    torch's own operations a step;
-    ``system_share`` the kernel's part of the time; ``pointwise`` the share of the operations' time that goes
-    into those element by element; ``faults`` pages that it handed out; ``subnormal`` the share of
-    values of parameters, gradients and moments that are subnormal numbers; ``children`` how many processes it
-    forked, ``worker_threads`` how many threads those that are alive have in all.
+    torch's own operations a step, ``pointwise`` the share of their time in those that go element by element,
+    ``subnormal`` the share of subnormal numbers among what they give; ``system_share`` the kernel's part of the time,
+    ``faults`` pages that it handed out; ``children`` how many processes were forked, ``worker_threads`` how many
+    threads those that are alive have in all.
     """
 
     device: str
@@ -84,7 +83,6 @@ class Seen(NamedTuple):
     sets_threads: bool
     optimizers: tuple[SeenOptimizer, ...]
     loaders: tuple[SeenLoader, ...]
-    rate_place: Place | None = None
 
     @property
     def computing(self) -> float:
