@@ -164,7 +164,7 @@ def test_nothing_is_recommended_where_nothing_helps():
         record, _ = tuned(MadeUp({}, noise=noise))
         assert record.recommended == ()
         assert record.ratio is None
-    assert "nothing of the" in as_text(record)
+    assert "none of the" in as_text(record)
 
 
 def test_a_lever_under_which_the_script_fails_is_out_with_its_last_line():

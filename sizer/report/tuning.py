@@ -39,8 +39,9 @@ def tuning_report(record: Tuning) -> Iterator[Block]:
         yield from _keeping(record)
     other = [lever for lever in record.levers if lever.state == RECOMMENDED and lever.name not in record.recommended]
     yield from (Paragraph(text, "  ") for lever in other if (text := _also(record, lever)))
-    yield BLANK
-    yield _table(record)
+    if any(lever.ratio is not None for lever in record.levers):
+        yield BLANK
+        yield _table(record)
     yield from _left_over(record)
     yield More(list(_details(record)), "runs, chances, how each lever is kept")
 
@@ -49,7 +50,9 @@ def _first(record: Tuning) -> str:
     name, what = record.where.script, "energy" if record.quantity == "energy" else "time"
     if record.ratio is None:
         tried = sum(lever.ratio is not None for lever in record.levers)
-        return f"{name}: nothing of the {tried} levers that were tried is proven to save 3 % or more of a step's {what}"
+        if not tried:
+            return f"{name}: no lever was tried yet"
+        return f"{name}: none of the {tried} levers that were tried is proven to save 3 % or more of a step's {what}"
     changes = " and ".join(lever.changes for lever in record.chosen())
     return f"{name}: a step takes {record.ratio:.2f} of its {what}{_between(record.interval)} when {changes}"
 
@@ -149,10 +152,11 @@ def _left_over(record: Tuning) -> Iterator[Block]:
     for lever in record.levers:
         if lever.state == OUT:
             yield Paragraph(f"out: {lever.why}", f"{lever.name}: ")
-    for state, told in ((WITHOUT_EFFECT, "Without effect here"), (NOT_TRIED, "Not tried, the budget does not pay for")):
+    why = "the budget does not pay for" if record.complete else "interrupted before"
+    for state, told in ((WITHOUT_EFFECT, "Without effect here"), (NOT_TRIED, f"Not tried, {why}")):
         names = [lever.name for lever in record.levers if lever.state == state]
         if names:
-            yield Paragraph(f"{', '.join(names)}.", f"{told}: ")
+            yield Paragraph(f"{told}: {', '.join(names)}.")
 
 
 def _details(record: Tuning) -> Iterator[Block]:
