@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from sizer.base.units import format_bytes, format_count, format_quantity
 from sizer.report.layout import BLANK, Block, Column, Detail, Line, More, Paragraph, Table, answer
 from sizer.tuning.record import (
+    LEFT,
     NOT_TRIED,
     OUT,
     RECOMMENDED,
@@ -27,6 +28,8 @@ _PARTS = {
     "rest": "the rest of the script",
 }
 _NAMED = 0.005
+#: Ratio of a lever that only lack of budget keeps from being proven: it looks worth it by more than a run scatters.
+_PROMISING = 0.95
 #: Memory from which a lever's growth is told with the answer.
 _MUCH_BYTES = 64 * 2**20
 
@@ -144,6 +147,8 @@ def _memory(more: int | None) -> str:
 def _said(one: TunedLever | Together) -> str:
     if one.state == RECOMMENDED and isinstance(one, TunedLever) and one.changes_training:
         return "proven, another training"
+    if one.state == LEFT and isinstance(one, TunedLever) and (one.ratio or 1.0) < _PROMISING:
+        return "promising"
     return {RECOMMENDED: "proven", "unproven": "not proven", "left": "one look"}.get(one.state, one.state)
 
 

@@ -16,7 +16,7 @@ _FEWEST, _MOST, _MOST_WARM_UP = 5, 10_000, 10
 #: Share of the budget that is kept for the confirmation, and fewest and most of its rounds.
 CONFIRMING, LEAST_ROUNDS, MOST_ROUNDS = 0.5, 3, 10
 #: Share of what is left when several levers are proven that is kept for proving them together.
-FOR_TOGETHER = 0.4
+FOR_TOGETHER = 0.34
 #: Runs that prove one lever at least: rounds of it and an unchanged one, an unchanged one at the end.
 FEWEST_TO_PROVE = 2 * LEAST_ROUNDS + 1
 #: Levers of which so many are looked at a second time, by the eight scripts of benchmarks/tune_scripts.

@@ -28,7 +28,7 @@ _FIRST_S, _FIRST_SHARE = 1.5, 0.5
 #: Steps of a first run that is not ended by its time.
 _NO_END = 10**9
 #: Ratio after a first look from which a lever is not looked at again, and levers that are looked at again.
-_HOPELESS, _AGAIN = 0.99, 6
+_HOPELESS, _AGAIN = 0.98, 5
 #: A run under a lever may last so many times an unchanged one, and at least so long (s).
 _PATIENCE, _LEAST_LIMIT_S = 4.0, 20.0
 #: How much sooner than the budget's end the last run must be expected to end, as a share of a run.
