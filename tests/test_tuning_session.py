@@ -42,6 +42,7 @@ def seen(**more):
         "operations": 100,
         "faults": 3.0,
         "system_share": 0.01,
+        "pointwise": 0.1,
         "subnormal": 0.0,
         "children": 0,
         "worker_threads": 0,
@@ -163,7 +164,7 @@ def test_nothing_is_recommended_where_nothing_helps():
         record, _ = tuned(MadeUp({}, noise=noise))
         assert record.recommended == ()
         assert record.ratio is None
-    assert "nothing of the" in as_text(record)
+    assert "none of the" in as_text(record)
 
 
 def test_a_lever_under_which_the_script_fails_is_out_with_its_last_line():
@@ -209,7 +210,7 @@ def test_an_interrupt_leaves_what_is_known():
             MeasurementError,
             "KeyError: 1",
         ),
-        (Run(None, 90.0, "it was not done after 90 s"), MeasurementError, "--budget"),
+        (Run(None, 90.0, "it was not done after 90 s"), UsageError, "--budget"),
     ],
 )
 def test_a_script_that_cannot_be_tuned_gets_one_line(first, kind, said):
@@ -301,3 +302,69 @@ def test_a_function_is_tuned_by_levers_that_are_taken_out_again(monkeypatch):
     assert record.ratio == pytest.approx(0.5)
     elsewhere = next(lever for lever in record.levers if lever.name == "malloc-thresholds")
     assert (elsewhere.state, elsewhere.why) == ("not tried", "it needs a process of its own: sizer tune train.py")
+
+
+@pytest.fixture
+def made_up(tmp_path, monkeypatch):
+    """The command over runs that take no time, in a folder with a script."""
+    from sizer.tuning import session as sessions
+    from sizer.tuning import tuning
+
+    class InContext(MadeUp):
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *raised):
+            return None
+
+    class Still:
+        def now(self):
+            return Speed({"near": 1.0})
+
+    (tmp_path / "train.py").write_text("import subprocess\nsubprocess.run(['true'])\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sessions, "MachineSpeed", Still)
+    monkeypatch.setattr(tuning, "Launcher", lambda *_: InContext({"data-in-memory": 0.5}))
+    return tmp_path
+
+
+def test_the_command_prints_the_record_alone_and_writes_it(made_up, capsys):
+    from sizer.cli import run
+
+    command = ["tune", "--json", "--save", "tuned.json", "train.py", "--budget", "9"]
+    assert run(command) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["recommended"] == ["data-in-memory"]
+    assert json.loads(printed.out)["where"]["arguments"] == ["--budget", "9"]
+    assert json.loads((made_up / "tuned.json").read_text()) == json.loads(printed.out)
+    told = printed.err.splitlines()
+    assert told[0] == "warning: subprocess.run(...) in line 2 starts programs, in every run of the script"
+    assert told[1].startswith("train.py takes 2 s to its first step; 180 s pay for ")
+    assert told[-1] == "wrote tuned.json: sizer run --with tuned.json train.py --budget 9"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--budget", "5s", "train.py"], "a budget of 5 s is too short"),
+        (["--steps", "3", "train.py"], "3 steps a run are too few"),
+        (["missing.py"], "there is no script missing.py"),
+        (["-m", "no.such.module"], "there is no module no.such.module"),
+    ],
+)
+def test_the_command_refuses_in_one_line(made_up, capsys, arguments, said):
+    from sizer.cli import run
+
+    assert run(["tune", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_python_takes_a_script_or_a_function(made_up):
+    import sizer
+
+    record = sizer.tune("train.py", ["--fast"], budget_s=100)
+    assert (record.where.arguments, record.recommended) == (("--fast",), ("data-in-memory",))
+    with pytest.raises(sizer.UsageError, match="takes a function that makes one step"):
+        sizer.tune(3)  # type: ignore[arg-type]

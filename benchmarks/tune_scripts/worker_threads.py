@@ -11,8 +11,8 @@ class Rows(Dataset):
     """Rows that are whitened by products of matrices as they are read."""
 
     def __init__(self, count: int) -> None:
-        self.values = torch.randn(count, 256, generator=torch.Generator().manual_seed(0))
-        self.whitening = torch.randn(256, 256, generator=torch.Generator().manual_seed(1)) / 16
+        self.values = torch.randn(count, 128, generator=torch.Generator().manual_seed(0))
+        self.whitening = torch.randn(128, 128, generator=torch.Generator().manual_seed(1)) / 11
 
     def __len__(self) -> int:
         return len(self.values)
@@ -24,11 +24,11 @@ class Rows(Dataset):
 
 def begin(worker: int) -> None:  # noqa: ARG001
     """What many scripts do for speed, and what costs it."""
-    torch.set_num_threads(2 * (os.cpu_count() or 1))
+    torch.set_num_threads(max(os.cpu_count() or 1, 2))
 
 
 torch.manual_seed(0)
-model = nn.Sequential(nn.Linear(256, 64), nn.ReLU(), nn.Linear(64, 1))
+model = nn.Sequential(nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 1))
 optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
 loader = DataLoader(Rows(4096), batch_size=16, shuffle=True, num_workers=2, worker_init_fn=begin)
 for _ in range(200):

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from sizer.base.units import format_bytes, format_count, format_quantity
 from sizer.report.layout import BLANK, Block, Column, Detail, Line, More, Paragraph, Table, answer
 from sizer.tuning.record import (
+    LEFT,
     NOT_TRIED,
     OUT,
     RECOMMENDED,
@@ -27,6 +28,8 @@ _PARTS = {
     "rest": "the rest of the script",
 }
 _NAMED = 0.005
+#: Ratio of a lever that only lack of budget keeps from being proven: it looks worth it by more than a run scatters.
+_PROMISING = 0.95
 #: Memory from which a lever's growth is told with the answer.
 _MUCH_BYTES = 64 * 2**20
 
@@ -39,8 +42,9 @@ def tuning_report(record: Tuning) -> Iterator[Block]:
         yield from _keeping(record)
     other = [lever for lever in record.levers if lever.state == RECOMMENDED and lever.name not in record.recommended]
     yield from (Paragraph(text, "  ") for lever in other if (text := _also(record, lever)))
-    yield BLANK
-    yield _table(record)
+    if any(lever.ratio is not None for lever in record.levers):
+        yield BLANK
+        yield _table(record)
     yield from _left_over(record)
     yield More(list(_details(record)), "runs, chances, how each lever is kept")
 
@@ -49,9 +53,11 @@ def _first(record: Tuning) -> str:
     name, what = record.where.script, "energy" if record.quantity == "energy" else "time"
     if record.ratio is None:
         tried = sum(lever.ratio is not None for lever in record.levers)
-        return f"{name}: nothing of the {tried} levers that were tried is proven to save 3 % or more of a step's {what}"
+        if not tried:
+            return f"{name}: no lever was tried yet"
+        return f"{name}: none of the {tried} levers that were tried is proven to save 3 % or more of a step's {what}"
     changes = " and ".join(lever.changes for lever in record.chosen())
-    return f"{name}: a step takes {record.ratio:.2f} times its {what}{_between(record.interval)} when {changes}"
+    return f"{name}: a step takes {record.ratio:.2f} of its {what}{_between(record.interval)} when {changes}"
 
 
 def _between(interval: tuple[float, float] | None) -> str:
@@ -141,6 +147,8 @@ def _memory(more: int | None) -> str:
 def _said(one: TunedLever | Together) -> str:
     if one.state == RECOMMENDED and isinstance(one, TunedLever) and one.changes_training:
         return "proven, another training"
+    if one.state == LEFT and isinstance(one, TunedLever) and (one.ratio or 1.0) < _PROMISING:
+        return "promising"
     return {RECOMMENDED: "proven", "unproven": "not proven", "left": "one look"}.get(one.state, one.state)
 
 
@@ -149,10 +157,11 @@ def _left_over(record: Tuning) -> Iterator[Block]:
     for lever in record.levers:
         if lever.state == OUT:
             yield Paragraph(f"out: {lever.why}", f"{lever.name}: ")
-    for state, told in ((WITHOUT_EFFECT, "Without effect here"), (NOT_TRIED, "Not tried, the budget does not pay for")):
+    why = "the budget does not pay for" if record.complete else "interrupted before"
+    for state, told in ((WITHOUT_EFFECT, "Without effect here"), (NOT_TRIED, f"Not tried, {why}")):
         names = [lever.name for lever in record.levers if lever.state == state]
         if names:
-            yield Paragraph(f"{', '.join(names)}.", f"{told}: ")
+            yield Paragraph(f"{told}: {', '.join(names)}.")
 
 
 def _details(record: Tuning) -> Iterator[Block]:

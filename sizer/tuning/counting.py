@@ -11,8 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sizer.tuning.job import ENOUGH, Answer, Job, write
+from sizer.tuning.job import ENOUGH, FEWEST, Answer, Job, write
 from sizer.tuning.levers.catalogue import put_in_place
+from sizer.tuning.usage import others_used_s, peak_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 #: Time in s after which a script that goes on after its last step is ended: it caught our exit, or trains in a thread.
 _GRACE_S = 3.0
-#: Fewest steps of a first run, and the time in s after which so few are enough.
-_FEWEST, _LONG_S = 6, 10.0
 
 
 class Enough(SystemExit):
@@ -44,6 +43,8 @@ class Counter:
         self._device = "cpu"
         self._meter: Meter | None = None
         self._window: tuple[Snapshot, Snapshot] | None = None
+        self._used: float | None = None
+        self._others: float | None = None
         self._answered = False
         self._process = os.getpid()
 
@@ -91,9 +92,7 @@ class Counter:
         if not self.job.first or count >= self.job.steps:
             return count >= self.job.steps
         lasted = self.ends[-1] - self.ends[0]
-        return (count >= 2 * self.job.warm_up and lasted >= self.job.seconds) or (
-            count >= _FEWEST and lasted >= _LONG_S
-        )
+        return count >= FEWEST and lasted >= self.job.seconds
 
     def _synchronize(self) -> None:
         if self._device == "cuda":
@@ -112,16 +111,20 @@ class Counter:
                 self._meter = choose_meter(self.job.meter, "cuda:0" if self._device == "cuda" else "cpu")
                 begun = self._meter.snapshot()
                 self._window = (begun, begun)
+        self._used = others_used_s()
         self.ends[-1] = time.perf_counter()
 
     def _close_window(self) -> None:
         self._synchronize()
+        used, elapsed = others_used_s(), time.perf_counter() - self.ends[self.job.warm_up - 1]
+        if used is not None and self._used is not None and elapsed > 0:
+            self._others = max(used - self._used, 0.0) / (elapsed * (os.cpu_count() or 1))
         if self._meter is not None and self._window is not None:
             self._window = (self._window[0], self._meter.snapshot())
 
     def _finish(self, optimizer: torch.optim.Optimizer) -> None:
         """All is measured. A first run looks at the script during one more step."""
-        if self.look is not None and not self.look.one_more(optimizer, self.step_s()):
+        if self.look is not None and not self.look.one_more(optimizer, len(self.ends), self.step_s()):
             self.job = self.job._replace(steps=len(self.ends) + 1, first=False)
             return
         self.answer(ENOUGH)
@@ -134,11 +137,11 @@ class Counter:
         return (self.ends[-1] - self.ends[self.job.warm_up - 1]) / timed if timed > 0 else 0.0
 
     def answer(self, status: str, why: str = "") -> None:
-        """Write down what was measured, once; after a fork only a process that got to the end does."""
-        if self._answered or (status != ENOUGH and os.getpid() != self._process):
-            return
-        self._answered = True
-        write(Path(self.job.answer), self._answer(status, why))
+        """Write down what was measured, once: the first process that got to the end, else the one that was started."""
+        is_late = status != ENOUGH and (os.getpid() != self._process or Path(self.job.answer).exists())
+        if not (self._answered or is_late):
+            self._answered = True
+            write(Path(self.job.answer), self._answer(status, why))
 
     def _answer(self, status: str, why: str) -> Answer:
         seen = None if self.look is None else self.look.seen
@@ -155,19 +158,10 @@ class Counter:
         meter = "" if self._meter is None or energy is None else self._meter.label
         changed = tuple(self.changed)
         return Answer(
-            status,
-            len(ends),
-            start,
-            warm,
-            seconds,
-            timed,
-            losses,
-            peak_bytes(self._device),
-            energy,
-            meter,
-            changed,
-            why,
-            seen,
+            *(status, len(ends), start, warm, seconds, timed, losses, peak_bytes(self._device), energy, meter, changed),
+            why=why,
+            seen=seen,
+            others_share=self._others,
         )
 
 
@@ -189,38 +183,3 @@ def _patch_backward(losses: list[Any]) -> None:
         original(self, *args, **kwargs)
 
     torch.Tensor.backward = backward  # type: ignore[method-assign]
-
-
-def peak_bytes(device: str) -> int | None:
-    """The most memory that this process had, and its children have had that are alive; on a GPU that of the GPU."""
-    if device == "cuda":
-        import torch
-
-        return int(torch.cuda.max_memory_allocated())
-    own = _high_water(Path("/proc/self/status"))
-    if own is None:
-        return _peak_by_usage()
-    pid = os.getpid()
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        children = []
-    return own + sum(_high_water(Path(f"/proc/{child}/status"), "VmRSS:") or 0 for child in children)
-
-
-def _high_water(path: Path, field: str = "VmHWM:") -> int | None:
-    with contextlib.suppress(OSError, ValueError):
-        for line in path.read_text().splitlines():
-            if line.startswith(field):
-                return int(line.split()[1]) * 1024
-    return None
-
-
-def _peak_by_usage() -> int | None:
-    try:
-        import resource
-        import sys
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak) if sys.platform == "darwin" else int(peak) * 1024

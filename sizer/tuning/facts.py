@@ -19,11 +19,12 @@ from torch.optim import Optimizer
 from torch.utils._pytree import tree_leaves
 from torch.utils.data import DataLoader
 
-from sizer.script_runs.measuring import PARTS, FlopCount, StepTime, anything_compiled, measured
+from sizer.script_runs.measuring import FlopCount, StepTime, anything_compiled, measured
 from sizer.script_runs.observing import Observer
 from sizer.tuning.levers.data_in_memory import fits_in_batches
 from sizer.tuning.levers.protocol import Place, Seen, SeenLoader, SeenOptimizer
 from sizer.tuning.levers.roots import at_first_call
+from sizer.tuning.usage import children
 
 #: Values of a tensor that are looked at for subnormal numbers, and rows that are read for how long one takes.
 _SAMPLED, _ROWS = 4096, 16
@@ -41,13 +42,19 @@ class OperationCount(FlopCount):  # type: ignore[no-untyped-call, unused-ignore]
     def __init__(self) -> None:
         super().__init__()
         self.operations = 0
+        self.spent_s = 0.0
+        self.pointwise_s = 0.0
         self.values = 0
         self.subnormal = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation as it is and count it."""
+        began = time.perf_counter()
         output = func(*args, **(kwargs or {}))
+        spent = time.perf_counter() - began
         self.operations += 1
+        self.spent_s += spent
+        self.pointwise_s += spent if torch.Tag.pointwise in getattr(func, "tags", ()) else 0.0
         if isinstance(output, torch.Tensor) and output.is_floating_point() and output.device.type == "cpu":
             self._look_at(output)
         return output
@@ -68,7 +75,6 @@ class FirstLook:
         self._observer = Observer(_plainly, self._ended, lambda call: None)  # noqa: ARG005
         self._optimizer: Optimizer | None = None
         self._timing = False
-        self._steps = 0
         self._optimizers: list[tuple[weakref.ReferenceType[Optimizer], Place | None]] = []
         self._loaders: list[tuple[Any, Place | None]] = []
         self._layers: dict[str, None] = {}
@@ -116,18 +122,17 @@ class FirstLook:
             self._observer.clock.end_of_others()
             return
         self._observer.clock.end_of_step(self._timing)
-        self._steps += 1
 
     def open(self, device: str) -> None:  # noqa: ARG002
         """Timing begins."""
         self._timing = True
         self._usage = _usage()
 
-    def one_more(self, optimizer: Optimizer, step_s: float) -> bool:
+    def one_more(self, optimizer: Optimizer, steps: int, step_s: float) -> bool:
         """Called after the last timed step, and again after one in which operations are counted; True at the end."""
         if self._counting is None:
             self._step_s, self._facts = step_s, self._used()
-            self._timed = self._steps
+            self._timed = steps
             self._worker_threads = _threads_of_children()
             self._times = self._observer.clock.steps()
             self._observer.pause()  # (not left: torch goes through the hooks of its steps just now)
@@ -153,7 +158,7 @@ class FirstLook:
         counted = count.operations > 0
         faults, system = self._facts
         device = next(p.device for group in optimizer.param_groups for p in group["params"]).type
-        shares = measured(self._times).shares._asdict() if self._times else dict.fromkeys(PARTS, 0.0)
+        shares = measured(self._times).shares._asdict() if self._times else {}
         return Seen(
             device=device,
             cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
@@ -164,6 +169,7 @@ class FirstLook:
             operations=count.operations if counted else None,
             faults=faults,
             system_share=system,
+            pointwise=count.pointwise_s / count.spent_s if counted and device == "cpu" else None,
             subnormal=count.subnormal / count.values if count.values else None,
             children=self._children,
             worker_threads=self._worker_threads,
@@ -180,9 +186,9 @@ class FirstLook:
 
 def _threads_of_children() -> int:
     """Threads of the processes that this one started and that are alive, 0 where the system does not tell."""
-    pid, found = os.getpid(), 0
-    with suppress(OSError):
-        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+    found = 0
+    for child in children():
+        with suppress(OSError):
             found += len(list(Path(f"/proc/{child}/task").iterdir()))
     return found
 

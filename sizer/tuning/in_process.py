@@ -99,6 +99,7 @@ class Blocks:
             operations=counting.operations or None,
             faults=None,
             system_share=None,
+            pointwise=None,
             subnormal=counting.subnormal / counting.values if counting.values else None,
             children=0,
             worker_threads=0,

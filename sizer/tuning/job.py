@@ -13,6 +13,8 @@ from sizer.tuning.levers.protocol import Seen
 
 #: Steps whose time is left out at least, since they choose kernels and fill queues.
 WARM_UP = 3
+#: Fewest steps of a first run.
+FEWEST = 2 * WARM_UP
 
 
 class Applied(NamedTuple):
@@ -50,7 +52,8 @@ class Answer(NamedTuple):
     """What a run measured; times in s, bytes, joules. None is not known.
 
     ``start_s`` is from the process's start to the end of the first step, ``warm_up_s`` from there to where timing
-    began, ``seconds`` what the ``timed`` steps took. ``losses`` are those that a backward pass started from.
+    began, ``seconds`` what the ``timed`` steps took; ``others_share`` of the processors' time went to others meanwhile.
+    ``losses`` are those that a backward pass started from.
     """
 
     status: str
@@ -66,6 +69,7 @@ class Answer(NamedTuple):
     changed: tuple[str, ...]
     why: str = ""
     seen: Seen | None = None
+    others_share: float | None = None
 
     @property
     def step_s(self) -> float | None:

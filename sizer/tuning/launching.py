@@ -34,6 +34,8 @@ OFFLINE = {
     "SWANLAB_MODE": "disabled",
     "TRACKIO_MODE": "disabled",
 }
+#: How it is said that a run had to be ended.
+NOT_DONE = "it was not done"
 #: Characters of an error's last line that are told.
 _TOLD = 200
 
@@ -158,7 +160,7 @@ def _why(code: int | None, output: IO[bytes], limit_s: float) -> str:
     output.seek(0)
     lines = [line for line in output.read().decode("utf-8", "replace").splitlines() if line.strip()]
     if code is None:
-        return f"it was not done after {limit_s:.0f} s"
+        return f"{NOT_DONE} after {limit_s:.0f} s"
     if code < 0:
         return f"it was ended by signal {signal.Signals(-code).name}"
     return " ".join(lines[-1].split())[:_TOLD] if lines else f"it ended with exit code {code}"

@@ -6,18 +6,29 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from sizer.calibration.disturbance import TOLERANCE, scatter
 
 #: How often the reference steps are taken at once, 3 ms each time: the median counts.
 _TAKES = 3
-#: Share of runs that may be set apart; were more of them beside another speed, that is the machine's own.
-_MOST_APART = 0.34
+#: The usual speed is that of the quietest quarter of the runs, so that a neighbour who is there half of the time stands
+#: out; were more runs than this share beside another speed, that is the machine's own, and none is set apart.
+_USUAL_QUANTILE, _MOST_APART = 0.25, 0.6
+
+
+#: Name of what others used, beside the reference steps.
+_OTHERS = "others"
 
 
 class Speed(NamedTuple):
     """Times of the reference steps by name, in s."""
 
     times_s: Mapping[str, float]
+
+    def beside(self, others_share: float | None) -> Speed:
+        """With the share of the processors' time that others used meanwhile, as if it slowed a step down by that."""
+        return self if others_share is None else Speed({**self.times_s, _OTHERS: 1.0 + others_share})
 
     def mean_with(self, other: Speed) -> Speed:
         """That of before and after together."""
@@ -44,9 +55,9 @@ class MachineSpeed:
 
 
 def another_speed(speeds: Sequence[Speed]) -> list[bool]:
-    """Which of them differ from the median of all by more than the steps scatter; none where those are many."""
+    """Which of them differ from the usual speed by more than the steps scatter; none where those are too many."""
     names = [name for name in speeds[0].times_s if all(name in one.times_s for one in speeds)] if speeds else []
-    usual = {name: statistics.median(one.times_s[name] for one in speeds) for name in names}
+    usual = {name: float(np.quantile([one.times_s[name] for one in speeds], _USUAL_QUANTILE)) for name in names}
     apart = [any(_differs(one.times_s[name] / usual[name], name) for name in names) for one in speeds]
     return apart if sum(apart) <= _MOST_APART * len(apart) else [False] * len(apart)
 

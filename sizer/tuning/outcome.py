@@ -23,7 +23,18 @@ from sizer.tuning.session import TOGETHER, Session
 _ELSEWHERE = "it needs a process of its own: sizer tune train.py"
 #: Facts of the first look that a record holds beside the shares.
 _FACTS = (
-    *("device", "cpus", "threads", "operations", "faults", "system_share", "subnormal", "children", "worker_threads"),
+    *(
+        "device",
+        "cpus",
+        "threads",
+        "operations",
+        "faults",
+        "system_share",
+        "pointwise",
+        "subnormal",
+        "children",
+        "worker_threads",
+    ),
     *("compiles", "autocast"),
 )
 #: Most runs of a script that change their losses by themselves, of which the first few are compared.

@@ -8,15 +8,15 @@ from typing import NamedTuple
 
 from sizer.tuning.levers.protocol import Lever
 
-#: Timed steps of a run last about so many times its start, within these bounds (s): a start of 3 s is paid by 2 s of
+#: Timed steps of a run last about so many times its start, within these bounds (s): a start of 2 s is paid by 2 s of
 #: steps, and runs of 2 s differ by 1 to 2 % on a quiet machine (docs/tuning.md).
-_OF_START, _SHORTEST_S, _LONGEST_S = 0.7, 1.0, 4.0
+_OF_START, _SHORTEST_S, _LONGEST_S = 1.0, 1.5, 4.0
 #: Fewest timed steps, most, and most that are not timed.
 _FEWEST, _MOST, _MOST_WARM_UP = 5, 10_000, 10
 #: Share of the budget that is kept for the confirmation, and fewest and most of its rounds.
 CONFIRMING, LEAST_ROUNDS, MOST_ROUNDS = 0.5, 3, 10
 #: Share of what is left when several levers are proven that is kept for proving them together.
-FOR_TOGETHER = 0.4
+FOR_TOGETHER = 0.34
 #: Runs that prove one lever at least: rounds of it and an unchanged one, an unchanged one at the end.
 FEWEST_TO_PROVE = 2 * LEAST_ROUNDS + 1
 #: Levers of which so many are looked at a second time, by the eight scripts of benchmarks/tune_scripts.

@@ -15,8 +15,8 @@ from sizer.base.progress import Progress
 from sizer.base.units import format_quantity
 from sizer.tuning import plan
 from sizer.tuning.comparing import FAMILY_ERROR, WORTH, Compared, CostOf, apart, compared, holm, log_ratios, scatter
-from sizer.tuning.job import ENDED, ENOUGH, INPUT, WARM_UP, Answer
-from sizer.tuning.launching import Run, Script
+from sizer.tuning.job import ENDED, ENOUGH, FEWEST, INPUT, WARM_UP, Answer
+from sizer.tuning.launching import NOT_DONE, Run, Script
 from sizer.tuning.levers.catalogue import proposed
 from sizer.tuning.levers.protocol import TRAINING, Lever, Seen
 from sizer.tuning.machine_speed import MachineSpeed, Speed, another_speed
@@ -28,7 +28,7 @@ _FIRST_S, _FIRST_SHARE = 1.5, 0.5
 #: Steps of a first run that is not ended by its time.
 _NO_END = 10**9
 #: Ratio after a first look from which a lever is not looked at again, and levers that are looked at again.
-_HOPELESS, _AGAIN = 0.99, 6
+_HOPELESS, _AGAIN = 0.98, 5
 #: A run under a lever may last so many times an unchanged one, and at least so long (s).
 _PATIENCE, _LEAST_LIMIT_S = 4.0, 20.0
 #: How much sooner than the budget's end the last run must be expected to end, as a share of a run.
@@ -139,9 +139,13 @@ class Session:
             raise UsageError(
                 f"{script} reads standard input, and is run again and again here; give it a file or arguments instead"
             )
+        if answer is None and NOT_DONE in run.error:
+            raise UsageError(
+                f"{script} made no {FEWEST} steps of one of torch's optimizers in {run.lasted_s:.0f} s; give more "
+                "time with --budget, or a script whose training begins sooner"
+            )
         if answer is None or answer.status not in (ENOUGH, ENDED):
-            asked = "; give more time with --budget" if answer is None and "not done" in run.error else ""
-            raise MeasurementError(f"{script} failed before anything was changed: {run.error}{asked}")
+            raise MeasurementError(f"{script} failed before anything was changed: {run.error}")
         if answer.steps == 0:
             raise UsageError(
                 f"{script} never reached a step of one of torch's optimizers in {run.lasted_s:.0f} s: sizer tune needs "
@@ -314,6 +318,8 @@ class Session:
         at_s = (began + self._clock()) / 2 - self._began
         self.runs += 1
         speed = before.mean_with(self._speed())
+        if run.answer is not None:
+            speed = speed.beside(run.answer.others_share)
         self._keep(name, levers, run, Measured(name, at_s, run.answer, speed, confirms) if run.answer else None)
 
     def _expected_s(self, name: str) -> float:

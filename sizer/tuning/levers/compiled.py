@@ -16,7 +16,7 @@ def propose(seen: Seen) -> Iterator[Lever]:
     if seen.compiles:
         return
     short = seen.operation_s is not None and seen.operation_s < DISPATCH_S
-    hope = (0.5 if short else 0.3) * seen.computing
+    hope = max(0.5 if short else 0.2, 0.7 * (seen.pointwise or 0.0)) * seen.computing
     yield _lever("compile", "the model is compiled", hope, {}, "model.compile()")
     if seen.device == "cuda":
         settings = {"mode": "reduce-overhead"}

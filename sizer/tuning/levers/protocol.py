@@ -57,10 +57,11 @@ class SeenLoader(NamedTuple):
 class Seen(NamedTuple):
     """What the first run of a script showed. Times in s, shares of a step's time, counts a step; None is not known.
 
-    ``shares`` are those of `sizer.script_runs.measuring.PARTS`; ``operations`` torch's own operations a step;
-    ``system_share`` the kernel's part of the time; ``faults`` pages that it handed out; ``subnormal`` the share of
-    values of parameters, gradients and moments that are subnormal numbers; ``children`` how many processes it
-    forked, ``worker_threads`` how many threads those that are alive have in all.
+    ``shares`` are those of `sizer.script_runs.measuring.PARTS`, none where another process trains; ``operations``
+    torch's own operations a step, ``pointwise`` the share of their time in those that go element by element,
+    ``subnormal`` the share of subnormal numbers among what they give; ``system_share`` the kernel's part of the time,
+    ``faults`` pages that it handed out; ``children`` how many processes were forked, ``worker_threads`` how many
+    threads those that are alive have in all.
     """
 
     device: str
@@ -72,6 +73,7 @@ class Seen(NamedTuple):
     operations: int | None
     faults: float | None
     system_share: float | None
+    pointwise: float | None
     subnormal: float | None
     children: int
     worker_threads: int
@@ -81,11 +83,12 @@ class Seen(NamedTuple):
     sets_threads: bool
     optimizers: tuple[SeenOptimizer, ...]
     loaders: tuple[SeenLoader, ...]
-    rate_place: Place | None = None
 
     @property
     def computing(self) -> float:
-        """Share of the time in forward and backward passes."""
+        """Share of the time in forward and backward passes; all of it where the time was not split."""
+        if not self.shares:
+            return 1.0
         return self.shares.get("forward", 0.0) + self.shares.get("backward", 0.0)
 
     @property
@@ -98,7 +101,7 @@ class Seen(NamedTuple):
         """Time of one of torch's operations in s, None where they were not counted."""
         if not self.operations:
             return None
-        share = self.computing + self.shares.get("optimizer", 0.0) if self.shares else 1.0
+        share = self.computing + self.shares.get("optimizer", 0.0)
         return self.time_per_step_s * share / self.operations
 
 

@@ -1,0 +1,131 @@
+"""What `sizer tune` makes of eight small scripts with known bottlenecks, on a machine that does nothing else.
+
+    python benchmarks/tune.py --into tune.jsonl --scripts loader,optimizer --budget 110 --pairs 1
+    python benchmarks/tune.py --into tune.jsonl --table
+
+Each script is tuned by the command; then fresh pairs of runs of 200 steps (or as many as take 3 s), unchanged and with
+what is recommended, are held against the promised interval. ``--table`` sums up what is in the file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+SCRIPTS = Path(__file__).parent / "tune_scripts"
+#: Script -> names of its bottleneck, levers one of which mends it. An empty set: nothing may be recommended.
+KNOWN: dict[str, tuple[set[str], set[str]]] = {
+    "loader": ({"loader"}, {"data-in-memory", "loader-workers=1", "loader-workers=2"}),
+    "worker_threads": ({"worker threads"}, {"worker-threads=1", "data-in-memory", "loader-workers=0"}),
+    "allocator": ({"allocator"}, {"malloc-thresholds", "huge-pages"}),
+    "dispatch": ({"dispatch"}, {"compile", "threads=1"}),
+    "denormals": ({"denormals"}, {"flush-denormals"}),
+    "optimizer": ({"optimizer"}, {"fused-optimizer", "foreach-optimizer"}),
+    "compile_friendly": ({"memory traffic"}, {"compile"}),
+    "good": ({"none"}, set()),
+}
+#: Steps of a fresh run, and longest time of them in s.
+STEPS, LONGEST_S = 200, 3.0
+
+
+def tuned(name: str, budget_s: float, folder: Path) -> dict[str, Any]:
+    """The record of the command."""
+    file = folder / f"{name}.json"
+    command = [sys.executable, "-P", "-m", "sizer", "tune", "--quiet", "--budget", f"{budget_s}s", "--save", str(file)]
+    subprocess.run([*command, f"{name}.py"], cwd=SCRIPTS, check=True, stdout=subprocess.DEVNULL)
+    found: dict[str, Any] = json.loads(file.read_text())
+    return found
+
+
+def fresh_ratio(name: str, record: dict[str, Any], first: str) -> float:
+    """The ratio of a fresh pair of runs, with what is recommended over unchanged; ``first`` says which comes first."""
+    from sizer.report.pages.saved import record_of
+    from sizer.tuning.launching import Launcher, Script
+    from sizer.tuning.levers.protocol import Lever
+    from sizer.tuning.record import Tuning
+
+    found = record_of(record, name)
+    assert isinstance(found, Tuning)
+    levers = [
+        Lever(*(one.name, one.file, one.changes, one.group, one.results, 0.0), one.settings, one.kept.environment)
+        for one in found.chosen()
+    ]
+    steps = min(STEPS, max(math.ceil(LONGEST_S / found.unchanged.time_per_step_s), 8)) + found.warm_up
+    with Launcher(Script(name, str(SCRIPTS / f"{name}.py"), False, (), SCRIPTS), "") as launcher:
+        costs = {}
+        for which in ("with", "without") if first == "with" else ("without", "with"):
+            answer = launcher.run(levers if which == "with" else (), steps, found.warm_up, 120.0).answer
+            assert answer is not None
+            costs[which] = answer.step_s or math.nan
+    return costs["with"] / costs["without"]
+
+
+def measured(name: str, budget_s: float, pairs: int, folder: Path) -> dict[str, Any]:
+    """One tuning with its fresh pairs."""
+    record = tuned(name, budget_s, folder)
+    ratios = []
+    if record["recommended"]:
+        ratios = [fresh_ratio(name, record, "with" if number % 2 else "without") for number in range(pairs)]
+    named, mends = KNOWN[name]
+    right = set(record["recommended"]) & mends if mends else not record["recommended"]
+    return {
+        "script": name,
+        "bottleneck": record["bottleneck"],
+        "told": record["bottleneck_told"],
+        "named": record["bottleneck"] in named,
+        "mended": bool(right),
+        "recommended": record["recommended"],
+        "ratio": record["ratio"],
+        "interval": record["interval"],
+        "fresh": ratios,
+        "levers": {one["name"]: [one["state"], one["ratio"], one["losses"]] for one in record["levers"]},
+        "apart": record["unchanged"]["apart"],
+        "step_s": record["unchanged"]["time_per_step_s"],
+        "spent_s": record["spent_s"],
+        "budget_s": budget_s,
+        "runs": record["runs"],
+    }
+
+
+def table(lines: list[dict[str, Any]]) -> None:
+    """Print what is known of each script, and how well intervals held."""
+    for line in lines:
+        ratio = "-" if line["ratio"] is None else "{:.2f} ({:.2f} to {:.2f})".format(line["ratio"], *line["interval"])
+        fresh = ", ".join(f"{one:.2f}" for one in line["fresh"])
+        print(
+            f"{line['script']:17} {line['bottleneck']:15} named {line['named']!s:5} mended {line['mended']!s:5} {ratio}"
+        )
+        print(f"{'':17} {', '.join(line['recommended']) or 'nothing'}; fresh: {fresh or '-'}; {line['spent_s']:.0f} s")
+    held = [line["interval"][0] <= one <= line["interval"][1] for line in lines for one in line["fresh"]]
+    wide = [line["interval"][1] / line["interval"][0] for line in lines if line["interval"]]
+    if held:
+        print(f"inside: {sum(held)} of {len(held)}; high over low: {statistics.median(wide):.2f} in the median")
+
+
+def main() -> None:
+    """Tune, or print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--into", type=Path, required=True)
+    parser.add_argument("--scripts", default=",".join(KNOWN))
+    parser.add_argument("--budget", type=float, default=180.0)
+    parser.add_argument("--pairs", type=int, default=2)
+    parser.add_argument("--table", action="store_true")
+    asked = parser.parse_args()
+    if not asked.table:
+        with tempfile.TemporaryDirectory() as folder:
+            for name in asked.scripts.split(","):
+                line = measured(name, asked.budget, asked.pairs, Path(folder))
+                with asked.into.open("a") as stream:
+                    stream.write(json.dumps(line) + "\n")
+    table([json.loads(line) for line in asked.into.read_text().splitlines()])
+
+
+if __name__ == "__main__":
+    main()
