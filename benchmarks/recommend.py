@@ -54,14 +54,17 @@ def outcome(target: Target, machine: str, choice: Choice | None) -> Outcome:
 
 @cache
 def piloted(target: Target, machine: str, choice: Choice | None) -> Outcome:
-    """What a choice costs with its pilots, each trained at 1e-3 until it is left or meets the target itself."""
+    """What a choice costs with its pilots, a few epochs each at 1e-3; one that is chosen goes on where it stopped."""
     sweep, spent = target.sweep, 0.0
     costs = epoch_cost(sweep, machines()[machine])
-    epochs, left = sweep.epochs(BASE_RATE, False, target.loss), sweep.left_after(BASE_RATE, False)
+    epochs = sweep.epochs(BASE_RATE, False, target.loss)
     for position in choices.pilot_positions(sweep):
-        spent += min(epochs[position], left[position]) * costs[position]
-        if math.isfinite(epochs[position]):
+        if epochs[position] <= choices.PILOT_EPOCHS:
+            spent += epochs[position] * costs[position]
             return Outcome(min(CAP, spent / best_cost(target, machine)), True)
+        spent += choices.PILOT_EPOCHS * costs[position]
+    if choice is not None and choice.position in choices.pilot_positions(sweep):
+        spent -= choices.PILOT_EPOCHS * costs[choice.position]
     then = outcome(target, machine, choice)
     return Outcome(min(CAP, spent / best_cost(target, machine) + then.ratio), then.met_at_first)
 
@@ -160,7 +163,7 @@ def compare(title: str, wanted: Sequence[Target], known: Sequence[Target]) -> No
     table.row("  of all recorded sizes", choices.of_all_sizes(without, pinned=True))
     table.row("  rank 1, difficulty given", choices.rank_1(without, pinned=True, given="difficulty"))
     with_pilots = choices.of_all_sizes(without, pinned=True, given="pilots")
-    table.row("  two pilots given, their cost counted", with_pilots, piloted)
+    table.row("  two pilots of 2 epochs, their cost counted", with_pilots, piloted)
     table.row("  two pilots given, had for nothing", with_pilots)
     for label, pair in (("2^14 at 8e-3", (2**14, 2)), ("2^15 at 4e-3", (2**15, 1)), ("2^16 at 1e-3", (2**16, 0))):
         for averaged in (False, True):

@@ -218,10 +218,10 @@ def recommend(
     ``levels``, ``top``, ``purpose``, ``max_bytes``, ``max_time`` (s), ``max_energy`` (J). Sizes are ordered by the
     expected cost of reaching a loss, each at the rate that suits it (``learning_rate`` pins it, ``averaged`` whether
     weights are averaged). ``difficulty`` (``"easy"``, ``"medium"``,
-    ``"hard"``), or ``pilots``, pairs (size, loss) of two sizes or more, with ``target_loss``, say how hard the loss is
-    to reach; ``law="paper"`` orders by the paper's equation 10 alone. A candidate's ``build()``, ``optimizer(model)``
-    and ``average(model)`` give it ready to train. Raises UsageError for a value out of range and UnreachableError when
-    no network fits.
+    ``"hard"``), or ``pilots``, each (size, loss) or (size, loss, epochs) and of two sizes or more, with
+    ``target_loss``, say how hard the loss is to reach; ``law="paper"`` orders by the paper's equation 10 alone. A
+    candidate's ``build()``, ``optimizer(model)`` and ``average(model)`` give it ready to train. Raises UsageError for a
+    value out of range and UnreachableError when no network fits.
 
     Or sizes of a family of any architecture: ``make(width)`` builds a module, ``widths`` (``"32-1024"``, a range, a
     list, or a mapping of two parameters of ``make``; ``vary`` names them otherwise) are traced, about six of them are

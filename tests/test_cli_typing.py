@@ -16,6 +16,7 @@ from sizer.cli import COMMANDS, LazyGroup, run
 from sizer.cli import sizer as commands
 from sizer.cli.commands import GROUPS
 from sizer.inspection.networks import parse_mlp
+from sizer.method.epochs_to_loss import Pilot
 from sizer.method.request import check_training, parse_pilots
 
 SIZER = [sys.executable, "-c", "from sizer.cli import main; main()"]
@@ -106,7 +107,7 @@ def test_names(dtype, optimizer, found):
 
 
 def test_pilots_are_numbers_as_they_are_spoken():
-    assert parse_pilots(["4k=0.3", "20,000=0.2"])[1] == (20_000, 0.2)
+    assert parse_pilots(["4k=0.3", "20,000=0.2"])[1] == Pilot(20_000, 0.2)
 
 
 @pytest.mark.parametrize(

@@ -76,16 +76,59 @@ def test_pilots_that_end_above_a_target_make_it_hard():
     assert law.narrowed(*prior, (), None, KNOWN) == prior
 
 
+def test_a_pilot_that_was_cut_short_says_less_than_one_that_ended_there():
+    prior = law.hardness_prior(None)
+    means = []
+    for epochs in (2, 20, 10**9, None):
+        ratios, weights = law.narrowed(*prior, (Pilot(1000, 0.4, epochs), Pilot(8000, 0.3, epochs)), 0.2, KNOWN)
+        means.append(float(np.log(ratios - 1) @ weights))
+    assert means[0] > means[1] > means[2]
+    assert means[2] == pytest.approx(means[3])
+
+
 def test_a_size_alone_costs_its_success_its_failure_and_what_none_reaches(monkeypatch):
     """With one size there is nowhere to go on, so that the whole formula can be written down."""
     size, ratios = networks(64), RATIOS[3:4]
     monkeypatch.setattr(law, "_OCTAVES_UP", 1)
     cost = law.expected_cost(np.array([2.0]), size, KNOWN, 4e-3, False, ratios, np.ones(1))
-    chance, epochs = (of(size, KNOWN, 4e-3, False, ratios)[0, 0] for of in (law.chance_to_reach, law.epochs_to_reach))
-    failure = law.epochs_until_given_up(size, KNOWN, 4e-3, False)[0]
-    at_1e_3 = law.epochs_to_reach(size, KNOWN, 1e-3, False, ratios)[0, 0]
-    expected = 2 * (chance * epochs + (1 - chance) * (failure + law._OUT_OF_REACH * at_1e_3))
-    assert cost[0] == pytest.approx(expected)
+    chance = law.chance_to_reach(size, KNOWN, 4e-3, False, ratios)[0, 0]
+    median = law.CURVES._replace(scatter=0.0)
+    epochs, at_1e_3 = (law.epochs_to_reach(size, KNOWN, rate, False, ratios, median)[0, 0] for rate in (4e-3, 1e-3))
+    expected = (2 * epochs) ** chance * (2 * law._OUT_OF_REACH * at_1e_3) ** (1 - chance)
+    assert cost[0] == pytest.approx(expected * law.doubt(size, 4e-3, False)[0])
+
+
+def test_a_failure_is_paid_for_before_the_next_octave(monkeypatch):
+    sizes, ratios = networks(64, 91), RATIOS[3:4]
+    monkeypatch.setattr(law, "_OCTAVES_UP", 2)
+    apart = law.CURVES._replace(together=0.0, scatter=0.0)
+    cost = law.expected_cost(np.array([2.0, 3.0]), sizes, KNOWN, 4e-3, False, ratios, np.ones(1), apart)
+    chances = law.chance_to_reach(sizes, KNOWN, 4e-3, False, ratios)[:, 0]
+    first, second = law.epochs_to_reach(sizes, KNOWN, 4e-3, False, ratios, apart)[:, 0] * (2.0, 3.0)
+    failed = 2 * law.epochs_until_given_up(sizes, KNOWN, 4e-3, False)[0]
+    at_most = 100 * (law.epochs_to_reach(sizes, KNOWN, 1e-3, False, ratios, apart)[:, 0] * (2.0, 3.0)).min()
+    fails, fails_too = 1 - chances
+    logs = (
+        chances[0] * np.log(first) + fails * chances[1] * np.log(failed + second) + fails * fails_too * np.log(at_most)
+    )
+    assert cost[0] == pytest.approx(np.exp(logs) * law.doubt(sizes, 4e-3, False)[0])
+
+
+def test_the_pair_that_did_best_is_left_for_what_saves_more_than_the_doubt(monkeypatch):
+    size, rate, averaged = law.BEST_PAIR
+    sizes = Networks(size * np.array([2.0**-9, 0.5, 1.0, 1.9, 2.0**9]), *(np.full(5, 64.0) for _ in range(3)))
+    factors = law.doubt(sizes, rate, averaged)
+    assert factors[2] == 1.0
+    assert factors.argsort().tolist()[:3] == [2, 3, 1]
+    assert factors.max() <= 1 + law.DOUBT
+    assert factors[[0, 4]] == pytest.approx(1 + law.DOUBT)
+    assert (law.doubt(sizes, 1e-3, averaged)[1:4] > factors[1:4]).all()
+    assert (law.doubt(sizes, rate, not averaged) >= factors).all()
+    prior = law.hardness_prior(None)
+    costs = np.array([1.0, 1.0, 1.0, 1.0, 1.0])
+    with_doubt = law.expected_cost(costs, sizes, KNOWN, rate, averaged, *prior)
+    monkeypatch.setattr(law, "DOUBT", 0.0)
+    assert with_doubt == pytest.approx(factors * law.expected_cost(costs, sizes, KNOWN, rate, averaged, *prior))
 
 
 def test_a_failure_costs_more_where_sizes_share_their_luck():

@@ -164,6 +164,11 @@ def test_equation_10_knows_no_target_and_inference_no_rate():
             asked(**options)
 
 
+@pytest.mark.parametrize(("kind", "numbers"), [("regression", True), ("classification", False), (None, None)])
+def test_the_law_knows_whether_targets_are_numbers(kind, numbers):
+    assert Law.of(asked(kind=kind)).known.regression is numbers
+
+
 def test_inference_is_compared_by_equation_10(small_cpu, time_coefficients):
     record = recommend(asked(purpose="inference"), small_cpu, time_coefficients)
     assert (record.request.law, record.best.learning_rate, record.best.chance_to_reach) == ("paper", None, None)
@@ -205,7 +210,7 @@ def test_sizes_about_as_good_and_sizes_to_go_up_to(small_cpu, time_coefficients)
     assert beyond[0].relative_cost_to_loss > 1.1 * best.relative_cost_to_loss
     sizes = [best.num_free_parameters, *(size.num_free_parameters for size in record.next_sizes)]
     assert len(sizes) > 1
-    assert all(after >= 2 * before for before, after in itertools.pairwise(sizes))
+    assert all(2 * before <= after <= 4 * before for before, after in itertools.pairwise(sizes))
     assert best.chance < record.next_sizes[0].chance
 
 

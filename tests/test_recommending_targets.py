@@ -37,6 +37,7 @@ def test_difficulties_are_ratios_to_the_best_loss_of_a_sweep():
         ({"pilots": (Pilot(10, -0.1), Pilot(20, 0.05)), "target_loss": 0.1}, "number above 0"),
         ({"pilots": (Pilot(0, 0.1), Pilot(20, 0.05)), "target_loss": 0.1}, "whole number"),
         ({"pilots": (Pilot(10, 0.1), Pilot(20, 0.05)), "target_loss": float("nan")}, "number above 0"),
+        ({"pilots": (Pilot(10, 0.1, 0), Pilot(20, 0.05)), "target_loss": 0.1}, "epochs of a pilot"),
         ({"difficulty": "easy", "purpose": "inference"}, "about training"),
     ],
 )
@@ -45,11 +46,14 @@ def test_what_makes_no_sense_is_refused(options, said):
         asked(**options)
 
 
-@pytest.mark.parametrize("text", ["1000", "1000=", "=0.1", "a=0.1", "1000=0.1=2", (1000,), 7, None])
+@pytest.mark.parametrize(
+    "text", ["1000", "1000=", "=0.1", "a=0.1", "1000=0.1=2", "1000=0.1@", "1000=0.1@a", (1000,), 7, None]
+)
 def test_a_pilot_is_a_size_and_a_loss(text):
     with pytest.raises(UsageError, match="SIZE=LOSS"):
         parse_pilots([text])
     assert parse_pilots(["1000=0.5", (2000, 0.25)]) == (Pilot(1000, 0.5), Pilot(2000, 0.25))
+    assert parse_pilots(["1k=0.5@2", (2000, 0.25, 3)]) == (Pilot(1000, 0.5, 2), Pilot(2000, 0.25, 3))
 
 
 def test_records_of_before_are_still_read(small_cpu, time_coefficients):

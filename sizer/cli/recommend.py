@@ -92,8 +92,9 @@ WIDTH_MULTIPLE = Read("integer|auto", _width_multiple, "not a whole number; expe
     "--pilot",
     "pilots",
     multiple=True,
-    metavar="SIZE=LOSS",
-    help="Best validation loss of a network with SIZE parameters; of two sizes or more, instead of --difficulty.",
+    metavar="SIZE=LOSS[@EPOCHS]",
+    help="Best validation loss of a network with SIZE parameters, cut short after EPOCHS or not; of two sizes or more, "
+    "instead of --difficulty.",
 )
 @option("--target-loss", type=float, metavar="LOSS", help="With --pilot: the validation loss to reach.")
 @option(

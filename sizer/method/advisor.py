@@ -48,8 +48,10 @@ from sizer.method.training_step import DTYPES, Training
 _LINE_BYTES = 64
 #: Sizes up to this many times as dear as the best are said to be about as good.
 _NEAR = 1.1
-#: A network twice as large, or larger, is a step up; so many of them are named.
-_STEP_UP, _STEPS = 2.0, 3
+#: A network twice as large is a step up, at most four times as large where that one is listed; so many are named. One
+#: that is not listed is the cheapest up to a tenth larger, whose width is an aligned one where that pays.
+_STEP_UP, _LISTED_WITHIN, _STEPS = 2.0, 4.0, 3
+_ABOUT = 1.1
 #: Sizes further apart than this factor have others between them that are not near the best.
 _GAP = 1.5
 
@@ -291,15 +293,18 @@ class _Context:
         return SizeRange(_NEAR, *ends)
 
     def next_sizes(self, best: Pick, picks: Sequence[Pick]) -> Iterator[NextSize]:
-        """Larger sizes of the best one's family, each at least an octave up: listed ones where there are any."""
+        """Larger sizes of the best one's family, each an octave up: a listed one where it is near."""
         priced, sizes = best.priced, best.priced.sweep.num_free_parameters
-        listed = sorted(pick.position for pick in picks if pick.priced is priced)
+        listed = [pick.position for pick in picks if pick.priced is priced]
         index = best.position
         for _ in range(_STEPS):
-            enough = np.flatnonzero((sizes >= _STEP_UP * sizes[index]) & np.isfinite(priced.to_loss))
+            times = sizes / sizes[index]
+            enough = np.flatnonzero((times >= _STEP_UP) & np.isfinite(priced.to_loss))
             if not len(enough):
                 return
-            index = next((position for position in listed if position >= enough[0]), int(enough[0]))
+            near = [position for position in listed if position >= enough[0] and times[position] <= _LISTED_WITHIN]
+            alike = enough[sizes[enough] <= _ABOUT * sizes[enough[0]]]
+            index = min(near) if near else int(alike[np.argmin(priced.to_loss[alike])])
             outlook, known = self._outlook(priced, index), self._neighbour(priced, index)
             settings = self._settings(priced, index)
             yield NextSize(*known, **settings, chance=None if outlook is None else outlook.chance)

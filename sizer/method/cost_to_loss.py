@@ -41,6 +41,10 @@ from sizer.models.shapes import SHAPES
 _COMPARED_AT = 1e-3
 
 
+#: Kinds of task -> whether its targets are numbers; a request that names no data leaves that open.
+_REGRESSION: dict[str | None, bool] = {"regression": True, "classification": False}
+
+
 class HighRate(NamedTuple):
     """Rates above this may be too high for a task that is unlike those recorded; what then happens, and the remedy."""
 
@@ -101,7 +105,7 @@ class Law(NamedTuple):
         if not request.by_curves:
             rate = np.nan if pinned is None else pinned
             return cls(None, (rate,), (bool(request.averaged),), np.empty(0), np.empty(0), pinned is not None)
-        known = Known(request.observations, request.input_dim, request.output_dim)
+        known = Known(request.observations, request.input_dim, request.output_dim, _REGRESSION.get(request.kind))
         prior = narrowed(*hardness_prior(request.difficulty), request.pilots, request.target_loss, known)
         by_adam = request.optimizer in RATED_OPTIMIZERS
         rates = (pinned,) if pinned is not None else RATES if by_adam else (_COMPARED_AT,)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -151,9 +151,11 @@ class Request:
         """What the target takes is said in one way, and the pilots say something."""
         if self.difficulty is not None:
             object.__setattr__(self, "difficulty", check_choice("difficulty", self.difficulty, DIFFICULTIES))
-        for size, loss in self.pilots:
+        for size, loss, epochs in self.pilots:
             check_whole("the size of a pilot", size, 1, MAX_PARAMETERS)
             check_limit("the loss of a pilot", loss)
+            if epochs is not None:
+                check_whole("the epochs of a pilot", epochs, 1, MAX_OBSERVATIONS)
         check_limit("target_loss", self.target_loss)
         if bool(self.pilots) != (self.target_loss is not None):
             missing = "a target_loss" if self.pilots else "pilots (SIZE=LOSS, of two sizes or more)"
@@ -312,19 +314,28 @@ def parse_depths(texts: Iterable[str | int]) -> tuple[int, ...]:
 
 
 def parse_pilots(pilots: Iterable[Any]) -> tuple[Pilot, ...]:
-    """Pilots from ``"4096=0.31"``, from pairs (size, loss), or from both."""
+    """Pilots from ``"4096=0.31"``, ``"4096=0.31@2"`` (after two epochs), or tuples of the same numbers."""
     return tuple(map(_pilot, pilots))
 
 
 def _pilot(given: Any) -> Pilot:
     try:
-        size, loss = given.split("=") if isinstance(given, str) else given
-        return Pilot(read_whole(size) if isinstance(size, str) else size, float(loss))
+        size, loss, *epochs = _pilots_parts(given) if isinstance(given, str) else given
+        return Pilot(size, float(loss), *epochs)
     except (TypeError, ValueError):
         raise UsageError(
-            f"a pilot is {given!r}; expected SIZE=LOSS, such as 4096=0.31: trainable parameters and the best "
-            f"validation loss"
+            f"a pilot is {given!r}; expected SIZE=LOSS or SIZE=LOSS@EPOCHS, such as 4096=0.31: trainable parameters, "
+            f"the best validation loss, and where training was cut short, after how many epochs"
         ) from None
+
+
+def _pilots_parts(text: str) -> Iterator[Any]:
+    """``4096=0.31@2`` as its numbers. Raises ValueError for another form."""
+    size, rest = text.split("=")
+    loss, at, epochs = rest.partition("@")
+    yield from (read_whole(size), loss)
+    if at:
+        yield read_whole(epochs)
 
 
 def parse_shapes(texts: Iterable[str]) -> tuple[str, ...]:
