@@ -221,7 +221,7 @@ class SweepOptions(TypedDict, total=False):
     shape: str | Sequence[str] | None
     levels: Sequence[str] | None
     width_multiple: int | str | None
-    pilots: Sequence[tuple[int, float] | str]
+    pilots: Sequence[tuple[int, float] | tuple[int, float, int] | str]
 
 
 class FleetOptions(SweepOptions, total=False):
