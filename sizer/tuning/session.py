@@ -195,7 +195,9 @@ class Session:
         self._in_turn([lever for lever in self.tried if lever.name in names], "again", share_s)
         if not self._winners():
             others = [lever for lever in self.levers if lever not in self.tried]
-            self._in_turn(others, "trying", self.budget_s - plan.FEWEST_TO_PROVE * self.length.run_s)
+            proving_s = self.budget_s - plan.FEWEST_TO_PROVE * self.length.run_s
+            # (where a proof is not paid for any more, looks at what is left are worth more than nothing)
+            self._in_turn(others, "trying", proving_s if proving_s > self.spent_s else self.budget_s)
 
     def _in_turn(self, levers: Sequence[Lever], what: str, until_s: float) -> None:
         """Levers between unchanged runs, those that the time until then pays for."""
