@@ -121,6 +121,7 @@ def main() -> None:
     if not asked.table:
         with tempfile.TemporaryDirectory() as folder:
             for name in asked.scripts.split(","):
+                print(f"tuning {name}", flush=True)
                 line = measured(name, asked.budget, asked.pairs, Path(folder))
                 with asked.into.open("a") as stream:
                     stream.write(json.dumps(line) + "\n")

@@ -83,6 +83,10 @@ def test_scripts_that_end_by_themselves_read_input_or_fail(script):
     with Launcher(script("print(1)\nraise KeyError('here')")) as launcher:
         run = launcher.run((), 10, 3, 60.0)
         assert run.error == "KeyError: 'here'"
+    with Launcher(script(TRAIN.replace("range(100)", "range(2)"))) as launcher:  # (16 steps, then it ends)
+        answer = launcher.run((), 10**9, 3, 60.0, first_s=60.0).answer
+        assert (answer.status, answer.steps, answer.timed, answer.seen.operations) == (ENDED, 16, 13, None)
+        assert answer.seen.loaders[0].batch_size == 8
     with Launcher(script("print(1)")) as launcher:
         assert launcher.run((), 10, 3, 60.0).answer.status == ENDED
 

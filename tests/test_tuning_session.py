@@ -234,6 +234,30 @@ def test_levers_come_in_the_order_of_what_the_split_lets_hope():
     assert "fused-optimizer" not in [lever.name for lever in proposed(seen(optimizers=(sparse,)))]
 
 
+@pytest.mark.parametrize(
+    ("named", "facts"),
+    [
+        ("loader", {}),
+        ("none", {"shares": {**SHARES, "waiting": 0.1}}),
+        (
+            "worker threads",
+            {"loaders": (SeenLoader(2, False, False, 8, 9, 9, 1e-4, True, True, None),), "worker_threads": 8},
+        ),
+        ("worker threads", {"loaders": (), "children": 1, "shares": {}}),
+        ("optimizer", {"shares": {**SHARES, "waiting": 0.0, "optimizer": 0.7}, "system_share": 0.5}),
+        ("allocator", {"shares": {"forward": 0.5, "backward": 0.5}, "system_share": 0.5, "pointwise": 0.9}),
+        ("memory traffic", {"shares": {"forward": 0.5, "backward": 0.5}, "pointwise": 0.9}),
+        ("dispatch", {"shares": {"forward": 0.5, "backward": 0.5}, "pointwise": 0.9, "operations": 9999}),
+        ("denormals", {"shares": {"forward": 0.5, "backward": 0.5}, "subnormal": 0.2}),
+        ("script", {"shares": {"rest": 0.8, "forward": 0.2}}),
+    ],
+)
+def test_what_stands_out_is_named(named, facts):
+    from sizer.tuning.bottleneck import bottleneck
+
+    assert bottleneck(seen(**facts)).name == named
+
+
 def test_on_a_gpu_its_own_levers_are_proposed():
     names = {lever.name for lever in proposed(seen(device="cuda"))}
     assert {"cuda-graphs", "tf32", "pinned-memory"} <= names

@@ -17,7 +17,7 @@ class Chain(nn.Module):
 torch.manual_seed(0)
 model = nn.Sequential(nn.Linear(16, 512), Chain(), nn.Linear(512, 1))
 optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, fused=True)
-x = torch.randn(2048, 16)
+x = torch.randn(512, 16)
 y = x[:, :1].sin()
 for _ in range(20_000):
     optimizer.zero_grad()

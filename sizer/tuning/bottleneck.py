@@ -12,6 +12,8 @@ from sizer.tuning.levers.protocol import Seen
 
 #: Share of a step from which a part of it is its bottleneck, and of the kernel's time, which nobody asked for.
 _LARGE, _SYSTEM = 0.3, 0.12
+#: What stands for less of a step than this is no bottleneck.
+_LEAST = 0.1
 #: Part of operations element by element that fusing them saves, so that pages of memory are named before it.
 _SAVED_BY_FUSING = 0.4
 
@@ -26,7 +28,7 @@ class Bottleneck(NamedTuple):
 
 def bottleneck(seen: Seen) -> Bottleneck:
     """The largest of what stands out; ``none`` where nothing does."""
-    found = sorted(_claims(seen), key=lambda claim: -claim.share)
+    found = sorted((claim for claim in _claims(seen) if claim.share >= _LEAST), key=lambda claim: -claim.share)
     return found[0] if found else Bottleneck("none", "nothing stands out: it computes", 0.0)
 
 

@@ -39,6 +39,7 @@ class Counter:
         self.changed: list[str] = []
         self.look: FirstLook | None = None
         self._optimizer: int | None = None
+        self._trained: torch.optim.Optimizer | None = None
         self._first_unix_s: float | None = None
         self._device = "cpu"
         self._meter: Meter | None = None
@@ -84,6 +85,7 @@ class Counter:
 
     def _first(self, optimizer: torch.optim.Optimizer) -> None:
         self._optimizer = id(optimizer)
+        self._trained = optimizer if self.job.first else None
         device = next((p.device for group in optimizer.param_groups for p in group["params"]), None)
         self._device = "cpu" if device is None else device.type
 
@@ -141,6 +143,8 @@ class Counter:
         is_late = status != ENOUGH and (os.getpid() != self._process or Path(self.job.answer).exists())
         if not (self._answered or is_late):
             self._answered = True
+            if self.look is not None and self._trained is not None and len(self.ends) > self.job.warm_up:
+                self.look.end(self._trained, len(self.ends), self.step_s())
             write(Path(self.job.answer), self._answer(status, why))
 
     def _answer(self, status: str, why: str) -> Answer:

@@ -131,17 +131,29 @@ class FirstLook:
     def one_more(self, optimizer: Optimizer, steps: int, step_s: float) -> bool:
         """Called after the last timed step, and again after one in which operations are counted; True at the end."""
         if self._counting is None:
-            self._step_s, self._facts = step_s, self._used()
-            self._timed = steps
-            self._worker_threads = _threads_of_children()
-            self._times = self._observer.clock.steps()
-            self._observer.pause()  # (not left: torch goes through the hooks of its steps just now)
+            self._close(steps, step_s)
             self._counting = OperationCount()
             if self._counting.start():
                 return False
         self._counting.stop()
-        self.seen = self._summed_up(optimizer)
+        self.seen = self._summed_up(optimizer, self._counting)
         return True
+
+    def end(self, optimizer: Optimizer, steps: int, step_s: float) -> None:
+        """The script ended by itself: sum up what is known, without a step in which operations are counted."""
+        if self.seen is None:
+            if self._counting is None:
+                self._close(steps, step_s)
+            else:
+                self._counting.stop()
+            self.seen = self._summed_up(optimizer, OperationCount())
+
+    def _close(self, steps: int, step_s: float) -> None:
+        """Timing is over."""
+        self._step_s, self._timed, self._facts = step_s, steps, self._used()
+        self._worker_threads = _threads_of_children()
+        self._times = self._observer.clock.steps()
+        self._observer.pause()  # (not left: torch goes through the hooks of its steps just now)
 
     def _used(self) -> tuple[float | None, float | None]:
         """Pages handed out a step, and the kernel's share of the time, since `open`."""
@@ -152,9 +164,7 @@ class FirstLook:
         timed = max(self._observer.clock.num_steps, 1)
         return faults / timed, system / elapsed if elapsed > 0 else None
 
-    def _summed_up(self, optimizer: Optimizer) -> Seen:
-        assert self._counting is not None
-        count = self._counting
+    def _summed_up(self, optimizer: Optimizer, count: OperationCount) -> Seen:
         counted = count.operations > 0
         faults, system = self._facts
         device = next(p.device for group in optimizer.param_groups for p in group["params"]).type

@@ -6,6 +6,7 @@ Everything that is known at a moment is in the session, so that an interrupted o
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
@@ -31,6 +32,8 @@ _NO_END = 10**9
 _HOPELESS, _AGAIN = 0.98, 5
 #: A run under a lever may last so many times an unchanged one, and at least so long (s).
 _PATIENCE, _LEAST_LIMIT_S = 4.0, 20.0
+#: Part of the first run's time that a run takes which finds the files of torch and the script in memory, at least.
+_COLD = 0.6
 #: How much sooner than the budget's end the last run must be expected to end, as a share of a run.
 _SLACK = 0.25
 
@@ -87,6 +90,7 @@ class Session:
         self.first: Answer | None = None
         self.length = plan.Length(0, 0, 0.0)
         self.runs = 0
+        self._lasted: list[float] = []
         self._clock, self._began = clock, clock()
         self._progress = progress
         self._say = say
@@ -160,7 +164,7 @@ class Session:
 
     def _check_pays(self) -> None:
         fewest = plan.FEWEST_TO_PROVE + plan.BETWEEN + 2
-        if self.left_s < fewest * self.length.run_s:
+        if self.left_s < _COLD * fewest * self.length.run_s:
             needed = math.ceil((self.spent_s + 1.2 * fewest * self.length.run_s) / 30) * 30
             raise UsageError(
                 f"a run of {self.launcher.script.name} takes {self.length.run_s:.0f} s, and a budget of "
@@ -191,7 +195,9 @@ class Session:
         self._in_turn([lever for lever in self.tried if lever.name in names], "again", share_s)
         if not self._winners():
             others = [lever for lever in self.levers if lever not in self.tried]
-            self._in_turn(others, "trying", self.budget_s - plan.FEWEST_TO_PROVE * self.length.run_s)
+            proving_s = self.budget_s - plan.FEWEST_TO_PROVE * self.length.run_s
+            # (where a proof is not paid for any more, looks at what is left are worth more than nothing)
+            self._in_turn(others, "trying", proving_s if proving_s > self.spent_s else self.budget_s)
 
     def _in_turn(self, levers: Sequence[Lever], what: str, until_s: float) -> None:
         """Levers between unchanged runs, those that the time until then pays for."""
@@ -320,6 +326,9 @@ class Session:
         speed = before.mean_with(self._speed())
         if run.answer is not None:
             speed = speed.beside(run.answer.others_share)
+        if not name and run.answer is not None:
+            self._lasted.append(run.lasted_s)
+            self.length = self.length._replace(run_s=statistics.median(self._lasted))
         self._keep(name, levers, run, Measured(name, at_s, run.answer, speed, confirms) if run.answer else None)
 
     def _expected_s(self, name: str) -> float:

@@ -6,13 +6,16 @@ import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from sizer.tuning.levers.compiled import DISPATCH_S
 from sizer.tuning.levers.protocol import ROUNDING, TRAINING, Changed, Keep, Lever, Seen
 
 
 def propose(seen: Seen) -> Iterator[Lever]:
     """bfloat16 where the script has no autocast of its own; TF32 where there is a GPU."""
     if not seen.autocast:
-        hope = 0.4 * seen.computing if seen.device == "cuda" or _multiplies_bfloat16() else 0.02 * seen.computing
+        short = seen.operation_s is not None and seen.operation_s < DISPATCH_S  # (casts are operations more)
+        has_units = seen.device == "cuda" or _multiplies_bfloat16()
+        hope = (0.4 if has_units and not short else 0.02) * seen.computing
         note = f'with torch.autocast("{seen.device}", torch.bfloat16): around the call of the model'
         changes = "products are in bfloat16 under autocast, weights stay float32"
         settings = {"autocast": seen.device}
