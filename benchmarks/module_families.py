@@ -6,7 +6,7 @@
 
 Of each family, batch size and optimizer all sizes are timed twice, as `sizer recommend package.module:make` times them,
 some time apart. The first time gives the six sizes that it would choose; the truth of the others is the quieter of
-both. How far the two times are apart is the noise.
+both. How far the two times are apart is the noise, 0 where there was no second time yet.
 """
 
 from __future__ import annotations
@@ -312,21 +312,23 @@ class Advised(NamedTuple):
 
 
 def compared(folder: Path) -> tuple[list[Cell], list[Advised]]:
-    """The predictions for every combination that was measured twice, beside the truth."""
+    """The predictions for every combination that was measured, beside the truth."""
     passes: dict[tuple[str, int, str], dict[int, dict[str, Any]]] = {}
     for each in lines(folder):
         passes.setdefault((each["family"], each["batch"], each["optimizer"]), {})[each["pass"]] = each
     cells: list[Cell] = []
     advised: list[Advised] = []
     for key, found in passes.items():
-        if len(found) == 2:
-            of_one, regret = _compared(key, found[0], found[1])
+        if 0 in found:
+            of_one, regret = _compared(key, found[0]["step_s"], found.get(1, found[0])["step_s"])
             cells += of_one
             advised.append(regret)
     return cells, advised
 
 
-def _compared(key: tuple[str, int, str], first: dict[str, Any], second: dict[str, Any]) -> tuple[list[Cell], Advised]:
+def _compared(
+    key: tuple[str, int, str], first: dict[str, float], second: dict[str, float]
+) -> tuple[list[Cell], Advised]:
     from sizer.base.progress import silent
     from sizer.detection.detect import detected
     from sizer.families.answer import Answer
@@ -343,19 +345,20 @@ def _compared(key: tuple[str, int, str], first: dict[str, Any], second: dict[str
     widths = [str(one.values[0]) for one in members]
     chosen = choose(members, placements, TIMED - CHOSEN_LATER)
     for _ in range(CHOSEN_LATER):
-        known = {index: first["step_s"][widths[index]] for index in chosen}
+        known = {index: first[widths[index]] for index in chosen}
         chosen.append(choose_next(members, known, chosen) or 0)
-    timed = [Timed(members[index].values, first["step_s"][widths[index]], 3, True) for index in chosen]
+    timed = [Timed(members[index].values, first[widths[index]], 3, True) for index in chosen]
     answer = Answer(family, device, hierarchy, members, sets, placements, timed, [], torch.get_num_threads())
-    truth_s = np.array([min(first["step_s"][width], second["step_s"][width]) for width in widths])
-    noise = np.array([abs(first["step_s"][width] / second["step_s"][width] - 1) for width in widths])
+    truth_s = np.array([min(first[width], second[width]) for width in widths])
+    noise = np.array([abs(first[width] / second[width] - 1) for width in widths])
     cells = [
         Cell(key[0], float(answer.step_s[index]), *answer.interval(index), truth_s[index], noise[index])
         for index in range(len(widths))
         if index not in chosen
     ]
     law = relative_epochs([one.memory.num_trainable_parameters for one in members])
-    by_loss, by_time = (int(np.argmin(answer.step_s * weight)) for weight in (law, 1.0))
+    best = answer.record().best.values["width"]
+    by_loss, by_time = widths.index(str(best)), int(np.argmin(answer.step_s))
     regret = Advised(
         key[0],
         float((truth_s * law)[by_loss] / (truth_s * law).min()),

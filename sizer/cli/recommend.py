@@ -39,6 +39,10 @@ def _width_multiple(text: str) -> int | str:
     return text if text in ("auto", "device") else read_whole(text)
 
 
+#: The values of a size: 96, or 128,4 where two parameters vary.
+SIZE = Read(
+    "width", lambda text: tuple(map(read_whole, text.split(","))), "no width; expected one such as 96, or 128,4"
+)
 #: A whole number, or ``auto`` for the machine's vector width.
 WIDTH_MULTIPLE = Read("integer|auto", _width_multiple, "not a whole number; expected one such as 16, or auto")
 
@@ -120,7 +124,9 @@ WIDTH_MULTIPLE = Read("integer|auto", _width_multiple, "not a whole number; expe
 @option("--loss", metavar="NAME", help="A family's loss: mse or cross_entropy. [default: from the output]")
 @option("--budget", type=DURATION, default="30s", metavar="TIME", help="How long sizes of a family are timed.")
 @option("--rank-by", default="loss", metavar="WHAT", help="Order a family by loss (equation 10) or time.")
-@several("--now", WHOLE, metavar="WIDTH", help="The size that you train now, to be advised on. [default: make's own]")
+@option(
+    "--now", type=SIZE, metavar="WIDTH", help="The size that you train now, to be advised on. [default: make's own]"
+)
 @option("--verify", type=DURATION, metavar="TIME", help="Time it and the size advised in turn, so long.")
 @THREADS
 @option("--explain", is_flag=True, help="Work out each set with the numbers put in.")
