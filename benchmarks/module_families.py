@@ -390,7 +390,7 @@ def _figures(cells: list[Cell]) -> list[str]:
 
 
 def tracing() -> None:
-    """How long forty sizes take to trace, beside as many single inspections, in turn."""
+    """How long forty sizes take to trace, beside as many single inspections; fake kernels are forgotten before each."""
     import sizer
     from sizer.base.progress import silent
     from sizer.families.request import spread
@@ -398,17 +398,28 @@ def tracing() -> None:
 
     for name in FAMILIES:
         family = family_of(name, 0, "adam", 60.0)
-        widths = [4 * width for width in spread(4, 80, 40)]
-        began = time.perf_counter()
-        members, _ = trace_members(family, [(width,) for width in widths], silent)
-        together_s = time.perf_counter() - began
-        began = time.perf_counter()
-        for width in widths:
-            module = family.outlined((width,))
-            sizer.inspect(module, family.settings(module, (width,)).args, "adam", family.request.loss)
-        singly_s = time.perf_counter() - began
-        ratio = together_s / singly_s * len(widths) / max(len(members), 1)
-        print(f"{name:>14} {len(members)} sizes: {together_s:5.2f} s, singly {singly_s:5.2f} s, {ratio:.2f} of it")
+        sizes = [(4 * width,) for width in spread(4, 80, 40)]
+
+        def inspect_each(family: Family = family, sizes: list[tuple[int]] = sizes) -> None:
+            for size in sizes:
+                module = family.outlined(size)
+                sizer.inspect(module, family.settings(module, size).args, "adam", family.request.loss)
+
+        trace_members(family, sizes[:1], silent)  # (what is only done once in a process)
+        together_s = _cold_s(lambda family=family, sizes=sizes: trace_members(family, sizes, silent))
+        singly_s = _cold_s(inspect_each)
+        ratio = together_s / singly_s
+        print(f"{name:>14} {len(sizes)} sizes: {together_s:5.2f} s, singly {singly_s:5.2f} s, {ratio:.2f} of it")
+
+
+def _cold_s(work: Callable[[], object]) -> float:
+    """How long work takes on shapes that no fake tensor has seen, in s."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    FakeTensorMode.cache_clear()
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
 
 
 def main() -> None:
