@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,9 +17,11 @@ from sizer.inspection.advice_unpredicted import Subject, advise_other
 from sizer.inspection.batch import batch_of
 from sizer.inspection.checks import Loss, as_loss, check_module, check_trainable
 from sizer.inspection.counts import StepSettings, count
+from sizer.inspection.layer_levels import with_levels
 from sizer.inspection.module_record import Advice, Memory, ModuleInspection
 from sizer.inspection.neighbours import advise_dense, price_neighbours
 from sizer.inspection.networks import Placed
+from sizer.inspection.operator_prices import price_module, pricing_of
 from sizer.inspection.optimizer_state import implementation, known_name
 from sizer.inspection.prediction import UNFUSED, is_fused, memory_of, module_sets, place_sets, price_step, training_of
 from sizer.method.coefficients import Coefficients
@@ -28,6 +31,7 @@ from sizer.method.request import MAX_BATCH
 from sizer.method.training_step import DTYPES
 from sizer.models.reading import unwrap
 from sizer.models.topology import check_whole
+from sizer.operators.tape import Tape
 
 
 def inspect_module(
@@ -39,6 +43,7 @@ def inspect_module(
     dtype: str | None,
     observations: int | None,
     device: str | None,
+    measure_missing_s: float | None = None,
 ) -> ModuleInspection:
     """Inspect a module on this machine or a named device; see `sizer.inspect` for the arguments and errors."""
     inner = unwrap(module)
@@ -46,6 +51,10 @@ def inspect_module(
     settings = step_settings(inner, example_input, batch_size, as_loss(loss), dtype)
     _check_one_batch(example_input, batch_size, settings)
     chosen = chosen_for(device or _own_device(inner), precision(inner, settings))
+    if measure_missing_s is not None:
+        from sizer.inspection.operator_calibration import measure_missing
+
+        measure_missing(inner, settings, optimizer or "adam", chosen.device, measure_missing_s)
     return inspect_step(module, settings, optimizer or "adam", observations, chosen.device, chosen.coefficients)
 
 
@@ -65,7 +74,9 @@ def inspect_step(
     check_module(inner)
     check_trainable(inner)
     memory = memory_of(inner, optimizer, precision(inner, settings))
-    counts = count(inner, settings)
+    pricing = pricing_of(device, coefficients)
+    tape = None if pricing is None else Tape()
+    counts = count(inner, settings, tape)
     training = training_of(counts, memory, settings, optimizer, observations)
     near = None
     if counts.topology is not None:
@@ -84,6 +95,16 @@ def inspect_step(
         placed = place_sets(sets, hierarchy, memory)
         advice = advise_other(Subject(counts.layers, sets, hierarchy))
     batch = batch_of(inner, settings, counts)
+    by_operators = None
+    if pricing is not None and tape is not None and priced.prediction.outside is not None:
+        by_operators = price_module(inner, settings, optimizer, tape, pricing)
+    counted = counts.record()
+    if by_operators is not None:
+        priced = priced._replace(prediction=by_operators.prediction)
+        counted = replace(counted, layers=by_operators.of_layers(counted.layers, inner))
+    optimizer_set = placed.working_sets["o"]
+    lives_in = None if optimizer_set is None else optimizer_set.level
+    counted = replace(counted, layers=with_levels(counted.layers, hierarchy, lives_in))
     return ModuleInspection(
         device=device,
         coefficients=coefficients,
@@ -95,7 +116,8 @@ def inspect_step(
         loss=None if settings.loss is None else settings.loss.name,
         advice=tuple(advice),
         notes=(*wrapper_notes(module), *state_notes(inner, optimizer, memory), *counts.notes, *priced.notes),
-        **vars(memory) | vars(counts.record()) | vars(priced.prediction) | vars(placed),
+        operators=None if by_operators is None else by_operators.record,
+        **vars(memory) | vars(counted) | vars(priced.prediction) | vars(placed),
     )
 
 
