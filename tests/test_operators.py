@@ -343,7 +343,9 @@ def test_training_is_bit_identical_with_a_library(blocks):
 def test_missing_operators_are_timed_and_kept():
     module = nn.Sequential(nn.Linear(16, 16), nn.GELU(), nn.LayerNorm(16), nn.Linear(16, 2))
     example = torch.empty(8, 16, device="meta")
+    before = torch.get_rng_state()
     record = sizer.inspect(module, example, measure_missing_s=5.0)
+    assert torch.equal(torch.get_rng_state(), before)
     assert record.operators.measured_share == pytest.approx(1)
     assert record.outside is None
     assert sizer.inspect(module, example).time_per_step_s == record.time_per_step_s

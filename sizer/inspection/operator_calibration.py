@@ -25,6 +25,7 @@ from sizer.detection.detect import detected
 from sizer.devices import chosen_for
 from sizer.inspection.counts import StepSettings, note_calls
 from sizer.inspection.operator_prices import cache_bytes, kept_bytes
+from sizer.inspection.operators import kept_random_states
 from sizer.inspection.optimizer_tape import note_optimizer
 from sizer.inspection.tracing import trace_step
 from sizer.method.hardware import Device
@@ -99,7 +100,7 @@ def measure_missing(module: nn.Module, settings: StepSettings, optimizer: Any, d
     note_calls(module, settings, tape)
     note_optimizer(tape, optimizer, [p for p in module.parameters() if p.requires_grad])
     now = conditions(torch.get_num_threads())
-    with closing(only_one()), closing(Log(library_path(), now)) as log, quiet_process():
+    with closing(only_one()), closing(Log(library_path(), now)) as log, kept_random_states(), quiet_process():
         timing = _Timing(read_library(library_path(), now), log, end, silent)
         timing.time(timing.missing(tape), end)
 
@@ -115,7 +116,7 @@ class _Timing:
     def run(self) -> None:
         """New calls first, then known ones again."""
         new_until = self.began + _NEW_SHARE * (self.end - self.began)
-        with quiet_process():
+        with kept_random_states(), quiet_process():
             number = 0
             while time.perf_counter() < new_until:
                 self._say(f"block {number + 1}")

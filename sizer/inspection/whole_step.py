@@ -172,7 +172,15 @@ def _worst_pass(counted: Sequence[_Counted]) -> int:
 
 
 def _layer_times(layer: LayerRecord, times: int, alive: int) -> LayerRecord:
-    return replace(layer, flops=_times(layer.flops, times), saved_bytes=alive * layer.saved_bytes)
+    seconds = layer.time_forward_s, layer.time_backward_s
+    forward_s, backward_s = (None if each is None else times * each for each in seconds)
+    return replace(
+        layer,
+        flops=_times(layer.flops, times),
+        saved_bytes=alive * layer.saved_bytes,
+        time_forward_s=forward_s,
+        time_backward_s=backward_s,
+    )
 
 
 def _times(flops: Passes, times: int) -> Passes:

@@ -24,6 +24,8 @@ _LENGTHS = (2.0, 4.0, 8.0)
 NOISE = 0.05
 #: Deviation of a family's times from its trend where there are too few to tell.
 _LEAST_DEVIATION = 0.15
+#: No call takes less, whatever the trend says of one without bytes.
+_LEAST_S = 1e-7
 #: Bytes from which a call's operands do not lie in a near cache, as one of the terms: cores have 1 to 2 MiB of L2.
 _NEAR_BYTES = 2**20
 
@@ -62,14 +64,14 @@ class Interpolation:
         rows = np.array([_terms(each.work) for each in known])
         times = np.array([[each.near_s, each.far_s] for each in known])
         self._trend = np.stack([non_negative(rows / column[:, None]) for column in times.T])
-        residual = np.log(times / (rows @ self._trend.T))
+        residual = np.log(times / np.maximum(rows @ self._trend.T, _LEAST_S))
         self._scale = max(float(np.std(residual)), _LEAST_DEVIATION)
         self._length = min(_LENGTHS, key=lambda length: self._left_out(residual, length)[0])
         self.error, self._weights, self._inverse = self._left_out(residual, self._length)
 
     def tell(self, features: Sequence[float], work: Work) -> Told:
         """The times of a call of the family."""
-        row = self._trend @ _terms(work)
+        row = np.maximum(self._trend @ _terms(work), _LEAST_S)
         near = self._scale**2 * _alike(_distances(np.array([features]), self._features), self._length)[0]
         shift = near @ self._weights
         variance = max(self._scale**2 - float(near @ self._inverse @ near), 0.0) + NOISE**2

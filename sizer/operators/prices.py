@@ -67,7 +67,7 @@ class Prices:
             members = self._members.get(name, [])
             if len(members) < FEWEST:  # (of one code in a family too few: as the family)
                 members = self._members.get(name.partition(" ")[0], [])
-            known = [self._known(call) for call in members] if len(members) >= FEWEST else []
+            known = [self._known(call) for call in _spread(members)] if len(members) >= FEWEST else []
             self._families[name] = Interpolation(known) if known else None
         return self._families[name]
 
@@ -91,11 +91,11 @@ def work_of(call: Call) -> Work:
     return Work(float(call.flops), float(call.bytes_in), float(call.bytes_out), float(len(call.tensors)))
 
 
-#: Members of a pooled family: more tell nothing new, and an inverse of thousands takes seconds.
-_MOST_POOLED = 300
+#: Calls that a family is told by: more tell little, and an inverse of thousands takes seconds.
+_MOST_MEMBERS = 600
 
 
 def _spread(calls: Iterable[Call]) -> list[Call]:
     every = list(calls)
-    step = max(1, len(every) // _MOST_POOLED)
+    step = max(1, -(-len(every) // _MOST_MEMBERS))
     return every[::step]
