@@ -20,7 +20,7 @@ from sizer.cli import run
 from sizer.inspection import operator_calibration
 from sizer.inspection.layer_levels import with_levels
 from sizer.inspection.module_record import LayerRecord
-from sizer.inspection.networks import Passes
+from sizer.inspection.networks import Passes, Placed, PlacedSet
 from sizer.inspection.operator_calibration import calibrate_operators, traced_block
 from sizer.inspection.operator_prices import own_library, price_module, pricing_of
 from sizer.inspection.optimizer_tape import note_optimizer
@@ -438,7 +438,8 @@ def test_a_library_of_another_thread_count_is_not_used(blocks):
 
 def test_the_last_layers_find_what_they_saved_near_and_the_first_ones_far(small_cpu):
     layers = [LayerRecord(f"{n}", "Linear", 1, 40 * KIB, 300 * KIB, moved, Passes(1, 1), None) for n, moved in MOVED]
-    found = with_levels(layers, Hierarchy.of(small_cpu), "RAM")
+    placed = Placed({"o": PlacedSet(1, "RAM")}, None, {})
+    found = with_levels(layers, Hierarchy.of(small_cpu), placed)
     names = [level.name for level in small_cpu.sizing_levels()]
     saved = [names.index(layer.saved_level) for layer in found]
     assert saved == sorted(saved, reverse=True)

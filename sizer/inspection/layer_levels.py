@@ -13,14 +13,14 @@ from dataclasses import replace
 import numpy as np
 
 from sizer.inspection.module_record import LayerRecord
+from sizer.inspection.networks import Placed
 from sizer.method.placement import Hierarchy, place, place_alone
 from sizer.method.working_sets import WorkingSet
 
 
-def with_levels(
-    layers: Sequence[LayerRecord], hierarchy: Hierarchy, optimizer_level: str | None
-) -> tuple[LayerRecord, ...]:
+def with_levels(layers: Sequence[LayerRecord], hierarchy: Hierarchy, placed: Placed) -> tuple[LayerRecord, ...]:
     """The layers, in the order in which they run, each with the level of its sets; None for what it does not have."""
+    optimizer_set = placed.working_sets.get("o")
     parameters = np.array([layer.parameter_bytes for layer in layers], dtype=np.int64)
     saved = np.array([layer.saved_bytes for layer in layers], dtype=np.int64)
     after = WorkingSet(np.cumsum(parameters[::-1])[::-1], np.cumsum(saved[::-1])[::-1])
@@ -32,7 +32,7 @@ def with_levels(
             layer,
             parameter_level=hierarchy.name(far) if layer.parameter_bytes else None,
             saved_level=hierarchy.name(far) if layer.saved_bytes else None,
-            optimizer_level=optimizer_level if layer.parameter_bytes else None,
+            optimizer_level=optimizer_set.level if layer.parameter_bytes and optimizer_set is not None else None,
             transfer_level=hierarchy.name(near) if layer.transfer_bytes else None,
         )
         for layer, far, near in zip(layers, meanwhile, alone, strict=True)

@@ -18,17 +18,26 @@ from sizer.inspection.batch import batch_of
 from sizer.inspection.checks import Loss, as_loss, check_module, check_trainable
 from sizer.inspection.counts import StepSettings, count
 from sizer.inspection.layer_levels import with_levels
-from sizer.inspection.module_record import Advice, Memory, ModuleInspection
-from sizer.inspection.neighbours import advise_dense, price_neighbours
+from sizer.inspection.module_record import Advice, Counted, Memory, ModuleInspection
+from sizer.inspection.neighbours import Neighbours, advise_dense, price_neighbours
 from sizer.inspection.networks import Placed
-from sizer.inspection.operator_prices import price_module, pricing_of
+from sizer.inspection.operator_prices import OperatorPrice, price_module, pricing_of
 from sizer.inspection.optimizer_state import implementation, known_name
-from sizer.inspection.prediction import UNFUSED, is_fused, memory_of, module_sets, place_sets, price_step, training_of
+from sizer.inspection.prediction import (
+    UNFUSED,
+    PricedStep,
+    is_fused,
+    memory_of,
+    module_sets,
+    place_sets,
+    price_step,
+    training_of,
+)
 from sizer.method.coefficients import Coefficients
 from sizer.method.hardware import Device
 from sizer.method.placement import Hierarchy
 from sizer.method.request import MAX_BATCH
-from sizer.method.training_step import DTYPES
+from sizer.method.training_step import DTYPES, Training
 from sizer.models.reading import unwrap
 from sizer.models.topology import check_whole
 from sizer.operators.tape import Tape
@@ -85,26 +94,17 @@ def inspect_step(
     advice: Iterable[Advice]
     if near is not None and priced.network is not None and priced.prediction.outside is None:
         placed = Placed(priced.network.working_sets, priced.network.refused, priced.network.pushed_by)
-        advice = (
-            *advise_size(near.topology, training, float(near.cost[0]), device, coefficients),
-            *_fused(optimizer, training.optimizer, device),
-            *advise_dense(near, priced.coefficients_for(coefficients)),
-        )
+        advice = _dense_advice(near, priced, optimizer, training, device, coefficients)
     else:
         sets = module_sets(counts, memory, settings, training)
         placed = place_sets(sets, hierarchy, memory)
         advice = advise_other(Subject(counts.layers, sets, hierarchy))
-    batch = batch_of(inner, settings, counts)
     by_operators = None
     if pricing is not None and tape is not None and priced.prediction.outside is not None:
         by_operators = price_module(inner, settings, optimizer, tape, pricing)
-    counted = counts.record()
-    if by_operators is not None:
-        priced = priced._replace(prediction=by_operators.prediction)
-        counted = replace(counted, layers=by_operators.of_layers(counted.layers, inner))
-    optimizer_set = placed.working_sets["o"]
-    lives_in = None if optimizer_set is None else optimizer_set.level
-    counted = replace(counted, layers=with_levels(counted.layers, hierarchy, lives_in))
+    prediction = priced.prediction if by_operators is None else by_operators.prediction
+    counted = _with_times_and_levels(counts.record(), by_operators, inner, hierarchy, placed)
+    batch = batch_of(inner, settings, counts)
     return ModuleInspection(
         device=device,
         coefficients=coefficients,
@@ -117,8 +117,25 @@ def inspect_step(
         advice=tuple(advice),
         notes=(*wrapper_notes(module), *state_notes(inner, optimizer, memory), *counts.notes, *priced.notes),
         operators=None if by_operators is None else by_operators.record,
-        **vars(memory) | vars(counted) | vars(priced.prediction) | vars(placed),
+        **vars(memory) | vars(counted) | vars(prediction) | vars(placed),
     )
+
+
+def _with_times_and_levels(
+    counted: Counted, by_operators: OperatorPrice | None, module: nn.Module, hierarchy: Hierarchy, placed: Placed
+) -> Counted:
+    """The counts with what each layer's operators take, where that is known, and where its sets live."""
+    layers = counted.layers if by_operators is None else by_operators.of_layers(counted.layers, module)
+    return replace(counted, layers=with_levels(layers, hierarchy, placed))
+
+
+def _dense_advice(
+    near: Neighbours, priced: PricedStep, optimizer: Any, training: Training, device: Device, coefficients: Coefficients
+) -> Iterator[Advice]:
+    """Advice for a fully connected network that is predicted."""
+    yield from advise_size(near.topology, training, float(near.cost[0]), device, coefficients)
+    yield from _fused(optimizer, training.optimizer, device)
+    yield from advise_dense(near, priced.coefficients_for(coefficients))
 
 
 def step_settings(
