@@ -195,7 +195,13 @@ def _module_behind(record: ModuleInspection) -> Iterator[Block]:
     if record.operations is not None:
         yield _counts("operations", record.operations.forward, record.operations.backward)
     yield from device_lines(record.device)
-    yield Paragraph(label_text(record.device, record.coefficients))
+    if record.operators is None or record.operators.source != "timed":
+        yield Paragraph(label_text(record.device, record.coefficients))
+    else:
+        yield Paragraph(
+            f"Time: added up from {record.operators.calls:,} calls of operators and what lies between them, by "
+            f"{record.operators.timed_calls:,} timings of this machine."
+        )
     for advice in record.advice:
         yield Paragraph(advice_text(advice), " *  ")
 
@@ -257,11 +263,11 @@ def _layer_table(layers: Sequence[LayerRecord]) -> Table:
         *times,
         Column("parameters", [format_count(layer.parameters) for layer in shown], right=True),
         Column("saved", [format_bytes(layer.saved_bytes) for layer in shown], right=True, leave_out=1),
-        Column("in", [layer.saved_level or layer.parameter_level or "" for layer in shown], leave_out=5),
-        Column("in + out", [format_bytes(layer.transfer_bytes) for layer in shown], right=True, leave_out=2),
-        Column("in", [layer.transfer_level or "" for layer in shown], leave_out=6),
-        Column("FLOPs fwd", [format_count(layer.flops.forward) for layer in shown], right=True, leave_out=3),
-        Column("FLOPs bwd", [format_count(layer.flops.backward) for layer in shown], right=True, leave_out=4),
+        Column("in", [layer.saved_level or layer.parameter_level or "" for layer in shown], leave_out=2),
+        Column("in + out", [format_bytes(layer.transfer_bytes) for layer in shown], right=True, leave_out=3),
+        Column("in", [layer.transfer_level or "" for layer in shown], leave_out=4),
+        Column("FLOPs fwd", [format_count(layer.flops.forward) for layer in shown], right=True, leave_out=5),
+        Column("FLOPs bwd", [format_count(layer.flops.backward) for layer in shown], right=True, leave_out=6),
     ]
     return Table(columns)
 
