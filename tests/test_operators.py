@@ -253,9 +253,8 @@ def test_the_price_is_the_sum_of_the_calls_and_what_lies_between(blocks):
 
 
 def test_another_machine_is_priced_by_its_datasheet():
-    slow, fast = (
-        sizer.inspect(CNN, IMAGES.expand(4096, -1, -1, -1), device=name) for name in ("nvidia-t4", "nvidia-h200")
-    )
+    images = torch.empty(4096, 3, 8, 8, device="meta")
+    slow, fast = (sizer.inspect(CNN, images, device=name) for name in ("nvidia-t4", "nvidia-h200"))
     for record in (slow, fast):
         assert (record.label, record.operators.source, record.outside) == ("estimated", "datasheet", None)
         low, high = record.interval
