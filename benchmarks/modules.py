@@ -1,7 +1,9 @@
-"""How well steps of modules are predicted: of sizes of families (`module_families.py`), of `single_modules.py`.
+"""How well modules are predicted: widths of families, or single modules by their operators.
 
-python benchmarks/modules.py families --folder FOLDER --measure 400
-python benchmarks/modules.py single --help
+    python benchmarks/modules.py families --folder DIR ...
+    python benchmarks/modules.py single --folder DIR ...
+
+What follows the first word goes to `module_families.py` or `single_modules.py`, whose texts say what they measure.
 """
 
 from __future__ import annotations
@@ -10,12 +12,16 @@ import runpy
 import sys
 from pathlib import Path
 
-_SCRIPTS = {"families": "module_families.py", "single": "single_modules.py"}
+SCRIPTS = {"families": "module_families.py", "single": "single_modules.py"}
+
+
+def main() -> None:
+    """Run the one that is named."""
+    if sys.argv[1:2] not in ([name] for name in SCRIPTS):
+        raise SystemExit(__doc__)
+    script = Path(__file__).with_name(SCRIPTS[sys.argv.pop(1)])
+    runpy.run_path(str(script), run_name="__main__")
+
 
 if __name__ == "__main__":
-    script = _SCRIPTS.get(sys.argv[1] if len(sys.argv) > 1 else "")
-    if script is None:
-        sys.exit(f"expected one of {', '.join(_SCRIPTS)}, and its options")
-    path = Path(__file__).parent / script
-    sys.argv = [str(path), *sys.argv[2:]]
-    runpy.run_path(str(path), run_name="__main__")
+    main()

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from sizer.fleet.comparison import Comparison
     from sizer.fleet.fleet import Fleet, NodeChoice
     from sizer.hook.watching import Watch
-    from sizer.inspection.module_record import Advice, LayerRecord, ModuleInspection
+    from sizer.inspection.module_record import Advice, LayerRecord, ModuleInspection, OperatorsRecord
     from sizer.inspection.networks import InspectedNetwork, Inspection
     from sizer.meters.choosing import MeterOptions
     from sizer.method.coefficients import Coefficients
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from sizer.method.recommendation import Anchor, Candidate, CurvePoint, OneShot, Recommendation
     from sizer.method.request import FleetOptions, RecommendOptions, Request
     from sizer.models.topology import Topology
+    from sizer.operators.calibration_record import OperatorCalibration
     from sizer.size_search.data.table import TrainedEpoch, Trainer
     from sizer.size_search.result import Pruned, SearchPoint, SearchResult, SearchTrial
     from sizer.size_search.saved_network import SavedNetwork
@@ -81,6 +82,8 @@ __all__ = [
     "ModuleInspection",
     "NodeChoice",
     "OneShot",
+    "OperatorCalibration",
+    "OperatorsRecord",
     "ProfileError",
     "Pruned",
     "Recommendation",
@@ -104,6 +107,7 @@ __all__ = [
     "__version__",
     "advise",
     "calibrate",
+    "calibrate_operators",
     "detect",
     "inspect",
     "load",
@@ -122,7 +126,7 @@ _RECORDS = {
     "sizer.fleet.comparison": ("Comparison",),
     "sizer.fleet.fleet": ("Fleet", "NodeChoice"),
     "sizer.hook.watching": ("Watch",),
-    "sizer.inspection.module_record": ("Advice", "LayerRecord", "ModuleInspection"),
+    "sizer.inspection.module_record": ("Advice", "LayerRecord", "ModuleInspection", "OperatorsRecord"),
     "sizer.inspection.networks": ("InspectedNetwork", "Inspection"),
     "sizer.meters.choosing": ("MeterOptions",),
     "sizer.method.coefficients": ("Coefficients",),
@@ -130,6 +134,7 @@ _RECORDS = {
     "sizer.method.recommendation": ("Anchor", "Candidate", "CurvePoint", "OneShot", "Recommendation"),
     "sizer.method.request": ("Request",),
     "sizer.models.topology": ("Topology",),
+    "sizer.operators.calibration_record": ("OperatorCalibration",),
     "sizer.size_search.data.table": ("TrainedEpoch", "Trainer"),
     "sizer.size_search.result": ("Pruned", "SearchPoint", "SearchResult", "SearchTrial"),
     "sizer.size_search.saved_network": ("SavedNetwork",),
@@ -335,6 +340,7 @@ def inspect(
     dtype: str | None = None,
     observations: int | None = None,
     device: str | None = None,
+    measure_missing_s: float | None = None,
 ) -> ModuleInspection: ...
 
 
@@ -350,6 +356,7 @@ def inspect(
     observations: int | None = None,
     device: str | None = None,
     threads: int | None = None,
+    measure_missing_s: float | None = None,
 ) -> Inspection | ModuleInspection:
     """Working sets, operations and predicted cost of a step of networks, or of any PyTorch module.
 
@@ -360,6 +367,7 @@ def inspect(
     starts from the output. ``dtype="mixed"`` inspects the module under autocast in bfloat16. Defaults: batch 256,
     float32 (a module's own type), Adam. Raises UsageError for a value out of range or a module that cannot be
     inspected. ``threads`` are those that PyTorch will have (None: its default; a module is priced for torch's own).
+    ``measure_missing_s`` times the operators of a module that were never timed here, for so many seconds at most.
 
     >>> inspect("784-512-10", device="nvidia-h200").networks[0].num_free_parameters
     407050
@@ -373,7 +381,10 @@ def inspect(
     if _is_module(networks):
         from sizer.inspection.module import inspect_module
 
-        return inspect_module(networks, example_input, batch_size, optimizer, loss, dtype, observations, device)
+        given = example_input, batch_size, optimizer, loss, dtype, observations, device
+        return inspect_module(networks, *given, measure_missing_s)
+    if measure_missing_s is not None:
+        raise UsageError("measure_missing_s times a module's operators; expected a module, not widths")
     named = [networks] if isinstance(networks, str) or not isinstance(networks, Sequence) else networks
     topologies = [parse_mlp(network) if isinstance(network, str) else network for network in named]
     settings = 256 if batch_size is None else batch_size, dtype or "float32", optimizer or "adam", observations
@@ -468,6 +479,20 @@ def calibrate(
     options = MeterOptions() if meter_options is None else meter_options
     settings = calibration.Settings(device, budget_s, threads, meter, meter_options=options)
     return calibration.calibrate(settings, fresh)
+
+
+@named_arguments
+def calibrate_operators(
+    *, budget_s: float = 120.0, threads: int | None = None, fresh: bool = False
+) -> OperatorCalibration:
+    """Time calls of PyTorch's operators on this machine's CPU for about ``budget_s`` seconds, and keep their times.
+
+    `inspect` and the hook price any module with them. What is known is added to, unless ``fresh``. Raises UsageError
+    for a budget too small, and MeasurementError when another calibration runs.
+    """
+    from sizer.inspection import operator_calibration
+
+    return operator_calibration.calibrate_operators(budget_s, threads, fresh)
 
 
 @named_arguments

@@ -152,6 +152,19 @@ def _calibration() -> Any:
     return replace(found, sessions=sessions, accesses=accesses)
 
 
+def _operators() -> Record:
+    from sizer.operators.calibration_record import KindErrors, OperatorCalibration
+
+    kinds = (
+        KindErrors("matrix products", 212, 0.08),
+        KindErrors("convolutions", 96, 0.17),
+        KindErrors("losses", 2, None),
+    )
+    return OperatorCalibration(
+        "cpu", "a small CPU", "2.13.0", 2, 310, 310, kinds, 24, 0.07, 120.4, "/kept/operators.jsonl"
+    )
+
+
 def _sessions() -> Record:
     from sizer.calibration.kept_sessions import KeptSessions
 
@@ -265,6 +278,7 @@ MAKERS: Mapping[str, Callable[[], Record]] = {
     "training": _training,
     "calibration": _calibration,
     "calibration_sessions": _sessions,
+    "operator_calibration": _operators,
     "validation": _validation,
     "search": _search,
     "study_trends": lambda: _study("trends"),

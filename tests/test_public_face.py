@@ -52,7 +52,7 @@ def test_a_machine_record_needs_no_torch():
 
 def test_what_public_functions_return_is_public():
     functions = [getattr(sizer, name) for name in sizer.__all__ if inspect.isfunction(getattr(sizer, name))]
-    assert len(functions) == 11
+    assert len(functions) == 12
     returned = {name for function in functions for name in re.findall(r"\w+", str(function.__annotations__["return"]))}
     assert returned - {"None", "Any"} <= set(sizer.__all__)
 

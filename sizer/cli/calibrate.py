@@ -112,6 +112,11 @@ _STARTED_S = 1.2
     help="In place of --budget: until the values have settled, so long at most.",
 )
 @option("--quick", is_flag=True, help="In 8 seconds, a first idea: errors are about three times as large.")
+@option(
+    "--operators",
+    is_flag=True,
+    help="Time operators, from which `sizer inspect` prices any module. [budget: 120s]",
+)
 @option("--fresh", is_flag=True, help="Start this session anew, not where an interrupted one stopped.")
 @option("--forget", is_flag=True, help="Remove the earlier sessions, after naming them.")
 @option("--show", "show_kept", is_flag=True, help="List the sessions that are kept; measures nothing.")
@@ -128,13 +133,17 @@ _STARTED_S = 1.2
 @DETAILS
 @JSON
 @HTML
+@click.pass_context
 def calibrate(
+    ctx: click.Context,
+    /,
     replay: Path | None,
     more_files: tuple[Path, ...],
     keep: bool,
     budget: float,
     until_quiet: float | None,
     quick: bool,
+    operators: bool,
     fresh: bool,
     forget: bool,
     show_kept: bool,
@@ -149,11 +158,15 @@ def calibrate(
     The result is a profile that recommend and inspect use by themselves. Every timing is kept as it is taken: after an
     interruption the same command goes on where it stopped.
 
+    With --operators, calls of PyTorch's operators are timed instead (convolutions, attention, normalisation and so on),
+    near and far from a cache: `sizer inspect` adds them up for any module. Each further call adds to what is known.
+
     \b
     sizer calibrate
     sizer calibrate --budget 5m --threads 4
     sizer calibrate --quick
     sizer calibrate --until-quiet 10m
+    sizer calibrate --operators --budget 5m
     sizer calibrate --budget 10m --wattmeter-log power.csv --log-time-zone Europe/Berlin
     sizer calibrate --busy-watts 65 --idle-watts 20
     sizer calibrate --replay ~/.local/share/sizer/measurements/cpu.jsonl --wattmeter-log power.csv --keep
@@ -161,6 +174,9 @@ def calibrate(
     import time
 
     began = time.perf_counter()
+    if operators:
+        _calibrate_operators(ctx, quiet, as_json, details, {"fresh": fresh, "budget_s": budget, **settings})
+        return
     from sizer.calibration import calibration
     from sizer.calibration.kept_sessions import show_sessions
     from sizer.cli.output import progress_bar, show
@@ -183,6 +199,32 @@ def calibrate(
     run = _calibrate_on(engine)
     with progress_bar(quiet) as advance:
         record = run(chosen, fresh, advance)
+    show(record, as_json, details=details)
+
+
+#: Options that --operators understands, beside those of every command.
+_OF_OPERATORS = {"operators", "budget", "fresh", "threads", "device", "quiet", "as_json", "details", "html"}
+
+
+def _calibrate_operators(
+    ctx: click.Context, quiet: bool, as_json: bool, details: bool, settings: dict[str, Any]
+) -> None:
+    """Time operators; only a budget, threads and --fresh may be given with it."""
+    from sizer.base.errors import UsageError
+    from sizer.cli.output import progress_bar, show
+
+    default = click.core.ParameterSource.DEFAULT
+    given = [each for each in ctx.command.params if ctx.get_parameter_source(each.name or "") is not default]
+    other = next((each for each in given if each.name not in _OF_OPERATORS), None)
+    if other is not None:
+        raise UsageError(f"{other.opts[0]} is not for --operators, which takes --budget, --threads and --fresh")
+    if settings["device"] != "cpu":
+        raise UsageError(f"--operators times those of this machine's CPU, and the device is {settings['device']}")
+    from sizer.inspection.operator_calibration import BUDGET_S, calibrate_operators
+
+    budget_s = BUDGET_S if ctx.get_parameter_source("budget") is default else settings["budget_s"]
+    with progress_bar(quiet) as advance:
+        record = calibrate_operators(budget_s, settings["threads"], settings["fresh"], advance)
     show(record, as_json, details=details)
 
 

@@ -41,7 +41,7 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
         "What is kept and printed": ("save", "details", "quiet", "as_json", "html"),
     },
     "calibrate": {
-        "How long": ("budget", "quick", "until_quiet"),
+        "What and how long": ("budget", "quick", "until_quiet", "operators"),
         "The machine": ("device", "threads", "engine"),
         "Sessions that are kept": ("fresh", "forget", "show_kept", "replay", "keep"),
         "Energy": (

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from sizer.cli.commands import Command
-from sizer.cli.options import BATCH_SIZE, DETAILS, DEVICE, HTML, JSON, WHOLE, option, training_options
+from sizer.cli.options import BATCH_SIZE, DETAILS, DEVICE, DURATION, HTML, JSON, WHOLE, option, training_options
 
 
 @click.command(cls=Command)
@@ -19,6 +19,13 @@ from sizer.cli.options import BATCH_SIZE, DETAILS, DEVICE, HTML, JSON, WHOLE, op
 @option("--threads", type=WHOLE, metavar="N", help="Threads that PyTorch will have. [default: PyTorch's]")
 @training_options
 @DEVICE
+@option(
+    "--measure-missing",
+    "measure_missing_s",
+    type=DURATION,
+    metavar="TIME",
+    help="Time the module's operators that were never timed, so long at most.",
+)
 @DETAILS
 @JSON
 @HTML
@@ -36,7 +43,8 @@ def inspect(
     """Size and price networks: working sets, the level each lives on, operations, time or energy of a step.
 
     TARGET is the function that builds a PyTorch module, a file with one such function or class in it, or an exported
-    program. Its code is imported; the module is neither run nor allocated.
+    program. Its code is imported; the module is neither run nor allocated. A module is priced by its operators, which
+    `sizer calibrate --operators` times.
 
     \b
     sizer inspect --mlp 784-512-512-10
@@ -44,6 +52,7 @@ def inspect(
     generate-widths | sizer inspect --mlp - --json
     sizer inspect package.module:factory --input 256,3,32,32
     sizer inspect net.py --input 256,3,32,32
+    sizer inspect net.py --input 256,3,32,32 --measure-missing 10s
     sizer inspect model.pt2
     """
     import sizer
@@ -51,6 +60,10 @@ def inspect(
     from sizer.cli.output import show
 
     if target is None:
+        if options.pop("measure_missing_s") is not None:
+            raise UsageError(
+                "--measure-missing times a module's operators; name one: sizer inspect package.module:make"
+            )
         show(sizer.inspect(list(_networks(mlp)), **options), as_json, details=details)
     elif mlp:
         raise UsageError("give either a module to inspect or --mlp, not both")

@@ -25,6 +25,7 @@ from sizer.models.topology import Topology
 
 if TYPE_CHECKING:
     from sizer.inspection.tracing import LayerTrace
+    from sizer.operators.tape import Tape
 
 #: Storages of a layer's output size that each activation leaves saved, in a plain and in a residual layer: some keep
 #: their result, which the next Linear keeps too; some keep their input as well.
@@ -84,8 +85,10 @@ class StepSettings:
         return [leaf for leaf in tree_leaves((self.args, self.kwargs)) if isinstance(leaf, torch.Tensor)]
 
 
-def count(module: nn.Module, settings: StepSettings) -> Counts:
+def count(module: nn.Module, settings: StepSettings, tape: Tape | None = None) -> Counts:
     """Count a step; the random states of Python, NumPy and torch are left as they were.
+
+    The calls of one that is traced, and not counted in closed form, are noted on the ``tape``.
 
     Raises UsageError, which names the layer, when the module cannot take the input.
     """
@@ -96,7 +99,7 @@ def count(module: nn.Module, settings: StepSettings) -> Counts:
     if network is not None and why is None:
         return _closed_form(network, settings)
     with kept_random_states():
-        return replace(_traced(module, settings), not_closed=why)
+        return replace(_traced(module, settings, tape), not_closed=why)
 
 
 def _read_if_dense(module: nn.Module, settings: StepSettings) -> ReadNetwork | None:
@@ -196,12 +199,18 @@ def _saved_values(topology: Topology, activation: str, rows: int, settings: Step
         yield copies * rows * width + cast
 
 
-def _traced(module: nn.Module, settings: StepSettings) -> Counts:
+def note_calls(module: nn.Module, settings: StepSettings, tape: Tape) -> None:
+    """Note the calls of a step on a tape, also of a network that is counted in closed form."""
+    with kept_random_states():
+        _traced(module, settings, tape)
+
+
+def _traced(module: nn.Module, settings: StepSettings, tape: Tape | None) -> Counts:
     from sizer.inspection.tracing import TraceError, trace_step
 
     device = next(module.parameters()).device
     on = "cpu" if device.type == "meta" else str(device)
-    step = partial(trace_step, module, settings.args, settings.kwargs, settings.loss, settings.autocast, on)
+    step = partial(trace_step, module, settings.args, settings.kwargs, settings.loss, settings.autocast, on, tape=tape)
     notes = []
     try:
         try:
@@ -209,6 +218,8 @@ def _traced(module: nn.Module, settings: StepSettings) -> Counts:
         except TraceError as failure:
             if not depends_on_values(failure.error) or not _has_values(module, settings):
                 raise
+            if tape is not None:
+                tape.clear()
             trace = step(with_values=True)
             notes.append("its shapes depend on values: a copy of it was run for real, once, on the example")
     except TraceError as failure:

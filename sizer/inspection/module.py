@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,18 +17,30 @@ from sizer.inspection.advice_unpredicted import Subject, advise_other
 from sizer.inspection.batch import batch_of
 from sizer.inspection.checks import Loss, as_loss, check_module, check_trainable
 from sizer.inspection.counts import StepSettings, count
-from sizer.inspection.module_record import Advice, Memory, ModuleInspection
-from sizer.inspection.neighbours import advise_dense, price_neighbours
+from sizer.inspection.layer_levels import with_levels
+from sizer.inspection.module_record import Advice, Counted, Memory, ModuleInspection
+from sizer.inspection.neighbours import Neighbours, advise_dense, price_neighbours
 from sizer.inspection.networks import Placed
+from sizer.inspection.operator_prices import OperatorPrice, price_module, pricing_of
 from sizer.inspection.optimizer_state import implementation, known_name
-from sizer.inspection.prediction import UNFUSED, is_fused, memory_of, module_sets, place_sets, price_step, training_of
+from sizer.inspection.prediction import (
+    UNFUSED,
+    PricedStep,
+    is_fused,
+    memory_of,
+    module_sets,
+    place_sets,
+    price_step,
+    training_of,
+)
 from sizer.method.coefficients import Coefficients
 from sizer.method.hardware import Device
 from sizer.method.placement import Hierarchy
 from sizer.method.request import MAX_BATCH
-from sizer.method.training_step import DTYPES
+from sizer.method.training_step import DTYPES, Training
 from sizer.models.reading import unwrap
 from sizer.models.topology import check_whole
+from sizer.operators.tape import Tape
 
 
 def inspect_module(
@@ -39,6 +52,7 @@ def inspect_module(
     dtype: str | None,
     observations: int | None,
     device: str | None,
+    measure_missing_s: float | None = None,
 ) -> ModuleInspection:
     """Inspect a module on this machine or a named device; see `sizer.inspect` for the arguments and errors."""
     inner = unwrap(module)
@@ -46,6 +60,10 @@ def inspect_module(
     settings = step_settings(inner, example_input, batch_size, as_loss(loss), dtype)
     _check_one_batch(example_input, batch_size, settings)
     chosen = chosen_for(device or _own_device(inner), precision(inner, settings))
+    if measure_missing_s is not None:
+        from sizer.inspection.operator_calibration import measure_missing
+
+        measure_missing(inner, settings, optimizer or "adam", chosen.device, measure_missing_s)
     return inspect_step(module, settings, optimizer or "adam", observations, chosen.device, chosen.coefficients)
 
 
@@ -65,7 +83,9 @@ def inspect_step(
     check_module(inner)
     check_trainable(inner)
     memory = memory_of(inner, optimizer, precision(inner, settings))
-    counts = count(inner, settings)
+    pricing = pricing_of(device, coefficients)
+    tape = None if pricing is None else Tape()
+    counts = count(inner, settings, tape)
     training = training_of(counts, memory, settings, optimizer, observations)
     near = None
     if counts.topology is not None:
@@ -74,15 +94,16 @@ def inspect_step(
     advice: Iterable[Advice]
     if near is not None and priced.network is not None and priced.prediction.outside is None:
         placed = Placed(priced.network.working_sets, priced.network.refused, priced.network.pushed_by)
-        advice = (
-            *advise_size(near.topology, training, float(near.cost[0]), device, coefficients),
-            *_fused(optimizer, training.optimizer, device),
-            *advise_dense(near, priced.coefficients_for(coefficients)),
-        )
+        advice = _dense_advice(near, priced, optimizer, training, device, coefficients)
     else:
         sets = module_sets(counts, memory, settings, training)
         placed = place_sets(sets, hierarchy, memory)
         advice = advise_other(Subject(counts.layers, sets, hierarchy))
+    by_operators = None
+    if pricing is not None and tape is not None and priced.prediction.outside is not None:
+        by_operators = price_module(inner, settings, optimizer, tape, pricing)
+    prediction = priced.prediction if by_operators is None else by_operators.prediction
+    counted = _with_times_and_levels(counts.record(), by_operators, inner, hierarchy, placed)
     batch = batch_of(inner, settings, counts)
     return ModuleInspection(
         device=device,
@@ -95,8 +116,26 @@ def inspect_step(
         loss=None if settings.loss is None else settings.loss.name,
         advice=tuple(advice),
         notes=(*wrapper_notes(module), *state_notes(inner, optimizer, memory), *counts.notes, *priced.notes),
-        **vars(memory) | vars(counts.record()) | vars(priced.prediction) | vars(placed),
+        operators=None if by_operators is None else by_operators.record,
+        **vars(memory) | vars(counted) | vars(prediction) | vars(placed),
     )
+
+
+def _with_times_and_levels(
+    counted: Counted, by_operators: OperatorPrice | None, module: nn.Module, hierarchy: Hierarchy, placed: Placed
+) -> Counted:
+    """The counts with what each layer's operators take, where that is known, and where its sets live."""
+    layers = counted.layers if by_operators is None else by_operators.of_layers(counted.layers, module)
+    return replace(counted, layers=with_levels(layers, hierarchy, placed))
+
+
+def _dense_advice(
+    near: Neighbours, priced: PricedStep, optimizer: Any, training: Training, device: Device, coefficients: Coefficients
+) -> Iterator[Advice]:
+    """Advice for a fully connected network that is predicted."""
+    yield from advise_size(near.topology, training, float(near.cost[0]), device, coefficients)
+    yield from _fused(optimizer, training.optimizer, device)
+    yield from advise_dense(near, priced.coefficients_for(coefficients))
 
 
 def step_settings(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from sizer.base.records import Record, plain
 from sizer.inspection.networks import Passes, Placed
@@ -18,7 +18,10 @@ MODULE_FORMAT = "sizer.module/1"
 class LayerRecord:
     """One layer: the innermost module that did the work. ``name`` is empty for the module itself.
 
-    ``saved_bytes`` are kept for the backward pass; ``transfer_bytes`` go into the layer and come out of it (t_l).
+    ``saved_bytes`` are kept for the backward pass; ``transfer_bytes`` go into the layer and come out of it (t_l). Times
+    are what its operators are predicted to take in a step, in s, with their part of what lies between operators; None
+    where a step was not priced by its operators. Levels are where its parameters and what it saved are found in its
+    backward pass, where the optimizer finds its state, and which level holds its inter-layer set (`layer_levels`).
     """
 
     name: str
@@ -29,6 +32,51 @@ class LayerRecord:
     transfer_bytes: int
     flops: Passes
     output_shape: tuple[int, ...] | None
+    time_forward_s: float | None = None
+    time_backward_s: float | None = None
+    time_optimizer_s: float | None = None
+    parameter_level: str | None = None
+    saved_level: str | None = None
+    optimizer_level: str | None = None
+    transfer_level: str | None = None
+
+    @property
+    def time_s(self) -> float | None:
+        """Its part of a step's time in s."""
+        times = self.time_forward_s, self.time_backward_s, self.time_optimizer_s
+        known = [seconds for seconds in times if seconds is not None]
+        return sum(known) if known else None
+
+
+class KindTime(NamedTuple):
+    """Operators of one kind in a step: their time in s, and their share of that of all operators."""
+
+    kind: str
+    time_s: float
+    share: float
+
+
+@dataclass(frozen=True)
+class OperatorsRecord:
+    """What a step's time was added up from: its calls of operators.
+
+    ``source`` is ``timed`` (on this machine) or ``datasheet``. Shares are of the operators' time: ``measured`` calls
+    were timed as they are, ``interpolated`` ones are told by others of their kind, ``unknown`` ones are guesses.
+    ``passes_s`` is forward and backward pass, ``optimizer_s`` the optimizer's step, ``between_s`` what of both lies
+    between operators; ``unknown`` names the operators of which nothing is known, ``timed_calls`` counts the library.
+    """
+
+    source: str
+    measured_share: float
+    interpolated_share: float
+    unknown_share: float
+    calls: int
+    passes_s: float
+    optimizer_s: float
+    between_s: float
+    kinds: tuple[KindTime, ...]
+    unknown: tuple[str, ...]
+    timed_calls: int
 
 
 @dataclass(frozen=True)
@@ -149,6 +197,7 @@ class ModuleInspection(Placed, Prediction, Counted, Memory, Record):
 
     ``step``, ``measured`` and ``other_optimizers`` (a record for each) are set by the hook, which saw a training.
     ``first_dimension`` is that of the first input, where ``batch_size`` is None because it may be no batch.
+    ``operators`` is what the time was added up from, where the module was priced by its operators.
     """
 
     device: Device
@@ -164,6 +213,7 @@ class ModuleInspection(Placed, Prediction, Counted, Memory, Record):
     step: StepRecord | None = None
     measured: MeasuredRecord | None = None
     other_optimizers: tuple[ModuleInspection, ...] = ()
+    operators: OperatorsRecord | None = None
 
     main = "layers"
 

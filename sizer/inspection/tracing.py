@@ -30,6 +30,7 @@ from sizer.inspection.checks import Loss
 from sizer.inspection.operators import NORMALIZATIONS, RECURRENT, check_one_type, decomposes, with_float_statistics
 from sizer.inspection.surroundings import kept_surroundings
 from sizer.models.modules import ModuleCopier
+from sizer.operators.tape import BACKWARD, FORWARD, Tape
 
 
 @dataclass
@@ -73,6 +74,7 @@ def trace_step(
     autocast: torch.dtype | None = None,
     device: str = "cpu",
     with_values: bool = False,
+    tape: Tape | None = None,
 ) -> StepTrace:
     """Trace one step of a module; tensors in ``args`` and ``kwargs`` may be real, meta or fake, only shapes count.
 
@@ -87,7 +89,7 @@ def trace_step(
         copied = copier.module(module)
         inputs = tree_map(lambda leaf: convert(leaf) if isinstance(leaf, torch.Tensor) else leaf, (args, kwargs))
         before = {id(parameter) for parameter in copied.parameters()}
-        recorder = _Recorder(copied, tree_leaves(inputs))
+        recorder = _Recorder(copied, tree_leaves(inputs), tape)
         cast = torch.autocast(torch.device(device).type, dtype=autocast) if autocast is not None else nullcontext()
         try:
             with _StandIns(copier, {id(leaf) for leaf in tree_leaves(inputs)} | before, with_values):
@@ -168,9 +170,10 @@ def _changes(func: Any, kwargs: Any) -> bool:
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call, unused-ignore]
     """Counts every operation below autograd, and every tensor that autograd saves, under the module that is running."""
 
-    def __init__(self, module: nn.Module, inputs: list[Any]) -> None:
+    def __init__(self, module: nn.Module, inputs: list[Any], tape: Tape | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call, unused-ignore]
         self.trace = StepTrace()
+        self.tape = tape
         self.stack = [""]
         self.innermost = ""
         self.backward = False
@@ -275,6 +278,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call, unused-igno
         check_one_type(packet, args)
         output = func(*args, **kwargs)
         flops = formula(*args, **kwargs, out_val=output)
+        self._note(func, args, kwargs, output, flops)
         if not self.backward:
             layer = self.trace.layers[self.stack[-1]]
             layer.flops_forward += flops
@@ -285,11 +289,21 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call, unused-igno
 
     def _uncounted(self, func: Any, args: Any, kwargs: Any) -> Any:
         if getattr(func, "_overloadpacket", None) in NORMALIZATIONS:
-            return with_float_statistics(func(*args, **kwargs), args)
+            output = with_float_statistics(func(*args, **kwargs), args)
+            self._note(func, args, kwargs, output)
+            return output
         if isinstance(func, torch._ops.OpOverload) and decomposes(func):
             with self:
                 return func.decompose(*args, **kwargs)
-        return func(*args, **kwargs)
+        output = func(*args, **kwargs)
+        self._note(func, args, kwargs, output)
+        return output
+
+    def _note(self, func: Any, args: Any, kwargs: Any, output: Any, flops: int = 0) -> None:
+        """Put a call on the tape, where there is one."""
+        if self.tape is not None and isinstance(func, torch._ops.OpOverload):
+            layer, phase = (self._running(), BACKWARD) if self.backward else (self.stack[-1], FORWARD)
+            self.tape.note(func, (args, kwargs), output, layer, phase, flops)
 
     def _running(self) -> str:
         """The module whose backward is running: recomputed layers are on the stack, the others label their nodes."""

@@ -14,11 +14,12 @@ from torch import nn
 from sizer.inspection.advice_unpredicted import Subject, advise_other
 from sizer.inspection.batch import Batch, batch_of
 from sizer.inspection.checks import check_module
-from sizer.inspection.counts import Counts, StepSettings, count
+from sizer.inspection.counts import Counts, StepSettings, count, note_calls
 from sizer.inspection.module import inspect_step, precision, state_notes
 from sizer.inspection.module_record import LayerRecord, ModuleInspection, PartRecord
 from sizer.inspection.neighbours import Neighbours, price_neighbours
 from sizer.inspection.networks import Passes
+from sizer.inspection.operator_prices import Pricing, price_calls, pricing_of, several_calls
 from sizer.inspection.optimizer_state import implementation, known_name
 from sizer.inspection.prediction import PricedStep, memory_of, module_sets, place_sets, price_step, training_of
 from sizer.method.coefficients import LAUNCH_TERMS, OUTSIDE, Coefficients, outside_interval
@@ -26,6 +27,7 @@ from sizer.method.cost import SMALL_WORK, add_rows, backward_row, forward_row, l
 from sizer.method.hardware import Device
 from sizer.method.placement import Hierarchy
 from sizer.models.reading import unwrap
+from sizer.operators.tape import Tape
 
 
 class Calls(NamedTuple):
@@ -56,6 +58,7 @@ class _Counted(NamedTuple):
     calls: Calls
     counts: Counts
     batch: Batch
+    tape: Tape | None = None
 
 
 def inspect_whole_step(step: WholeStep) -> tuple[ModuleInspection, tuple[PartRecord, ...]]:
@@ -68,7 +71,8 @@ def inspect_whole_step(step: WholeStep) -> tuple[ModuleInspection, tuple[PartRec
         check_module(calls.module)
     if len(step.calls) == 1 and max(step.calls[0].in_passes, default=1) <= 1:
         return _of_like_calls(step)
-    counted = [_count(calls) for calls in step.calls]
+    pricing = pricing_of(step.device, step.coefficients)
+    counted = [_count(calls, None if pricing is None else Tape()) for calls in step.calls]
     return _Merged(step, counted).inspect(), _parts(step, counted)
 
 
@@ -83,15 +87,17 @@ def _of_like_calls(step: WholeStep) -> tuple[ModuleInspection, tuple[PartRecord,
     if calls.times > 1:
         layers = tuple(_layer_times(layer, calls.times, 1) for layer in record.layers)
         record = replace(record, layers=layers, flops=_times(record.flops, calls.times), advice=())
-        if record.outside is None:  # fully connected, so that it is counted again in no time
+        if record.operators is not None:
+            record = replace(record, **several_calls(record, calls.times))
+        elif record.outside is None:  # fully connected, so that it is counted again in no time
             cost = _cost(step, [_count(calls)])
             record = replace(record, **{**cost, "notes": (*record.notes, *cost.get("notes", ()))})
     return record, (_part(step, calls.module, record.widths, calls.times, batch),)
 
 
-def _count(calls: Calls) -> _Counted:
-    counts = count(calls.module, calls.settings)
-    return _Counted(calls, counts, batch_of(calls.module, calls.settings, counts))
+def _count(calls: Calls, tape: Tape | None = None) -> _Counted:
+    counts = count(calls.module, calls.settings, tape)
+    return _Counted(calls, counts, batch_of(calls.module, calls.settings, counts), tape)
 
 
 class _Merged(NamedTuple):
@@ -166,7 +172,15 @@ def _worst_pass(counted: Sequence[_Counted]) -> int:
 
 
 def _layer_times(layer: LayerRecord, times: int, alive: int) -> LayerRecord:
-    return replace(layer, flops=_times(layer.flops, times), saved_bytes=alive * layer.saved_bytes)
+    seconds = layer.time_forward_s, layer.time_backward_s
+    forward_s, backward_s = (None if each is None else times * each for each in seconds)
+    return replace(
+        layer,
+        flops=_times(layer.flops, times),
+        saved_bytes=alive * layer.saved_bytes,
+        time_forward_s=forward_s,
+        time_backward_s=backward_s,
+    )
 
 
 def _times(flops: Passes, times: int) -> Passes:
@@ -228,6 +242,8 @@ def _cost(step: WholeStep, counted: Sequence[_Counted]) -> dict[str, Any]:
     priced = [_price(step, each) for each in counted]
     outside = next((each.prediction.outside for each, _ in priced if each.prediction.outside is not None), None)
     none = {"operations": None, "time_per_step_s": None, "energy_per_step_j": None, "interval": None}
+    if outside is not None and (pricing := pricing_of(step.device, step.coefficients)) is not None:
+        return _by_operators(step, counted, pricing)
     if outside is not None:
         return {**none, "label": step.coefficients.label, "outside": outside}
     if len({id(each.calls.module) for each in counted}) < len(counted):
@@ -248,6 +264,20 @@ def _cost(step: WholeStep, counted: Sequence[_Counted]) -> dict[str, Any]:
         "outside": None,
         "notes": (f"a step of {sum(times)} calls is priced as so many passes and one optimizer's step: an estimate",),
     }
+
+
+def _by_operators(step: WholeStep, counted: Sequence[_Counted], pricing: Pricing) -> dict[str, Any]:
+    """The cost of all calls by the operators that they call, each so many times, with one step of the optimizer."""
+    whole = Tape()
+    for each in counted:
+        tape = each.tape or Tape()
+        if not tape.calls:
+            note_calls(each.calls.module, each.calls.settings, tape)
+        for _ in range(each.calls.times):
+            whole.add(tape)
+    trained = [p for group in step.optimizer.param_groups for p in group["params"] if p.requires_grad]
+    price = price_calls(whole, pricing, step.optimizer, trained)
+    return {**vars(price.prediction), "operators": price.record}
 
 
 def _price(step: WholeStep, each: _Counted) -> tuple[PricedStep, Neighbours | None]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # (another command's record is not loaded with this one's)
     from sizer.calibration.combine import SessionSummary
     from sizer.calibration.kept_sessions import KeptSessions
     from sizer.calibration.record import Calibration, Errors, SizeErrors, ValidatedNetwork, Validation
+    from sizer.operators.calibration_record import OperatorCalibration
 
 
 #: Mean error up to which a calibration is called good: half as much again as the quiet ones of docs/benchmarks.md,
@@ -144,6 +145,36 @@ def sessions_report(record: KeptSessions) -> Iterator[Block]:
         ]
     )
     yield Paragraph(f"{record.paths[0].parent}" if len(sessions) > 1 else f"{record.paths[0]}", "in ")
+
+
+def operators_report(record: OperatorCalibration) -> Iterator[Block]:
+    """How many calls of operators are known, how well others are told by them, and how well whole steps are."""
+    name = record.name or record.device
+    steps = ""
+    if record.step_error is not None:
+        steps = f"Steps added up from them are off by {record.step_error:.0%} in the mean ({record.steps} timed)."
+    yield from answer(
+        f"{record.calls:,} calls of operators are timed on {name}, {record.new_calls:,} of them now "
+        f"({format_quantity(record.took_s, 's')})",
+        steps,
+        "Next: `sizer inspect package.module:make --input 8,3,224,224` prices any module with them.",
+    )
+    yield BLANK
+    yield Table(
+        [
+            Column("operators", [each.kind for each in record.kinds]),
+            Column("calls", [f"{each.calls:,}" for each in record.kinds], right=True),
+            Column("others are off by", [_off(each.error) for each in record.kinds], right=True),
+        ]
+    )
+    yield More(
+        [BLANK, Line(f"torch {record.torch}, {record.threads} threads"), Paragraph(record.path, "in ")],
+        "torch, threads, the file",
+    )
+
+
+def _off(error: float | None) -> str:
+    return "unknown" if error is None else f"{error:.0%}"
 
 
 def _how_quiet(session: SessionSummary) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sizer.base.units import format_bytes, format_cost, format_count, format_quantity, format_widths
 from sizer.method.explanation import SET_CONTENTS, home
 from sizer.method.training_step import SET_NAMES
-from sizer.report.hook import advice_text, step_text, unpredicted, what_to_do
+from sizer.report.hook import advice_text, percent, step_text, unpredicted, what_to_do
 from sizer.report.layout import (
     BLANK,
     Block,
@@ -24,7 +24,7 @@ from sizer.report.layout import (
 )
 
 if TYPE_CHECKING:  # (another command's record is not loaded with this one's)
-    from sizer.inspection.module_record import LayerRecord, ModuleInspection
+    from sizer.inspection.module_record import LayerRecord, ModuleInspection, OperatorsRecord
     from sizer.inspection.networks import InspectedNetwork, Inspection
     from sizer.method.hardware import Device
 
@@ -134,11 +134,49 @@ def module_report(record: ModuleInspection) -> Iterator[Block]:
         f"A step: {_step(record)}.",
         f"Does not fit {record.device.name or record.device.id}: {record.refused}." if record.refused else "",
         *(f"{text[0].upper()}{text[1:]}." for text in what_to_do(record)),
-        "" if record.outside is not None else short_label(record.device, record.coefficients),
+        _where_from(record),
     )
     yield BLANK
     yield _memory_table(record)
+    if record.operators is not None and record.outside is None:
+        yield BLANK
+        yield _kind_table(record.operators)
     yield More(list(_module_behind(record)), "the layers, FLOPs, the machine and where costs are from")
+
+
+def _where_from(record: ModuleInspection) -> str:
+    """Where an estimate is from, or what prices a module that has no price."""
+    if record.outside is None:
+        return "" if record.operators is not None else short_label(record.device, record.coefficients)
+    if record.device.id != "cpu":
+        return ""
+    if record.operators is None and record.widths is None:
+        return "`sizer calibrate --operators` times operators, from which any module is priced: 2 minutes."
+    if record.operators is not None:
+        return "`sizer inspect ... --measure-missing 10s` times the operators that are not known."
+    return ""
+
+
+#: Kinds of operators shown one a row.
+_KINDS = 6
+
+
+def _kind_table(record: OperatorsRecord) -> Table:
+    """Where a step's time goes, by kind of operator."""
+    shown, rest = record.kinds[:_KINDS], record.kinds[_KINDS:]
+    rows = [(each.kind, each.time_s) for each in shown]
+    if rest:
+        rows.append((f"{len(rest)} more kinds", sum(each.time_s for each in rest)))
+    if record.between_s:
+        rows.append(("between operators", record.between_s))
+    whole = sum(seconds for _, seconds in rows) or 1.0
+    return Table(
+        [
+            Column("of the step", [kind for kind, _ in rows]),
+            Column("time", [format_quantity(seconds, "s") for _, seconds in rows], right=True),
+            Column("share", [percent(seconds / whole) for _, seconds in rows], right=True),
+        ]
+    )
 
 
 def _step(record: ModuleInspection) -> str:
@@ -152,13 +190,39 @@ def _step(record: ModuleInspection) -> str:
 def _module_behind(record: ModuleInspection) -> Iterator[Block]:
     yield BLANK
     yield _layer_table(record.layers)
+    yield from _spills(record)
     yield _counts("FLOPs", record.flops.forward, record.flops.backward)
     if record.operations is not None:
         yield _counts("operations", record.operations.forward, record.operations.backward)
     yield from device_lines(record.device)
-    yield Paragraph(label_text(record.device, record.coefficients))
+    if record.operators is None or record.operators.source != "timed":
+        yield Paragraph(label_text(record.device, record.coefficients))
+    else:
+        yield Paragraph(
+            f"Time: added up from {record.operators.calls:,} calls of operators and what lies between them, by "
+            f"{record.operators.timed_calls:,} timings of this machine."
+        )
     for advice in record.advice:
         yield Paragraph(advice_text(advice), " *  ")
+
+
+def _spills(record: ModuleInspection) -> Iterator[Block]:
+    """For each cache which layers' inter-layer sets do not fit it, and on what share of the step's time."""
+    names = [level.name for level in record.device.sizing_levels()]
+    for index, name in enumerate(names[:-1]):
+        beyond = [layer for layer in record.layers if layer.transfer_level in names[index + 1 :]]
+        if not beyond:
+            continue
+        largest = max(beyond, key=lambda layer: layer.transfer_bytes)
+        share = ""
+        if record.time_per_step_s is not None and record.operators is not None:
+            spent = sum(layer.time_s or 0.0 for layer in beyond)
+            share = f": {percent(min(spent / record.time_per_step_s, 1.0))} of the step's time"
+        sets = "set of 1 layer does" if len(beyond) == 1 else f"sets of {len(beyond)} layers do"
+        yield Paragraph(
+            f"the inter-layer {sets} not fit {name} (largest: {largest.name or 'the module itself'}, "
+            f"{format_bytes(largest.transfer_bytes)}){share}"
+        )
 
 
 def _memory_table(record: ModuleInspection) -> Table:
@@ -191,14 +255,19 @@ def _layer_table(layers: Sequence[LayerRecord]) -> Table:
     names = [layer.name or "(itself)" for layer in shown]
     if len(shown) < len(layers):
         names.append(f"... {len(layers) - len(shown)} smaller layers (all of them with --json)")
+    timed = [layer.time_s for layer in shown if layer.time_s is not None]
+    times = [] if len(timed) < len(shown) else [Column("time", [format_quantity(t, "s") for t in timed], right=True)]
     columns = [
         Column("layer", names, folds=True),
         Column("kind", [layer.kind for layer in shown]),
+        *times,
         Column("parameters", [format_count(layer.parameters) for layer in shown], right=True),
         Column("saved", [format_bytes(layer.saved_bytes) for layer in shown], right=True, leave_out=1),
-        Column("in + out", [format_bytes(layer.transfer_bytes) for layer in shown], right=True, leave_out=2),
-        Column("FLOPs fwd", [format_count(layer.flops.forward) for layer in shown], right=True, leave_out=3),
-        Column("FLOPs bwd", [format_count(layer.flops.backward) for layer in shown], right=True, leave_out=4),
+        Column("in", [layer.saved_level or layer.parameter_level or "" for layer in shown], leave_out=2),
+        Column("in + out", [format_bytes(layer.transfer_bytes) for layer in shown], right=True, leave_out=3),
+        Column("in", [layer.transfer_level or "" for layer in shown], leave_out=4),
+        Column("FLOPs fwd", [format_count(layer.flops.forward) for layer in shown], right=True, leave_out=5),
+        Column("FLOPs bwd", [format_count(layer.flops.backward) for layer in shown], right=True, leave_out=6),
     ]
     return Table(columns)
 
@@ -206,7 +275,9 @@ def _layer_table(layers: Sequence[LayerRecord]) -> Table:
 def _largest(layers: Sequence[LayerRecord]) -> list[LayerRecord]:
     """The layers to show, in order."""
     ranked = sorted(
-        layers, key=lambda layer: (layer.saved_bytes + layer.transfer_bytes, layer.flops.forward), reverse=True
+        layers,
+        key=lambda layer: (layer.time_s or 0.0, layer.saved_bytes + layer.transfer_bytes, layer.flops.forward),
+        reverse=True,
     )
     kept = {id(layer) for layer in ranked[:_SHOWN]}
     return [layer for layer in layers if id(layer) in kept]

@@ -38,6 +38,7 @@ REPORTS = {
     "Inspection": "sizer.report.inspection:networks_report",
     "ModuleInspection": "sizer.report.inspection:module_report",
     "Calibration": "sizer.report.calibration:calibration_report",
+    "OperatorCalibration": "sizer.report.calibration:operators_report",
     "KeptSessions": "sizer.report.calibration:sessions_report",
     "ClusterCalibration": "sizer.report.calibration:cluster_report",
     "Validation": "sizer.report.calibration:validation_report",

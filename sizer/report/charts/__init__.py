@@ -22,6 +22,7 @@ CHARTS = {
     "Inspection": "sizer.report.charts.networks:networks_charts",
     "ModuleInspection": "sizer.report.charts.networks:module_charts",
     "Calibration": "sizer.report.charts.timings:calibration_charts",
+    "OperatorCalibration": "sizer.report.charts.timings:operators_charts",
     "KeptSessions": "sizer.report.charts.timings:sessions_charts",
     "ClusterCalibration": "sizer.report.charts.timings:cluster_charts",
     "Validation": "sizer.report.charts.timings:validation_charts",

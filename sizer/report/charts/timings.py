@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # (another command's record is not loaded with this one's)
     from sizer.calibration.combine import SessionSummary
     from sizer.calibration.kept_sessions import KeptSessions
     from sizer.calibration.record import Calibration, TimedNetwork, ValidatedNetwork, Validation
+    from sizer.operators.calibration_record import OperatorCalibration
 
     Compared = TimedNetwork | ValidatedNetwork
 
@@ -170,6 +171,31 @@ def _accesses(record: Calibration) -> Iterator[Chart]:
 def sessions_charts(record: KeptSessions) -> Iterator[Chart]:
     """The machine's state over the sessions that are kept."""
     yield from _sessions(record.sessions)
+
+
+def operators_charts(record: OperatorCalibration) -> Iterator[Chart]:
+    """How far calls of each kind are off when the others tell them; nothing where no kind has enough of them."""
+    known = [each for each in record.kinds if each.error is not None]
+    if not known:
+        return
+    points = [
+        Point(number, 100 * (each.error or 0.0), f"{each.kind}: {each.error:.0%} off, {each.calls:,} calls timed")
+        for number, each in enumerate(known, start=1)
+    ]
+    columns = [
+        Column("operators", [each.kind for each in known]),
+        Column("calls", [f"{each.calls:,}" for each in known], right=True),
+        Column("others are off by", [f"{each.error:.0%}" for each in known], right=True),
+    ]
+    yield Chart(
+        "How well operators tell each other",
+        "Mean error of the time of a call when it is left out and the other calls of its family tell it, by kind.",
+        Axis("operators", log=False, ticks=[(number, each.kind) for number, each in enumerate(known, start=1)]),
+        Axis("error of a call that was not timed, %", log=False, within=(0, 10)),
+        Table(columns),
+        [Series("left out and told by the others", points, "dots")],
+        label="measured",
+    )
 
 
 def cluster_charts(record: ClusterCalibration) -> Iterator[Chart]:

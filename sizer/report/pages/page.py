@@ -53,6 +53,7 @@ _NAMES = {
     "Inspection": "Networks inspected",
     "ModuleInspection": "Module inspected",
     "Calibration": "Calibration",
+    "OperatorCalibration": "Operators timed",
     "KeptSessions": "Calibrations kept",
     "ClusterCalibration": "Calibration of a cluster",
     "Validation": "Validation",

@@ -312,6 +312,12 @@ def _step(data: Mapping[str, Any]) -> Record:
     return rebuild(StudyStep, data, filled=True)
 
 
+def _operators(data: Mapping[str, Any]) -> Record:
+    from sizer.operators.calibration_record import OperatorCalibration
+
+    return rebuild(OperatorCalibration, data, filled=True)
+
+
 #: Format of a record -> what makes the record of its JSON; each imports what its record needs.
 READERS: Mapping[str, Callable[[Mapping[str, Any]], Record]] = {
     "sizer.recommendation/1": _recommendation,
@@ -321,6 +327,7 @@ READERS: Mapping[str, Callable[[Mapping[str, Any]], Record]] = {
     "sizer.inspection/1": _inspection,
     "sizer.module/1": _module,
     "sizer.calibration/1": _calibration,
+    "sizer.operator_calibration/1": _operators,
     "sizer.calibration_sessions/1": _sessions,
     "sizer.cluster_calibration/1": _cluster,
     "sizer.validation/1": _validation,
