@@ -122,7 +122,7 @@ def test_the_method_is_read_in_one_order_in_the_code_and_in_its_documentation():
 
 
 def test_there_are_few_enough_modules_to_know_them_all():
-    assert sum(path.name != "__init__.py" for path in sources().values()) <= 300
+    assert sum(path.name != "__init__.py" for path in sources().values()) <= 330
 
 
 def test_no_module_has_the_name_of_a_public_function():
