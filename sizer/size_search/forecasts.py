@@ -32,6 +32,8 @@ FLOOR_SPREAD = 0.06
 FLOOR_SPREAD_PER_DOUBLING = 0.02
 #: Root mean square of the log of the residual of the law of epochs to a loss (docs/method.md). (0: 1.25 / 5.19 / 13.3)
 LAW_SPREAD = 0.4
+#: An arm's chance halves with each so many epochs that bring nothing better, as a number and a share of its epochs.
+STALL_EPOCHS, STALL_SHARE = 2.0, 0.2
 #: An arm is given up when reaching the target is less likely than this. (0.02: the same)
 HOPELESS = 0.002
 
@@ -80,6 +82,7 @@ def forecast(arm: SearchCandidate, arms: Arms, goal: Goal) -> Forecast:
         progress = _progress(arm)
         ahead = tuple(other for other in arms if other.values and _progress(other) > progress)
         weights = _chance_to_pass(arm, _nearest(arm, ahead), goal.target) * _own_chances(arm.values, goal.target)
+        weights = weights * _chance_after_a_stall(arm.values)
     else:
         guide = _nearest(arm, arms)
         assert guide is not None  # (a search begins with an arm, so that one has trained)
@@ -87,6 +90,12 @@ def forecast(arm: SearchCandidate, arms: Arms, goal: Goal) -> Forecast:
         further = np.maximum(total - done, 1.0)
     weights = np.where(further <= min(goal.max_epochs - done, goal.budget / arm.epoch_cost), weights, 0.0)
     return Forecast(further, weights, index(further, weights, arm.epoch_cost))
+
+
+def _chance_after_a_stall(values: tuple[float, ...]) -> float:
+    """By how much the epochs since an arm's best one lower its chance, beyond what its trend says of that."""
+    stalled = len(values) - 1 - values.index(min(values))
+    return float(2.0 ** (-stalled / (STALL_EPOCHS + STALL_SHARE * len(values))))
 
 
 def index(further: FloatArray, weights: FloatArray, epoch_cost: float, hopeless: float = HOPELESS) -> float:
