@@ -124,7 +124,7 @@ def _record_one(job: Job, folder: Path, deadline: float) -> str:
 
     started = time.process_time()
     try:
-        recorded = _train(job)
+        recorded = train_job(job)
     except UnreachableError as error:  # the inputs take more parameters, or the shape has no such size
         recorded = {"refused": np.array(str(error))}
     buffer = io.BytesIO()
@@ -134,7 +134,8 @@ def _record_one(job: Job, folder: Path, deadline: float) -> str:
     return f"{job.path[:-4]}: {time.process_time() - started:.1f} s, {how}"
 
 
-def _train(job: Job) -> dict[str, Any]:
+def train_job(job: Job) -> dict[str, Any]:
+    """Train one stack: its widths, and each member's seed, rate, end, number of epochs and losses."""
     import torch
     from curve_stacks import Member, Rows, Stack, train
 

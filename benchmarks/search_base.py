@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 import numpy as np
+import numpy.typing as npt
 from curve_base import CHOOSE, DECIDE, RAW, TEST, Key, Run, TaskFacts, read_base, read_facts, read_predictions, tasks
 
 from sizer.devices import choose
@@ -29,6 +30,8 @@ from sizer.size_search.library import LOOKED_AT, NEAR
 from sizer.size_search.policy import decide
 from sizer.size_search.priors import RATE_PRIORS
 from sizer.size_search.settings import SearchSettings
+
+FloatArray = npt.NDArray[np.float64]
 
 #: Targets, as multiples of the best loss of any size at 1e-3.
 LEVELS = (1.0, 1.02, 1.05, 1.1, 1.2, 1.5, 2.0, 3.0)
@@ -58,7 +61,11 @@ class Curves:
     @classmethod
     def of(cls, run: Run) -> Curves:
         """Of a recorded training."""
-        losses = run.losses
+        return cls.of_losses(run.losses)
+
+    @classmethod
+    def of_losses(cls, losses: FloatArray) -> Curves:
+        """Of losses as `Run` has them."""
         is_finite = np.isfinite(losses[:, RAW]).all(axis=1)
         losses = losses[: int(np.argmin(is_finite)) if not is_finite.all() else len(losses)]
         chosen = np.nan_to_num(losses[:, :, CHOOSE], nan=np.inf).argmin(axis=1)

@@ -1,13 +1,13 @@
 """Levers of a training that the search does not pull, measured: decay of the learning rate, and the batch size.
 
     python benchmarks/search_levers.py decay    # a minute: trains
-    python benchmarks/search_levers.py batch    # seconds: from the base of curves
+    python benchmarks/search_levers.py batch    # some minutes: trains
 
 Decay: the loss of raw weights after so many epochs of which the last tenth lowered the rate to zero, beside that of
 averaged weights, of raw ones, and of both together, without decay unless said. All losses are on all validation rows.
 
-Batch size: what the cheapest size and rate, known beforehand, takes to a target with batches of 64, as a ratio to the
-cheapest with batches of 256 among the same sizes and rates; weights averaged where that is better.
+Batch size: what the cheapest of the rates of `search --learning-rate auto`, known beforehand, takes to a target with
+batches of 64, as a ratio to the cheapest with batches of 256; 2^14 parameters, weights averaged where that is better.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from __future__ import annotations
 import argparse
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from curve_base import Run, read_base, read_facts, tasks
+from curve_base import read_facts
+from curves import MAIN_RATES, Job, train_job
 from search_base import DEVICE, LEVELS, Curves, epochs_to, targets
 
 from sizer.devices import choose
@@ -30,6 +31,7 @@ from sizer.size_search.settings import SearchSettings
 TASKS = ("vowel", "splice", "friedman1", "satimage", "optdigits", "housing")
 SIZES, RATES, SEEDS = (2**13, 2**15), (4e-3, 1.6e-2), (0, 1)
 EPOCHS, DECAYED, BATCH_SIZE = (5, 10, 20, 40), 0.1, 256
+BATCH_TASKS = ("vowel", "swiss_roll", "splice", "banana", "friedman1")
 
 
 class Losses(NamedTuple):
@@ -131,33 +133,26 @@ class _Training:
 def batch() -> None:
     """Print the ratios by task and target."""
     print(f"{'':14s}{'rows':>7s}" + "".join(f"{level:7.2f}" for level in LEVELS))
-    for name in tasks():
-        runs = [run for run in read_base(name) if (run.depth, run.shape) == (4, "rectangle") and run.seed == 0]
-        small = {(run.size, run.learning_rate) for run in runs if run.batch_size == 64}
-        runs = [run for run in runs if (run.size, run.learning_rate) in small]
-        if not small:
-            continue
-        cheapest = [
-            [_cheapest([run for run in runs if run.batch_size == size], target.loss) for size in (64, 256)]
-            for target in targets(name)
-            if target.grid.seed == 0
-        ]
-        cells = "".join(f"{one / other:7.2f}" if math.isfinite(other) else f"{'':7s}" for one, other in cheapest)
+    for name in BATCH_TASKS:
+        small, usual = (_costs(name, batch_size) for batch_size in (64, BATCH_SIZE))
+        ratios = [one / other if math.isfinite(other) else math.nan for one, other in zip(small, usual, strict=True)]
+        cells = "".join(f"{ratio:7.2f}" for ratio in ratios)
         print(f"{name:14s}{read_facts(name).train_rows:7,d}{cells}", flush=True)
 
 
-def _cheapest(runs: Sequence[Run], loss: float) -> float:
-    """Predicted cost of the cheapest of some runs to a loss."""
-    return min(_epoch_cost(run) * epochs_to(Curves.of(run).better, loss) for run in runs)
-
-
-def _epoch_cost(run: Run) -> float:
-    """What an epoch of a run costs on the machine that replays are priced for."""
-    facts = read_facts(run.task)
-    settings = SearchSettings(target=1.0, depth=run.depth, batch_size=run.batch_size)
+def _costs(name: str, batch_size: int) -> list[float]:
+    """Predicted cost of the cheapest rate to each of a task's targets, inf where none meets it."""
+    facts = read_facts(name)
+    found = train_job(Job(name, 14, (0,), MAIN_RATES, batch_size=batch_size))
+    topology = Topology("rectangle", facts.input_dim, tuple(found["widths"].tolist()))
+    settings = SearchSettings(target=1.0, depth=4, batch_size=batch_size)
     rows = facts.train_rows, sum(facts.looked_at_rows[:2])
-    (arm, *_) = price_arms([Topology(run.shape, facts.input_dim, run.widths)], rows, settings, choose(DEVICE))
-    return arm.epoch_cost
+    cost = price_arms([topology], rows, settings, choose(DEVICE))[0].epoch_cost
+    ends = np.cumsum(found["epochs"])
+    parts = np.split(found["losses"].astype(np.float64), ends[:-1])
+    known = [Curves.of_losses(part).better for part in parts]
+    wanted = [target.loss for target in targets(name) if target.grid.seed == 0]
+    return [min(cost * epochs_to(curve, loss) for curve in known) for loss in wanted]
 
 
 def main() -> None:

@@ -44,7 +44,8 @@ BREADTH_EPOCHS = 20.0
 RATE_HEDGE = 0.15
 #: No target is given up before one size has had so many epochs. (2: the same, as all 117 are reached)
 LEAST_EPOCHS = 12
-#: One more network in an average is taken to lower its loss by this factor.
+#: One more network in an average is taken to lower its loss by this factor. (`search.py --base`, nine tasks with
+#: predictions, one seed, geometric mean: 0.59 without easing at all, 0.58 with 1, 0.55 with 1.04, 0.56 with 1.07.)
 MEMBER_GAIN = 1.03
 #: Exploring leaves a size that cost so many times what the cheapest training to the target did: a definition, as
 #: docs/search.md has it.
