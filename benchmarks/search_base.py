@@ -38,6 +38,8 @@ LEVELS = (1.0, 1.02, 1.05, 1.1, 1.2, 1.5, 2.0, 3.0)
 DEVICE = "x86-vm-2cpu"
 BASE_RATE, MULTIPLES = 1e-3, tuple(RATE_PRIORS)
 RATES = tuple(BASE_RATE * multiple for multiple in MULTIPLES)
+#: A seed counts once it was recorded up to here: with small sizes alone, most targets are out of reach.
+LARGEST = 2**16
 #: As a search has it by default; what was recorded ends before.
 MOST_EPOCHS = 1000
 #: Epochs without gain after which the thoughtless policy leaves an arm.
@@ -104,6 +106,11 @@ class Grid:
         """Of an arm's curves."""
         return self.topologies.index(arm.topology), arm.learning_rate
 
+    @property
+    def recorded(self) -> set[int]:
+        """The sizes that were recorded, as powers of two asked for."""
+        return {self.sizes[position] for position, _ in self.curves}
+
     def recorded_as(self, arm: SearchCandidate) -> Key:
         """An arm's training as predictions are filed by."""
         return Key(self.sizes[self.topologies.index(arm.topology)], arm.learning_rate, self.seed)
@@ -144,7 +151,7 @@ def epochs_to(values: Sequence[float], loss: float) -> float:
 @cache
 def targets(task: str, seeds: int = 2) -> tuple[Target, ...]:
     """Every level of a task that predicting the mean does not meet, from each of its seeds."""
-    grids = [grid for grid in read_grids(task) if grid.seed < seeds]
+    grids = [grid for grid in read_grids(task) if grid.seed < seeds and max(grid.recorded) >= LARGEST]
     at_base = [[grid.curves.get((i, BASE_RATE)) for grid in grids] for i in range(len(grids[0].topologies))]
     known = {i: [one for one in of_size if one is not None] for i, of_size in enumerate(at_base)}
     best = min(float(np.median([min(one.raw) for one in of_size])) for of_size in known.values() if of_size)

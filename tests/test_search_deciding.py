@@ -267,6 +267,6 @@ def test_a_network_that_averaging_has_not_brought_to_the_target_must_get_better(
 def test_an_arm_that_has_brought_nothing_better_for_long_loses_its_chance():
     """Flat and noisy either way: what its last epochs brought decides how long its noise is waited for."""
     noisy = (0.5, 0.4, 0.3, 0.25, 0.23, 0.225, 0.222, 0.226, 0.221, 0.225)
-    late, early = (*noisy, 0.219), (*noisy[:6], 0.219, *noisy[6:])
-    chances = [forecast(arm, (arm,), GOAL).chance for arm in (candidate("k14", 2**14, 1.0, v) for v in (late, early))]
+    late, early = arms(k14_8=(*noisy, 0.219)), arms(k14_8=(*noisy[:6], 0.219, *noisy[6:]))
+    chances = [forecast(next(arm for arm in known if arm.values), known, GOAL).chance for known in (late, early)]
     assert chances[1] < 0.5 * chances[0]
