@@ -51,6 +51,14 @@ class Run(NamedTuple):
     losses: npt.NDArray[np.float64]
 
 
+class Key(NamedTuple):
+    """A training of the main grid: the power of two asked for, the learning rate, the seed."""
+
+    size: int
+    learning_rate: float
+    seed: int
+
+
 class TaskFacts(NamedTuple):
     """What is known of a task before training, and the loss of predicting the mean (or the classes' shares)."""
 
@@ -65,14 +73,16 @@ class TaskFacts(NamedTuple):
 
 
 class Predictions(NamedTuple):
-    """What runs predicted for the same rows, the first half of them to choose by, the second to decide by.
+    """What trainings predicted for the same rows, the first half of them to choose by, the second to decide by.
 
-    ``runs`` (N,) are positions in `read_base`'s list, ``epochs`` (N,) epochs; ``said`` has the shape (N, 2, rows,
-    outputs): raw and averaged weights; probabilities of classes, or numbers. ``targets`` (rows,) alike.
+    ``keys`` (N,) are the trainings; ``epochs`` (N,) epochs; ``losses`` (N, 2, 3) those on all rows, as `Run` has them;
+    ``said`` has the shape (N, 2, rows, outputs): raw and averaged weights; probabilities of classes, or numbers.
+    ``targets`` (rows,) alike.
     """
 
-    runs: npt.NDArray[np.int32]
+    keys: tuple[Key, ...]
     epochs: npt.NDArray[np.int32]
+    losses: npt.NDArray[np.float64]
     said: npt.NDArray[np.float32]
     targets: npt.NDArray[np.generic]
 
@@ -112,7 +122,10 @@ def read_predictions(task: str) -> Predictions | None:
         kept = packed["said"].astype(np.float64)
         regression = packed["targets"].dtype.kind == "f"
         said = (kept - 128.0) / _NUMBER_STEPS if regression else np.exp(-kept / _LOG_STEPS)
-        return Predictions(packed["runs"], packed["epochs"], said.astype(np.float32), packed["targets"])
+        trainings = [Key(*key) for key in json.loads(str(packed["trainings"]))]
+        keys = tuple(trainings[position] for position in packed["of"])
+        losses = _decoded(packed["losses"])
+        return Predictions(keys, packed["epochs"], losses, said.astype(np.float32), packed["targets"])
 
 
 def predicted_bytes(outputs: npt.NDArray[np.float32], regression: bool) -> npt.NDArray[np.uint8]:
@@ -126,15 +139,12 @@ def predicted_bytes(outputs: npt.NDArray[np.float32], regression: bool) -> npt.N
     return np.clip(np.round(steps), 0, 255).astype(np.uint8)
 
 
-def pack_task(task: Any, stacks: Sequence[Path], into: Path, kept_rows: int) -> None:
-    """Pack what was recorded of a task (`curve_tasks.CurveTask`) into one file, and its predictions into another."""
+def pack_task(task: Any, stacks: Sequence[Path], into: Path) -> None:
+    """Pack what was recorded of a task (`curve_tasks.CurveTask`) into one file."""
     recorded = [found for found in map(_read_stack, stacks) if "refused" not in found]
     if not recorded:
         return
-    described, starts = [], []
-    for found in recorded:
-        starts.append(len(described))
-        described += _runs(found)
+    described = [run for found in recorded for run in _runs(found)]
     facts = TaskFacts(
         name=task.name,
         regression=task.regression,
@@ -153,16 +163,39 @@ def pack_task(task: Any, stacks: Sequence[Path], into: Path, kept_rows: int) -> 
         epochs=np.concatenate([found["epochs"] for found in recorded]).astype(np.int16),
         losses=_encoded(np.concatenate([found["losses"] for found in recorded])),
     )
-    with_predictions = [pair for pair in zip(starts, recorded, strict=True) if "predicted" in pair[1]]
-    if with_predictions:
-        rows = [*range(kept_rows), *range(task.counts[0], task.counts[0] + kept_rows)]
-        np.savez_compressed(
-            into / f"{task.name}.predictions.npz",
-            runs=np.concatenate([start + found["predicted"][:, 0] for start, found in with_predictions]),
-            epochs=np.concatenate([found["predicted"][:, 1] for _, found in with_predictions]),
-            said=np.concatenate([found["predictions"] for _, found in with_predictions]),
-            targets=task.looked_at_targets[rows].reshape(len(rows)),
-        )
+
+
+def pack_predictions(task: Any, stacks: Sequence[Path], into: Path, kept_rows: int) -> None:
+    """Pack what trainings of a task predicted, each of them once, into a file that stands by itself."""
+    known: dict[Key, list[tuple[Any, ...]]] = {}
+    for found in map(_read_stack, stacks):
+        if "predicted" in found:
+            known = _predicted(found) | known
+    if not known:
+        return
+    of, epochs, losses, said = zip(
+        *((position, *one) for position, each in enumerate(known.values()) for one in each), strict=True
+    )
+    rows = [*range(kept_rows), *range(task.counts[0], task.counts[0] + kept_rows)]
+    np.savez_compressed(
+        into / f"{task.name}.predictions.npz",
+        trainings=np.array(json.dumps(list(known))),
+        of=np.array(of, dtype=np.int16),
+        epochs=np.array(epochs, dtype=np.int16),
+        losses=_encoded(np.array(losses)),
+        said=np.array(said),
+        targets=task.looked_at_targets[rows].reshape(len(rows)),
+    )
+
+
+def _predicted(found: dict[str, Any]) -> dict[Key, list[tuple[Any, ...]]]:
+    """Of each training of a stack: epochs that predictions were kept after, losses there, and the predictions."""
+    runs, starts = _runs(found), np.cumsum(found["epochs"]) - found["epochs"]
+    known: dict[Key, list[tuple[Any, ...]]] = {}
+    for (position, epoch), outputs in zip(found["predicted"].tolist(), found["predictions"], strict=True):
+        key = Key(*(runs[position][name] for name in Key._fields))
+        known.setdefault(key, []).append((epoch, found["losses"][starts[position] + epoch - 1], outputs))
+    return known
 
 
 def _read_stack(path: Path) -> dict[str, Any]:

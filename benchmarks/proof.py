@@ -1,12 +1,14 @@
 """What people do without sizer, beside `sizer search`, to the same validation loss: wall clock from process start.
 
-    python benchmarks/proof.py --minutes 60 --threads 1    # goes on where it stopped (--into FILE)
+    python benchmarks/proof.py --minutes 60 --threads 1    # goes on where it stopped (--into FILE): run it in slices
+    python benchmarks/proof.py --minutes 0 --cpu           # the table so far, in processor time
 
 Six data sets from packages. Targets are fixed beforehand: 1.0 and 1.1 times the best validation loss of three default
 networks (scikit-learn's, and 256-256-256 in PyTorch at 1e-3 and at 4e-3), trained until 25 epochs bring nothing. Then
 each contender trains, in a process of its own on the same threads and rows, until it meets the target or its time is
-over. Contenders that train one network are held against all validation rows after each epoch; sizer chooses on one half
-of them and has to meet the target on both.
+over. Every one has its turn before the next target, so that what else the machine does harms all alike, and processor
+time is kept beside wall clock. Contenders that train one network are held against all validation rows after each epoch;
+sizer chooses on one half of them and has to meet the target on both.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import resource
 import subprocess
 import sys
 import tempfile
@@ -74,8 +77,9 @@ def torch_losses(data: Data, widths: tuple[int, ...], rate: float, seed: int) ->
             optimizer.zero_grad()
             loss_of(model(tensors["x"][batch]), tensors["y"][batch]).backward()
             optimizer.step()
-        with torch.no_grad():
-            yield float(loss_of(model(tensors["x_val"]), tensors["y_val"]))
+        with torch.no_grad():  # (left before the yield: others train meanwhile)
+            loss = float(loss_of(model(tensors["x_val"]), tensors["y_val"]))
+        yield loss
 
 
 def sklearn_losses(data: Data, seed: int) -> Iterator[float]:
@@ -172,51 +176,80 @@ def child(method: str, path: Path, target: float, seed: int, threads: int) -> No
     sys.exit(0 if METHODS[method](read_data(path), target, seed, threads) else 3)
 
 
-def measure(path: Path, method: str, target: float, seed: int, threads: int) -> float:
-    """Wall clock from process start, inf where the target was not met; raises where the contender broke."""
+def measure(path: Path, method: str, target: float, seed: int, threads: int) -> tuple[float, float]:
+    """Wall clock and processor time from process start, inf where the target was not met.
+
+    Raises where the contender broke.
+    """
     script = [sys.executable, __file__, "--child", method, str(path), f"{target}", f"{seed}", f"{threads}"]
-    began = time.perf_counter()
+    began, used = time.perf_counter(), _children_s()
     try:
         done = subprocess.run(script, check=False, timeout=SECONDS, capture_output=True, text=True)
     except subprocess.TimeoutExpired:
-        return math.inf
+        return math.inf, math.inf
     if done.returncode not in (0, 3):
         raise RuntimeError(f"{method} on {path.name}: {done.stderr[-500:]}")
-    return time.perf_counter() - began if done.returncode == 0 else math.inf
+    spent = time.perf_counter() - began, _children_s() - used
+    return spent if done.returncode == 0 else (math.inf, math.inf)
 
 
-def run(into: Path, minutes: float, threads: int) -> None:
+def _children_s() -> float:
+    """Processor time of all processes that this one started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def run(into: Path, minutes: float, threads: int) -> dict[str, Any]:
     """Measure what is not measured yet until the time is over; contenders take turns on the same machine."""
     kept: dict[str, Any] = json.loads(into.read_text()) if into.exists() else {}
     end = time.perf_counter() + 60 * minutes
     with tempfile.TemporaryDirectory() as folder:
-        for name in TASKS:
-            path = write_data(name, Path(folder))
-            if f"{name} best" not in kept:
-                kept[f"{name} best"] = best_default(read_data(path))
-            for seed in SEEDS:
-                for level in LEVELS:
-                    for method in METHODS:
-                        key = f"{name} {level} {seed} {method}"
-                        if key in kept or time.perf_counter() > end:
-                            continue
-                        kept[key] = measure(path, method, level * kept[f"{name} best"], seed, threads)
-                        into.write_text(json.dumps(kept))
-                        print(f"{key}: {kept[key]:.2f} s", flush=True)
-    report(kept)
+        for seed in SEEDS:
+            for name in TASKS:
+                if time.perf_counter() < end:
+                    _run_task(kept, into, write_data(name, Path(folder)), (name, seed, threads), end)
+    return kept
 
 
-def report(kept: dict[str, Any]) -> None:
-    """Medians of seeds by data set and target, and how often a target was not met."""
-    print(f"{'':28s}" + "".join(f"{name[:12]:>14s}" for name in TASKS) + f"{'not met':>12s}")
+def _run_task(kept: dict[str, Any], into: Path, path: Path, which: tuple[str, int, int], end: float) -> None:
+    """Every contender on a task's targets, from one seed."""
+    name, seed, threads = which
+    if f"{name} best" not in kept:
+        kept[f"{name} best"] = best_default(read_data(path))
+        into.write_text(json.dumps(kept))
     for level in LEVELS:
         for method in METHODS:
-            times = [[kept.get(f"{name} {level} {seed} {method}") for seed in SEEDS] for name in TASKS]
-            known = [[one for one in of_task if one is not None] for of_task in times]
-            medians = [f"{float(np.median(one)):.1f} s" if one else "" for one in known]
-            missed = sum(math.isinf(one) for of_task in known for one in of_task)
-            cells = "".join(f"{cell:>14s}" for cell in medians)
-            print(f"{level:.1f}x {method:23s}{cells}{missed:>6d} of {sum(map(len, known))}")
+            key = f"{name} {level} {seed} {method}"
+            if key in kept or time.perf_counter() > end:
+                continue
+            kept[key] = measure(path, method, level * kept[f"{name} best"], seed, threads)
+            into.write_text(json.dumps(kept))
+            print("{}: {:.1f} s, {:.1f} s of a processor".format(key, *kept[key]), flush=True)
+
+
+def report(kept: dict[str, Any], which: int) -> None:
+    """Medians of seeds by data set and target of wall clock (0) or processor time (1), and what was missed.
+
+    The last column is the time over sizer's, where both met the target: the geometric mean.
+    """
+    print(f"{'':28s}" + "".join(f"{name[:10]:>11s}" for name in TASKS) + f"{'not met':>11s}{'of sizer':>10s}")
+    for level in LEVELS:
+        for method in METHODS:
+            keys = [[f"{name} {level} {seed} {method}" for seed in SEEDS] for name in TASKS]
+            times = [[kept[key][which] for key in of_task if key in kept] for of_task in keys]
+            cells = "".join(f"{float(np.median(one)):9.1f} s" if one else " " * 11 for one in times)
+            missed, tried = sum(math.isinf(one) for of_task in times for one in of_task), sum(map(len, times))
+            pairs = [
+                (kept[key][which], kept[_of_sizer(key, method)][which]) for of in keys for key in of if key in kept
+            ]
+            logs = [math.log(mine / sizers) for mine, sizers in pairs if math.isfinite(mine) and math.isfinite(sizers)]
+            ratio = f"{math.exp(sum(logs) / len(logs)):10.2f}" if logs else ""
+            print(f"{level:.1f}x {method:23s}{cells}{missed:5d} of {tried:2d}{ratio}")
+
+
+def _of_sizer(key: str, method: str) -> str:
+    """The key of sizer's time on the same target."""
+    return key.removesuffix(method) + next(iter(METHODS))
 
 
 def main() -> None:
@@ -225,12 +258,13 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--into", type=Path, default=Path("proof.json"))
+    parser.add_argument("--cpu", action="store_true", help="print processor time, not wall clock")
     parser.add_argument("--child", nargs=5, metavar="X", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child is not None:
         method, path, target, seed, threads = options.child
         child(method, Path(path), float(target), int(seed), int(threads))
-    run(options.into, options.minutes, options.threads)
+    report(run(options.into, options.minutes, options.threads), 1 if options.cpu else 0)
 
 
 if __name__ == "__main__":

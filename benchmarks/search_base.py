@@ -9,28 +9,37 @@ and the rows that decide both meet it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 import numpy as np
-from curve_base import CHOOSE, DECIDE, RAW, TEST, Run, TaskFacts, read_base, read_facts, read_predictions, tasks
+import numpy.typing as npt
+from curve_base import CHOOSE, DECIDE, RAW, TEST, Key, Run, TaskFacts, read_base, read_facts, read_predictions, tasks
 
 from sizer.devices import choose
+from sizer.method.advisor import recommend
+from sizer.method.request import Request
 from sizer.models.topology import Topology
 from sizer.size_search.arms import Goal, SearchCandidate
 from sizer.size_search.candidates import first_arm, price_arms
 from sizer.size_search.data.halves import Validation
 from sizer.size_search.data.metrics import CLASSIFICATION, REGRESSION
 from sizer.size_search.ensembles import Kept, as_outputs, select
+from sizer.size_search.library import LOOKED_AT, NEAR
 from sizer.size_search.policy import decide
 from sizer.size_search.priors import RATE_PRIORS
 from sizer.size_search.settings import SearchSettings
+
+FloatArray = npt.NDArray[np.float64]
 
 #: Targets, as multiples of the best loss of any size at 1e-3.
 LEVELS = (1.0, 1.02, 1.05, 1.1, 1.2, 1.5, 2.0, 3.0)
 DEVICE = "x86-vm-2cpu"
 BASE_RATE, MULTIPLES = 1e-3, tuple(RATE_PRIORS)
+RATES = tuple(BASE_RATE * multiple for multiple in MULTIPLES)
+#: A seed counts once it was recorded up to here: with small sizes alone, most targets are out of reach.
+LARGEST = 2**16
 #: As a search has it by default; what was recorded ends before.
 MOST_EPOCHS = 1000
 #: Epochs without gain after which the thoughtless policy leaves an arm.
@@ -54,7 +63,11 @@ class Curves:
     @classmethod
     def of(cls, run: Run) -> Curves:
         """Of a recorded training."""
-        losses = run.losses
+        return cls.of_losses(run.losses)
+
+    @classmethod
+    def of_losses(cls, losses: FloatArray) -> Curves:
+        """Of losses as `Run` has them."""
         is_finite = np.isfinite(losses[:, RAW]).all(axis=1)
         losses = losses[: int(np.argmin(is_finite)) if not is_finite.all() else len(losses)]
         chosen = np.nan_to_num(losses[:, :, CHOOSE], nan=np.inf).argmin(axis=1)
@@ -70,6 +83,7 @@ class Grid:
 
     facts: TaskFacts
     seed: int
+    sizes: tuple[int, ...]
     topologies: tuple[Topology, ...]
     curves: dict[tuple[int, float], Curves]  # (position of the size, rate)
 
@@ -92,6 +106,15 @@ class Grid:
         """Of an arm's curves."""
         return self.topologies.index(arm.topology), arm.learning_rate
 
+    @property
+    def recorded(self) -> set[int]:
+        """The sizes that were recorded, as powers of two asked for."""
+        return {self.sizes[position] for position, _ in self.curves}
+
+    def recorded_as(self, arm: SearchCandidate) -> Key:
+        """An arm's training as predictions are filed by."""
+        return Key(self.sizes[self.topologies.index(arm.topology)], arm.learning_rate, self.seed)
+
 
 @dataclass(frozen=True)
 class Target:
@@ -109,13 +132,14 @@ def read_grids(task: str) -> tuple[Grid, ...]:
     runs = [run for run in read_base(task) if (run.depth, run.shape, run.batch_size) == (4, "rectangle", 256)]
     offered = set(SearchSettings(target=1.0).rates.values())
     runs = [run for run in runs if run.learning_rate in offered]
-    widths = sorted({run.widths for run in runs})
+    sizes = {run.widths: run.size for run in runs}
+    widths = sorted(sizes, key=sizes.__getitem__)
     topologies = tuple(Topology("rectangle", facts.input_dim, one) for one in widths)
     grids = []
     for seed in sorted({run.seed for run in runs}):
         curves = {(widths.index(r.widths), r.learning_rate): Curves.of(r) for r in runs if r.seed == seed}
         curves = {key: found for key, found in curves.items() if found.raw}
-        grids.append(Grid(facts, seed, topologies, curves))
+        grids.append(Grid(facts, seed, tuple(sizes[one] for one in widths), topologies, curves))
     return tuple(grids)
 
 
@@ -127,7 +151,7 @@ def epochs_to(values: Sequence[float], loss: float) -> float:
 @cache
 def targets(task: str, seeds: int = 2) -> tuple[Target, ...]:
     """Every level of a task that predicting the mean does not meet, from each of its seeds."""
-    grids = [grid for grid in read_grids(task) if grid.seed < seeds]
+    grids = [grid for grid in read_grids(task) if grid.seed < seeds and max(grid.recorded) >= LARGEST]
     at_base = [[grid.curves.get((i, BASE_RATE)) for grid in grids] for i in range(len(grids[0].topologies))]
     known = {i: [one for one in of_size if one is not None] for i, of_size in enumerate(at_base)}
     best = min(float(np.median([min(one.raw) for one in of_size])) for of_size in known.values() if of_size)
@@ -165,10 +189,11 @@ def _search(target: Target, library: Library | None) -> tuple[float, float]:
     grid = target.grid
     first = first_arm(grid.arms).name
     done = dict.fromkeys((arm.name for arm in grid.arms), 0)
-    spent = 0.0
+    spent, gain = 0.0, 1.0
     while True:
         arms = tuple(_at(grid, arm, done[arm.name]) for arm in grid.arms)
-        decisions = decide(arms, Goal(target.loss, MOST_EPOCHS), first)
+        goal = Goal(target.loss, MOST_EPOCHS, gain=None if library is None else gain)
+        decisions = decide(arms, goal, first)
         if not decisions:
             return NOT_MET
         arm = next(arm for arm in arms if arm.name == decisions[0].name)
@@ -179,17 +204,21 @@ def _search(target: Target, library: Library | None) -> tuple[float, float]:
         spent += (until - before) * arm.epoch_cost
         if until == met:
             return spent, curves.test[until - 1] / target.loss
-        if library is not None and library.best(done) <= target.loss:
-            return spent, math.nan
+        if library is not None:
+            loss, gain = library.best(done, target.loss)
+            if loss <= target.loss:
+                return spent, math.nan
 
 
 class Library:
     """What each arm predicted for some rows, after some epochs, and how good averages of that are."""
 
-    def __init__(self, grid: Grid, validation: Validation, said: dict[str, list[tuple[int, Kept, float]]]) -> None:
-        self.grid, self.validation, self.said = grid, validation, said
+    def __init__(self, validation: Validation, said: dict[str, list[tuple[int, Kept, float]]]) -> None:
+        self.validation, self.said = validation, said
+        self._found: dict[tuple[tuple[str, int], ...], tuple[float, float]] = {}
 
     @classmethod
+    @cache
     def of(cls, grid: Grid) -> Library | None:
         """The predictions recorded for a task, None where there are none."""
         found = read_predictions(grid.facts.name)
@@ -198,45 +227,51 @@ class Library:
         kind = REGRESSION if grid.facts.regression else CLASSIFICATION
         targets = found.targets.reshape(-1, 1) if grid.facts.regression else found.targets
         validation = Validation(kind, targets, grid.facts.output_dim)
-        halves, runs = validation.halves[:2], read_base(grid.facts.name)
+        names = {grid.recorded_as(arm): arm.name for arm in grid.arms}
         said: dict[str, list[tuple[int, Kept, float]]] = {}
-        for position, epoch, both in zip(found.runs, found.epochs, found.said, strict=True):
-            run = runs[position]
-            arm = next((arm for arm in grid.arms if _is_of(arm, run) and run.seed == grid.seed), None)
-            if arm is None:
+        for key, epoch, losses, both in zip(found.keys, found.epochs, found.losses, found.said, strict=True):
+            if key not in names:
                 continue
-            losses = run.losses[epoch - 1]
             which = int(np.nan_to_num(losses[:, CHOOSE], nan=np.inf).argmin())
-            full = float(losses[which, (CHOOSE, DECIDE)].mean())
-            said.setdefault(arm.name, []).append(
-                (int(epoch), Kept(int(epoch), *(both[which][h] for h in halves)), full)
-            )
-        return cls(grid, validation, said)
+            kept = Kept(int(epoch), *(both[which][half] for half in validation.halves[:2]))
+            full = float(losses[which, (CHOOSE, DECIDE)].max())
+            said.setdefault(names[key], []).append((int(epoch), kept, full))
+        return cls(validation, said)
 
-    def best(self, done: dict[str, int]) -> float:
-        """The loss of the best average of what was trained, inf where there is none.
+    def best(self, done: dict[str, int], target: float) -> tuple[float, float]:
+        """The loss of the best average of what was trained, inf where there is none, and what averaging takes off.
+
+        As the search does, it is looked at only where a network has come near to the target.
 
         Few rows were recorded: what averaging takes off is read from these, and taken off the loss on all rows.
         """
+        latest = {
+            name: max((i for i, one in enumerate(self.said.get(name, ())) if one[0] <= epochs), default=-1)
+            for name, epochs in done.items()
+        }
+        which = tuple((name, i) for name, i in latest.items() if i >= 0)
+        if min((self.said[name][j][2] for name, i in which for j in range(i + 1)), default=math.inf) > NEAR * target:
+            return math.inf, 1.0
+        if which not in self._found:
+            self._found[which] = self._best(dict(which))
+        return self._found[which]
+
+    def _best(self, latest: dict[str, int]) -> tuple[float, float]:
         kept, losses = {}, {}
-        for name, epochs in done.items():
-            known = [one for one in self.said.get(name, ()) if one[0] <= epochs]
-            if known:
-                _, kept[name], losses[name] = min(known, key=lambda one: one[2])
-        found = select(self.validation, kept) if len(kept) > 1 else None
+        for name, last in latest.items():
+            _, kept[name], losses[name] = min(self.said[name][: last + 1], key=lambda one: one[2])
+        looked_at = sorted(losses, key=losses.__getitem__)[:LOOKED_AT]
+        found = select(self.validation, {name: kept[name] for name in looked_at}) if len(kept) > 1 else None
         if found is None:
-            return math.inf
-        alone = min(losses[name] / self._loss(kept[name]) for name in found.shares)
-        return found.loss * alone
+            return math.inf, 1.0
+        alone = {name: self._loss(kept[name]) for name in found.shares}
+        loss = found.loss * sum(share * losses[name] / alone[name] for name, share in found.shares.items())
+        return loss, min(losses.values()) / loss
 
     def _loss(self, kept: Kept) -> float:
         rows = np.concatenate(self.validation.halves[:2])
         outputs = as_outputs(np.concatenate([kept.choosing, kept.deciding]), self.validation.kind)
         return self.validation.loss_on(outputs, rows)
-
-
-def _is_of(arm: SearchCandidate, run: Run) -> bool:
-    return (arm.topology.widths, arm.learning_rate) == (run.widths, run.learning_rate)
 
 
 def _at(grid: Grid, arm: SearchCandidate, epochs: int) -> SearchCandidate:
@@ -263,18 +298,60 @@ def cheapest_arm(target: Target) -> tuple[float, float]:
 
 def thoughtless(target: Target) -> tuple[float, float]:
     """Some arms in turn, each left after `PATIENCE` epochs without gain."""
-    grid, spent = target.grid, 0.0
-    sizes = np.log2([topology.num_free_parameters for topology in grid.topologies])
+    return _in_turn(target, _thoughtless_arms(target.grid), None)
+
+
+def thoughtless_with_averages(target: Target) -> tuple[float, float]:
+    """The same, with averages of the predictions of those that were left."""
+    return _in_turn(target, _thoughtless_arms(target.grid), Library.of(target.grid))
+
+
+def _thoughtless_arms(grid: Grid) -> Iterator[SearchCandidate]:
     for exponent, rate in THOUGHTLESS:
-        position = int(np.argmin(np.abs(sizes - exponent)))
-        arm = next((arm for arm in grid.arms if grid.key(arm) == (position, rate)), None)
-        if arm is None:
-            continue
-        curves = grid.curves[position, rate]
-        epochs, is_met = _patiently(curves.better, target.loss)
-        spent += epochs * arm.epoch_cost
+        yield from _nearest_arm(grid, 2.0**exponent, rate)
+
+
+def _nearest_arm(grid: Grid, num_free_parameters: float, rate: float) -> list[SearchCandidate]:
+    """The recorded arm at a rate whose size is nearest to one; none where that rate was not recorded for it."""
+    sizes = np.array([topology.num_free_parameters for topology in grid.topologies])
+    position = int(np.argmin(np.abs(np.log(sizes / num_free_parameters))))
+    return [arm for arm in grid.arms if grid.key(arm) == (position, rate)]
+
+
+def ranked(target: Target) -> tuple[float, float]:
+    """What `sizer recommend` suggests, in its order, each at its rate and left after `PATIENCE` epochs without gain."""
+    return _in_turn(target, _ranked_arms(target.grid), None)
+
+
+def ranked_with_averages(target: Target) -> tuple[float, float]:
+    """The same, with averages of the predictions of those that were left."""
+    return _in_turn(target, _ranked_arms(target.grid), Library.of(target.grid))
+
+
+@cache
+def _ranked_arms(grid: Grid) -> tuple[SearchCandidate, ...]:
+    facts, chosen = grid.facts, choose(DEVICE)
+    dims = {"input_dim": facts.input_dim, "output_dim": facts.output_dim, "observations": facts.train_rows}
+    request = Request(**dims, depth=(4,), batch_size=(256,), top=100)
+    found: dict[str, SearchCandidate] = {}
+    for pick in recommend(request, chosen.device, chosen.coefficients).candidates:
+        rate = min(RATES, key=lambda rate: abs(math.log(rate / pick.learning_rate)))
+        found |= {arm.name: arm for arm in _nearest_arm(grid, pick.num_free_parameters, rate) if arm.name not in found}
+    return tuple(found.values())
+
+
+def _in_turn(target: Target, arms: Iterable[SearchCandidate], library: Library | None) -> tuple[float, float]:
+    """Arms one after the other, each left after `PATIENCE` epochs without gain."""
+    grid, spent = target.grid, 0.0
+    done: dict[str, int] = {}
+    for arm in arms:
+        curves = grid.curves[grid.key(arm)]
+        done[arm.name], is_met = _patiently(curves.better, target.loss)
+        spent += done[arm.name] * arm.epoch_cost
         if is_met:
-            return spent, curves.test[epochs - 1] / target.loss
+            return spent, curves.test[done[arm.name] - 1] / target.loss
+        if library is not None and library.best(done, target.loss)[0] <= target.loss:
+            return spent, math.nan
     return NOT_MET
 
 
@@ -334,8 +411,17 @@ def _optuna(target: Target, seed: int) -> float:
 METHODS: dict[str, Method] = {
     "cheapest size and rate, known": cheapest_arm,
     "search, all included": search,
-    "thoughtless, without averaging predictions": thoughtless,
+    "Recommend's rank 1 at its rate, then the next": ranked,
+    "thoughtless": thoughtless,
     "Optuna over width and rate": optuna,
+}
+#: The same where predictions were recorded, networks averaged.
+WITH_AVERAGES: dict[str, Method] = {
+    "cheapest size and rate, known": cheapest_arm,
+    "search, networks not averaged": search,
+    "search, all included": search_with_averages,
+    "Recommend's rank 1 at its rate, then the next": ranked_with_averages,
+    "thoughtless": thoughtless_with_averages,
 }
 
 
@@ -412,5 +498,5 @@ def main(each: bool, is_fit: bool) -> None:
         print(f"\n{title}")
         compare(names, each)
     predicted = [name for name in tasks() if read_predictions(name) is not None]
-    print("\ntasks whose predictions were recorded")
-    compare(predicted, each, {"search, all included": search, "with averages of networks": search_with_averages})
+    print("\ntasks whose predictions were recorded, networks averaged")
+    compare(predicted, each, WITH_AVERAGES)

@@ -152,7 +152,7 @@ def parent_of(tmp_path):
         epoch = Epoch(1, train_loss, validation_loss, validation_loss, 1.0, 1.0, None, 10)
         with folder.held():
             folder.append(header)
-            folder.keep(LogEntry("8", (epoch,) * epochs, "8-1.pt", state=b"weights"), None)
+            folder.keep(LogEntry("8", (epoch,) * epochs, "trials/8/000001.pt", state=b"weights"), None)
             spec = Search(task, settings, folder).spec(of)
         assert spec.parent_checkpoint == (b"weights" if spec.parent else None)
         return spec.parent

@@ -190,7 +190,7 @@ def test_the_same_seed_decides_the_same(tmp_path):
 def test_a_replay_of_the_recorded_curves_decides_as_the_search_did(tmp_path):
     """What benchmarks/search.py does with recorded curves is what a search does with real ones."""
     task = sine()
-    run_search(task, settings(0.6 * task.baseline_loss), tmp_path, LocalEngine(task))
+    run_search(task, settings(0.6 * task.baseline_loss, ensemble="off"), tmp_path, LocalEngine(task))
     header = log_of(tmp_path)[0]
     curves: dict[str, list[float]] = {}
     for name, losses in losses_of(tmp_path):

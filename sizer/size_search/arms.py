@@ -95,12 +95,14 @@ class Place(NamedTuple):
 class Goal(NamedTuple):
     """What the arms are trained for: the shortfall to reach, within so many epochs of a trial and so much cost.
 
-    ``budget`` is the cost that may still be spent, in the unit of the arms' epoch costs.
+    ``budget`` is the cost that may still be spent, in the unit of the arms' epoch costs. ``gain`` is what averaging
+    takes off the least shortfall so far, as a factor of at least 1; None where a single network is wanted.
     """
 
     target: float
     max_epochs: int
     budget: float = math.inf
+    gain: float | None = None
 
 
 Arms = tuple[SearchCandidate, ...]

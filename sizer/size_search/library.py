@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sizer.size_search.arms import SearchCandidate
-from sizer.size_search.data.halves import is_reached
 from sizer.size_search.data.table import CustomTask, Task
 from sizer.size_search.ensembles import Kept, Selection, select
 from sizer.size_search.log import LogEntry, SearchFolder, read_checkpoint
@@ -13,9 +12,9 @@ from sizer.size_search.trials.training import kept_of
 
 #: Averages are looked at from where the best network is so near to the target, as a ratio: what averaging took off the
 #: best single loss was at most a third (docs/search.md).
-_NEAR = 1.6
+NEAR = 1.6
 #: Networks that are looked at, the best ones; what the others predicted is not held in memory.
-_LOOKED_AT = 12
+LOOKED_AT = 12
 
 
 class Library:
@@ -33,17 +32,15 @@ class Library:
         else:
             self._kept[entry.trial] = entry.kept  # (of the others, `average` lets go)
 
-    def average(self, arms: Iterable[SearchCandidate], target: float, shortfall: float, most: int) -> Selection | None:
-        """An average of at most so many networks that meets a target, a value of the metric with its shortfall."""
+    def average(self, arms: Iterable[SearchCandidate], shortfall: float, most: int) -> Selection | None:
+        """The best average of at most so many networks, None where they are far from a target with that shortfall."""
         trained = [arm for arm in arms if arm.values and arm.checkpoint is not None]
-        best = sorted(trained, key=self._standing)[:_LOOKED_AT] if self._validation is not None and most > 1 else []
+        best = sorted(trained, key=self._standing)[:LOOKED_AT] if self._validation is not None and most > 1 else []
         self._kept = {arm.name: self._kept[arm.name] for arm in best if arm.name in self._kept}
-        if self._validation is None or len(best) < 2 or min(min(arm.values) for arm in best) > _NEAR * shortfall:
+        if self._validation is None or len(best) < 2 or min(min(arm.values) for arm in best) > NEAR * shortfall:
             return None
         kept = {arm.name: known for arm in best if (known := self._of(arm)) is not None}
-        found = select(self._validation, kept, most) if len(kept) > 1 else None
-        is_met = found is not None and is_reached(self._validation.metric, found.value, found.choosing, target)
-        return found if is_met else None
+        return select(self._validation, kept, most) if len(kept) > 1 else None
 
     def _standing(self, arm: SearchCandidate) -> float:
         """How good an arm's network has been, by the rows that choose alone."""

@@ -15,6 +15,7 @@ rates cost goes to lower ones.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -43,6 +44,9 @@ BREADTH_EPOCHS = 20.0
 RATE_HEDGE = 0.15
 #: No target is given up before one size has had so many epochs. (2: the same, as all 117 are reached)
 LEAST_EPOCHS = 12
+#: One more network in an average is taken to lower its loss by this factor. (`search.py --base`, nine tasks with
+#: predictions, one seed, geometric mean: 0.59 without easing at all, 0.58 with 1, 0.55 with 1.04, 0.56 with 1.07.)
+MEMBER_GAIN = 1.03
 #: Exploring leaves a size that cost so many times what the cheapest training to the target did: a definition, as
 #: docs/search.md has it.
 EXPLORED = 4.0
@@ -64,7 +68,7 @@ def decide(arms: Arms, goal: Goal, first: str, at_most: int = 1) -> list[Decisio
     """
     if not any(arm.values for arm in arms):
         return _begin(arms, first)
-    forecasts = [(arm, forecast(arm, arms, goal)) for arm in _within_reach(arms)]
+    forecasts = [(arm, forecast(arm, arms, _own_goal(arm, goal))) for arm in _within_reach(arms)]
     hopeful = [(arm, found) for arm, found in forecasts if found.chance > HOPELESS]
     new_arms_dearer = _dearer(arms)
     costs = {arm.name: found.cost_of_success * (1.0 if arm.values else new_arms_dearer) for arm, found in hopeful}
@@ -86,6 +90,15 @@ def _promise(name: str, ranked: Sequence[float], costs: Mapping[str, float]) -> 
     if costs[name] > ranked[0]:
         return f"at the same time, at {costs[name] / ranked[0]:.2g} times the least expected cost of getting there"
     return f"least expected cost of getting there, {ranked[0] / ranked[1]:.2g} of the next one's"
+
+
+def _own_goal(arm: SearchCandidate, goal: Goal) -> Goal:
+    """What an arm has to come to so that it, or the average that it joins, meets the target."""
+    if goal.gain is None:
+        return goal
+    best = min(arm.values, default=math.inf)
+    eased = (goal.target * goal.gain * more for more in (MEMBER_GAIN, 1.0))
+    return goal._replace(target=next((target for target in eased if target < best), goal.target))
 
 
 def _slice_epochs(arm: SearchCandidate, arms: Arms) -> int:

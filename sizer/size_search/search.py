@@ -1,7 +1,8 @@
 """A search from its start, or from where it was interrupted, to its end.
 
 Rounds: decide from the log which slices come next (`policy`), note that, run them, note what they did. Decisions depend
-on the log alone: predicted costs are in its first line, losses in the others. Measured times matter only to the limits.
+on the log, with predicted costs in its first line and losses in the others, and on predictions that checkpoints hold.
+Measured times matter only to the limits.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from sizer.method.recommendation import Anchor
 from sizer.models.topology import Topology
 from sizer.size_search.arms import Goal, SearchCandidate
 from sizer.size_search.candidates import candidate_sizes, first_arm
+from sizer.size_search.data.halves import is_reached, worse_of
 from sizer.size_search.data.metrics import shortfall
 from sizer.size_search.data.table import CustomTask, Task
 from sizer.size_search.ensembles import Selection
@@ -90,6 +92,7 @@ class Search:
         self._open_round = log.open_round
         self.library = Library(task, state)
         self.ensemble: Selection | None = None
+        self._gain = 1.0
         self._noted_ensemble = log.ensemble
         self.slices: list[LogEntry] = []
         for entry in log.entries:
@@ -131,8 +134,14 @@ class Search:
         """Whether an average of what was trained meets the target, where no single network does."""
         if self.winner is not None:
             return
-        limits = self.settings.target, self.target, self.settings.most_members
-        self.ensemble = self.library.average(self.sizes.values(), *limits)
+        metric, target = self.task.metric, self.settings.target
+        found = self.library.average(self.sizes.values(), self.target, self.settings.most_members)
+        is_met = found is not None and is_reached(metric, found.value, found.choosing, target)
+        self.ensemble = found if is_met else None
+        self._gain = 1.0
+        if found is not None:
+            best = min(min(size.values) for size in self.trained if size.values)
+            self._gain = max(1.0, best / worse_of(metric, found.value, found.choosing))
         if self.ensemble is not None and (noted := self.ensemble._asdict()) != self._noted_ensemble:
             self.folder.append({"event": "ensemble", **noted})
             self._noted_ensemble = noted
@@ -141,7 +150,8 @@ class Search:
         sizes = tuple(self.sizes.values())
         if self.winner is not None:
             return decide_exploring(sizes, goal, self.settings.parallel)
-        return decide(sizes, goal, self._first, self.settings.parallel)
+        gain = None if self.settings.most_members == 1 or self.task.validation is None else self._gain
+        return decide(sizes, goal._replace(gain=gain), self._first, self.settings.parallel)
 
     def _over_limit(self) -> SearchStatus | None:
         """Which limit is used up, None while the search may go on."""
