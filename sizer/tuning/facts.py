@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 
 from sizer.script_runs.measuring import FlopCount, StepTime, anything_compiled, measured
 from sizer.script_runs.observing import Observer
+from sizer.tuning.job import WARM_UP
 from sizer.tuning.levers.data_in_memory import fits_in_batches
 from sizer.tuning.levers.protocol import Place, Seen, SeenLoader, SeenOptimizer
 from sizer.tuning.levers.roots import at_first_call
@@ -74,7 +75,7 @@ class FirstLook:
         self.seen: Seen | None = None
         self._observer = Observer(_plainly, self._ended, lambda call: None)  # noqa: ARG005
         self._optimizer: Optimizer | None = None
-        self._timing = False
+        self._begun = False
         self._optimizers: list[tuple[weakref.ReferenceType[Optimizer], Place | None]] = []
         self._loaders: list[tuple[Any, Place | None]] = []
         self._layers: dict[str, None] = {}
@@ -121,11 +122,12 @@ class FirstLook:
         if optimizer is not self._optimizer:
             self._observer.clock.end_of_others()
             return
-        self._observer.clock.end_of_step(self._timing)
+        # (all but the first: what workers had read ahead by then hides how long the next batches take)
+        self._observer.clock.end_of_step(self._begun)
+        self._begun = True
 
     def open(self, device: str) -> None:  # noqa: ARG002
         """Timing begins."""
-        self._timing = True
         self._usage = _usage()
 
     def one_more(self, optimizer: Optimizer, steps: int, step_s: float) -> bool:
@@ -150,7 +152,8 @@ class FirstLook:
 
     def _close(self, steps: int, step_s: float) -> None:
         """Timing is over."""
-        self._step_s, self._timed, self._facts = step_s, steps, self._used()
+        self._step_s, self._timed = step_s, steps
+        self._facts = self._used()
         self._worker_threads = _threads_of_children()
         self._times = self._observer.clock.steps()
         self._observer.pause()  # (not left: torch goes through the hooks of its steps just now)
@@ -161,7 +164,7 @@ class FirstLook:
         if now is None or self._usage is None:
             return None, None
         elapsed, system, faults = (after - before for after, before in zip(now, self._usage, strict=True))
-        timed = max(self._observer.clock.num_steps, 1)
+        timed = max(self._timed - WARM_UP, 1)
         return faults / timed, system / elapsed if elapsed > 0 else None
 
     def _summed_up(self, optimizer: Optimizer, count: OperationCount) -> Seen:
