@@ -59,9 +59,14 @@ def format_cost(energy_j: float | None, time_s: float | None) -> str:
     return format_quantity(time_s, "s") if energy_j is None else format_quantity(energy_j, "J")
 
 
+def format_ratio(ratio: float, digits: int = 3) -> str:
+    """A number in so many significant digits without an exponent, as long as people would write it: 0.24, 1.02, 160."""
+    return f"{float(f'{ratio:.{digits}g}'):g}"
+
+
 def format_times(ratio: float | None) -> str:
     """A multiple, three significant digits: 1.02x; empty for None."""
-    return "" if ratio is None else f"{ratio:.3g}x"
+    return "" if ratio is None else f"{format_ratio(ratio)}x"
 
 
 def format_chance(chance: float) -> str:

@@ -11,6 +11,7 @@ from sizer.base.units import (
     format_count,
     format_network,
     format_quantity,
+    format_ratio,
     format_times,
     format_widths,
 )
@@ -19,7 +20,7 @@ from sizer.method.hardware import Level
 from sizer.report.layout import BLANK, Block, Column, Line, More, Paragraph, Table, answer
 
 if TYPE_CHECKING:  # (another command's record is not loaded with this one's)
-    from sizer.fleet.comparison import Comparison, Point
+    from sizer.fleet.comparison import Comparison
     from sizer.fleet.fleet import Fleet
 
 #: Crossings that a terminal shows; a cost that jumps where a set spills may cross back and forth.
@@ -51,7 +52,7 @@ def _sureness(record: Comparison) -> Iterator[str]:
     """What the costs are, of each machine."""
     for machine in record.machines:
         found = machine.coefficients
-        interval = "" if found.interval is None else f", {found.interval[0]:.2g} to {found.interval[1]:.2g} times that"
+        interval = "" if found.interval is None else f", {_range(found.interval)} times that"
         yield f"{machine.device.id}: {found.quantity} {found.label}{interval}."
 
 
@@ -118,17 +119,17 @@ def _cost_table(record: Comparison) -> Table:
         ("parameters", [format_count(point.num_free_parameters) for point in points], 0),
         (first, [format_quantity(point.costs[0], unit) for point in points], 0),
         (second, [format_quantity(point.costs[1], unit) for point in points], 0),
-        ("ratio", [f"{point.ratio:.3g}" for point in points], 0),
-        ("its range", [_range(point) for point in points], 1),
+        ("ratio", [format_ratio(point.ratio) for point in points], 0),
+        ("its range", [_range(point.ratio_interval) for point in points], 1),
     ]
     return Table([Column(title, cells, right=True, leave_out=last) for title, cells, last in columns])
 
 
-def _range(point: Point) -> str:
-    if point.ratio_interval is None:
+def _range(ratios: tuple[float, float] | None) -> str:
+    if ratios is None:
         return "unknown"
-    low, high = point.ratio_interval
-    return f"{low:.2g} to {high:.2g}"
+    low, high = ratios
+    return f"{format_ratio(low, 2)} to {format_ratio(high, 2)}"
 
 
 def _crossings(record: Comparison) -> Iterator[str]:
@@ -168,7 +169,7 @@ def _others(record: Fleet) -> Iterator[str]:
     """The next node, and by how much it is dearer."""
     sized = [node for node in record.nodes if node.candidate is not None]
     for node in sized[1:2]:
-        yield f"Next is {node.name}, at {node.relative_cost_to_loss:.3g} times its cost to a loss."
+        yield f"Next is {node.name}, at {format_ratio(node.relative_cost_to_loss)} times its cost to a loss."
     labels = {node.coefficients.label for node in sized if node.coefficients is not None}
     if labels == {"estimated"}:
         yield "All costs are estimated; `sizer calibrate` on a node measures it."
@@ -185,7 +186,8 @@ def _equal(record: Fleet) -> Iterator[str]:
     ratio = (last.equal_size_per_datum or 0.0) / (first.equal_size_per_datum or 1.0)
     name = "the GPU" if last.device.kind != "cpu" and first.device.kind == "cpu" else last.name
     pays = f"{name} does not pay at this size" if ratio > _ALIKE else "they cost about the same"
-    named = f"At equal size ({format_widths(equal.widths)}) a datum costs {ratio:.3g} times as much on {last.name}"
+    times = format_ratio(ratio)
+    named = f"At equal size ({format_widths(equal.widths)}) a datum costs {times} times as much on {last.name}"
     yield f"{named} as on {first.name}: {pays}."
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from sizer.base.units import format_bytes
+from sizer.base.units import format_bytes, format_ratio
 from sizer.method.coefficients import Coefficients
 from sizer.method.hardware import Device, is_detected
 
@@ -160,5 +160,5 @@ def label_text(device: Device, coefficients: Coefficients) -> str:
     line = f"{coefficients.quantity.capitalize()}: {coefficients.label}, {coefficients.basis}."
     if coefficients.interval is not None:
         low, high = coefficients.interval
-        line += f" 90 % interval: {low:.2g} to {high:.2g} times the value."
+        line += f" 90 % interval: {format_ratio(low, 2)} to {format_ratio(high, 2)} times the value."
     return line + (remedy if coefficients.label == "estimated" else "")

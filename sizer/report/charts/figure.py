@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeAlias
 
-from sizer.base.units import format_bytes, format_quantity
+from sizer.base.units import format_bytes, format_quantity, format_times
 from sizer.report.layout import Table
 
 #: Series told apart by colour and by dashes; a ninth looks like the first.
@@ -38,7 +38,7 @@ class Axis(NamedTuple):
         if self.unit == "share":
             return f"{100 * value:.3g} %"
         if self.unit == "times":
-            return f"{value:.3g}x"
+            return format_times(value)
         return _count_text(value) if self.unit == "count" else f"{value:.4g}"
 
 

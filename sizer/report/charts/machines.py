@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from sizer.base.units import format_count, format_network, format_quantity, format_times
+from sizer.base.units import format_count, format_network, format_quantity, format_ratio, format_times
 from sizer.method.coefficients import QUANTITY_UNIT
 from sizer.report.charts.figure import Axis, Band, Chart, Guide, Mark, Point, Series
 from sizer.report.charts.sizes import PARAMETERS
@@ -69,7 +69,7 @@ def _crossing_guides(record: Comparison) -> list[Guide]:
 
 def _cost_table(record: Comparison, unit: str) -> Table:
     points = record.points
-    within = [p.ratio_interval and f"{p.ratio_interval[0]:.3g} to {p.ratio_interval[1]:.3g}" for p in points]
+    within = [p.ratio_interval and " to ".join(map(format_ratio, p.ratio_interval)) for p in points]
     columns = [
         ("parameters", [format_count(point.num_free_parameters) for point in points]),
         *((name, [format_quantity(p.costs[i], unit) for p in points]) for i, name in enumerate(record.names)),

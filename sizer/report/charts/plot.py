@@ -131,7 +131,10 @@ class _Plot:
 
     def _marks(self) -> Iterator[Markup]:
         """Each mark, with its text where there is room for it."""
-        for mark in self.chart.marks if self.y else ():
+        marks = self.chart.marks if self.y else ()
+        for x, y in map(self._place, marks):
+            self.labels.take(Box(x - 5, y - 5, x + 5, y + 5))
+        for mark in marks:
             x, y = self._place(mark)
             if mark.look == "star":
                 yield element("path", d=_star(x, y, 8.0), class_="star")

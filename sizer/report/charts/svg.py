@@ -94,6 +94,10 @@ class Labels:
         self._bounds = bounds
         self._taken: list[Box] = []
 
+    def take(self, box: Box) -> None:
+        """Keep texts off a box."""
+        self._taken.append(box)
+
     def place(self, text: str, places: Iterable[tuple[float, float, str]]) -> tuple[float, float, str] | None:
         """The first of the places (x, base line, anchor) where the text is free; None where there is none."""
         for x, y, anchor in places:
