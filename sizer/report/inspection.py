@@ -44,7 +44,8 @@ def networks_report(record: Inspection) -> Iterator[Block]:
         yield BLANK
         yield _network_table(record)
     else:
-        for network in record.networks:
+        for number, network in enumerate(record.networks):
+            yield from [BLANK] if number else []
             yield from _network(network, record)
     yield More(list(_networks_behind(record)), "bytes, operations, FLOPs, the machine and where costs are from")
 

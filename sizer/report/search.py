@@ -125,7 +125,7 @@ def _not_reached(record: SearchResult) -> str:
 def _winner(record: SearchResult, winner: SearchTrial) -> str:
     """What met the target, in words."""
     if record.ensemble is None:
-        return f"{_named(winner)} after {winner.epochs} epochs{_how(record, winner)}"
+        return f"{_named(winner)} after {winner.epochs} epoch{'' if winner.epochs == 1 else 's'}{_how(record, winner)}"
     return (
         f"the average of {len(record.ensemble.members)} networks, {format_count(winner.num_free_parameters)} parameters"
     )
