@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from sizer.base.errors import UsageError
 from sizer.base.storage import write_whole
 from sizer.report.charts import CHARTS, charts
 from sizer.report.charts.figure import Axis, Chart, Guide, Mark, Series, Strip
+from sizer.report.charts.scales import Scale, ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,6 +28,8 @@ _LEVEL_GREYS = ("#ffffff", "#e4e4e4", "#c9c9c9", "#aeaeae", "#939393", "#787878"
 _MARKS = {"star": ("k*", 12.0), "diamond": ("kD", 6.0), "dot": ("ko", 3.0)}
 #: Height of a plot and of a row of a strip, in inches.
 _PLOT, _ROW = 4.5, 0.26
+#: Most named values of an axis.
+_TICKS = 8
 #: Share of the width that two names must lie apart to be read.
 _APART = 0.02
 
@@ -58,42 +61,46 @@ def drawn(chart: Chart, of_what: str) -> Figure:
     figure = Figure(figsize=(8, sum(heights) + 1), layout="constrained")
     FigureCanvasAgg(figure)
     parts: list[Axes] = list(figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0])
+    if chart.x.log:
+        parts[0].set_xscale("log")
     if chart.y is not None:
         _draw_plot(parts[0], chart, chart.y)
     if chart.strips:
         _draw_strips(parts[-1], chart.strips)
-    _scale(parts[-1].xaxis, parts[-1].set_xscale, chart.x)
     for guide in chart.guides:
         _draw_guide(parts[0], guide)
     parts[-1].set_xlabel(chart.x.title)
+    _name_ticks(parts[-1].xaxis, chart.x)
     label = f" ({chart.label})" if chart.label else ""
     figure.suptitle(f"{chart.title}{label}\n{of_what}", fontsize=10, wrap=True)
     return figure
 
 
-def _scale(axis: Any, set_scale: Callable[..., None], told: Axis) -> None:
-    """The axis' scale, and its ticks as pages write them."""
-    if told.ticks:
-        axis.set_ticks([value for value, _ in told.ticks], [text for _, text in told.ticks])
-    elif told.log:
-        set_scale("log", base=2 if told.unit in ("count", "bytes") else 10)
-    if not told.ticks and told.unit:
-        axis.set_major_formatter(lambda value, _: told.text(value))
+def _name_ticks(axis: Any, told: Axis) -> None:
+    """Round values along an axis as pages write them."""
+    low, high = sorted(axis.get_view_interval())
+    named = ticks(Scale(low, high, told.log, 0.0, 1.0), told, _TICKS)
+    axis.set_ticks([value for value, _ in named], [text for _, text in named])
+    axis.set_ticks([], minor=True)
 
 
 def _draw_plot(axes: Axes, chart: Chart, y: Axis) -> None:
+    if y.log:
+        axes.set_yscale("log")
     for band in chart.bands:
         x, low, high = zip(*band.edges, strict=True)
         axes.fill_between(x, low, high, alpha=0.16, color=_colour(band.colour), linewidth=0, label=band.name)
     for series in chart.series:
         _draw_series(axes, series)
-    _scale(axes.yaxis, axes.set_yscale, y)
-    _scale(axes.xaxis, axes.set_xscale, chart.x)
+    for value in y.within:
+        axes.axhline(value, alpha=0.0)
     _draw_marks(axes, chart.marks)
+    _name_ticks(axes.yaxis, y)
     axes.set_ylabel(y.title)
     axes.grid(visible=True, which="major", linewidth=0.4, alpha=0.5)
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=8)
+    named = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    if named:
+        axes.legend(named.values(), named.keys(), fontsize=8)
 
 
 def _colour(number: int) -> str:
