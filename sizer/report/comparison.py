@@ -169,7 +169,7 @@ def _others(record: Fleet) -> Iterator[str]:
     """The next node, and by how much it is dearer."""
     sized = [node for node in record.nodes if node.candidate is not None]
     for node in sized[1:2]:
-        yield f"Next is {node.name}, at {format_ratio(node.relative_cost_to_loss)} times its cost to a loss."
+        yield f"Next is {node.name}, at {format_ratio(node.relative_cost_to_loss or 0.0)} times its cost to a loss."
     labels = {node.coefficients.label for node in sized if node.coefficients is not None}
     if labels == {"estimated"}:
         yield "All costs are estimated; `sizer calibrate` on a node measures it."
