@@ -53,7 +53,7 @@ class Stop(NamedTuple):
 
 STOPS = (
     Stop("sizer recommend house.csv --target price"),
-    Stop("sizer calibrate"),
+    Stop("sizer calibrate", lines=5),
     Stop("sizer search house.csv --target price --r2 0.9 --save model.pt2"),
     Stop("sizer predict model.pt2 new.csv", lines=2),
     Stop("sizer run train.py", about="sizer: to do"),
