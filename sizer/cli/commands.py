@@ -14,7 +14,9 @@ from sizer.base.errors import did_you_mean, one_of
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-#: Command -> title of a group in its help -> the options in it. What is in none stands at the end.
+#: Command -> title of a group in its help -> the options in it. What is in none stands at the end. (Libraries for that
+#: would save 25 lines here and keep this table; a bare command's help takes 40 ms with click, 66 with cloup 4.0, 105
+#: with rich-click 1.9, and sizer's own takes 40.)
 GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
     "recommend": {
         "The data and the network": ("target", "kind", "input_dim", "output_dim", "observations", "depth", "shape"),
