@@ -60,7 +60,7 @@ def _not_measured(record: Calibration) -> Iterator[Block]:
     """That the machine was too busy, what it rests on, and what to do."""
     yield from answer(
         f"{record.device.name or record.device.id} could not be measured: others kept it too busy",
-        f"{record.quiet_line}.".capitalize(),
+        f"It was {record.quiet_line}.",
         "No profile was made of this session; one that is there stays. The session is kept, and a quieter one counts.",
         "Next: `sizer calibrate` again when the machine is quieter; `--until-quiet 10m` waits for that.",
     )
