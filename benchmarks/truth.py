@@ -98,8 +98,20 @@ def _run_s(case: Case) -> float:
 def read_truth(path: Path) -> Truth:
     """A file of networks with ``before_s`` and ``after_s``."""
     found = json.loads(path.read_text(encoding="utf-8"))["networks"]
-    cases = [Case(None, one["input_dim"], tuple(one["widths"]), one["batch_size"]) for one in found]
+    cases = [Case(one.get("shape"), one["input_dim"], tuple(one["widths"]), one["batch_size"]) for one in found]
     return Truth(cases, *(np.array([one[name] for one in found]) for name in ("before_s", "after_s")))
+
+
+def write_truth(path: Path, truth: Truth) -> None:
+    """Such a file."""
+    names = ("shape", "input_dim", "widths", "batch_size", "before_s", "after_s")
+    rows = zip(truth.cases, truth.before_s.tolist(), truth.after_s.tolist(), strict=True)
+    each = [
+        (case.shape, case.input_dim, case.widths, case.batch_size, before_s, after_s)
+        for case, before_s, after_s in rows
+    ]
+    networks = [dict(zip(names, values, strict=True)) for values in each]
+    path.write_text(json.dumps({"networks": networks}), encoding="utf-8")
 
 
 def score(record: Calibration, truth: Truth, settings: Settings | None = None) -> Score:

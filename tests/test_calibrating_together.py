@@ -18,13 +18,15 @@ from sizer.base.errors import UsageError
 from sizer.calibration import plan as planning
 from sizer.calibration.calibration import Settings, calibrate, measurement_path, replay
 from sizer.calibration.combine import combine
-from sizer.calibration.fit import design, predict_terms
+from sizer.calibration.fit import conformal_interval, design, predict_terms
 from sizer.calibration.kept_sessions import MOST_SESSIONS, comparable, kept_sessions
 from sizer.calibration.measurements import END, Case, Measurements, Timing, create, read_measurements
 from sizer.cli import run
+from sizer.cli.calibrate import _around_s
 from sizer.method.placement import Hierarchy
 from sizer.method.training_step import Training
-from sizer.profiles import load
+from sizer.profiles import load, names
+from sizer.profiles.loader import own_folders
 
 SETTINGS = Settings(budget_s=60.0, meter="none")
 SHARED = Path(__file__).parents[2] / "shared" / "measurements"
@@ -105,6 +107,43 @@ def test_a_disturbed_session_alone_says_so_and_its_interval_reaches_down(machine
     assert "disturbed for 9" in record.quiet_line
     assert "run again, or --until-quiet 10m" in record.quiet_line
     assert record.fits["time"].interval[0] < 0.8
+
+    assert "was not quiet: times may be up to" in load(record.name).by_quantity["time"].basis
+
+
+def overloaded(now):
+    """Quiet for a moment now and then: the reference steps show how much others slow everything else."""
+    return 1.0 if now % 12 < 0.3 else 12.0
+
+
+def test_a_session_under_overload_makes_no_profile_and_is_said(machine, capsys):
+    machine.factor = overloaded
+    assert run(["calibrate", "--meter", "none", "--quiet"]) == 1
+    printed = capsys.readouterr()
+    assert "could not be measured: others kept it too busy" in printed.out
+    assert "no profile was made of them; run `sizer calibrate` again later, or --until-quiet 10m" in printed.err
+    assert "calibrated-cpu" not in names()
+    assert len(kept_sessions(measurement_path(SETTINGS))) == 1
+    quiet = session(machine, steady(1.0))
+    assert [one.used for one in quiet.sessions] == [False, True]
+    assert load(quiet.name).calibration["sessions"][1]["used"]
+    assert error(session(machine, overloaded)) <= 1.05 * error(quiet), "the quiet one stays"
+
+
+def test_a_session_under_overload_leaves_the_profile_that_is_there(machine):
+    before = session(machine, steady(1.0)).path.read_bytes()
+    for kept in kept_sessions(measurement_path(SETTINGS)):
+        kept.path.unlink()  # (as it is when the kernel is another one, or the sessions are too old)
+    record = session(machine, overloaded)
+    assert (record.usable, record.path, record.to_dict()["usable"]) == (False, None, False)
+    assert (own_folders()[-1] / f"{record.name}.json").read_bytes() == before
+
+
+def test_a_speed_at_which_others_kept_the_machine_is_none_of_its_own(machine):
+    alone = session(machine, steady(1.0))
+    both = session(machine, lambda now: 1.5 if now % 12 < 0.3 else 12.0)
+    assert both.speeds == ()
+    assert both.fits["time"].interval == alone.fits["time"].interval
 
 
 def test_a_slow_state_from_the_first_moment_to_the_last_is_said_and_covered(machine, capsys):
@@ -273,6 +312,23 @@ def test_the_four_shared_files_fitted_together_predict_the_quiet_truth(shared):
     assert against_truth(quiet, cases, truth_s)[1] == pytest.approx(mean, abs=0.005)
     assert quiet.speeds == ()
     assert read_measurements(paths["slow"]).timings[0].reference_s is None
+
+
+def test_networks_at_the_corners_have_no_say_in_the_interval(machine):
+    machine.factor = steady(1.0)
+    found = calibrate(SETTINGS)
+    drawn = [one.ratio for one in found.timed if one.widths not in {case.full for case in planning.CORNERS}]
+    assert len(drawn) <= found.networks - 5
+    low, high = conformal_interval(np.array(drawn))
+    assert found.fits["time"].interval == pytest.approx((low / 1.02, high))
+
+
+def test_the_wall_clock_of_a_quick_calibration_stretches_as_its_imports_did():
+    assert _around_s(0.2, 2.0, 2.0, 1.2) == pytest.approx(0.5)
+    assert _around_s(0.2, 6.0, 2.0, 1.2) == pytest.approx(3 * 0.5 + 2 * 1.2)
+    assert _around_s(900.0, 2.0, 2.0, 1.2) == pytest.approx(2.3), (
+        "a program that has run for long starts no interpreter"
+    )
 
 
 def test_a_quick_calibration_keeps_to_its_few_seconds_and_predicts(machine):

@@ -68,12 +68,15 @@ _FIT_S = 3.0
 QUICK_S = 8.0
 MIN_QUICK_S = 3.0
 _QUICK_ROUNDS = 2
-_QUICK_FIT_S = 1.2
+QUICK_FIT_S = 1.2
 _QUICK_PROBE = {"largest_bytes": 64 * 2**20, "rounds": 2}
 #: Time of each of the two timings that tell how fast a machine is, in s.
 _FIRST_S = 0.2
 #: Runs that it is cut into: the least of them is less of a neighbour's doing, who would leave too few networks to plan.
 _FIRST_RUNS = 6
+#: Share by which a session's values are above those of long runs at quieter moments even where nothing disturbed it:
+#: 0.01 to 0.03 in seven sessions of docs/benchmarks.md, 0.014 of it because a run is short.
+_ALWAYS_HIGH_BY = 0.02
 #: The plan holds more networks than the budget should pay for: the first round shows how far it really goes.
 _GENEROUS = 1.5
 
@@ -82,9 +85,10 @@ def calibrate(settings: Settings, fresh: bool = False, progress: Progress | None
     """Calibrate this machine within a budget and save the profile; an interrupted calibration goes on where it stopped.
 
     Earlier sessions of this machine that can be compared are fitted together with this one; ``fresh`` starts this one
-    anew. ``progress`` is told what happens and how much of the budget is used. Raises UsageError for a budget or a
-    number of threads that cannot work and for a GPU that PyTorch cannot use, MeterError when the meter asked for does
-    not measure, MeasurementError when the file cannot be written or another calibration is running.
+    anew. Where others kept the machine so busy that the result is not ``usable`` no profile is saved, and the one
+    before stays. ``progress`` is told what happens and how much of the budget is used. Raises UsageError for a budget
+    or a number of threads that cannot work and for a GPU that PyTorch cannot use, MeterError when the meter asked for
+    does not measure, MeasurementError when the file cannot be written or another calibration is running.
     """
     with open_session(settings, progress, MIN_QUICK_S if settings.quick else MIN_BUDGET_S) as session:
         check_usable(session.device.id)
@@ -102,7 +106,7 @@ def calibrate(settings: Settings, fresh: bool = False, progress: Progress | None
 
 
 def replay(*paths: Path, keep: bool = True, options: MeterOptions | None = None) -> Calibration:
-    """Fit measurement files of one machine together, on any machine, and (with ``keep``) save the profile.
+    """Fit measurement files of one machine together, on any machine, and (with ``keep``, if usable) save the profile.
 
     ``options`` name a log that says what metered runs used, or state power. Raises UsageError for files of different
     machines, MeasurementError, MeterError.
@@ -131,7 +135,7 @@ def _fit_together(sessions: Sequence[Measurements], named: str, keep: bool, opti
         record = profile_record(sessions[-1], found)
     except (KeyError, TypeError, AttributeError):
         raise MeasurementError(f"{named} does not describe its machine; calibrate again with --fresh") from None
-    return found if not keep else found.kept(save(record))
+    return found.kept(save(record)) if keep and found.usable else found
 
 
 def _fitted(sessions: Sequence[Measurements], power: PowerModel | None) -> Calibration:
@@ -214,13 +218,19 @@ def _with_median_capacities(devices: Sequence[Device]) -> Device:
 
 def _honest_interval(fitted: Fit, combined: Combined, design_of: Callable[..., Row]) -> tuple[float, float]:
     """The interval with what cross-validation does not see: the machine's other speeds, values that are too high."""
-    low, high = fitted.interval
-    low /= 1 + combined.high_by
+    low, high = _interval(combined.cases, fitted.ratios)
+    low /= 1 + max(combined.high_by, _ALWAYS_HIGH_BY)
     for values in combined.elsewhere:
         predicted = predict_terms(design_of(list(values)), fitted.terms)
-        at_speed = conformal_interval(predicted / np.array(list(values.values())))
+        at_speed = _interval(list(values), predicted / np.array(list(values.values())))
         low, high = min(low, at_speed[0]), max(high, at_speed[1])
     return low, high
+
+
+def _interval(cases: Sequence[Case], ratios: FloatArray) -> tuple[float, float]:
+    """The conformal interval of networks drawn at random: those at the corners are no sample of what is asked about."""
+    drawn = np.array([case not in planning.CORNERS for case in cases])
+    return conformal_interval(ratios[drawn] if drawn.any() else ratios)
 
 
 def _stated_power(measurements: Measurements, options: MeterOptions) -> PowerModel | None:
@@ -249,7 +259,7 @@ def _measure(session: Session, path: Path, fresh: bool) -> None:
     same = _same(session)
     log, found = interrupted_or_new(path, None if fresh else same, lambda: _begun(session, same))
     began_rounds = time.perf_counter()
-    fit_s = _QUICK_FIT_S if session.settings.quick else _FIT_S
+    fit_s = QUICK_FIT_S if session.settings.quick else _FIT_S
     until = max(began + session.settings.budget_s - fit_s, began_rounds)
     settled = began + (session.settings.until_quiet_s or session.settings.budget_s) - fit_s
     fewest = _fewest(session.settings.quick)

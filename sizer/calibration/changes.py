@@ -36,6 +36,9 @@ def changes_since_calibration(
 ) -> tuple[str, ...]:
     """Sentences on what changed on a device since it was calibrated; none where it was not, or nothing did.
 
+    Every command that trains or times anyway asks before its first training, so that nobody compares with a prediction
+    for another machine: `cli.output.say_changes` prints the answers (validate, search, study run, and whatever times
+    widths of a family or levers of a script), `changes_by_a_child` is for a process that is not sizer's own.
     ``threads`` are those that will train, None for torch's own. Another torch, number of threads or cache is why a
     calibration is not used: ``told_elsewhere`` leaves that to what asks for its coefficients. Raises UsageError for a
     device that is not there.

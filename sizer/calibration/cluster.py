@@ -121,6 +121,7 @@ def _identify_here(settings: Settings) -> dict[str, Any]:
 def _calibrate_here(settings: Settings, fresh: bool) -> tuple[Calibration, Mapping[str, Any]]:
     """On a node: calibrate it; the calibration, and the profile that it was kept as there."""
     calibration = calibrate(settings, fresh)
-    assert calibration.path is not None  # (calibrate keeps what it finds)
+    if calibration.path is None:
+        raise MeasurementError(calibration.why_not_usable)
     profile: dict[str, Any] = json.loads(Path(calibration.path).read_text(encoding="utf-8"))
     return calibration, profile

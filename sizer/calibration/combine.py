@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sizer.calibration.disturbance import ANOTHER_SPEED, ENOUGH, Quietness, disturbed, quietness
+from sizer.calibration.disturbance import ANOTHER_SPEED, ENOUGH, QUIET_HIGH_BY, Quietness, disturbed, quietness
 from sizer.calibration.measurements import Case, Measurements, Timing
 from sizer.method.placement import FloatArray
 
@@ -109,6 +109,11 @@ class SessionSummary(NamedTuple):
     used: bool
     room: float | None = None
 
+    @property
+    def seen_high_by(self) -> float:
+        """Share by which its values may be too high for what its reference steps showed; 0 where none says."""
+        return 0.0 if self.high_by is None else (1 + self.high_by) / (self.room or 1.0) - 1
+
 
 class Combined(NamedTuple):
     """What sessions say together.
@@ -138,7 +143,7 @@ def combine(measured: Sequence[Measurements], fewest: int) -> Combined:
     """Put sessions of one machine together, the newest last; ``fewest`` networks are kept whatever disturbed them."""
     sessions = _known_apart([Session.of(each) for each in measured])
     factors = _factors(sessions)
-    groups = _groups(factors)
+    groups = _held(_groups(factors), sessions)
     usual = _usual(groups)
     base = min(factors[index] or 1.0 for index in usual)
     used = _quiet_ones(sessions, factors, usual)
@@ -199,6 +204,18 @@ def _groups(factors: Sequence[float | None]) -> list[list[int]]:
     return groups
 
 
+def _held(groups: Sequence[list[int]], sessions: Sequence[Session]) -> list[list[int]]:
+    """The groups at whose speed the machine is by itself: a session's networks were timed while nothing disturbed it.
+
+    Where others used the machine from the first moment to the last even its quickest samples are at their mercy: that
+    is no speed of the machine, and an interval that covered it would say nothing. Without any such session it is the
+    group of the one that was disturbed least.
+    """
+    least = [min(_seen_high_by(sessions[index]) for index in group) for group in groups]
+    held = [group for group, high_by in zip(groups, least, strict=True) if high_by <= QUIET_HIGH_BY]
+    return held or [groups[least.index(min(least))]]
+
+
 def _usual(groups: Sequence[list[int]]) -> list[int]:
     """The group of the speed that is predicted: the fastest, unless a slower one has clearly more sessions."""
     most = max(groups, key=len)
@@ -216,6 +233,11 @@ def _quiet_ones(sessions: Sequence[Session], factors: Sequence[float | None], gr
 def _high_by(session: Session) -> float:
     """Share by which a session's values may be too high, 0 for a quiet one."""
     return 0.0 if session.quietness is None or session.quietness.quiet else session.quietness.high_by
+
+
+def _seen_high_by(session: Session) -> float:
+    """Share by which its values may be too high for what its reference steps showed, 0 where there are none."""
+    return 0.0 if session.quietness is None else session.quietness.seen_high_by
 
 
 def _merged(used: Sequence[tuple[Session, float]], fewest: int) -> tuple[dict[Case, float], dict[Case, list[Timing]]]:

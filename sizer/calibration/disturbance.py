@@ -86,7 +86,7 @@ _EXPLAINS = 0.05
 #: where values were 1.3 times the quiet ones, in a synthetic machine 1.09 where they were 1.12 times.
 _MARGIN = 1.4
 #: Values that may be higher than this share are not called quiet.
-_QUIET_HIGH_BY = 0.05
+QUIET_HIGH_BY = 0.05
 #: Sessions whose reference steps differ by more than this ran at different speeds.
 ANOTHER_SPEED = 1.15
 #: How many times as long as alone a thread's share of a product takes beside the others on cores of their own: 1.11 and
@@ -119,7 +119,7 @@ class Quietness:
     @property
     def quiet(self) -> bool:
         """Whether each network's quietest timing was taken while the machine was quiet."""
-        return self.high_by <= _QUIET_HIGH_BY
+        return self.high_by <= QUIET_HIGH_BY
 
 
 def quiet_levels(timings: Iterable[Timing]) -> dict[str, float]:

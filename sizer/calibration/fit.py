@@ -22,9 +22,6 @@ from sizer.models.shapes import residual_additions
 
 FOLDS = 5
 COVERAGE = 0.90
-#: Standard deviations by which the tails beyond the interval are made smaller: with 0 the intervals of the quiet files
-#: in docs/benchmarks.md held 83 to 85 % of their truth.
-_CAUTION = 1.0
 
 #: Terms that may enter beside the paper's, by the first part of their name.
 CANDIDATE_TERMS = ("optimizer", *sorted(SMALL_WORK))
@@ -203,12 +200,9 @@ def conformal_interval(ratios: FloatArray) -> tuple[float, float]:
     """Factors on a prediction between which 90 % of new networks fall.
 
     Quantiles of measured / predicted over cross-validated residuals, each side with the finite-sample correction
-    (n + 1) / n of split conformal prediction (Vovk et al. 2005), and less of a tail by `_CAUTION` of its standard
-    deviations: which residuals are in a tail is luck, and the terms were chosen by the same residuals.
+    (n + 1) / n of split conformal prediction (Vovk et al. 2005).
     """
     factors = np.sort(1 / ratios)
     count = len(factors)
-    share = (1 - COVERAGE) / 2
-    tail = share * (count + 1) - _CAUTION * np.sqrt(share * (1 - share) * count)
-    beyond = max(int(np.floor(tail)) - 1, 0)
+    beyond = max(int(np.floor((1 - COVERAGE) / 2 * (count + 1))) - 1, 0)
     return float(factors[beyond]), float(factors[count - 1 - beyond])

@@ -33,6 +33,9 @@ _SIZE_LIMITS = (-math.inf, 10, 14, 18, math.inf)
 _WORST = 5
 #: Share by which values may be too high from which a percentage says less than how many times.
 _MANY = 10.0
+#: Values that may be too high by more than this share make no profile: a machine that stands in is 0.65 to 1.51 times
+#: off where it is of the same generation (docs/calibration.md), and never said to be this one.
+_USELESS = 1.0
 
 
 class TimedNetwork(NamedTuple):
@@ -119,6 +122,7 @@ class Calibration(Record):
             "accesses": plain(self.accesses),
             "launch_bound": self.launch_bound,
             "path": None if self.path is None else str(self.path),
+            "usable": self.usable,
         }
 
     def rows(self) -> list[dict[str, Any]]:
@@ -130,6 +134,25 @@ class Calibration(Record):
         ]
 
     @property
+    def high_by(self) -> float:
+        """Share by which its values may be too high; 0 where a session was quiet, or none says."""
+        return min((0.0 if each.quiet else each.high_by or 0.0 for each in self.sessions if each.used), default=0.0)
+
+    @property
+    def usable(self) -> bool:
+        """Whether a profile is made of it: not where others kept the machine so busy that another's would do better."""
+        used = [session.seen_high_by for session in self.sessions if session.used]
+        return min(used, default=0.0) <= _USELESS
+
+    @property
+    def why_not_usable(self) -> str:
+        """Why no profile was made of it, and what to do, in a sentence."""
+        return (
+            f"others kept {self.device.id} so busy that its times may be up to {_percent(self.high_by)} high: no "
+            f"profile was made of them; run `sizer calibrate` again later, or --until-quiet 10m"
+        )
+
+    @property
     def quiet_line(self) -> str | None:
         """Whether the machine was quiet in the session just measured, in a line; None where nothing tells."""
         last = self.sessions[-1] if self.sessions else None
@@ -139,8 +162,7 @@ class Calibration(Record):
         if last.quiet:
             return f"quiet: each network was timed while nothing disturbed it ({share})"
         why = "" if self.explanation is None else f" ({self.explanation})"
-        by = f"{math.ceil(100 * last.high_by)} %" if last.high_by < _MANY else f"{math.ceil(last.high_by)} times too"
-        high = f"values may be up to {by} high"
+        high = f"values may be up to {_percent(last.high_by)} high"
         if not last.used:
             return f"{share}{why}; this session's values are not used, those of earlier, quieter ones are"
         if last.room is not None:
@@ -167,6 +189,11 @@ class Calibration(Record):
             yield self.meter_problem
         if self.meter_doubt is not None and self.metered:
             yield self.meter_doubt
+
+
+def _percent(high_by: float) -> str:
+    """By how much values may be too high, for between "up to" and "high"."""
+    return f"{math.ceil(100 * high_by)} %" if high_by < _MANY else f"{math.ceil(high_by)} times too"
 
 
 def _crowded(room: float) -> str:
@@ -335,9 +362,9 @@ def _power(exponent: float) -> int | None:
 def profile_record(measurements: Measurements, found: Calibration) -> dict[str, Any]:
     """The calibration as the JSON record of a profile that `sizer.profiles` loads."""
     settings, device = measurements.settings, found.device
-    speeds = _said_speeds(found.speeds)
+    state = f"{_said_disturbed(found.high_by)}{_said_speeds(found.speeds)}"
     coefficients = {
-        quantity: _coefficients(quantity, fitted, {**settings, "covered": plain(found.covered)}, speeds)
+        quantity: _coefficients(quantity, fitted, {**settings, "covered": plain(found.covered)}, state)
         for quantity, fitted in found.fits.items()
     }
     if found.power is not None:
@@ -386,6 +413,13 @@ def _level(level: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _said_disturbed(high_by: float) -> str:
+    """That the machine was not quiet in any session, for the end of a sentence."""
+    if high_by == 0.0:
+        return ""
+    return f"; the machine was not quiet: times may be up to {_percent(high_by)} high, which the interval covers"
+
+
 def _said_speeds(speeds: Sequence[Speed]) -> str:
     """The machine's speeds beside the one that is predicted, for the end of a sentence."""
     others = [f"{speed.factor:.2f}" for speed in speeds if not speed.usual]
@@ -394,7 +428,7 @@ def _said_speeds(speeds: Sequence[Speed]) -> str:
     return f"; at times this machine takes {' or '.join(others)} times as long, which the interval covers"
 
 
-def _coefficients(quantity: str, found: Fit, settings: Any, speeds: str) -> dict[str, Any]:
+def _coefficients(quantity: str, found: Fit, settings: Any, state: str) -> dict[str, Any]:
     identity = settings["identity"]
     threads = f"{identity['threads']} threads, " if "threads" in identity else ""
     return {
@@ -402,7 +436,7 @@ def _coefficients(quantity: str, found: Fit, settings: Any, speeds: str) -> dict
         "basis": (
             f"calibrated on this machine {settings['date'][:10]} ({threads}torch {identity['torch']}); "
             f"cross-validated error {found.mean_error:.1%} mean, "
-            f"{found.error_quantile(0.95):.1%} at the 95th percentile{speeds}"
+            f"{found.error_quantile(0.95):.1%} at the 95th percentile{state}"
         ),
         "terms": {name: {"value": value, "unit": term_unit(name, quantity)} for name, value in found.terms.items()},
         "interval_90": list(found.interval),

@@ -96,8 +96,8 @@ def read_meter_options(given: dict[str, Any]) -> MeterOptions:
     return MeterOptions(log_path=given.pop("wattmeter_log"), log_format=layout, **watts)
 
 
-#: What the interpreter and this command take until it runs, and writing takes after it, in s (benchmarks/startup.py).
-_STARTED_S = 1.2
+#: Processor time that writing the answer takes, and the most that an interpreter takes to start, in s.
+_WRITING_S, _MOST_STARTED_S = 0.3, 2.0
 
 
 @click.command(cls=Command)
@@ -173,7 +173,7 @@ def calibrate(
     """
     import time
 
-    began = time.perf_counter()
+    began, used_s = time.perf_counter(), time.process_time()
     if operators:
         _calibrate_operators(ctx, quiet, as_json, details, {"fresh": fresh, "budget_s": budget, **settings})
         return
@@ -183,12 +183,15 @@ def calibrate(
 
     options = read_meter_options(settings)
     if replay is not None:
-        show(calibration.replay(replay, *more_files, keep=keep, options=options), as_json, details=details)
+        replayed = calibration.replay(replay, *more_files, keep=keep, options=options)
+        show(replayed, as_json, details=details)
+        _check_kept(replayed, keep)
         return
     _check_no_replay(more_files, keep)
     if quick:
-        imports_s = time.perf_counter() - began + _STARTED_S
-        budget, settings["meter"] = max(calibration.QUICK_S - imports_s, calibration.MIN_QUICK_S), "none"
+        imports_s, importing_s = time.perf_counter() - began, time.process_time() - used_s
+        around_s = _around_s(used_s, imports_s, importing_s, calibration.QUICK_FIT_S)
+        budget, settings["meter"] = max(calibration.QUICK_S - imports_s - around_s, calibration.MIN_QUICK_S), "none"
     settings |= {"budget_s": budget, "until_quiet_s": until_quiet, "quick": quick}
     chosen = calibration.Settings(meter_options=options, **settings)
     if show_kept:
@@ -200,6 +203,24 @@ def calibrate(
     with progress_bar(quiet) as advance:
         record = run(chosen, fresh, advance)
     show(record, as_json, details=details)
+    _check_kept(record)
+
+
+def _around_s(used_s: float, imports_s: float, importing_s: float, fit_s: float) -> float:
+    """What starting the interpreter took, writing will, and the fit beyond its ``fit_s``, stretched as imports were.
+
+    On a machine that is busy, or reads its files for the first time, all of them take as many times as long.
+    """
+    stretched = max(imports_s / max(importing_s, 0.01), 1.0)
+    return (min(used_s, _MOST_STARTED_S) + _WRITING_S) * stretched + fit_s * (stretched - 1)
+
+
+def _check_kept(record: Record, asked: bool = True) -> None:
+    """Raise MeasurementError for a calibration of which a profile was asked for and none was made."""
+    from sizer.base.errors import MeasurementError
+
+    if asked and not getattr(record, "usable", True):
+        raise MeasurementError(getattr(record, "why_not_usable", ""))
 
 
 #: Options that --operators understands, beside those of every command.

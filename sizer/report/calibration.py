@@ -39,6 +39,9 @@ def calibration_report(record: Calibration) -> Iterator[Block]:
     if (time := record.fits.get("time")) is None:
         yield from _details(record)
         return
+    if not record.usable:
+        yield from _not_measured(record)
+        return
     low, high = time.interval
     name = record.device.name or record.device.id
     yield from answer(
@@ -49,6 +52,17 @@ def calibration_report(record: Calibration) -> Iterator[Block]:
         _caches(record),
         f"90 % interval: {low:.2f} to {high:.2f} times the prediction; {record.networks} networks, cross-validated.",
         _energy(record),
+    )
+    yield More(list(_details(record)), "coefficients with their meaning, errors, sessions, files")
+
+
+def _not_measured(record: Calibration) -> Iterator[Block]:
+    """That the machine was too busy, what it rests on, and what to do."""
+    yield from answer(
+        f"{record.device.name or record.device.id} could not be measured: others kept it too busy",
+        f"It was {record.quiet_line}.",
+        "No profile was made of this session; one that is there stays. The session is kept, and a quieter one counts.",
+        "Next: `sizer calibrate` again when the machine is quieter; `--until-quiet 10m` waits for that.",
     )
     yield More(list(_details(record)), "coefficients with their meaning, errors, sessions, files")
 
