@@ -15,6 +15,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -331,11 +332,10 @@ def _compared(
 ) -> tuple[list[Cell], Advised]:
     from sizer.base.progress import silent
     from sizer.detection.detect import detected
-    from sizer.families.answer import Answer
-    from sizer.families.choosing import CHOSEN_LATER, TIMED, choose, choose_next
+    from sizer.families.answer import Answer, weights
+    from sizer.families.choosing import CHOSEN_LATER, CONFIRMED, TIMED, choose, choose_cheapest, choose_next
     from sizer.families.timing import Timed
     from sizer.families.tracing import together, trace_members
-    from sizer.method.epochs_to_loss import relative_epochs
     from sizer.method.placement import Hierarchy, place_all
 
     family, device = family_of(*key, 60.0), detected("cpu")
@@ -356,14 +356,17 @@ def _compared(
         for index in range(len(widths))
         if index not in chosen
     ]
-    law = relative_epochs([one.memory.num_trainable_parameters for one in members])
-    best = answer.record().best.values["width"]
-    by_loss, by_time = widths.index(str(best)), int(np.argmin(answer.step_s))
-    regret = Advised(
-        key[0],
-        float((truth_s * law)[by_loss] / (truth_s * law).min()),
-        float(truth_s[by_time] / truth_s.min()),
-    )
+    weight = weights(family.request, members)
+    for _ in range(CONFIRMED):
+        known = {index: first[widths[index]] for index in chosen}
+        if (cheapest := choose_cheapest(members, known, known, weight)) is not None:
+            chosen.append(cheapest)
+    timed = [Timed(members[index].values, first[widths[index]], 3, True) for index in chosen]
+    confirmed = replace(answer, timed=timed)
+    best = widths.index(str(confirmed.record().best.values["width"]))
+    by_time = int(np.argmin(confirmed.step_s))
+    cost = truth_s * weight
+    regret = Advised(key[0], float(cost[best] / cost.min()), float(truth_s[by_time] / truth_s.min()))
     return cells, regret
 
 

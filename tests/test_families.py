@@ -26,7 +26,7 @@ from sizer.cli import run
 from sizer.families import timing
 from sizer.families.advice import Rated, advise
 from sizer.families.answer import Answer
-from sizer.families.choosing import TIMED, choose, choose_next
+from sizer.families.choosing import TIMED, choose, choose_cheapest, choose_next
 from sizer.families.fit import fit, predict
 from sizer.families.kept import KeptTimings
 from sizer.families.making import Family, as_optimizer, parameters_of, training_step
@@ -228,6 +228,16 @@ def test_the_next_is_where_the_cost_bends():
     tried = [0, 5, 10, 15]
     assert 10 < choose_next(members, {one: truth[one] for one in tried}, tried) < 15
     assert choose_next(members, {one: truth[one] for one in tried}, range(16)) is None
+
+
+def test_what_seems_cheapest_is_timed_too():
+    asked = family(tuple(range(16, 272, 16)))
+    members, _ = trace_members(asked, asked.request.sizes(), silent)
+    truth = 1e-4 + 3e-11 * terms(members)["operation"]
+    weights = (1 + np.abs(np.arange(16) - 7)) / truth
+    known = {one: truth[one] for one in (0, 5, 10, 15)}
+    assert choose_cheapest(members, known, known, weights) == 7
+    assert choose_cheapest(members, known, [*known, 7], weights) is None
 
 
 class _Steps:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -13,8 +13,8 @@ from sizer.base.progress import Progress, silent
 from sizer.base.units import format_bytes
 from sizer.calibration.session import only_one, using_threads
 from sizer.devices import choose, is_device_id
-from sizer.families.answer import Answer
-from sizer.families.choosing import CHOSEN_LATER, TIMED, TIMED_OF_TWO, choose_next
+from sizer.families.answer import Answer, weights
+from sizer.families.choosing import CHOSEN_LATER, CONFIRMED, TIMED, TIMED_OF_TWO, choose_cheapest, choose_next
 from sizer.families.choosing import choose as choose_timed
 from sizer.families.kept import KeptTimings
 from sizer.families.making import Family
@@ -23,7 +23,7 @@ from sizer.families.timing import Plan, Timed, time_members
 from sizer.families.tracing import Left, Traced, together, trace_members
 from sizer.families.verifying import time_in_turn
 from sizer.method.hardware import Device
-from sizer.method.placement import Hierarchy, place_all
+from sizer.method.placement import FloatArray, Hierarchy, place_all
 
 #: Share of the memory that a step may need: the rest is for the program, torch and the allocator's slack.
 _MEMORY_SHARE = 0.8
@@ -55,13 +55,21 @@ def recommend_family(family: Family, progress: Progress = silent) -> FamilyRecom
         sets = together([one.sets for one in members])
         placements = place_all(sets, hierarchy)
         count = TIMED if len(request.vary) == 1 else TIMED_OF_TWO
-        plan = Plan(
-            choose_timed(members, placements, count - CHOSEN_LATER), CHOSEN_LATER, partial(choose_next, members)
-        )
+        first = choose_timed(members, placements, count - CHOSEN_LATER)
+        following = partial(_following, members, weights(request, members), count)
+        plan = Plan(first, CHOSEN_LATER + CONFIRMED, following)
         timed, not_timed = _time(family, members, plan, device, progress)
         threads = torch.get_num_threads()
         answer = Answer(family, device, hierarchy, members, sets, placements, timed, [*left, *not_timed], threads)
         return _verified(answer, progress)
+
+
+def _following(
+    members: Sequence[Traced], weight: FloatArray, count: int, step_s: Mapping[int, float], tried: Container[int]
+) -> int | None:
+    """The member to time next: where the cost bends, then what is predicted to be the cheapest."""
+    bend = choose_next(members, step_s, tried) if len(step_s) < count else None
+    return choose_cheapest(members, step_s, tried, weight) if bend is None else bend
 
 
 def _verified(answer: Answer, progress: Progress) -> FamilyRecommendation:

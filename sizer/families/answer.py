@@ -23,6 +23,7 @@ from sizer.families.record import (
     TimedSize,
     values_text,
 )
+from sizer.families.request import FamilyRequest
 from sizer.families.terms import terms
 from sizer.families.timing import Timed
 from sizer.families.tracing import Left, Traced
@@ -37,6 +38,14 @@ from sizer.method.working_sets import BoolArray, WorkingSets
 
 #: Sets that count: those that may be anchors in a training.
 _SETS = ANCHOR_SETS["training"]
+
+
+def weights(request: FamilyRequest, members: Sequence[Traced]) -> FloatArray:
+    """What the time of a step counts in what sizes are ordered by, shape (N,)."""
+    per_datum = 1 / np.array([one.observations for one in members], dtype=np.float64)
+    if request.rank_by == "time":
+        return per_datum
+    return np.asarray(per_datum * relative_epochs([one.memory.num_trainable_parameters for one in members]))
 
 
 @dataclass(frozen=True)
@@ -81,9 +90,7 @@ class Answer:
     def cost(self) -> FloatArray:
         """What members are ordered by, infinite beyond the limits."""
         request = self.family.request
-        cost = self.per_datum_s
-        if request.rank_by == "loss":
-            cost = cost * relative_epochs([one.memory.num_trainable_parameters for one in self.members])
+        cost = np.asarray(self.step_s * weights(request, self.members))
         allowed = np.ones(len(cost), dtype=bool)
         if request.max_bytes is not None:
             allowed &= np.array([one.memory_bytes for one in self.members]) <= request.max_bytes
