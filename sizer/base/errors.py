@@ -34,6 +34,13 @@ def one_of(name: object, known: Iterable[str]) -> str:
     return f"{meant}{'E' if meant else 'e'}xpected one of {', '.join(known)}"
 
 
+def listed(names: Iterable[object], most: int = 8, letters: int = 40) -> str:
+    """Names of others with commas between them, the first ones, each cut: a message stays one that is read."""
+    found = [str(name) for name in names]
+    short = [name if len(name) <= letters else f"{name[: letters - 3]}..." for name in found[:most]]
+    return ", ".join([*short, *(["..."] if len(found) > most else [])])
+
+
 def named_arguments(function: Function) -> Function:
     """Let a public function refuse what it does not take in one line, with the nearest name that it takes.
 

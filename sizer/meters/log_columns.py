@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from sizer.base.errors import MeterError, UsageError
+from sizer.base.errors import MeterError, UsageError, listed
 from sizer.meters.log_table import Table, is_missing
 from sizer.meters.power_units import (
     APPARENT,
@@ -95,7 +95,7 @@ def named_column(path: object, header: Sequence[str], name: str, option: str) ->
 
 def not_clear(path: object, columns: Iterable[Column], option: str) -> MeterError:
     """The refusal of columns of which none is clearly the one."""
-    names = ", ".join(one.name for one in columns)
+    names = listed(one.name for one in columns)
     return MeterError(f"which column of {path} is which is not clear ({names}); name one with {option}")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from sizer.base.errors import MeterError, UsageError
+from sizer.base.errors import MeterError, UsageError, listed
 from sizer.meters.log_columns import NO_POWER_DRAWN, POWER_WORDS
 from sizer.meters.log_roles import Roles
 from sizer.meters.log_table import Row, Table
@@ -65,7 +65,7 @@ def read_rows(
         warnings.append(one if lost == 1 else f"the last {lost} lines of {path} hold no time and were left out")
     power_rows = [one for one in read if _is_of_power(found, one[0])]
     if not power_rows:
-        others = ", ".join(dict.fromkeys(filter(None, (_unit_cell(found, row) for row, _ in read))))
+        others = listed(dict.fromkeys(filter(None, (_unit_cell(found, row) for row, _ in read))))
         raise MeterError(f"the power log {path} has no sample with a unit of power (its units: {others}); log watts")
     node = _chosen_node(path, found, [row for row, _ in power_rows], named)
     entries = [
@@ -80,7 +80,7 @@ def no_sample(path: Path, row: Row, problem: str) -> MeterError:
     """The refusal of a row."""
     shown = row.line.strip()[:60]
     return MeterError(
-        f"line {row.number} of {path} is no sample of time and watts: {shown!r} ({problem}); correct or remove it"
+        f"line {row.number} of {path} is no sample of time and watts: {shown!r} ({problem[:200]}); correct or remove it"
     )
 
 
@@ -106,7 +106,7 @@ def _chosen_node(path: Path, found: Roles, rows: Sequence[Row], named: str | Non
     powers = [name for name in names if names_power(name)]
     if len(powers) == 1 and found.unit_column is None:
         return powers[0]
-    shown = ", ".join(powers or names) if len(powers or names) < 9 else f"{', '.join((powers or names)[:8])}, ..."
+    shown = listed(powers or names)
     raise UsageError(f"{path} has samples of several nodes ({shown}); name one with node")
 
 

@@ -62,7 +62,14 @@ def read_log(folder: Path) -> OwnStudy:
         )
     if any("run_id" not in record for record in records[1:]):
         raise MeasurementError(f"{path} is damaged: a line in it is no run; restore it, or start anew with --fresh")
-    return OwnStudy(records[0], records[1:])
+    study = OwnStudy(records[0], records[1:])
+    try:
+        _ = study.levels, study.remarks
+    except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError):
+        raise MeasurementError(
+            f"{path} is damaged: its first line does not describe a machine; restore it, or start anew with --fresh"
+        ) from None
+    return study
 
 
 class RunLog:

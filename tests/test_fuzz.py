@@ -1,0 +1,73 @@
+"""The fuzzer of the benchmarks: that it sees what is wrong, and that a few hundred odd inputs find nothing."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+from sizer.base.errors import SizerError
+
+FUZZ = Path(__file__).parents[1] / "benchmarks" / "fuzz.py"
+
+
+@pytest.fixture(scope="module")
+def fuzz():
+    spec = importlib.util.spec_from_file_location("fuzz", FUZZ)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["fuzz"] = module  # (a named tuple of it asks for its module)
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["fuzz"]
+
+
+def test_it_tells_right_from_wrong(fuzz):
+    def refuse(text):
+        raise SizerError(text)
+
+    assert fuzz.wrong(lambda: None) is None
+    assert fuzz.wrong(lambda: refuse("line 3 is no table")) is None
+    assert "several lines" in fuzz.wrong(lambda: refuse("a\nb"))
+    assert "too many letters" in fuzz.wrong(lambda: refuse("a" * 3000))
+    assert fuzz.wrong(lambda: [][1]).startswith("IndexError")
+
+
+@pytest.mark.parametrize(
+    "name", ["table", "power-log", "network", "profile", "search-log", "study-log", "measurements"]
+)
+def test_odd_inputs_are_read_or_refused_in_one_line(fuzz, tmp_path, name):
+    draw = random.Random(7)  # noqa: S311 (inputs, no secrets)
+    reader = fuzz.READERS[name]
+    seeds = list(reader.seeds())
+    trial = fuzz.Trial(name, tmp_path)
+    for _ in range(8 if name == "measurements" else 60):
+        trial.give(fuzz.changed(draw.choice(seeds), reader.form, draw.getrandbits(32)))
+    assert not trial.kinds
+
+
+def test_what_once_went_wrong_is_right(fuzz, tmp_path):
+    assert not list(fuzz.replay(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "change", [{"device": 3}, {"device": {"id": 1}}, {"meter": None}, {"meter": {}}, {"device": None}]
+)
+def test_the_log_of_a_study_describes_a_machine_or_is_refused(tmp_path, change):
+    from sizer.study.own_runs.log import LOG_NAME, read_log
+
+    kept = (Path(__file__).parent / "data" / "before_the_move" / "study" / LOG_NAME).read_text().splitlines()
+    (tmp_path / LOG_NAME).write_text("\n".join([json.dumps(json.loads(kept[0]) | change), *kept[1:]]) + "\n")
+    with pytest.raises(SizerError, match="its first line does not describe a machine"):
+        read_log(tmp_path)
+
+
+def test_names_of_others_are_listed_short():
+    from sizer.base.errors import listed
+
+    assert listed(["a", "b"]) == "a, b"
+    assert listed(["a" * 100]) == "a" * 37 + "..."
+    assert listed(map(str, range(10))) == "0, 1, 2, 3, 4, 5, 6, 7, ..."
