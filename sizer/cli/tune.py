@@ -45,9 +45,11 @@ def tune(
     """
     from pathlib import Path
 
-    from sizer.cli.output import progress_bar, remark, show
+    from sizer.cli.output import progress_bar, remark, say_changes, show
     from sizer.tuning.tuning import tune_script
 
+    if not quiet:
+        say_changes(None, told_elsewhere=True)
     with progress_bar(quiet) as progress:
         record = tune_script(
             *(script, arguments),

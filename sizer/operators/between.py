@@ -21,9 +21,9 @@ TERMS = ("operators_s", "forward", "backward", "optimizer", "views", "kept_bytes
 FEWEST_STEPS = 8
 #: Steps of so many s count half: what lies between operators scatters, and is most of a shorter one.
 _HALF_S = 2e-3
-#: Before that: seconds a call, a view and a byte, as fitted on machine C of docs/benchmarks.md.
+#: Before that: seconds a call, a view and a byte, assumed by their order of magnitude, not measured.
 _USUAL = (1.0, 8e-6, 4e-6, 4e-6, 2e-6, 1e-10)
-#: Deviation of the logarithm of a step's time about the prediction, where too few steps tell.
+#: Deviation of the logarithm of a step's time about the prediction, where too few steps tell: assumed likewise.
 _USUAL_DEVIATION = 0.15
 
 

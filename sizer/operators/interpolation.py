@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 FEWEST = 4
 #: Doublings of a size over which times stay alike: of these the one that tells left-out calls best is taken.
 _LENGTHS = (2.0, 4.0, 8.0)
-#: Relative error of a timing that was taken once: two rounds of the same calls differ so in the median.
+#: Relative error of a timing that was taken once: assumed, to be replaced by what rounds of the same calls show.
 NOISE = 0.05
 #: Deviation of a family's times from its trend where there are too few to tell.
 _LEAST_DEVIATION = 0.15

@@ -26,6 +26,9 @@ _PRIOR = 8.0
 _LEAST_SCATTER = 0.004
 #: Unchanged runs before and after have half of the variance of one run, interpolated; in a fresh pair both have all.
 _FRESH_PAIR = 2.0 / 1.5
+#: What an A/A observation counts: neighbours overlap in two of their three runs, so half as many are independent (their
+#: correlations of -2/3 and 1/6 make it 0.51).
+_OVERLAP = 0.5
 
 
 class CostOf(NamedTuple):
@@ -78,7 +81,7 @@ class Scatter(NamedTuple):
 
 def scatter(groups: Iterable[Sequence[float]], unchanged: Sequence[float]) -> Scatter:
     """That of all levers around their own means, and of unchanged runs around their neighbours."""
-    squares, freedom = sum(value**2 for value in unchanged), float(len(unchanged))
+    squares, freedom = _OVERLAP * sum(value**2 for value in unchanged), _OVERLAP * len(unchanged)
     for values in groups:
         mean = sum(values) / len(values) if values else 0.0
         squares += sum((value - mean) ** 2 for value in values)
@@ -99,9 +102,18 @@ def compared(values: Sequence[float], pooled: Scatter) -> Compared:
         return Compared(math.exp(mean), 0.0, math.inf, count, 1.0)
     usual = pooled.squares / pooled.freedom if pooled.freedom else 0.0
     deviation = max(math.sqrt((prior * usual + own) / freedom), _LEAST_SCATTER)
-    reach = float(stdtrit(freedom, 0.95)) * deviation * math.sqrt(_FRESH_PAIR + 1 / count)
-    p = float(stdtr(freedom, (mean - math.log(WORTH)) / (deviation / math.sqrt(count))))
+    reach = float(stdtrit(freedom, 0.95)) * deviation * math.sqrt(_FRESH_PAIR + _variance_of_mean(count))
+    p = float(stdtr(freedom, (mean - math.log(WORTH)) / (deviation * math.sqrt(_variance_of_mean(count)))))
     return Compared(math.exp(mean), math.exp(mean - reach), math.exp(mean + reach), count, p)
+
+
+def _variance_of_mean(count: int) -> float:
+    """Variance of the mean of so many observations of a lever over that of one: neighbours share an unchanged run.
+
+    An observation is x_i - (u_i + u_i+1) / 2 of equally scattered runs, variance 3/2; their sum has n for the x and
+    n - 1/2 for the u.
+    """
+    return (2 * count - 0.5) / (1.5 * count**2)
 
 
 def apart(pooled: Scatter) -> tuple[float, float] | None:
