@@ -18,6 +18,7 @@ from sizer.inspection.module_record import (
     StepRecord,
 )
 from sizer.method.training_step import SET_NAMES
+from sizer.report.layout import STEP_PARTS
 
 if TYPE_CHECKING:
     from sizer.hook.blocks import Unseen
@@ -45,15 +46,6 @@ _FAMILIES = {
     "Embedding": "embeddings",
     "Norm": "normalisation",
     "Dropout": "dropout",
-}
-#: How the parts of a step's time are called.
-_PART_NAMES = {
-    "waiting": "waiting for data",
-    "forward": "forward",
-    "backward": "backward",
-    "optimizer": "optimizer",
-    "others": "other optimizers",
-    "rest": "the rest of the script",
 }
 
 
@@ -301,7 +293,7 @@ def _measured_lines(measured: MeasuredRecord, record: ModuleInspection | None) -
     optimizer = "" if record is None else f" of {record.optimizer}"
     step = format_quantity(measured.time_per_step_s, "s")
     yield f"measured {step} from one step{optimizer} to its next (20th percentile of {measured.steps})"
-    shares = [f"{percent(share)} {_PART_NAMES[name]}" for name, share in measured.shares.items() if share >= 0.005]
+    shares = [f"{percent(share)} {STEP_PARTS[name]}" for name, share in measured.shares.items() if share >= 0.005]
     where = ", by the GPU's own clock" if measured.clock == "device" else ""
     yield f"of that time{where}: {', '.join(shares)}"
     computing = format_quantity(measured.computing_s, "s")

@@ -16,6 +16,16 @@ from sizer.method.hardware import Device, is_detected
 if TYPE_CHECKING:
     from sizer.method.recommendation import CurvePoint
 
+#: How the parts of a step's time are called (`sizer.script_runs.measuring.PARTS`).
+STEP_PARTS = {
+    "waiting": "waiting for data",
+    "forward": "forward",
+    "backward": "backward",
+    "optimizer": "optimizer",
+    "others": "other optimizers",
+    "rest": "the rest of the script",
+}
+
 
 class Line(NamedTuple):
     """Text of its own line."""

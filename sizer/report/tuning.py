@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 from sizer.base.units import format_bytes, format_count, format_quantity
-from sizer.report.layout import BLANK, Block, Column, Detail, Line, More, Paragraph, Table, answer
+from sizer.report.layout import BLANK, STEP_PARTS, Block, Column, Detail, Line, More, Paragraph, Table, answer
 from sizer.tuning.record import (
     LEFT,
     NOT_TRIED,
@@ -18,15 +18,7 @@ from sizer.tuning.record import (
     Tuning,
 )
 
-#: How the parts of a step's time are called, and the share from which one is named.
-_PARTS = {
-    "waiting": "waiting for data",
-    "forward": "forward",
-    "backward": "backward",
-    "optimizer": "optimizer",
-    "others": "other optimizers",
-    "rest": "the rest of the script",
-}
+#: The share of a step's time from which a part is named.
 _NAMED = 0.005
 #: Ratio of a lever that only lack of budget keeps from being proven: it looks worth it by more than a run scatters.
 _PROMISING = 0.95
@@ -70,7 +62,7 @@ def _cause(record: Tuning) -> str:
 
 
 def _split(record: Tuning) -> str:
-    named = [f"{_PARTS[part]} {share:.0%}" for part, share in record.shares.items() if share >= _NAMED]
+    named = [f"{STEP_PARTS[part]} {share:.0%}" for part, share in record.shares.items() if share >= _NAMED]
     cost = format_quantity(record.unchanged.time_per_step_s, "s")
     if record.unchanged.energy_per_step_j is not None:
         cost += f" and {format_quantity(record.unchanged.energy_per_step_j, 'J')}"

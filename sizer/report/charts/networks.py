@@ -25,7 +25,7 @@ from sizer.report.charts.figure import (
     drawable,
 )
 from sizer.report.charts.sizes import PARAMETERS, ROWS, SET_WORDS
-from sizer.report.layout import Column, Table
+from sizer.report.layout import STEP_PARTS, Column, Table
 
 if TYPE_CHECKING:  # (another command's record is not loaded with this one's)
     from sizer.inspection.module_record import LayerRecord, ModuleInspection
@@ -37,15 +37,6 @@ _FEW = 3
 _DEEPEST = 8
 #: Boxes of an icicle below this share of the whole are left out: they are in the table and in the record.
 _LEAST_SHARE = 0.002
-#: How the parts of a step's time are called.
-_PARTS = {
-    "waiting": "waiting for data",
-    "forward": "forward",
-    "backward": "backward",
-    "optimizer": "optimizer",
-    "others": "other optimizers",
-    "rest": "the rest of the script",
-}
 
 
 def networks_charts(record: Inspection) -> Iterator[Chart]:
@@ -230,14 +221,14 @@ def _shares(record: ModuleInspection) -> Chart:
     assert measured is not None  # (the caller asks)
     start, stretches = 0.0, []
     for index, (name, share) in enumerate(measured.shares.items()):
-        word = _PARTS.get(name, name)
+        word = STEP_PARTS.get(name, name)
         if share > 0:
             told = f"{word}: {share:.1%} of a step, {format_quantity(share * measured.time_per_step_s, 's')}"
             stretches.append(Stretch(start, start + share, f"{word} {share:.0%}", told, index))
         start += share
     step = format_quantity(measured.time_per_step_s, "s")
     columns = [
-        Column("part", [_PARTS.get(name, name) for name in measured.shares]),
+        Column("part", [STEP_PARTS.get(name, name) for name in measured.shares]),
         Column("share", [f"{share:.1%}" for share in measured.shares.values()], right=True),
     ]
     return Chart(

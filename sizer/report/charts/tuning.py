@@ -6,18 +6,10 @@ from collections.abc import Iterator
 
 from sizer.base.units import format_quantity
 from sizer.report.charts.figure import Axis, Chart, Guide, Point, Series, Stretch, Strip
-from sizer.report.layout import Column, Table
+from sizer.report.layout import STEP_PARTS, Column, Table
 from sizer.tuning.comparing import WORTH
 from sizer.tuning.record import RECOMMENDED, Tuning
 
-_PARTS = {
-    "waiting": "waiting for data",
-    "forward": "forward",
-    "backward": "backward",
-    "optimizer": "optimizer",
-    "others": "other optimizers",
-    "rest": "rest of the script",
-}
 #: Share from which the part's name fits into its box.
 _NAMED = 0.12
 
@@ -34,12 +26,12 @@ def _split(record: Tuning) -> Chart:
     step_s, begin, stretches = record.unchanged.time_per_step_s, 0.0, []
     parts = [(part, share) for part, share in record.shares.items() if share > 0]
     for shade, (part, share) in enumerate(parts):
-        told = f"{_PARTS[part]}: {share:.0%} of a step, {format_quantity(share * step_s, 's')}"
-        text = _PARTS[part] if share >= _NAMED else ""
+        told = f"{STEP_PARTS[part]}: {share:.0%} of a step, {format_quantity(share * step_s, 's')}"
+        text = STEP_PARTS[part] if share >= _NAMED else ""
         stretches.append(Stretch(begin, begin + share, text, told, shade))
         begin += share
     columns = [
-        Column("part", [_PARTS[part] for part, _ in parts]),
+        Column("part", [STEP_PARTS[part] for part, _ in parts]),
         Column("share", [f"{share:.1%}" for _, share in parts], right=True),
         Column("time", [format_quantity(share * step_s, "s") for _, share in parts], right=True),
     ]
