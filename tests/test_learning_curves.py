@@ -127,7 +127,9 @@ def test_what_was_recorded_is_read_back(tmp_path: Path, monkeypatch: pytest.Monk
     )
     np.savez_compressed(tmp_path / "refused.npz", job=np.array(json.dumps(job)), refused=np.array("too few"))
     monkeypatch.setattr(curve_base, "BASE", tmp_path / "base")
-    curve_base.pack_task(_toy(), [tmp_path / "refused.npz", tmp_path / "stack.npz"], tmp_path / "base", 2)
+    stacks = [tmp_path / "refused.npz", tmp_path / "stack.npz"]
+    curve_base.pack_task(_toy(), stacks, tmp_path / "base")
+    curve_base.pack_predictions(_toy(), stacks, tmp_path / "base", 2)
     first, second = curve_base.read_base("toy")
     assert (first.seed, second.learning_rate, second.num_free_parameters) == (1 - 1, 4e-3, 6 * 7 + 8 * 7 + 8 * 2)
     read = np.concatenate([first.losses, second.losses])
@@ -138,6 +140,12 @@ def test_what_was_recorded_is_read_back(tmp_path: Path, monkeypatch: pytest.Monk
     predictions = curve_base.read_predictions("toy")
     assert predictions is not None
     np.testing.assert_allclose(predictions.said, said, atol=0.03)
+    assert [(key.seed, epoch) for key, epoch in zip(predictions.keys, predictions.epochs, strict=True)] == [
+        (0, 1),
+        (0, 2),
+        (1, 1),
+    ]
+    np.testing.assert_allclose(predictions.losses, losses[[0, 1, 3]], rtol=4e-4)
     assert predictions.targets.tolist() == [0, 0, 1, 1]
     assert curve_base.tasks() == ("toy",)
 
