@@ -16,7 +16,7 @@ from sizer.report.charts.svg import FONT, LINE, Box, Labels, cut, element, lines
 _ROW = 20.0
 _GAP = 8.0
 #: Room between two texts of an axis, so that they are not read as one.
-_APART = 8.0
+_APART = 3.0
 
 
 def drawn_chart(chart: Chart, size: Size, ids: str) -> Markup:
@@ -199,6 +199,8 @@ class _Plot:
                 "rect", x=first, y=top + 1, width=max(last - first, 1.0), height=_ROW - 3, class_=f"stretch {shade}"
             )
             # A number that is cut is another number: whole inside its box, or beside the only one, or not at all.
+            if not stretch.text:
+                continue
             if text_width(stretch.text) <= last - first - 6:
                 places = [((first + last) / 2, top + 14, "middle")]
                 yield from self.labels.draw(stretch.text, places, f"inside {shade}")
