@@ -128,7 +128,8 @@ def _training() -> Record:
     found = sizer.inspect(module, 256, device="x86-vm-2cpu")
     shares = {"waiting": 0.31, "forward": 0.2, "backward": 0.3, "optimizer": 0.12, "others": 0.0, "rest": 0.07}
     measured = MeasuredRecord(30, 2.1e-3, 1.3e-3, shares)
-    advice = Advice("narrower", "hidden 300 -> 256", "keeps b inside L2", effect=-0.09, interval=(-0.12, -0.06))
+    why = "keeps backward inside L2 (now in L3)"
+    advice = Advice("narrower", "hidden 300 -> 256", why, effect=-0.09, interval=(-0.12, -0.06))
     return replace(found, measured=measured, advice=(advice,))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
 from golden_records import COEFFICIENTS, FOLDER, NAMES, SMALL_CPU, path_of, rewrite
 
@@ -26,8 +28,10 @@ from sizer.cli import run
 from sizer.method.advisor import recommend
 from sizer.method.request import Request
 from sizer.report.charts import CHARTS, charts
-from sizer.report.charts.figure import Chart
+from sizer.report.charts.figure import Axis, Chart, Point, Stretch, Strip, thinned
 from sizer.report.charts.picture import SIZES
+from sizer.report.charts.plot import drawn_chart
+from sizer.report.layout import Table
 from sizer.report.pages.anonymous import anonymous
 from sizer.report.pages.page import Entry, fragment, page
 from sizer.report.pages.saved import MOST_BYTES, READERS, read_entry, record_of
@@ -188,6 +192,42 @@ def test_no_text_of_a_picture_lies_on_another_or_beyond_it(golden):
                 across = min(right, right2) - max(left, left2)
                 down = min(bottom, bottom2) - max(top, top2)
                 assert across <= 1 or down <= 1, f"{said!r} lies on {other!r}"
+
+
+def test_every_axis_of_a_picture_is_named_whole(golden):
+    """At both widths: a title that has no room is left out, or cut, without a word."""
+    for chart in (one for one in charts(golden.record) if isinstance(one, Chart)):
+        for size in SIZES:
+            said = re.findall(r'class="axis">([^<]*)<', drawn_chart(chart, size, "x"))
+            titles = [axis.title for axis in (chart.x, chart.y) if axis is not None]
+            assert list(map(unescape, said)) == titles, f"{chart.title}, {size.name}"
+
+
+@pytest.mark.parametrize(("name", "number"), [("tuning", 1), ("operator_calibration", 0)])
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: size.name)
+def test_rows_are_all_named(name, number, size):
+    chart = list(charts(read_entry(path_of(name)).record))[number]
+    said = re.findall(r'class="tick">([^<]*)<', drawn_chart(chart, size, "x"))
+    assert {text for _, text in chart.y.ticks} <= set(map(unescape, said))
+
+
+def test_a_text_in_a_box_is_whole_or_beside_it_or_not_there():
+    """A number that is cut is another number."""
+    only = Strip("one", [Stretch(0.0, 1.0, "-1.0234e-05", "told")])
+    several = Strip("two", [Stretch(0.0, 1.0, "-2.0234e-05", "told"), Stretch(1.0, 100.0, "long enough", "told")])
+    chart = Chart("t", "d", Axis("x", log=False), None, Table([]), strips=[only, several])
+    for size in SIZES:
+        said = re.findall(r'class="(?:inside|name)[^>]*>([^<]*)<', drawn_chart(chart, size, "x"))
+        assert sorted(said) == ["-1.0234e-05", "long enough"]
+
+
+def test_a_thinned_curve_keeps_its_shape_where_its_points_are_few():
+    """Nine points of a steep start and a thousand of the rest: parts of equal counts drew one line over all nine."""
+    points = [Point(float(x), 1 / x, "") for x in (*range(1, 10), *np.geomspace(10, 1000, 1000))]
+    kept = thinned(points, 120, math.log)
+    assert len(kept) <= 121
+    assert kept[:9] == points[:9]
+    assert kept[-1] == points[-1]
 
 
 def _boxes(picture: str):

@@ -277,7 +277,7 @@ def operators_text(record: OperatorsRecord) -> str:
 
 
 def advice_text(advice: Advice) -> str:
-    """One piece of advice on a line: ``hidden 512 -> 500: keeps b inside L2 (now in L3): -9 % (-12 to -6)``."""
+    """One piece of advice on a line: ``hidden 512 -> 500: keeps backward inside L2 (now in L3): -9 % (-12 to -6)``."""
     text = f"{advice.change}: {advice.reason}"
     if advice.effect is None:
         return text

@@ -76,10 +76,10 @@ def drawn(chart: Chart, of_what: str) -> Figure:
     return figure
 
 
-def _name_ticks(axis: Any, told: Axis) -> None:
+def _name_ticks(axis: Any, told: Axis, most: int = _TICKS) -> None:
     """Round values along an axis as pages write them."""
     low, high = sorted(axis.get_view_interval())
-    named = ticks(Scale(low, high, told.log, 0.0, 1.0), told, _TICKS)
+    named = ticks(Scale(low, high, told.log, 0.0, 1.0), told, most)
     axis.set_ticks([value for value, _ in named], [text for _, text in named])
     axis.set_ticks([], minor=True)
 
@@ -91,11 +91,11 @@ def _draw_plot(axes: Axes, chart: Chart, y: Axis) -> None:
         x, low, high = zip(*band.edges, strict=True)
         axes.fill_between(x, low, high, alpha=0.16, color=_colour(band.colour), linewidth=0, label=band.name)
     for series in chart.series:
-        _draw_series(axes, series)
+        _draw_series(axes, series, chart.rows)
     for value in y.within:
         axes.axhline(value, alpha=0.0)
     _draw_marks(axes, chart.marks)
-    _name_ticks(axes.yaxis, y)
+    _name_ticks(axes.yaxis, y, len(y.ticks) if chart.rows else _TICKS)
     axes.set_ylabel(y.title)
     axes.grid(visible=True, which="major", linewidth=0.4, alpha=0.5)
     named = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
@@ -107,16 +107,17 @@ def _colour(number: int) -> str:
     return _COLOURS[(number - 1) % len(_COLOURS)]
 
 
-def _draw_series(axes: Axes, series: Series) -> None:
+def _draw_series(axes: Axes, series: Series, rows: bool) -> None:
+    """A line, or points with their intervals, which lie along x where the chart has rows."""
     x, y = [point.x for point in series.points], [point.y for point in series.points]
     look: dict[str, Any] = {"color": _colour(series.colour), "alpha": 0.45 if series.faint else 1.0}
     named = look | {"label": series.name}
     if series.look == "line":
         axes.plot(x, y, linewidth=1.5, linestyle=_DASHES[(series.colour - 1) % len(_DASHES)], **named)
         return
-    ends = [(p.x, p.low, p.high) for p in series.points if p.low is not None and p.high is not None]
+    ends = [(p.y if rows else p.x, p.low, p.high) for p in series.points if p.low is not None and p.high is not None]
     if ends:
-        axes.vlines(*zip(*ends, strict=True), linewidth=0.8, **look)
+        (axes.hlines if rows else axes.vlines)(*zip(*ends, strict=True), linewidth=0.8, **look)
     marker, size = {"crosses": ("x", 5.0), "dust": (".", 2.0)}.get(series.look, ("o", 4.0))
     axes.plot(x, y, marker, markersize=size, **named)
 

@@ -24,6 +24,7 @@ def family_charts(record: FamilyRecommendation) -> Iterator[Chart]:
 def _costs(record: FamilyRecommendation, known: list[FamilyPoint]) -> Chart:
     by_loss = record.request.rank_by == "loss"
     what = "Cost of reaching a loss" if by_loss else "Time of a datum"
+    axis = "cost to a loss" if by_loss else "time of a datum"
     order = " times the epochs of the paper's equation 10, which was not tested for this family" if by_loss else ""
     told = [Point(p.num_free_parameters, p.relative_cost or 0.0, _told(p)) for p in known]
     levels = [level.name for level in record.device.sizing_levels()]
@@ -34,7 +35,7 @@ def _costs(record: FamilyRecommendation, known: list[FamilyPoint]) -> Chart:
         f"{' and '.join(record.request.vary)}. Sizes that fill a cache once to twice are numbered, the cheapest of all "
         "is starred. Below it the memory level on which each working set lives.",
         PARAMETERS,
-        Axis(f"{what.lower()}, 1x = the cheapest size", "times"),
+        Axis(f"{axis}, 1x = the cheapest size", "times"),
         _table(record),
         [Series(record.module, told)],
         marks=list(_marks(record)),

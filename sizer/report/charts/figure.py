@@ -6,7 +6,8 @@ Values are plain numbers in the unit of their axis; ``told`` is what a reader is
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
 from typing import NamedTuple, TypeAlias
 
 from sizer.base.units import format_bytes, format_quantity, format_times
@@ -48,6 +49,12 @@ def _count_text(value: float) -> str:
         if abs(value) >= factor:
             return f"{value / factor:.3g}{letter}"
     return f"{value:.3g}"
+
+
+def named_rows(title: str, names: Sequence[str]) -> Axis:
+    """A y axis of names from the top: the first is at -1, the next at -2."""
+    ticks = [(-float(place), name) for place, name in enumerate(names, start=1)]
+    return Axis(title, log=False, ticks=ticks, within=(-0.5, -len(names) - 0.5))
 
 
 class Point(NamedTuple):
@@ -119,7 +126,9 @@ class Strip(NamedTuple):
 class Chart(NamedTuple):
     """Series over two axes with strips below; without a y axis, strips alone.
 
-    ``label`` says what the numbers are (measured, calibrated, published, estimated), ``table`` holds them.
+    ``label`` says what the numbers are (measured, calibrated, published, estimated), ``table`` holds them. With
+    ``rows`` the y axis is a list of names and the points' intervals lie along x. ``shades`` names what the shades of
+    boxes stand for, where they do not say it themselves.
     """
 
     title: str
@@ -133,6 +142,8 @@ class Chart(NamedTuple):
     guides: Sequence[Guide] = ()
     strips: Sequence[Strip] = ()
     label: str | None = None
+    rows: bool = False
+    shades: Sequence[str] = ()
 
 
 class Cell(NamedTuple):
@@ -165,14 +176,19 @@ def drawable(values: Iterable[float | None]) -> bool:
     return all(value is not None and 0 < value < math.inf for value in values)
 
 
-def thinned(points: Sequence[Point], most: int) -> list[Point]:
-    """At most about so many points of a curve, in order: of each of its parts the first, the least and the greatest."""
+def thinned(points: Sequence[Point], most: int, place: Callable[[float], float]) -> list[Point]:
+    """At most about so many points of a curve ordered by x: of each part the first, the least and the greatest.
+
+    Parts are equally wide where ``place`` puts their x, so that a curve keeps its shape where it has few points.
+    """
     if len(points) <= most:
         return list(points)
     parts = max(most // 3, 1)
+    first, last = place(points[0].x), place(points[-1].x)
+    wide = (last - first) / parts or 1.0
     kept: list[Point] = []
-    for part in range(parts):
-        run = points[part * len(points) // parts : (part + 1) * len(points) // parts]
+    for _, grouped in groupby(points, lambda point: min(int((place(point.x) - first) / wide), parts - 1)):
+        run = list(grouped)
         chosen = {id(run[0]), id(min(run, key=lambda p: p.y)), id(max(run, key=lambda p: p.y))}
         kept += [point for point in run if id(point) in chosen]
     return kept if kept[-1] is points[-1] else [*kept, points[-1]]

@@ -176,6 +176,7 @@ def _icicle(record: ModuleInspection, measure: _Measure) -> Icicle:
         cells,
         hierarchy.names,
         Table(columns),
+        record.label if measure.unit == "s" else None,
     )
 
 
@@ -220,11 +221,10 @@ def _shares(record: ModuleInspection) -> Chart:
     measured = record.measured
     assert measured is not None  # (the caller asks)
     start, stretches = 0.0, []
-    for index, (name, share) in enumerate(measured.shares.items()):
-        word = STEP_PARTS.get(name, name)
-        if share > 0:
-            told = f"{word}: {share:.1%} of a step, {format_quantity(share * measured.time_per_step_s, 's')}"
-            stretches.append(Stretch(start, start + share, f"{word} {share:.0%}", told, index))
+    parts = [(STEP_PARTS.get(name, name), share) for name, share in measured.shares.items() if share > 0]
+    for shade, (word, share) in enumerate(parts):
+        told = f"{word}: {share:.1%} of a step, {format_quantity(share * measured.time_per_step_s, 's')}"
+        stretches.append(Stretch(start, start + share, f"{word} {share:.0%}", told, shade))
         start += share
     step = format_quantity(measured.time_per_step_s, "s")
     columns = [
@@ -239,6 +239,7 @@ def _shares(record: ModuleInspection) -> Chart:
         Table(columns),
         strips=[Strip("a step", stretches)],
         label="measured",
+        shades=[stretch.text for stretch in stretches],
     )
 
 
@@ -248,16 +249,16 @@ def _before_and_after(record: ModuleInspection) -> Iterator[Chart]:
     if predicted is None or measured is None or record.interval is None:
         return
     low, high = record.interval
-    told = f"predicted {format_quantity(predicted, 's')} ({format_quantity(low, 's')} to {format_quantity(high, 's')})"
-    timed = f"measured {format_quantity(measured.computing_s, 's')}"
-    longest = max(high, measured.computing_s)
+    within = f"{format_quantity(low, 's')} to {format_quantity(high, 's')}"
+    told = f"predicted {format_quantity(predicted, 's')} ({within})"
+    took = format_quantity(measured.computing_s, "s")
     strips = [
-        Strip("predicted", [Stretch(low, high, "90 % interval", f"{told}, {record.label}", 0)]),
-        Strip("measured", [Stretch(longest * 0.0, measured.computing_s, "", timed, 1)]),
+        Strip("predicted", [Stretch(low, high, within, f"{told}, {record.label}", 0)]),
+        Strip("measured", [Stretch(0.0, measured.computing_s, took, f"measured {took}", 1)]),
     ]
     columns = [
         Column("", ["predicted", "measured"]),
-        Column("step", [format_quantity(predicted, "s"), format_quantity(measured.computing_s, "s")], right=True),
+        Column("step", [format_quantity(predicted, "s"), took], right=True),
         Column("what it is", [record.label, "measured"]),
     ]
     yield Chart(
@@ -268,6 +269,7 @@ def _before_and_after(record: ModuleInspection) -> Iterator[Chart]:
         Table(columns),
         guides=[Guide("x", predicted, "predicted")],
         strips=strips,
+        label=f"{record.label} and measured",
     )
 
 

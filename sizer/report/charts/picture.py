@@ -18,7 +18,8 @@ from sizer.report.charts.svg import FONT, LINE, element, lines_of
 class Size(NamedTuple):
     """A width that a figure is drawn for: the plot's height, ticks, points of a line that are drawn and that are met.
 
-    So many points are hard to tell from all of them on a screen, and keep pages small.
+    So many points are hard to tell from all of them on a screen, and keep pages small. ``names`` is the largest share
+    of the width that names at the left may take.
     """
 
     name: str
@@ -28,10 +29,11 @@ class Size(NamedTuple):
     y_ticks: int
     drawn: int
     met: int
+    names: float
 
 
-WIDE = Size("wide", 760.0, 280.0, 8, 6, 120, 24)
-NARROW = Size("narrow", 330.0, 220.0, 4, 5, 70, 12)
+WIDE = Size("wide", 760.0, 280.0, 8, 6, 120, 24, 0.32)
+NARROW = Size("narrow", 330.0, 220.0, 4, 5, 70, 12, 0.46)
 SIZES = (WIDE, NARROW)
 
 

@@ -15,8 +15,8 @@ from sizer.report.charts.svg import FONT, LINE, Box, Labels, cut, element, lines
 
 _ROW = 20.0
 _GAP = 8.0
-#: Largest share of the width that the names at the left may take.
-_LEFT_SHARE = 0.32
+#: Room between two texts of an axis, so that they are not read as one.
+_APART = 3.0
 
 
 def drawn_chart(chart: Chart, size: Size, ids: str) -> Markup:
@@ -35,16 +35,18 @@ class _Plot:
         self.told_width = size.width - 8
         self.top = LINE * _rows_told(chart, self.told_width) + _GAP
         self.right = size.width - 16
-        self.plot_top = self.top + (LINE + _GAP if chart.y else 0)
-        self.plot_bottom = self.plot_top + (size.height if chart.y else 0)
+        self.plot_top = self.guides_top = self.top + (LINE + _GAP if chart.y else 0)
+        if chart.rows and chart.guides:
+            self.plot_top += LINE  # (names of guides stand above the rows)
+        self.plot_bottom = self.plot_top + self._plot_height()
         self.y: Scale | None = None
         y_ticks: list[tuple[float, str]] = []
         if chart.y is not None:
             self.y = Scale.over(_values(chart, 1), chart.y, self.plot_bottom, self.plot_top)
-            y_ticks = ticks(self.y, chart.y, size.y_ticks)
+            y_ticks = ticks(self.y, chart.y, len(chart.y.ticks) if chart.rows else size.y_ticks)
         self.y_ticks = y_ticks
         widest = max((text_width(text) for text in self._left_texts()), default=0.0)
-        self.left = min(widest, size.width * _LEFT_SHARE) + 12
+        self.left = min(widest, size.width * size.names) + 12
         self.x = Scale.over(_values(chart, 0), chart.x, self.left, self.right)
         above = LINE if chart.guides else 0.0
         self.strips_top = self.plot_bottom + (LINE * 2 + 14 if chart.y else above)
@@ -52,6 +54,11 @@ class _Plot:
         self.axis_at = self.plot_bottom if chart.y else strips_bottom
         self.height = (strips_bottom if chart.y else strips_bottom + LINE * 2 + 8) + 4
         self.labels = Labels(Box(0.0, self.top - 2, size.width, self.height))
+
+    def _plot_height(self) -> float:
+        if self.chart.y is None:
+            return 0.0
+        return _ROW * 1.2 * (len(self.chart.y.ticks) + 0.5) if self.chart.rows else self.size.height
 
     def _left_texts(self) -> Iterator[str]:
         yield from (text for _, text in self.y_ticks)
@@ -77,14 +84,15 @@ class _Plot:
             top = self.plot_top if self.y else self.strips_top
             yield element("line", x1=x, x2=x, y1=top, y2=self.axis_at, class_="grid")
             places = [(x, self.axis_at + LINE, "middle"), (self.size.width - 2, self.axis_at + LINE, "end")]
-            yield from self.labels.draw(text, places[: 1 if x < self.right - 20 else 2], "tick")
+            yield from self.labels.draw(text, places[: 1 if x < self.right - 20 else 2], "tick", _APART)
         for value, text in self.y_ticks:
             assert self.y is not None  # (without it there are no ticks)
             y = self.y.at(value)
             yield element("line", x1=self.left, x2=self.right, y1=y, y2=y, class_="grid")
-            yield from self.labels.draw(text, [(self.left - 6, y + 4, "end")], "tick")
+            yield from self.labels.draw(cut(text, self.left - 8), [(self.left - 6, y + 4, "end")], "tick")
         middle = (self.left + self.right) / 2
-        yield from self._title(self.chart.x, [(middle, self.axis_at + LINE * 2, "middle")])
+        below = self.axis_at + LINE * 2
+        yield from self._title(self.chart.x, [(middle, below, "middle"), (self.size.width - 4, below, "end")])
         if self.chart.y is not None:
             yield from self._title(self.chart.y, [(4.0, self.top + FONT, "start")])
 
@@ -110,20 +118,25 @@ class _Plot:
             return
         look = f"c{_colour(series.colour)}{' faint' if series.faint else ''}"
         if series.look == "line":
-            places = [self._place(point) for point in thinned(series.points, self.size.drawn)]
+            places = [self._place(point) for point in thinned(series.points, self.size.drawn, self.x.at)]
             if len(places) > 1:
                 yield element("path", d=_path(places), class_=f"line {look}")
                 return
             series = series._replace(look="dots")
-        for point in series.points:
-            if point.low is not None and point.high is not None:
-                x, ends = self.x.at(point.x), (self._clamped(point.low), self._clamped(point.high))
-                yield element("line", x1=x, x2=x, y1=ends[0], y2=ends[1], class_=f"whisker {look}")
+        yield from (self._whisker(point, look) for point in series.points if None not in (point.low, point.high))
         # All dots are one path, each a line of no length with round ends: a tenth of the bytes of circles.
         shape, class_ = ("m-3 -3l6 6m0-6l-6 6", "cross") if series.look == "crosses" else ("h0", series.look)
         most = self.size.drawn // 2 if series.look == "dust" else len(series.points)
         places = [self._place(series.points[index]) for index in spread(len(series.points), most)]
         yield element("path", d="".join(f"M{x:.1f} {y:.1f}{shape}" for x, y in places), class_=f"{class_} {look}")
+
+    def _whisker(self, point: Point, look: str) -> Markup:
+        """The interval of a point, along x where the chart has rows."""
+        low, high = point.low or 0.0, point.high or 0.0
+        x, y = self._place(point)
+        if self.chart.rows:
+            return element("line", x1=self.x.at(low), x2=self.x.at(high), y1=y, y2=y, class_=f"whisker {look}")
+        return element("line", x1=x, x2=x, y1=self._clamped(low), y2=self._clamped(high), class_=f"whisker {look}")
 
     def _place(self, point: Point | Mark) -> tuple[float, float]:
         assert self.y is not None  # (points have a y axis)
@@ -134,14 +147,10 @@ class _Plot:
         marks = self.chart.marks if self.y else ()
         for x, y in map(self._place, marks):
             self.labels.take(Box(x - 5, y - 5, x + 5, y + 5))
+        for mark in sorted(marks, key=lambda mark: mark.look == "star"):  # (a candidate may be the optimum as well)
+            yield _sign(mark.look, *self._place(mark))
         for mark in marks:
             x, y = self._place(mark)
-            if mark.look == "star":
-                yield element("path", d=_star(x, y, 8.0), class_="star")
-            elif mark.look == "diamond":
-                yield element("path", d=f"M{x:.1f} {y - 6:.1f}l6 6l-6 6l-6 -6Z", class_="own")
-            else:
-                yield element("circle", cx=x, cy=y, r=4.0, class_="mark")
             above = [(x, y - 9 - step, "middle") for step in (0.0, LINE, 2 * LINE)]
             below = [(x, y + 19 + step, "middle") for step in (0.0, LINE)]
             beside = [(x + 9, y + 4, "start"), (x - 9, y + 4, "end")]
@@ -166,7 +175,7 @@ class _Plot:
         """The ends of a guide inside the plot; None where it lies outside."""
         if guide.along == "x":
             x = self.x.at(guide.at)
-            return (x, self.axis_at, x, self.plot_top) if self.x.holds(guide.at) else None
+            return (x, self.axis_at, x, self.guides_top) if self.x.holds(guide.at) else None
         if self.y is None:
             return None
         if guide.along == "y":
@@ -189,9 +198,15 @@ class _Plot:
             yield element(
                 "rect", x=first, y=top + 1, width=max(last - first, 1.0), height=_ROW - 3, class_=f"stretch {shade}"
             )
-            text = cut(stretch.text, last - first - 6)
-            if text:
-                yield from self.labels.draw(text, [((first + last) / 2, top + 14, "middle")], f"inside {shade}")
+            # A number that is cut is another number: whole inside its box, or beside the only one, or not at all.
+            if not stretch.text:
+                continue
+            if text_width(stretch.text) <= last - first - 6:
+                places = [((first + last) / 2, top + 14, "middle")]
+                yield from self.labels.draw(stretch.text, places, f"inside {shade}")
+            elif len(strip.stretches) == 1:
+                beside = [(last + 5, top + 14, "start"), (first - 5, top + 14, "end")]
+                yield from self.labels.draw(stretch.text, beside, "name")
 
     def _met(self) -> Iterator[Met]:
         """Where values are met, those that stand out last and so on top."""
@@ -243,6 +258,15 @@ def _path(places: Sequence[tuple[float, float]]) -> str:
     return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
 
 
+def _sign(look: str, x: float, y: float) -> Markup:
+    """What a mark looks like at a place."""
+    if look == "star":
+        return element("path", d=_star(x, y, 8.0), class_="star")
+    if look == "diamond":
+        return element("path", d=f"M{x:.1f} {y - 6:.1f}l6 6l-6 6l-6 -6Z", class_="own")
+    return element("circle", cx=x, cy=y, r=4.0, class_="mark")
+
+
 def _star(x: float, y: float, radius: float) -> str:
     """A star of five points around a place."""
     corners = []
@@ -278,9 +302,10 @@ def _cleaned(chart: Chart) -> Chart:
 def _values(chart: Chart, axis: int) -> list[float]:
     """Every value along an axis, 0 for x and 1 for y; bands do not stretch it."""
     found = [point[axis] for series in chart.series for point in series.points]
-    if axis == 1:
+    if axis == (0 if chart.rows else 1):
+        along = chart.x if chart.rows else chart.y
         ends = [end for series in chart.series for point in series.points for end in (point.low, point.high)]
-        found += [end for end in ends if end is not None and (end > 0 or not (chart.y and chart.y.log))]
+        found += [end for end in ends if end is not None and (end > 0 or not (along and along.log))]
     found += [mark[axis] for mark in chart.marks]
     if axis == 0:
         found += [end for strip in chart.strips for each in strip.stretches for end in (each.first, each.last)]

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from sizer.study.step import StudyStep
 
 _Row = Mapping[str, Any]
+#: The sets of the study's figure 8, whose letter for the largest set between layers is another one.
+_LETTERS = SET_WORDS | {"l": SET_WORDS["t_max"]}
 #: Points of a curve, and rows of a table: a step has up to eight charts, and all points are in the record.
 _SHOWN = 16
 #: A relative standard error from which on a bar grows no longer.
@@ -240,7 +242,7 @@ def _to_losses(named: str, rows: Sequence[_Row]) -> Iterator[Chart]:
     losses = sorted(by_loss, key=float, reverse=True)
     unit = next(str(row["unit"]) for row in rows if row.get("unit") is not None)
     edges = [(_number(row.get("num_free_parameters")), row["leaves"]) for row in rows if row.get("leaves") is not None]
-    guides = [Guide("x", at, f"backward leaves {level}") for at, level in edges if at is not None and at > 0]
+    guides = [Guide("x", at, f"leaves {level}") for at, level in edges if at is not None and at > 0]
     lines = {
         loss: [Point(x, y, f"loss {float(loss):.3g} with {x:,.0f} parameters: {y:.4g} {unit}") for x, y, _ in known]
         for loss, known in by_loss.items()
@@ -279,7 +281,8 @@ def _beside_flops(
     return Chart(
         f"Cost and FLOPs to reach loss {float(loss):.3g}: {named}",
         "Measured cost and counted operations of training each size to the middle loss, each as a multiple of its "
-        "least (the study's figure 7): the size with the fewest FLOPs is not the cheapest where the two part.",
+        "least (the study's figure 7): the size with the fewest FLOPs is not the cheapest where the two part; vertical "
+        "lines where the backward set leaves a cache.",
         PARAMETERS,
         Axis("1x = the least", "times"),
         table,
@@ -300,7 +303,7 @@ def _sizes_of_sets(points: Sequence[_Row]) -> Iterator[Chart]:
         hardware, _, letter = panel.partition(" ")
         theirs = facts("published_figures")["figure_8"]["panels"].get(panel, [])
         yield from _shares(
-            f"Sizes of set {letter} at the cheapest networks, {hardware}",
+            f"Size of {_LETTERS.get(letter, letter)} at the cheapest networks, {hardware}",
             "Share of the cheapest sizes to a loss by the size of their working set, by octaves (the study's figure "
             "8). Peaks lie at cache edges.",
             Axis("size of the working set", "bytes"),

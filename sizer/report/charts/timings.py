@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from sizer.base.units import format_bytes, format_count, format_quantity, format_widths
-from sizer.report.charts.figure import Axis, Chart, Guide, Point, Series
+from sizer.report.charts.figure import Axis, Chart, Guide, Point, Series, named_rows
 from sizer.report.charts.sizes import PARAMETERS, ROWS
 from sizer.report.layout import Column, Table
 
@@ -179,7 +179,7 @@ def operators_charts(record: OperatorCalibration) -> Iterator[Chart]:
     if not known:
         return
     points = [
-        Point(number, 100 * (each.error or 0.0), f"{each.kind}: {each.error:.0%} off, {each.calls:,} calls timed")
+        Point(each.error or 0.0, -number, f"{each.kind}: {each.error:.0%} off, {each.calls:,} calls timed")
         for number, each in enumerate(known, start=1)
     ]
     columns = [
@@ -190,11 +190,12 @@ def operators_charts(record: OperatorCalibration) -> Iterator[Chart]:
     yield Chart(
         "How well operators tell each other",
         "Mean error of the time of a call when it is left out and the other calls of its family tell it, by kind.",
-        Axis("operators", log=False, ticks=[(number, each.kind) for number, each in enumerate(known, start=1)]),
-        Axis("error of a call that was not timed, %", log=False, within=(0, 10)),
+        Axis("mean error of a call that was not timed", "share", log=False, within=(0.0, 0.1)),
+        named_rows("operators", [each.kind for each in known]),
         Table(columns),
         [Series("left out and told by the others", points, "dots")],
         label="measured",
+        rows=True,
     )
 
 

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sizer.base.units import format_quantity
-from sizer.report.charts.figure import Axis, Chart, Guide, Point, Series, Stretch, Strip
+from sizer.report.charts.figure import Axis, Chart, Guide, Point, Series, Stretch, Strip, named_rows
 from sizer.report.layout import STEP_PARTS, Column, Table
 from sizer.tuning.comparing import WORTH
 from sizer.tuning.record import RECOMMENDED, Tuning
-
-#: Share from which the part's name fits into its box.
-_NAMED = 0.12
 
 
 def tuning_charts(record: Tuning) -> Iterator[Chart]:
@@ -27,8 +24,7 @@ def _split(record: Tuning) -> Chart:
     parts = [(part, share) for part, share in record.shares.items() if share > 0]
     for shade, (part, share) in enumerate(parts):
         told = f"{STEP_PARTS[part]}: {share:.0%} of a step, {format_quantity(share * step_s, 's')}"
-        text = STEP_PARTS[part] if share >= _NAMED else ""
-        stretches.append(Stretch(begin, begin + share, text, told, shade))
+        stretches.append(Stretch(begin, begin + share, f"{STEP_PARTS[part]} {share:.0%}", told, shade))
         begin += share
     columns = [
         Column("part", [STEP_PARTS[part] for part, _ in parts]),
@@ -43,6 +39,7 @@ def _split(record: Tuning) -> Chart:
         Table(columns),
         strips=[Strip("step", stretches)],
         label=record.label,
+        shades=[stretch.text for stretch in stretches],
     )
 
 
@@ -53,7 +50,7 @@ def _levers(record: Tuning) -> Chart:
     for place, lever in enumerate(measured, start=1):
         low, high = lever.interval or (None, None)
         told = f"{lever.name}: {lever.ratio:.3f} times the {record.quantity}, {lever.state}; {lever.changes}"
-        point = Point(place, lever.ratio or 0.0, told, low, high)
+        point = Point(lever.ratio or 0.0, -place, told, low, high)
         (proven if lever.state == RECOMMENDED else others).append(point)
     columns = [
         Column("lever", [lever.name for lever in measured]),
@@ -65,11 +62,12 @@ def _levers(record: Tuning) -> Chart:
     return Chart(
         "What each lever makes of a step",
         f"The {record.quantity} of a step with a lever over that of the unchanged script, with the 90 % interval of a "
-        "fresh pair of runs; below the line at 1 it is cheaper.",
-        Axis("lever", log=False, ticks=[(place, lever.name) for place, lever in enumerate(measured, start=1)]),
-        Axis(f"times the {record.quantity}", "times", within=(0.9, 1.1)),
+        "fresh pair of runs; left of the line at 1 it is cheaper, left of the other one enough to be worth a change.",
+        Axis(f"times the {record.quantity} of the unchanged script", "times", within=(0.9, 1.1)),
+        named_rows("lever", [lever.name for lever in measured]),
         Table(columns),
         [Series(name, points, look, colour) for name, points, look, colour in named if points],
-        guides=[Guide("y", 1.0, "unchanged"), Guide("y", WORTH, "worth it")],
+        guides=[Guide("x", 1.0, "unchanged"), Guide("x", WORTH, "worth it")],
         label=record.label,
+        rows=True,
     )

@@ -204,6 +204,7 @@ def _keys(figure: Figure) -> Iterator[tuple[str, str]]:
     if not isinstance(figure, Chart):
         yield from ((f"box s{min(index, 5)}", name) for index, name in enumerate(figure.shades))
         return
+    yield from ((f"box s{min(index, 5)}", name) for index, name in enumerate(figure.shades))
     for series in figure.series if len(figure.series) + len(figure.bands) > 1 else ():
         yield f"{series.look} c{(series.colour - 1) % 8 + 1}", series.name
     for band in figure.bands:
