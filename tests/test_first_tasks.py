@@ -23,7 +23,7 @@ def loaded(name: str):
     return module
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_first_tasks(script, tmp_path):
     script.prepare(tmp_path)
     for task in script.tasks(quick=True):

@@ -35,13 +35,15 @@ def check_options(given: Iterable[str]) -> None:
 def recommend_target(target: str, given: Iterable[str], options: dict[str, Any]) -> Any:
     """Recommend sizes of what the target builds; ``given`` are the options that stand on the command line."""
     from sizer.cli.output import progress_bar, say_changes
+    from sizer.devices import is_device_id
     from sizer.families.asking import recommend_made, refuse_others
     from sizer.inspection.loading import named_function
 
     refuse_others(name for name in given if name != "data")
     if ":" not in target:
         raise UsageError(f"{target!r} names no function; expected package.module:make or file.py:make")
-    say_changes(options["device"], options["threads"], told_elsewhere=True)
+    if options["device"] is None or is_device_id(options["device"]):  # (others are refused, with what would do)
+        say_changes(options["device"], options["threads"], told_elsewhere=True)
     own = {name: options[name] for name in ("optimizer", "dtype", "device", "top", "max_bytes", "max_time", "rank_by")}
     with progress_bar(quiet=False) as progress:
         return recommend_made(
