@@ -28,7 +28,8 @@ from sizer.cli import run
 from sizer.method.advisor import recommend
 from sizer.method.request import Request
 from sizer.report.charts import CHARTS, charts
-from sizer.report.charts.figure import Axis, Chart, Point, Stretch, Strip, thinned
+from sizer.report.charts.figure import Axis, Cell, Chart, Icicle, Point, Stretch, Strip, thinned
+from sizer.report.charts.icicle import drawn_icicle
 from sizer.report.charts.picture import SIZES
 from sizer.report.charts.plot import drawn_chart
 from sizer.report.layout import Table
@@ -221,6 +222,21 @@ def test_a_text_in_a_box_is_whole_or_beside_it_or_not_there():
         assert sorted(said) == ["-1.0234e-05", "long enough"]
 
 
+def test_names_that_are_wider_than_their_boxes_stand_in_them():
+    """Six blocks of a transformer had no name at all in their layers' boxes."""
+    layers = [
+        Cell(name, 1, (block + part / 3) / 6, (block + (part + 1) / 3) / 6, "told", 0)
+        for block in range(6)
+        for part, name in enumerate(("self_attn", "linear1", "linear2"))
+    ]
+    icicle = Icicle("t", "d", [Cell("Encoder", 0, 0.0, 1.0, "told", None), *layers], ["L1"], Table([]))
+    for size in SIZES:
+        picture = drawn_icicle(icicle, size, "x")
+        said = re.findall(r'class="inside[^>]*>([^<]*)<', picture)
+        assert said == ["Encoder", *(cell.name for cell in layers)]
+        assert picture.count("rotate(-90 ") == len(layers)
+
+
 def test_a_thinned_curve_keeps_its_shape_where_its_points_are_few():
     """Nine points of a steep start and a thousand of the rest: parts of equal counts drew one line over all nine."""
     points = [Point(float(x), 1 / x, "") for x in (*range(1, 10), *np.geomspace(10, 1000, 1000))]
@@ -239,6 +255,9 @@ def _boxes(picture: str):
         if of["class"] in ("tip", "hint"):
             continue
         x, y, width = float(of["x"]), float(of["y"]), text_width(said)
+        if "transform" in of:  # (upright: turned by a quarter about the middle of its box)
+            yield said, x - FONT * 0.5, y - 4 - width / 2, x + FONT * 0.5, y - 4 + width / 2
+            continue
         left = x - {"start": 0, "middle": width / 2, "end": width}[of["text-anchor"]]
         yield said, left, y - FONT * 0.8, left + width, y + FONT * 0.2
 

@@ -15,8 +15,6 @@ from sizer.report.charts.svg import FONT, LINE, Box, Labels, cut, element, lines
 
 _ROW = 20.0
 _GAP = 8.0
-#: Room between two texts of an axis, so that they are not read as one.
-_APART = 3.0
 
 
 def drawn_chart(chart: Chart, size: Size, ids: str) -> Markup:
@@ -84,7 +82,7 @@ class _Plot:
             top = self.plot_top if self.y else self.strips_top
             yield element("line", x1=x, x2=x, y1=top, y2=self.axis_at, class_="grid")
             places = [(x, self.axis_at + LINE, "middle"), (self.size.width - 2, self.axis_at + LINE, "end")]
-            yield from self.labels.draw(text, places[: 1 if x < self.right - 20 else 2], "tick", _APART)
+            yield from self.labels.draw(text, places[: 1 if x < self.right - 20 else 2], "tick")
         for value, text in self.y_ticks:
             assert self.y is not None  # (without it there are no ticks)
             y = self.y.at(value)

@@ -98,26 +98,18 @@ class Labels:
         """Keep texts off a box."""
         self._taken.append(box)
 
-    def place(
-        self, text: str, places: Iterable[tuple[float, float, str]], apart: float = 0.0
-    ) -> tuple[float, float, str] | None:
-        """The first of the places (x, base line, anchor) where the text is free; None where there is none.
-
-        ``apart`` is the room that it keeps to its left and right.
-        """
+    def place(self, text: str, places: Iterable[tuple[float, float, str]]) -> tuple[float, float, str] | None:
+        """The first of the places (x, base line, anchor) where the text is free; None where there is none."""
         for x, y, anchor in places:
             box = Box.of(text, x, y, anchor)
-            wider = box._replace(left=box.left - apart, right=box.right + apart)
-            if self._inside(box) and not any(wider.meets(other) for other in self._taken):
+            if self._inside(box) and not any(box.meets(other) for other in self._taken):
                 self._taken.append(box)
                 return x, y, anchor
         return None
 
-    def draw(
-        self, text: str, places: Iterable[tuple[float, float, str]], class_: str, apart: float = 0.0
-    ) -> Iterator[Markup]:
+    def draw(self, text: str, places: Iterable[tuple[float, float, str]], class_: str) -> Iterator[Markup]:
         """The text at the first free place, if there is one."""
-        placed = self.place(text, places, apart)
+        placed = self.place(text, places)
         if placed is not None:
             x, y, anchor = placed
             yield element("text", text, x=x, y=y, text_anchor=anchor, class_=class_)
