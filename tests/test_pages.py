@@ -279,6 +279,7 @@ def test_labels_stand_in_words_and_colour():
     assert told("3 us, calibrated; as published by them") == (
         '3 us, <span class="label calibrated">calibrated</span>; as published by them'
     )
+    assert told("2 ms, estimated (from peaks)") == '2 ms, <span class="label estimated">estimated</span> (from peaks)'
     assert told("run `sizer <x>`") == "run <code>sizer &lt;x&gt;</code>"
 
 

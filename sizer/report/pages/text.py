@@ -11,7 +11,7 @@ from sizer.base.visible import visible
 #: What numbers are called by how they came about; each has a colour of its own beside the word.
 LABELS = ("measured", "calibrated", "published", "estimated")
 #: A label where it says what a number is, ``3 us, calibrated``, and not where it is a word of a sentence.
-_LABEL = re.compile(rf"(?:(?<=^)|(?<=[,:(] )|(?<=\()|(?<=time ))(?:{'|'.join(LABELS)})(?=$|[,.;:)])")
+_LABEL = re.compile(rf"(?:(?<=^)|(?<=[,:(] )|(?<=\()|(?<=time ))(?:{'|'.join(LABELS)})(?=$|[,.;:)]| \()")
 _CODE = re.compile(r"`([^`\n]{1,200})`")
 
 
