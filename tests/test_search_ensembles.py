@@ -132,6 +132,8 @@ def test_an_average_that_meets_the_target_is_the_winner(averaged):
     assert {member.name for member in ensemble.members} <= set(members)
     assert averaged.winner.num_free_parameters == sum(member.num_free_parameters for member in ensemble.members)
     assert not any(trial.is_met for trial in averaged.trials)
+    parts = {trial.name for trial in averaged.trials if "part of the average that met" in trial.why_stopped}
+    assert parts == {member.name for member in ensemble.members}
     assert ensemble.inference_ratio > 1
     assert (ensemble.measured_ratio, averaged.network) == (None, None)  # (the weights are the function's own)
     record = json.loads(averaged.to_json())

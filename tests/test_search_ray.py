@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import time
 from contextlib import nullcontext
@@ -97,6 +98,19 @@ def test_what_a_users_training_raises_arrives_as_it_was(cluster):
             _run(remote, spec(8, 2))
     finally:
         remote.close()
+
+
+def test_a_training_whose_module_a_node_lacks_is_refused_in_one_line(cluster, tmp_path, monkeypatch):
+    (tmp_path / "kept_here.py").write_text("def train(topology, epochs, seed, state):\n    yield 1.0, 1.0, None\n")
+    monkeypatch.syspath_prepend(tmp_path)  # (of this process, not of the nodes)
+    train = importlib.import_module("kept_here").train
+    remote = RayEngine(CustomTask("own", train, 6, 1, 700), threads=1)
+    try:
+        with pytest.raises(MeasurementError, match=r"No module named 'kept_here'.*your own training") as raised:
+            _run(remote, spec(8, 2))
+    finally:
+        remote.close()
+    assert "\n" not in str(raised.value)
 
 
 def test_more_threads_than_any_node_has_is_said_at_once(cluster):

@@ -122,6 +122,17 @@ def test_a_terminal_shows_the_answer_every_trial_and_the_edges(found, failed, pr
     assert "energy estimated" in " ".join(" ".join(shown(failed, width)).split())
 
 
+@pytest.mark.parametrize("width", [80, 40])
+def test_a_terminal_says_which_trial_one_grew_from(found, width):
+    smaller, larger = (
+        found.trials[0],
+        found.trials[0]._replace(number=2, name="larger", grown_from=found.trials[0].name),
+    )
+    text = " ".join(" ".join(shown(replace(found, trials=(smaller, larger)), width)).split())
+    assert text.count("grew from 1") == 1
+    assert "grew from" not in " ".join(shown(found, width))
+
+
 def test_the_chart_draws_known_costs_with_the_winner_at_its_place(found):
     widths = (8, 1)
     curve = tuple(

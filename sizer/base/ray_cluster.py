@@ -64,9 +64,10 @@ def connect(ray: Any, address: str | None) -> None:
         _answers(wanted)
         ray.init(address=wanted, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        first_sentence = (str(error).strip().splitlines() or [""])[0].partition(". ")[0]
+        reason = first_sentence or type(error).__name__
         raise UsageError(
-            f"no Ray cluster answers at {wanted!r} ({reason[:120]}); start one with `ray start --head` and further "
+            f"no Ray cluster answers at {wanted!r} ({reason}); start one with `ray start --head` and further "
             f"nodes with `ray start --address=HOST:PORT`, or set RAY_ADDRESS"
         ) from None
 

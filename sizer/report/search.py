@@ -193,7 +193,7 @@ def _trial_table(record: SearchResult) -> Table:
     else:
         cost, costs = "energy", [format_quantity(trial.energy_j, "J") for trial in trials]
     counts = [format_count(trial.num_free_parameters) for trial in trials]
-    stopped = [trial.why_stopped.removeprefix("it ") for trial in trials]
+    stopped = [trial.why_stopped.removeprefix("it ") + origin(trial, record) for trial in trials]
     columns = [
         Column("#", [f"{trial.number}" for trial in trials], right=True),
         Column("widths", [format_widths(trial.widths) for trial in trials], folds=True),
@@ -206,6 +206,12 @@ def _trial_table(record: SearchResult) -> Table:
         Column("stopped", stopped),
     ]
     return Table(columns)
+
+
+def origin(trial: SearchTrial, record: SearchResult) -> str:
+    """The row of the trial whose weights a trial began with; empty where it began with fresh ones."""
+    parent = next((other for other in record.trials if other.name == trial.grown_from), None)
+    return "" if parent is None else f"; grew from {parent.number}"
 
 
 def _rates(record: SearchResult) -> list[Column]:

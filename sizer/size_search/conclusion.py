@@ -223,6 +223,13 @@ def _facts(search: Search) -> TaskFacts:
     return TaskFacts(task.name, kind, task.metric, target, baseline, *dimensions)
 
 
+def _why_stopped(search: Search, size: SearchCandidate, otherwise: str) -> str:
+    """Why an arm was trained no further."""
+    if size.ended is None and search.ensemble is not None and size.name in search.ensemble.shares:
+        return "it is part of the average that met the target"
+    return size.ended or otherwise
+
+
 def _trials(search: Search, sentence: str) -> Iterator[SearchTrial]:
     """What each arm that was trained came to, in order of size; ``sentence`` is said of those still promising."""
     for number, size in enumerate(search.trained, start=1):
@@ -235,7 +242,7 @@ def _trials(search: Search, sentence: str) -> Iterator[SearchTrial]:
             num_free_parameters=size.num_free_parameters,
             anchor=size.anchor,
             epochs=len(size.epochs),
-            why_stopped=size.ended or (_HOPELESS if predicted_epochs is None else sentence),
+            why_stopped=_why_stopped(search, size, _HOPELESS if predicted_epochs is None else sentence),
             is_met=size.is_met,
             best_value=None if best is None else best.metric,
             best_loss=None if best is None else best.validation_loss,

@@ -117,7 +117,7 @@ def going_on_to_one(search: Search, curve: tuple[SearchPoint, ...]) -> str | Non
     further, price = best.epochs - len(search.sizes[best.name].epochs), cost * search.measured_per_predicted
     return (
         f"{format_network(best.widths, best.num_free_parameters)} is predicted to meet the target alone after "
-        f"{further:.0f} epochs more, {format_quantity(price, unit)}"
+        f"{further:.0f} {'epoch' if round(further) == 1 else 'epochs'} more, {format_quantity(price, unit)}"
     )
 
 

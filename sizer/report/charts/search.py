@@ -9,7 +9,7 @@ from sizer.base.units import format_count, format_network, format_quantity, form
 from sizer.report.charts.figure import Axis, Chart, Guide, Mark, Point, Series, Stretch, Strip, drawable, spread
 from sizer.report.charts.sizes import PARAMETERS, level_strips
 from sizer.report.layout import Column, Table
-from sizer.report.search import as_curve
+from sizer.report.search import as_curve, origin
 from sizer.size_search.result import SearchResult, SearchTrial
 
 #: Sizes with a colour of their own; the colour of the others.
@@ -216,7 +216,7 @@ def _trial_table(record: SearchResult, unit: str) -> Table:
         ),
         Column("spent", [format_quantity(cost, unit) for cost in costs], right=True),
         Column("weights", [trial.weights or "" for trial in trials]),
-        Column("ended", [trial.why_stopped for trial in trials]),
+        Column("ended", [trial.why_stopped + origin(trial, record) for trial in trials]),
     ]
     return Table(columns)
 

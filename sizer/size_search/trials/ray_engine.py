@@ -81,12 +81,11 @@ class RayEngine:
         try:
             entry: LogEntry = self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:
-            raise _cause(error) from None
+            raise _cause(error, self._ray.exceptions.RayError) from None
         except self._ray.exceptions.RayError as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise MeasurementError(
-                f"trial {name} could not be run on the cluster: {reason}; look at `ray status` and start the "
-                f"search again, which goes on where it stopped"
+                f"trial {name} could not be run on the cluster: {_first_line(error)}; look at `ray status` and start "
+                f"the search again, which goes on where it stopped"
             ) from None
         return entry
 
@@ -129,14 +128,26 @@ class _Room(NamedTuple):
         return int(node.gpus / self.gpus + 1e-6) if self.gpus else node.cpus
 
 
-def _cause(error: Any) -> BaseException:
-    """What went wrong in the slice, as the local engine would have raised it."""
+def _cause(error: Any, of_ray: type[BaseException]) -> BaseException:
+    """What went wrong in the slice, as the local engine would have raised it.
+
+    What a node cannot import of a slice's arguments Ray reports as an error of its own, with a traceback for a text.
+    """
     cause = getattr(error, "cause", None)
     if isinstance(cause, ImportError):
         return MeasurementError(f"a node of the cluster cannot import what the trial needs ({cause}); install it there")
+    if isinstance(cause, of_ray):
+        return MeasurementError(
+            f"a node of the cluster cannot read what the trial needs ({_first_line(cause)}); it needs cache-sizer in "
+            f"this version, and what your own training function imports"
+        )
     if isinstance(cause, SizerError):
         return type(cause)(str(cause))
     return cause if isinstance(cause, Exception) else MeasurementError(str(error).strip().splitlines()[-1])
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 #: In a worker: the search that it last ran a slice of, its task, and the user's trainings that it has begun.
