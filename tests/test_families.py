@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 from contextlib import closing
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -542,3 +543,10 @@ def test_the_size_of_now_is_advised_on_and_verified(monkeypatch):
 def test_sizes_are_timed_in_turn():
     before_s, after_s = time_in_turn(family(), [(8,), (512,)], "cpu", 0.1, silent)
     assert 0 < before_s < after_s
+
+
+def test_an_answer_from_disturbed_timings_does_not_begin_as_advice():
+    record = sizer.load(Path(__file__).parent / "data" / "records" / "family.json", sizer.FamilyRecommendation)
+    assert str(record).startswith("Train ")
+    disturbed = replace(record, fit=record.fit._replace(mean_error=0.8))
+    assert str(disturbed).startswith("Too disturbed to tell, time it again; for now: ")

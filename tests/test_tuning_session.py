@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from importlib.resources import files
 from io import StringIO
 from pathlib import Path
@@ -165,6 +166,9 @@ def test_nothing_is_recommended_where_nothing_helps():
         assert record.recommended == ()
         assert record.ratio is None
     assert "none of the" in as_text(record)
+    assert record.unchanged.apart[1] < 1.5
+    noisy = replace(record, unchanged=replace(record.unchanged, apart=(0.5, 2.0)))
+    assert "nothing could be measured, unchanged runs lie up to 100% apart" in " ".join(as_text(noisy).split())
 
 
 def test_a_lever_under_which_the_script_fails_is_out_with_its_last_line():

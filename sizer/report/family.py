@@ -35,6 +35,8 @@ from sizer.report.recommendation import fill_text
 _NEAR = 1.1
 #: Rows of the short table, unless another number was asked for, as in a recommendation.
 _SHORT, _USUAL_TOP = 5, 10
+#: Error of a fit without a size from which it does not order sizes: those of a list lie 10 to 50 % apart.
+_UNSURE = 0.5
 
 
 def family_report(record: FamilyRecommendation) -> Iterator[Block]:
@@ -57,8 +59,9 @@ def _train(record: FamilyRecommendation) -> str:
     """``Train width 96: Net, 85,002 parameters; batch 64, adam``."""
     best = record.best
     counts = f"{format_count(best.num_free_parameters)} parameters"
+    train = "Train" if record.fit.mean_error <= _UNSURE else "Too disturbed to tell, time it again; for now:"
     return (
-        f"Train {values_text(best.values)}: {record.module}, {counts}; batch {record.batch_size}, {_settings(record)}"
+        f"{train} {values_text(best.values)}: {record.module}, {counts}; batch {record.batch_size}, {_settings(record)}"
     )
 
 

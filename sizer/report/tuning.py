@@ -20,6 +20,8 @@ from sizer.tuning.record import (
 
 #: The share of a step's time from which a part is named.
 _NAMED = 0.005
+#: Ratio of two unchanged runs from which no lever's ratio is worth reading: most levers change less.
+_UNMEASURED = 1.5
 #: Ratio of a lever that only lack of budget keeps from being proven: it looks worth it by more than a run scatters.
 _PROMISING = 0.95
 #: Memory from which a lever's growth is told with the answer.
@@ -47,6 +49,12 @@ def _first(record: Tuning) -> str:
         tried = sum(lever.ratio is not None for lever in record.levers)
         if not tried:
             return f"{name}: no lever was tried yet"
+        apart = record.unchanged.apart
+        if apart is not None and apart[1] > _UNMEASURED:
+            return (
+                f"{name}: nothing could be measured, unchanged runs lie up to {apart[1] - 1:.0%} apart; tune it again "
+                "on a quieter machine, or with a larger --budget"
+            )
         return f"{name}: none of the {tried} levers that were tried is proven to save 3 % or more of a step's {what}"
     changes = " and ".join(lever.changes for lever in record.chosen())
     return f"{name}: a step takes {record.ratio:.2f} of its {what}{_between(record.interval)} when {changes}"
