@@ -128,7 +128,15 @@ def of_transformers(name: str) -> Case:
         ),
         "t5": lambda: Case(
             hf.T5ForConditionalGeneration(
-                hf.T5Config(d_model=192, d_kv=32, d_ff=768, num_layers=3, num_heads=6, vocab_size=6000)
+                hf.T5Config(
+                    d_model=192,
+                    d_kv=32,
+                    d_ff=768,
+                    num_layers=3,
+                    num_heads=6,
+                    vocab_size=6000,
+                    decoder_start_token_id=0,
+                )
             ),
             {"input_ids": tokens, "labels": words(4, 64, 6000)},
         ),
