@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from sizer._version import __version__
@@ -27,8 +28,6 @@ from sizer.base.records import show_with
 Loaded = TypeVar("Loaded")
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import torch
     from typing_extensions import Unpack
 
@@ -118,6 +117,10 @@ __all__ = [
     "validate",
     "watch",
 ]
+
+# In a checkout `models` and `profiles` lie beside this folder; installed, they are in it.
+if not (Path(__file__).parent / "models").is_dir():
+    __path__.append(str(Path(__file__).parents[1]))
 
 #: Module -> the public records in it, imported when one is first asked for.
 _RECORDS = {

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 import sizer
@@ -120,3 +124,14 @@ def test_a_batch_size_beside_an_example_of_another_size_is_refused():
     assert sizer.inspect(model, torch.zeros(4, 2, 3), batch_size=8)  # (rows count)
     recurrent = torch.nn.GRU(3, 5)
     assert sizer.inspect(recurrent, torch.zeros(7, 4, 3), batch_size=4).batch_size == 4
+
+
+def test_a_checkout_is_used_where_python_starts_in_it():
+    """After `pip install .`, Python in the checkout finds `sizer` there first, and `models` beside it."""
+    program = (
+        "import sys; sys.meta_path = [one for one in sys.meta_path if 'editable' not in repr(one).lower()]; "
+        f"sys.path.insert(0, {str(Path(__file__).parents[1])!r}); import sizer.models, sizer.profiles; "
+        "print(sizer.recommend(input_dim=8).best)"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
