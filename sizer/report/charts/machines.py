@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from sizer.base.units import format_count, format_network, format_quantity, format_ratio, format_times
@@ -104,9 +104,14 @@ def fleet_charts(record: Fleet) -> Iterator[Chart]:
         "Cost of reaching a loss by kind of node",
         "Each kind of node at the size that suits it, and what reaching a loss costs there as a multiple of the "
         "cheapest.",
-        PARAMETERS,
-        Axis("cost to a loss, 1x = the cheapest node", "times"),
+        PARAMETERS._replace(within=_around([mark.x for mark in marks])),
+        Axis("cost to a loss, 1x = the cheapest node", "times", within=(1.0, 2.0)),
         Table([*columns, Column("", labels)]),
         marks=marks,
         label=" and ".join(dict.fromkeys(labels)),
     )
+
+
+def _around(sizes: Sequence[float]) -> tuple[float, float]:
+    """An octave beyond the sizes on both sides: nodes that agree would else leave an axis of a few parameters."""
+    return min(sizes) / 2, max(sizes) * 2

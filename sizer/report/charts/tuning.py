@@ -10,6 +10,9 @@ from sizer.report.layout import STEP_PARTS, Column, Table
 from sizer.tuning.comparing import WORTH
 from sizer.tuning.record import RECOMMENDED, Tuning
 
+#: Least share of a step that is drawn and named: less reads as 0 %.
+_SEEN = 0.005
+
 
 def tuning_charts(record: Tuning) -> Iterator[Chart]:
     """The split, and the levers."""
@@ -21,7 +24,7 @@ def tuning_charts(record: Tuning) -> Iterator[Chart]:
 
 def _split(record: Tuning) -> Chart:
     step_s, begin, stretches = record.unchanged.time_per_step_s, 0.0, []
-    parts = [(part, share) for part, share in record.shares.items() if share > 0]
+    parts = [(part, share) for part, share in record.shares.items() if share >= _SEEN]
     for shade, (part, share) in enumerate(parts):
         told = f"{STEP_PARTS[part]}: {share:.0%} of a step, {format_quantity(share * step_s, 's')}"
         stretches.append(Stretch(begin, begin + share, f"{STEP_PARTS[part]} {share:.0%}", told, shade))
