@@ -172,6 +172,7 @@ def compare(title: str, wanted: Sequence[Target], known: Sequence[Target]) -> No
     table.row("best pair of all, in hindsight", best_in_hindsight(pairs, wanted, by_task=False))
     table.row("best pair of each task, in hindsight", best_in_hindsight(pairs, wanted, by_task=True))
     table.row("SUGGESTED rate: rank 1", choices.rank_1(without, pinned=False))
+    table.row("  the kind of targets not known", choices.rank_1(without, pinned=False, given="inputs"))
     table.row("  of all recorded sizes", choices.of_all_sizes(without, pinned=False))
     table.row("  rank 1, difficulty given", choices.rank_1(without, pinned=False, given="difficulty"))
 

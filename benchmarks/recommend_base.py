@@ -162,6 +162,37 @@ def _sweep(task: str, seed: int, runs: list[Run]) -> Sweep | None:
     return Sweep(read_facts(task), seed, tuple(sizes), tuple(run.widths for run in some), parameters, curves)
 
 
+# Other depths, shapes and batch sizes.
+
+
+class Pair(NamedTuple):
+    """A training of another depth, shape or batch size, and the one of the main grid with the same size and rate.
+
+    ``position`` and ``rate`` are those of the latter in ``sweep``; ``run`` is the former.
+    """
+
+    sweep: Sweep
+    position: int
+    rate: int
+    run: Run
+
+    def curves(self, averaged: bool) -> tuple[FloatArray, FloatArray]:
+        """Best loss so far by epoch, of the other and of the one of the main grid."""
+        return progress(self.run, averaged), self.sweep.curves[self.position, self.rate, averaged]
+
+
+@cache
+def read_pairs(task: str) -> tuple[Pair, ...]:
+    """Every training of a task that is not of the main grid but for its rate, beside the one that is."""
+    sweeps = {sweep.seed: sweep for sweep in read_sweeps(task)}
+    others = (run for run in read_base(task) if not _is_main(run) and run.learning_rate in RATES)
+    return tuple(
+        Pair(sweeps[run.seed], sweeps[run.seed].sizes.index(run.size), RATES.index(run.learning_rate), run)
+        for run in others
+        if run.seed in sweeps and run.size in sweeps[run.seed].sizes
+    )
+
+
 # Machines.
 
 

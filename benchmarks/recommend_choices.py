@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from recommend_base import BASE_RATE, BATCH_SIZE, DEPTH, RATES, Sweep, Target, epoch_cost, machines
+from recommend_base import BASE_RATE, BATCH_SIZE, DEPTH, RATES, Pair, Sweep, Target, epoch_cost, machines
 
 from sizer.method import epochs_to_loss as law
 from sizer.method.advisor import recommend
@@ -69,7 +69,8 @@ def _paper(sweep: Sweep, machine: str) -> Recommendation:
 def _family(sweep: Sweep) -> dict[str, object]:
     facts = sweep.facts
     dims = {"input_dim": facts.input_dim, "output_dim": facts.output_dim}
-    return {**dims, "depth": (DEPTH,), "batch_size": (BATCH_SIZE,), "observations": facts.train_rows}
+    kind = "regression" if facts.regression else "classification"
+    return {**dims, "kind": kind, "depth": (DEPTH,), "batch_size": (BATCH_SIZE,), "observations": facts.train_rows}
 
 
 def _placed(sweep: Sweep, candidate: Candidate) -> Choice:
@@ -119,21 +120,28 @@ def _cheapest(
 
 
 def rank_1(constants_without: ConstantsWithout, pinned: bool, given: str | None = None) -> Choosing:
-    """Rank 1 of `sizer recommend` itself, at the nearest size and rate that were recorded."""
+    """Rank 1 of `sizer recommend` itself, at the nearest size and rate that were recorded.
+
+    ``given`` is None, difficulty, or inputs: these and outputs and rows alone, not the kind of targets.
+    """
 
     def choosing(target: Target, machine: str) -> Choice | None:
         difficulty = difficulty_of(target.loss, target.sweep.best) if given == "difficulty" else None
-        return _rank_1(target.sweep, machine, constants_without(target.sweep.task), pinned, difficulty)
+        constants = constants_without(target.sweep.task)
+        return _rank_1(target.sweep, machine, constants, pinned, difficulty, given != "inputs")
 
     return choosing
 
 
 @cache
-def _rank_1(sweep: Sweep, machine: str, constants: Constants, pinned: bool, difficulty: str | None) -> Choice | None:
+def _rank_1(
+    sweep: Sweep, machine: str, constants: Constants, pinned: bool, difficulty: str | None, kind_known: bool
+) -> Choice | None:
     chosen, before = machines()[machine], law.CURVES
+    family = _family(sweep) if kind_known else {**_family(sweep), "kind": None}
     law.CURVES = constants
     try:
-        request = Request(**_family(sweep), difficulty=difficulty, learning_rate=RATES[BASE_RATE] if pinned else None)
+        request = Request(**family, difficulty=difficulty, learning_rate=RATES[BASE_RATE] if pinned else None)
         found = recommend(request, chosen.device, chosen.coefficients).candidates
     finally:
         law.CURVES = before
@@ -163,6 +171,13 @@ def networks_of(sweep: Sweep) -> Networks:
     """The sizes of a sweep as the model knows them."""
     same = np.ones(len(sweep.sizes))
     return Networks(sweep.num_free_parameters, sweep.hidden_width, DEPTH * same, BATCH_SIZE * same)
+
+
+def network_of(pair: Pair) -> Networks:
+    """A training of another depth, shape or batch size as the model knows it."""
+    like = networks_of(pair.sweep)
+    found = like.num_free_parameters[[pair.position]], like.hidden_width[[pair.position]]
+    return Networks(*found, np.array([float(pair.run.depth)]), np.array([float(pair.run.batch_size)]))
 
 
 def known_of(sweep: Sweep) -> Known:

@@ -2,7 +2,8 @@
 
 Every task counts alike. The chance to reach is a logistic regression on whether each size, rate and kind of weights
 reached targets of 1.015 to 3.5 times the best loss; epochs and the point where a training is left are linear
-regressions of their logarithms. All are drawn a little towards nothing (`RIDGE`), since tasks are few.
+regressions of their logarithms. All are drawn a little towards nothing (`RIDGE`), since tasks are few. What another
+depth or batch size changes is fitted apart, to pairs of trainings that differ in nothing else.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from recommend_base import RATES, Sweep, read_sweeps
-from recommend_choices import known_of, networks_of, settings
+from recommend_base import RATES, Pair, Sweep, read_pairs, read_sweeps
+from recommend_choices import known_of, network_of, networks_of, settings
 
 from sizer.method import epochs_to_loss as law
 from sizer.method.epochs_to_loss import Constants
@@ -62,9 +63,75 @@ def _columns(terms: dict[str, FloatArray], shape: tuple[int, int]) -> FloatArray
     return np.column_stack([np.broadcast_to(term, shape).ravel() for term in terms.values()])
 
 
+class Differences(NamedTuple):
+    """What another depth, shape or batch size changes on one task: terms by name of `BESIDE` and outcomes (cases,).
+
+    Outcomes are differences within pairs, of log2 of the epochs where both reach a target, and of log2 of the epochs
+    until the best loss where neither does.
+    """
+
+    epochs: tuple[FloatArray, FloatArray]
+    left: tuple[FloatArray, FloatArray]
+
+
+@cache
+def differences(task: str) -> Differences | None:
+    """The cases of a task: every pair, kind of weights, and target that the mean does not meet; None without pairs."""
+    parts = [_of_pair(pair, averaged) for pair in read_pairs(task) for averaged in (False, True)]
+    if not parts:
+        return None
+    return Differences(
+        *((np.concatenate([p[i][0] for p in parts]), np.concatenate([p[i][1] for p in parts])) for i in range(2))
+    )
+
+
+def _of_pair(pair: Pair, averaged: bool) -> Differences:
+    sweep, setting = pair.sweep, (network_of(pair), known_of(pair.sweep), RATES[pair.rate], averaged)
+    ratios = RATIOS[RATIOS * sweep.best < sweep.facts.baseline_loss]
+    terms = law.epochs_terms(*setting, ratios), law.left_terms(*setting)
+    beside, batch = (_columns(_only_beside(found), (1, len(ratios))) for found in terms)
+    other, like = (np.array([_met(curve, ratio * sweep.best) for ratio in ratios]) for curve in pair.curves(averaged))
+    reached, failed = np.isfinite(other) & np.isfinite(like), ~np.isfinite(other) & ~np.isfinite(like)
+    left = [math.log2(max(1, len(curve) - law.PATIENCE)) for curve in pair.curves(averaged)]
+    return Differences(
+        (beside[reached], np.log2(other[reached] / like[reached])),
+        (batch[failed], np.full(failed.sum(), left[0] - left[1])),
+    )
+
+
+def _only_beside(terms: dict[str, FloatArray | float]) -> dict[str, FloatArray]:
+    return {name: np.asarray(term) for name, term in terms.items() if name in law.BESIDE}
+
+
+def _met(curve: FloatArray, loss: float) -> float:
+    """Epochs after which a loss is met, infinite where it is not."""
+    met = np.flatnonzero(curve <= loss)
+    return float(met[0] + 1) if len(met) else math.inf
+
+
 @cache
 def constants_of(tasks: tuple[str, ...]) -> Constants:
     """The constants fitted to some tasks."""
+    main = _of_the_main_grid(tasks)
+    varied = [found for task in tasks if (found := differences(task)) is not None]
+    if not varied:
+        return main
+    found = {
+        "epochs": _least_squares([each.epochs for each in varied]),
+        "left": _least_squares([each.left for each in varied if len(each.left[1])]),
+    }
+    return main._replace(**{name: _with(getattr(main, name), values) for name, values in found.items()})
+
+
+def _with(coefficients: tuple[tuple[str, float], ...], values: FloatArray) -> tuple[tuple[str, float], ...]:
+    """Coefficients with those of `BESIDE` among them put in, in their order."""
+    beside = iter(float(f"{value:.3g}") for value in values.tolist())
+    return tuple((name, next(beside) if name in law.BESIDE else value) for name, value in coefficients)
+
+
+@cache
+def _of_the_main_grid(tasks: tuple[str, ...]) -> Constants:
+    """The constants but for what another depth or batch size changes."""
     seen = [observed(task) for task in tasks]
     sweep = read_sweeps(tasks[0])[0]
     setting = networks_of(sweep), known_of(sweep), RATES[0], False

@@ -309,9 +309,9 @@ def _request(
     from sizer.method.request import OPTIONS, check_known, check_sized, request_of
 
     check_known(function, options, OPTIONS[function])
-    check_sized(data, target, kind, input_dim, options)
+    check_sized(data, target, input_dim, options)
     if data is None:
-        return request_of(input_dim or 0, **options), ()
+        return replace(request_of(input_dim or 0, **options), kind=kind), ()
     from sizer.size_search.data.described import shape_of
 
     shape = shape_of(data, target, kind)

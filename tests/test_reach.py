@@ -14,6 +14,8 @@ from sizer.method.epochs_to_loss import DIFFICULTIES, RATES, Known, Networks, Pi
 
 KNOWN = Known(4000, 20, 3, False)
 RATIOS = 1 + np.geomspace(0.015, 2.5, 7)
+#: The usual pair where hard targets are ruled out.
+BRISK = law.Usual(2**13, 1.6e-2, True)
 
 
 def networks(*widths: float, inputs: int = 20, outputs: int = 3) -> Networks:
@@ -95,7 +97,7 @@ def test_a_size_alone_costs_its_success_its_failure_and_what_none_reaches(monkey
     median = law.CURVES._replace(scatter=0.0)
     epochs, at_1e_3 = (law.epochs_to_reach(size, KNOWN, rate, False, ratios, median)[0, 0] for rate in (4e-3, 1e-3))
     expected = (2 * epochs) ** chance * (2 * law._OUT_OF_REACH * at_1e_3) ** (1 - chance)
-    assert cost[0] == pytest.approx(expected * law.doubt(size, 4e-3, False)[0])
+    assert cost[0] == pytest.approx(expected * law.doubt(size, KNOWN, 4e-3, False, BRISK)[0])
 
 
 def test_a_failure_is_paid_for_before_the_next_octave(monkeypatch):
@@ -111,24 +113,35 @@ def test_a_failure_is_paid_for_before_the_next_octave(monkeypatch):
     logs = (
         chances[0] * np.log(first) + fails * chances[1] * np.log(failed + second) + fails * fails_too * np.log(at_most)
     )
-    assert cost[0] == pytest.approx(np.exp(logs) * law.doubt(sizes, 4e-3, False)[0])
+    assert cost[0] == pytest.approx(np.exp(logs) * law.doubt(sizes, KNOWN, 4e-3, False, BRISK)[0])
 
 
-def test_the_pair_that_did_best_is_left_for_what_saves_more_than_the_doubt(monkeypatch):
-    size, rate, averaged = law.BEST_PAIR
-    sizes = Networks(size * np.array([2.0**-9, 0.5, 1.0, 1.9, 2.0**9]), *(np.full(5, 64.0) for _ in range(3)))
-    factors = law.doubt(sizes, rate, averaged)
+@pytest.mark.parametrize("regression", [True, False, None])
+def test_the_usual_pair_is_left_for_what_saves_more_than_the_doubt(regression, monkeypatch):
+    known, prior = KNOWN._replace(regression=regression), law.hardness_prior(None)
+    usual = law.usual_pair(known, *prior)
+    assert usual == (2**14, 1.6e-2 if regression else 8e-3, True)
+    setting = known, usual.learning_rate, usual.averaged
+    sizes = Networks(usual.size * np.array([2.0**-9, 0.5, 1.0, 1.9, 2.0**9]), *(np.full(5, v) for v in (64, 4, 256)))
+    factors = law.doubt(sizes, *setting, usual)
     assert factors[2] == 1.0
     assert factors.argsort().tolist()[:3] == [2, 3, 1]
     assert factors.max() <= 1 + law.DOUBT
     assert factors[[0, 4]] == pytest.approx(1 + law.DOUBT)
-    assert (law.doubt(sizes, 1e-3, averaged)[1:4] > factors[1:4]).all()
-    assert (law.doubt(sizes, rate, not averaged) >= factors).all()
-    prior = law.hardness_prior(None)
-    costs = np.array([1.0, 1.0, 1.0, 1.0, 1.0])
-    with_doubt = law.expected_cost(costs, sizes, KNOWN, rate, averaged, *prior)
+    assert (law.doubt(sizes, known, 1e-3, usual.averaged, usual)[1:4] > factors[1:4]).all()
+    assert (law.doubt(sizes, known, usual.learning_rate, not usual.averaged, usual) >= factors).all()
+    assert (law.doubt(sizes._replace(batch_size=np.full(5, 64.0)), *setting, usual)[1:4] > factors[1:4]).all()
+    with_doubt = law.expected_cost(np.ones(5), sizes, *setting, *prior)
     monkeypatch.setattr(law, "DOUBT", 0.0)
-    assert with_doubt == pytest.approx(factors * law.expected_cost(costs, sizes, KNOWN, rate, averaged, *prior))
+    assert with_doubt == pytest.approx(factors * law.expected_cost(np.ones(5), sizes, *setting, *prior))
+
+
+def test_where_hard_targets_are_ruled_out_the_usual_pair_is_the_smaller_and_faster():
+    usual = {difficulty: law.usual_pair(KNOWN, *law.hardness_prior(difficulty)) for difficulty in DIFFICULTIES}
+    assert usual == {"hard": (2**14, 8e-3, True), "medium": BRISK, "easy": BRISK}
+    ratios = np.array([1.05, 2.0])
+    assert law.usual_pair(KNOWN, ratios, np.array([0.01, 0.99])) == BRISK
+    assert law.usual_pair(KNOWN, ratios, np.array([0.2, 0.8])) == usual["hard"]
 
 
 def test_a_failure_costs_more_where_sizes_share_their_luck():

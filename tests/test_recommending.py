@@ -20,10 +20,12 @@ from sizer.base.errors import UsageError
 from sizer.cli import sizer as command
 from sizer.method.advisor import recommend
 from sizer.method.coefficients import OtherSpeed
-from sizer.method.cost_to_loss import RECORDED, Law, carried_on
+from sizer.method.cost_to_loss import RECORDED, Law, Outlook, carried_on
 from sizer.method.epochs_to_loss import DIFFICULTIES, RATES, Known, Networks, Pilot, expected_cost, hardness_prior
 from sizer.method.recommendation import Recommendation
 from sizer.method.request import Request
+from sizer.models.shapes import SHAPES
+from sizer.models.topology import Topology
 
 
 def asked(**options) -> Request:
@@ -270,9 +272,9 @@ def test_rates_chances_and_reasons_are_shown():
 def test_what_no_learning_curve_tells_is_said(small_cpu, time_coefficients):
     deep, large = RECORDED.depths[-1] + 1, 2 * RECORDED.batch_sizes[-1]
     for options, said in (
-        ({"depth": (4, deep)}, f"of depths {deep}: comparing depths"),
-        ({"batch_size": (256, large)}, f"of batch sizes {large}: comparing"),
-        ({"shape": ("rectangle", "exponential")}, "of shapes exponential: comparing"),
+        ({"depth": (4, deep)}, f"of depths {deep}: what those of depths 2 to 8"),
+        ({"batch_size": (256, large)}, f"of batch sizes {large}: what"),
+        ({"shape": ("rectangle", "exponential")}, "of shapes exponential: what"),
         ({"learning_rate": 0.2}, "rate of 0.2"),
         ({"optimizer": "sgd"}, "as if it learnt as Adam does"),
         ({"max_bytes": 10**7}, "beyond the limit"),
@@ -281,28 +283,43 @@ def test_what_no_learning_curve_tells_is_said(small_cpu, time_coefficients):
         assert any(said in note for note in record.notes), said
     assert recommend(asked(), small_cpu, time_coefficients).notes == ()
     assert carried_on(asked(batch_size=(256,))) is None
-    for options in ({"depth": (deep,)}, {"batch_size": (large,)}, {"shape": ("exponential",)}):
+    for options, curves in (
+        ({"depth": (deep,)}, "depths 2 to 8"),
+        ({"batch_size": (large,)}, "batch sizes 64 to 1024"),
+        ({"shape": ("exponential",)}, "shapes rectangle, trapezoid, wide_first_4x"),
+    ):
         assert not any("curve" in note for note in recommend(asked(**options), small_cpu, time_coefficients).notes)
-        assert "learning curves of rectangle, depth 4" in carried_on(asked(**options))
+        assert carried_on(asked(**options)) == f"learning curves of {curves}, carried on"
+    everything = {"depth": RECORDED.depths, "batch_size": RECORDED.batch_sizes, "shape": RECORDED.shapes}
+    assert carried_on(asked(**everything)) is None
     assert carried_on(asked(depth=(deep,), law="paper")) is None
     assert recommend(asked(optimizer="sgd"), small_cpu, time_coefficients).best.learning_rate is None
 
 
-def test_what_was_not_recorded_learns_as_a_rectangle_of_as_many_parameters(small_cpu, time_coefficients):
+def outlook(shape: str = "rectangle", depth: int = 4, batch_size: int = 256, rows: int = 4000) -> Outlook:
+    """What the network of 2^14 parameters of a family may expect at 4e-3, averaged."""
+    request = asked(observations=rows)
+    network = Topology.solve(shape, 2**14, depth, request.input_dim, request.output_dim)
+    full = np.array([[width] for width in network.full])
+    return Law.of(request).outlook(full, request.training(batch_size), 4e-3, True)
+
+
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape != "rectangle"])
+def test_every_shape_learns_as_a_rectangle_of_as_many_parameters(shape):
     """So a network of one wide layer is not taken for one of three such layers."""
-    record = recommend(asked(depth=(4,)), small_cpu, time_coefficients)
-    shallow = recommend(asked(depth=(2,)), small_cpu, time_coefficients)
-    for one in shallow.candidates:
-        alike = next(point for point in record.curve if point.num_free_parameters >= one.num_free_parameters)
-        wide = Law.of(record.request).outlook(
-            np.array([[30], *([width] for width in alike.widths)]),
-            "rectangle",
-            record.request.training(128),
-            one.learning_rate,
-            one.averaged,
-        )
-        assert one.chance == pytest.approx(wide.chance, abs=0.05)
-        assert one.chance <= wide.chance + 1e-9
+    assert outlook(shape).chance == pytest.approx(outlook().chance, abs=0.02)
+
+
+def test_other_depths_than_most_curves_are_of_learn_more_slowly():
+    for depth in (2, 3, 6, 8, 16):
+        assert outlook(depth=depth).epochs_to_reach["medium"] > 1.05 * outlook().epochs_to_reach["medium"]
+
+
+def test_larger_batches_take_more_epochs_and_fewer_steps_up_to_the_whole_data_set():
+    epochs = [outlook(batch_size=size).epochs_to_reach["medium"] for size in (64, 256, 1024)]
+    assert epochs == sorted(epochs)
+    assert [epochs[0] * 4, epochs[1], epochs[2] / 4] == sorted([epochs[0] * 4, epochs[1], epochs[2] / 4], reverse=True)
+    assert outlook(batch_size=4096, rows=1000) == outlook(batch_size=1024, rows=1000)
 
 
 def test_another_speed_of_the_machine_is_said_where_it_changes_the_first_size(small_cpu, time_coefficients):

@@ -50,7 +50,7 @@ WIDTH_MULTIPLE = Read("integer|auto", _width_multiple, "not a whole number; expe
 @click.command(cls=Command)
 @click.argument("data", required=False, metavar="[DATA]")
 @option("--target", multiple=True, metavar="COLUMN", help="DATA's column to predict, by name or from the end (-1).")
-@option("--kind", metavar="KIND", help="regression or classification. [default: from the data]")
+@option("--kind", metavar="KIND", help="regression or classification. [default: from the data; else either]")
 @option("--input-dim", type=WHOLE, metavar="N", help="Features of one observation, without DATA.")
 @option("--output-dim", type=WHOLE, metavar="N", help="Width of the last layer. [default: 1]")
 @option(

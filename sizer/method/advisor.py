@@ -252,8 +252,8 @@ class _Context:
 
     def _outlook(self, priced: PricedSweep, index: int) -> Outlook | None:
         swept, rate, averaged = priced.sweep, float(priced.learning_rate[index]), bool(priced.averaged[index])
-        full, family = swept.networks.full[:, index : index + 1], swept.family
-        return self.law.outlook(full, family.shape, family.training, rate, averaged)
+        full = swept.networks.full[:, index : index + 1]
+        return self.law.outlook(full, swept.family.training, rate, averaged)
 
     def _prospects(self, pick: Pick, outlook: Outlook | None) -> Prospects | None:
         """The chance of the target, and what a network half as wide would cost and risk."""

@@ -10,7 +10,7 @@ priced at the rate that is cheapest for it. By equation 10 alone (``paper``) it 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ from sizer.method.epochs_to_loss import (
     RATES,
     Known,
     Networks,
+    as_rectangles,
     chance_to_reach,
     epochs_to_reach,
     epochs_until_given_up,
@@ -118,7 +119,7 @@ class Law(NamedTuple):
         rows, batch_size = training.observations, training.batch_size
         return per_datum if rows is None or self.known is None else per_datum * batch_size * -(-rows // batch_size)
 
-    def reaching(self, networks: cost.Networks, shape: str, epoch_cost: FloatArray) -> Reaching:
+    def reaching(self, networks: cost.Networks, epoch_cost: FloatArray) -> Reaching:
         """The cost of reaching a loss with each network, given that of an epoch, shape (N,), infinite where none is.
 
         The networks are of one family, in order of size: one that fails hands on to the next octave.
@@ -127,7 +128,7 @@ class Law(NamedTuple):
         whole = Reaching(*(np.full(len(fitting), empty) for empty in (np.inf, np.nan, False)))
         if fitting.any():
             parameters = networks.num_free_parameters[fitting]
-            described = _described(shape, networks.full[:, fitting], parameters, networks.training)
+            described = _described(networks.full[:, fitting], parameters, networks.training)
             for values, of in zip(whole, self._of_fitting(described, epoch_cost[fitting]), strict=True):
                 values[fitting] = of
         return whole
@@ -155,12 +156,12 @@ class Law(NamedTuple):
         expected = expected_cost(worth_it, described, self.known, rate, averaged, self.ratios, self.weights)
         return np.asarray(expected * (paid / worth_it))
 
-    def outlook(self, full: IntArray, shape: str, training: Training, rate: float, averaged: bool) -> Outlook | None:
+    def outlook(self, full: IntArray, training: Training, rate: float, averaged: bool) -> Outlook | None:
         """What one network, a column of widths of shape (layers + 1, 1), may expect; None by equation 10 alone."""
         if self.known is None:
             return None
         parameters = np.array([int(((full[:-1] + 1) * full[1:]).sum())])
-        setting = _described(shape, full, parameters, training), self.known, rate, averaged
+        setting = _described(full, parameters, training), self.known, rate, averaged
         priors = [(self.ratios, self.weights), *_priors().values()]
         ratios, weights = np.concatenate([ratios for ratios, _ in priors]), _block_diagonal([w for _, w in priors])
         chance, *chances = (chance_to_reach(*setting, ratios)[0] @ weights).tolist()
@@ -183,20 +184,12 @@ def _priors() -> dict[str, tuple[FloatArray, FloatArray]]:
     return {difficulty: hardness_prior(difficulty) for difficulty in DIFFICULTIES}
 
 
-def _described(shape: str, full: IntArray, num_free_parameters: IntArray, training: Training) -> Networks:
-    """Networks as the learning curves know them, by parameters and median hidden width, of two the lower.
-
-    One of a depth or shape that was not recorded is taken to learn as the rectangle of `_BASE_DEPTH` layers with as
-    many parameters does, P = (D - 2) w^2 + (inputs + outputs + D - 1) w + outputs.
-    """
-    parameters, depth = num_free_parameters.astype(np.float64), len(full) - 1
-    hidden = np.sort(full[1:-1], axis=0)[(depth - 2) // 2].astype(np.float64)
-    if shape not in RECORDED.shapes or not _within(depth, RECORDED.depths):
-        depth, outputs = _BASE_DEPTH, full[-1]
-        half = (full[0] + outputs + depth - 1) / (2 * (depth - 2))
-        hidden = np.maximum(1.0, np.sqrt(half**2 + np.maximum(parameters - outputs, 0) / (depth - 2)) - half)
-    same = np.ones(len(parameters))
-    return Networks(parameters, hidden, depth * same, training.batch_size * same)
+def _described(full: IntArray, num_free_parameters: IntArray, training: Training) -> Networks:
+    """Networks as the learning curves know them: by parameters, depth and batch size."""
+    same, parameters = np.ones(len(num_free_parameters)), num_free_parameters.astype(np.float64)
+    return as_rectangles(
+        parameters, int(full[0, 0]), int(full[-1, 0]), (len(full) - 1) * same, training.batch_size * same
+    )
 
 
 def _within(value: int, recorded: Sequence[int]) -> bool:
@@ -215,9 +208,8 @@ class Recorded(NamedTuple):
     rates: tuple[float, ...]
 
 
-RECORDED = Recorded((4,), (256,), ("rectangle",), RATES)
-#: The depth of most curves.
-_BASE_DEPTH = 4
+#: Most are of the middle ones; of the others, on eight tasks, every second octave from 2^8 to 2^16.
+RECORDED = Recorded((2, 4, 8), (64, 256, 1024), ("rectangle", "trapezoid", "wide_first_4x"), RATES)
 
 
 def not_told(request: Request) -> Iterator[str]:
@@ -227,28 +219,30 @@ def not_told(request: Request) -> Iterator[str]:
 
 def carried_on(request: Request) -> str | None:
     """What the curves are of, where some networks of a request are not like it; None where all are, or none count."""
-    if not request.by_curves or not any(beyond for _, _, beyond in _beyond(request)):
+    if not request.by_curves:
         return None
-    depths, batch_sizes, shapes, _ = RECORDED
-    return f"learning curves of {_listed(shapes)}, depth {_listed(depths)}, batch {_listed(batch_sizes)}, carried on"
+    lacking = [f"{name} {recorded}" for name, _, beyond, recorded in _beyond(request) if beyond]
+    return f"learning curves of {', '.join(lacking)}, carried on" if lacking else None
 
 
-def _beyond(request: Request) -> Iterator[tuple[str, bool, list[str]]]:
-    """What is compared, whether there are several, and those beyond what was recorded."""
+def _beyond(request: Request) -> Iterator[tuple[str, bool, list[str], str]]:
+    """What is compared, whether there are several, those beyond what was recorded, and what was."""
     for name, asked, recorded in (
         ("depths", request.depth, RECORDED.depths),
         ("batch sizes", request.batch_size, RECORDED.batch_sizes),
     ):
-        yield name, len(asked) > 1, [str(value) for value in asked if not _within(value, recorded)]
-    yield "shapes", len(request.shape) > 1, [shape for shape in request.shape if shape not in RECORDED.shapes]
+        beyond = [str(value) for value in asked if not recorded[0] <= value <= recorded[-1]]
+        yield name, len(asked) > 1, beyond, f"{recorded[0]} to {recorded[-1]}"
+    shapes = [shape for shape in request.shape if shape not in RECORDED.shapes]
+    yield "shapes", len(request.shape) > 1, shapes, ", ".join(RECORDED.shapes)
 
 
 def _beyond_the_curves(request: Request) -> Iterator[str]:
-    for name, several, beyond in _beyond(request):
+    for name, several, beyond, recorded in _beyond(request):
         if several and beyond:
             yield (
-                f"no learning curve was recorded of {name} {', '.join(beyond)}: comparing {name} compares the cost of "
-                f"networks that are taken to learn by their parameters alone"
+                f"no learning curve was recorded of {name} {', '.join(beyond)}: what those of {name} {recorded} say is "
+                f"carried on there"
             )
     rate, (low, *_, high) = request.learning_rate, RECORDED.rates
     if rate is not None and not low <= rate <= high:
@@ -261,10 +255,6 @@ def _beyond_the_curves(request: Request) -> Iterator[str]:
             f"the learning curves are of Adam: sizes for {request.optimizer} are compared as if it learnt as Adam does "
             f"at {_COMPARED_AT:g}, and no learning rate is suggested"
         )
-
-
-def _listed(values: Iterable[object]) -> str:
-    return ", ".join(map(str, values))
 
 
 def _beyond_equation_10(request: Request) -> Iterator[str]:

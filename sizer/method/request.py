@@ -29,6 +29,8 @@ PURPOSES = ("training", "inference")
 BY_DEVICE = 0
 #: What sizes are compared by: recorded learning curves, or the paper's equation 10 alone.
 LAWS = ("curves", "paper")
+#: Kinds of task.
+KINDS = ("regression", "classification")
 #: Optimizers whose learning rate the curves tell: AdamW differs from Adam by its weight decay alone.
 RATED_OPTIMIZERS = ("adam", "adamw")
 
@@ -82,7 +84,8 @@ class Request:
     ``levels`` lists the caches that may be anchors, None all. ``width_multiple`` is 1 or more, None for the device's
     vector width, or 0 for that on a GPU and 1 elsewhere. The limits are for one training step (one forward pass for
     inference): bytes of memory, s, J.
-    ``data`` names the file that the sizes were read from, with its ``target`` columns and the ``kind`` of task.
+    ``data`` names the file that the sizes were read from, with its ``target`` columns. ``kind`` is that of the task,
+    where it is known.
     ``difficulty``, or ``pilots`` and ``target_loss``, say how hard the target is; ``law`` is what sizes are compared
     by, None for ``curves`` where networks are trained and ``paper`` for inference. ``learning_rate`` and ``averaged``
     pin the rate and whether weights are averaged; None leaves both to the law, but for raw weights at a pinned rate.
@@ -149,6 +152,8 @@ class Request:
 
     def _check_target(self) -> None:
         """What the target takes is said in one way, and the pilots say something."""
+        if self.kind is not None:
+            check_choice("kind", self.kind, KINDS)
         if self.difficulty is not None:
             object.__setattr__(self, "difficulty", check_choice("difficulty", self.difficulty, DIFFICULTIES))
         for size, loss, epochs in self.pilots:
@@ -260,13 +265,13 @@ OPTIONS = {
 DEFAULT_DEPTH = 4
 
 
-def check_sized(data: Any, target: Any, kind: str | None, input_dim: int | None, options: Mapping[str, Any]) -> None:
+def check_sized(data: Any, target: Any, input_dim: int | None, options: Mapping[str, Any]) -> None:
     """Raises UsageError unless the sizes of a task are either stated or to be read from data."""
     stated = {"input_dim": input_dim, "output_dim": options.get("output_dim")}
     given = [name for name, value in stated.items() if value is not None]
     if data is not None and given:
         raise UsageError(f"{' and '.join(given)} would be read from the data; give the one or the other")
-    if data is None and (target or kind):
+    if data is None and target:
         raise UsageError("a target is a column of data: name its file too, sizer recommend house.csv --target price")
     if data is None and input_dim is None:
         raise UsageError(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sizer.base.units import format_cost, format_count, format_network, format_quantity, format_times, format_widths
 from sizer.method.cost_to_loss import HIGH_RATE, carried_on
+from sizer.method.epochs_to_loss import DIFFICULTIES
 from sizer.method.recommendation import Candidate, CurvePoint, Recommendation
 from sizer.method.training_step import SET_NAMES
 from sizer.report.layout import (
@@ -98,7 +99,16 @@ def _reaches(record: Recommendation) -> str:
     if record.request.pilots:
         return f"The target is reached with {_percent(chance)}{up}"
     hard = "" if record.request.difficulty else f", hard ones with {_percent(chances['hard'])}"
-    return f"{_aim(record).capitalize()} targets are reached with {_percent(chance)}{hard}{up}"
+    return f"{_aim(record).capitalize()} targets are reached with {_percent(chance)}{hard} ({_meant(record)}){up}"
+
+
+def _meant(record: Recommendation) -> str:
+    """Which targets those are: ``up to 1.5 and 1.1 times the best loss of any size``."""
+    aim = record.request.difficulty
+    ratios = [DIFFICULTIES[one].ratio for one in ([aim] if aim else ("medium", "hard"))]
+    if aim == "easy":
+        return f"above {DIFFICULTIES['medium'].ratio:g} times the best loss of any size"
+    return f"up to {' and '.join(f'{ratio:g}' for ratio in ratios)} times the best loss of any size"
 
 
 def _aim(record: Recommendation) -> str:
