@@ -1,7 +1,7 @@
 """How good the first line of `sizer recommend` is: what training the size that it names costs, beside the best size.
 
     python benchmarks/recommend.py            # each task left out of the fit in turn; minutes, nothing is trained
-    python benchmarks/recommend.py --fit      # the constants of sizer/method/epochs_to_loss.py
+    python benchmarks/recommend.py --fit      # the constants of sizer/method/reach.py
     python benchmarks/recommend.py --tasks    # every task by itself
 
 The base of curves is benchmarks/data/curves (`curves.py`). Targets are 1.02 to 3 times the best loss of any size at

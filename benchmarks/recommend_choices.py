@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from recommend_base import BASE_RATE, BATCH_SIZE, DEPTH, RATES, Pair, Sweep, Target, epoch_cost, machines
 
-from sizer.method import epochs_to_loss as law
+from sizer.method import expectation
+from sizer.method import reach as law
 from sizer.method.advisor import recommend
-from sizer.method.epochs_to_loss import Constants, Known, Networks, Pilot, difficulty_of
+from sizer.method.epochs_to_loss import Pilot, difficulty_of
+from sizer.method.reach import Constants, Known, Networks
 from sizer.method.recommendation import Candidate, Recommendation
 from sizer.method.request import Request
 
@@ -105,16 +107,16 @@ def _cheapest(
     difficulty: str | None,
     piloted_level: float | None,
 ) -> Choice:
-    ratios, weights = law.hardness_prior(difficulty)
+    ratios, weights = expectation.hardness_prior(difficulty)
     known = known_of(sweep)
     if piloted_level is not None:
         losses = [_pilot(sweep, i) for i in pilot_positions(sweep)]
-        ratios, weights = law.narrowed(ratios, weights, losses, piloted_level * sweep.best, known, constants)
+        ratios, weights = expectation.narrowed(ratios, weights, losses, piloted_level * sweep.best, known, constants)
     costs = {}
     for rate, averaged in [(BASE_RATE, False)] if pinned else settings():
         price = epoch_cost(sweep, machines()[machine]) * (law.AVERAGING if averaged else 1.0)
         setting = networks_of(sweep), known, RATES[rate], averaged
-        cost = law.expected_cost(price, *setting, ratios, weights, constants)
+        cost = expectation.expected_cost(price, *setting, ratios, weights, constants)
         costs[Choice(int(cost.argmin()), rate, averaged)] = float(cost.min())
     return min(costs, key=costs.__getitem__)
 

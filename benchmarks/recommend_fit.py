@@ -1,4 +1,4 @@
-"""Fits the constants of `sizer/method/epochs_to_loss.py` to the base of curves.
+"""Fits the constants of `sizer/method/reach.py` to the base of curves.
 
 Every task counts alike. The chance to reach is a logistic regression on whether each size, rate and kind of weights
 reached targets of 1.015 to 3.5 times the best loss; epochs and the point where a training is left are linear
@@ -17,8 +17,8 @@ import numpy.typing as npt
 from recommend_base import RATES, Pair, Sweep, read_pairs, read_sweeps
 from recommend_choices import known_of, network_of, networks_of, settings
 
-from sizer.method import epochs_to_loss as law
-from sizer.method.epochs_to_loss import Constants
+from sizer.method import reach as law
+from sizer.method.reach import Constants
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -26,8 +26,9 @@ from recommend_fit import constants_of
 
 from sizer.base.errors import UnreachableError
 from sizer.devices import Chosen
-from sizer.method import epochs_to_loss as law
+from sizer.method import reach as law
 from sizer.method.cost import step_costs
+from sizer.method.expectation import expected_cost, hardness_prior
 from sizer.method.placement import Hierarchy
 from sizer.method.training_step import Training
 from sizer.models.topology import Topology
@@ -110,8 +111,8 @@ def expected(sweep: Sweep, setting: Setting, rate: int, machine: str, constants:
         sizes, facts.input_dim, facts.output_dim, setting.depth * same, setting.batch_size * same
     )
     price = AVERAGING * epoch_costs(networks, facts.train_rows, setting.batch_size, machines()[machine])
-    prior = law.hardness_prior(None)
-    return law.expected_cost(price, described, known_of(sweep), RATES[rate], True, *prior, constants)
+    prior = hardness_prior(None)
+    return expected_cost(price, described, known_of(sweep), RATES[rate], True, *prior, constants)
 
 
 def chosen_costs(task: str, names: tuple[str, ...], by: str) -> dict[str, list[float]]:

@@ -9,13 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sizer.method import epochs_to_loss as law
-from sizer.method.epochs_to_loss import DIFFICULTIES, RATES, Known, Networks, Pilot
+from sizer.method import expectation
+from sizer.method import reach as law
+from sizer.method.epochs_to_loss import DIFFICULTIES, Pilot
+from sizer.method.reach import RATES, Known, Networks
 
 KNOWN = Known(4000, 20, 3, False)
 RATIOS = 1 + np.geomspace(0.015, 2.5, 7)
 #: The usual pair where hard targets are ruled out.
-BRISK = law.Usual(2**13, 1.6e-2, True)
+BRISK = expectation.Usual(2**13, 1.6e-2, True)
 
 
 def networks(*widths: float, inputs: int = 20, outputs: int = 3) -> Networks:
@@ -55,34 +57,34 @@ def test_higher_rates_save_epochs_and_averages_bring_reach():
 
 
 def test_difficulties_share_the_prior_out():
-    whole, weights = law.hardness_prior(None)
+    whole, weights = expectation.hardness_prior(None)
     assert weights.sum() == pytest.approx(1)
     assert (np.diff(whole) > 0).all()
-    parts = {name: law.hardness_prior(name)[0] for name in DIFFICULTIES}
+    parts = {name: expectation.hardness_prior(name)[0] for name in DIFFICULTIES}
     limits = [1.0, *(found.ratio for found in DIFFICULTIES.values())]
     for (low, high), ratios in zip(pairwise(limits), parts.values(), strict=True):
         assert ((ratios > low) & (ratios < high)).all()
 
 
 def test_pilots_that_end_above_a_target_make_it_hard():
-    prior = law.hardness_prior(None)
+    prior = expectation.hardness_prior(None)
     pilots = (Pilot(1000, 0.4), Pilot(8000, 0.3))
     medians = []
     for target in (0.1, 0.29, 0.35, 0.5):
-        ratios, weights = law.narrowed(*prior, pilots, target, KNOWN)
+        ratios, weights = expectation.narrowed(*prior, pilots, target, KNOWN)
         assert weights.sum() == pytest.approx(1)
         medians.append(float(ratios[np.searchsorted(np.cumsum(weights), 0.5)]))
     assert medians[0] < 1.15
     assert medians[1:] == sorted(medians[1:])
     assert medians[1] < 1.1 < 1.5 < medians[-1]
-    assert law.narrowed(*prior, (), None, KNOWN) == prior
+    assert expectation.narrowed(*prior, (), None, KNOWN) == prior
 
 
 def test_a_pilot_that_was_cut_short_says_less_than_one_that_ended_there():
-    prior = law.hardness_prior(None)
+    prior = expectation.hardness_prior(None)
     means = []
     for epochs in (2, 20, 10**9, None):
-        ratios, weights = law.narrowed(*prior, (Pilot(1000, 0.4, epochs), Pilot(8000, 0.3, epochs)), 0.2, KNOWN)
+        ratios, weights = expectation.narrowed(*prior, (Pilot(1000, 0.4, epochs), Pilot(8000, 0.3, epochs)), 0.2, KNOWN)
         means.append(float(np.log(ratios - 1) @ weights))
     assert means[0] > means[1] > means[2]
     assert means[2] == pytest.approx(means[3])
@@ -91,20 +93,20 @@ def test_a_pilot_that_was_cut_short_says_less_than_one_that_ended_there():
 def test_a_size_alone_costs_its_success_its_failure_and_what_none_reaches(monkeypatch):
     """With one size there is nowhere to go on, so that the whole formula can be written down."""
     size, ratios = networks(64), RATIOS[3:4]
-    monkeypatch.setattr(law, "_OCTAVES_UP", 1)
-    cost = law.expected_cost(np.array([2.0]), size, KNOWN, 4e-3, False, ratios, np.ones(1))
+    monkeypatch.setattr(expectation, "_OCTAVES_UP", 1)
+    cost = expectation.expected_cost(np.array([2.0]), size, KNOWN, 4e-3, False, ratios, np.ones(1))
     chance = law.chance_to_reach(size, KNOWN, 4e-3, False, ratios)[0, 0]
     median = law.CURVES._replace(scatter=0.0)
     epochs, at_1e_3 = (law.epochs_to_reach(size, KNOWN, rate, False, ratios, median)[0, 0] for rate in (4e-3, 1e-3))
-    expected = (2 * epochs) ** chance * (2 * law._OUT_OF_REACH * at_1e_3) ** (1 - chance)
-    assert cost[0] == pytest.approx(expected * law.doubt(size, KNOWN, 4e-3, False, BRISK)[0])
+    expected = (2 * epochs) ** chance * (2 * expectation._OUT_OF_REACH * at_1e_3) ** (1 - chance)
+    assert cost[0] == pytest.approx(expected * expectation.doubt(size, KNOWN, 4e-3, False, BRISK)[0])
 
 
 def test_a_failure_is_paid_for_before_the_next_octave(monkeypatch):
     sizes, ratios = networks(64, 91), RATIOS[3:4]
-    monkeypatch.setattr(law, "_OCTAVES_UP", 2)
+    monkeypatch.setattr(expectation, "_OCTAVES_UP", 2)
     apart = law.CURVES._replace(together=0.0, scatter=0.0)
-    cost = law.expected_cost(np.array([2.0, 3.0]), sizes, KNOWN, 4e-3, False, ratios, np.ones(1), apart)
+    cost = expectation.expected_cost(np.array([2.0, 3.0]), sizes, KNOWN, 4e-3, False, ratios, np.ones(1), apart)
     chances = law.chance_to_reach(sizes, KNOWN, 4e-3, False, ratios)[:, 0]
     first, second = law.epochs_to_reach(sizes, KNOWN, 4e-3, False, ratios, apart)[:, 0] * (2.0, 3.0)
     failed = 2 * law.epochs_until_given_up(sizes, KNOWN, 4e-3, False)[0]
@@ -113,41 +115,44 @@ def test_a_failure_is_paid_for_before_the_next_octave(monkeypatch):
     logs = (
         chances[0] * np.log(first) + fails * chances[1] * np.log(failed + second) + fails * fails_too * np.log(at_most)
     )
-    assert cost[0] == pytest.approx(np.exp(logs) * law.doubt(sizes, KNOWN, 4e-3, False, BRISK)[0])
+    assert cost[0] == pytest.approx(np.exp(logs) * expectation.doubt(sizes, KNOWN, 4e-3, False, BRISK)[0])
 
 
 @pytest.mark.parametrize("regression", [True, False, None])
 def test_the_usual_pair_is_left_for_what_saves_more_than_the_doubt(regression, monkeypatch):
-    known, prior = KNOWN._replace(regression=regression), law.hardness_prior(None)
-    usual = law.usual_pair(known, *prior)
+    known, prior = KNOWN._replace(regression=regression), expectation.hardness_prior(None)
+    usual = expectation.usual_pair(known, *prior)
     assert usual == (2**14, 1.6e-2 if regression else 8e-3, True)
     setting = known, usual.learning_rate, usual.averaged
     sizes = Networks(usual.size * np.array([2.0**-9, 0.5, 1.0, 1.9, 2.0**9]), *(np.full(5, v) for v in (64, 4, 256)))
-    factors = law.doubt(sizes, *setting, usual)
+    factors = expectation.doubt(sizes, *setting, usual)
     assert factors[2] == 1.0
     assert factors.argsort().tolist()[:3] == [2, 3, 1]
-    assert factors.max() <= 1 + law.DOUBT
-    assert factors[[0, 4]] == pytest.approx(1 + law.DOUBT)
-    assert (law.doubt(sizes, known, 1e-3, usual.averaged, usual)[1:4] > factors[1:4]).all()
-    assert (law.doubt(sizes, known, usual.learning_rate, not usual.averaged, usual) >= factors).all()
-    assert (law.doubt(sizes._replace(batch_size=np.full(5, 64.0)), *setting, usual)[1:4] > factors[1:4]).all()
-    with_doubt = law.expected_cost(np.ones(5), sizes, *setting, *prior)
-    monkeypatch.setattr(law, "DOUBT", 0.0)
-    assert with_doubt == pytest.approx(factors * law.expected_cost(np.ones(5), sizes, *setting, *prior))
+    assert factors.max() <= 1 + expectation.DOUBT
+    assert factors[[0, 4]] == pytest.approx(1 + expectation.DOUBT)
+    assert (expectation.doubt(sizes, known, 1e-3, usual.averaged, usual)[1:4] > factors[1:4]).all()
+    assert (expectation.doubt(sizes, known, usual.learning_rate, not usual.averaged, usual) >= factors).all()
+    assert (expectation.doubt(sizes._replace(batch_size=np.full(5, 64.0)), *setting, usual)[1:4] > factors[1:4]).all()
+    with_doubt = expectation.expected_cost(np.ones(5), sizes, *setting, *prior)
+    monkeypatch.setattr(expectation, "DOUBT", 0.0)
+    assert with_doubt == pytest.approx(factors * expectation.expected_cost(np.ones(5), sizes, *setting, *prior))
 
 
 def test_where_hard_targets_are_ruled_out_the_usual_pair_is_the_smaller_and_faster():
-    usual = {difficulty: law.usual_pair(KNOWN, *law.hardness_prior(difficulty)) for difficulty in DIFFICULTIES}
+    usual = {
+        difficulty: expectation.usual_pair(KNOWN, *expectation.hardness_prior(difficulty))
+        for difficulty in DIFFICULTIES
+    }
     assert usual == {"hard": (2**14, 8e-3, True), "medium": BRISK, "easy": BRISK}
     ratios = np.array([1.05, 2.0])
-    assert law.usual_pair(KNOWN, ratios, np.array([0.01, 0.99])) == BRISK
-    assert law.usual_pair(KNOWN, ratios, np.array([0.2, 0.8])) == usual["hard"]
+    assert expectation.usual_pair(KNOWN, ratios, np.array([0.01, 0.99])) == BRISK
+    assert expectation.usual_pair(KNOWN, ratios, np.array([0.2, 0.8])) == usual["hard"]
 
 
 def test_a_failure_costs_more_where_sizes_share_their_luck():
-    sizes, prior = networks(16, 24, 36, 54, 80), law.hardness_prior("hard")
+    sizes, prior = networks(16, 24, 36, 54, 80), expectation.hardness_prior("hard")
     costs = [
-        law.expected_cost(np.ones(5), sizes, KNOWN, 1e-3, False, *prior, law.CURVES._replace(together=together))
+        expectation.expected_cost(np.ones(5), sizes, KNOWN, 1e-3, False, *prior, law.CURVES._replace(together=together))
         for together in (0.0, 0.5, 1.0)
     ]
     assert (costs[0] < costs[1]).all()
@@ -155,4 +160,4 @@ def test_a_failure_costs_more_where_sizes_share_their_luck():
 
 
 def test_the_next_octave_is_the_size_nearest_to_twice():
-    assert law._an_octave_up(np.array([100.0, 150.0, 210.0, 390.0])).tolist() == [2, 3, 3, 3]
+    assert expectation._an_octave_up(np.array([100.0, 150.0, 210.0, 390.0])).tolist() == [2, 3, 3, 3]

@@ -21,7 +21,9 @@ from sizer.cli import sizer as command
 from sizer.method.advisor import recommend
 from sizer.method.coefficients import OtherSpeed
 from sizer.method.cost_to_loss import RECORDED, Law, Outlook, carried_on
-from sizer.method.epochs_to_loss import DIFFICULTIES, RATES, Known, Networks, Pilot, expected_cost, hardness_prior
+from sizer.method.epochs_to_loss import DIFFICULTIES, Pilot
+from sizer.method.expectation import expected_cost, hardness_prior
+from sizer.method.reach import RATES, Known, Networks
 from sizer.method.recommendation import Recommendation
 from sizer.method.request import Request
 from sizer.models.shapes import SHAPES

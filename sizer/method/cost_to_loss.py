@@ -17,9 +17,11 @@ from typing import NamedTuple
 import numpy as np
 
 from sizer.method import cost
-from sizer.method.epochs_to_loss import (
+from sizer.method.epochs_to_loss import DIFFICULTIES, relative_epochs
+from sizer.method.expectation import expected_cost, hardness_prior, narrowed
+from sizer.method.placement import FloatArray
+from sizer.method.reach import (
     AVERAGING,
-    DIFFICULTIES,
     RATES,
     Known,
     Networks,
@@ -27,12 +29,7 @@ from sizer.method.epochs_to_loss import (
     chance_to_reach,
     epochs_to_reach,
     epochs_until_given_up,
-    expected_cost,
-    hardness_prior,
-    narrowed,
-    relative_epochs,
 )
-from sizer.method.placement import FloatArray
 from sizer.method.request import RATED_OPTIMIZERS, Request
 from sizer.method.training_step import Training
 from sizer.method.working_sets import BoolArray, IntArray
