@@ -92,7 +92,7 @@ def _reaches(record: Recommendation) -> str:
     if record.request.purpose != "training":
         return ""
     sizes = [f"{format_widths(one.widths)} ({format_times(one.relative_cost_to_loss)})" for one in record.next_sizes]
-    up = f"; else go up: {', '.join(sizes)}." if sizes else "."
+    up = f"; else go up: {', '.join(sizes).replace('(', '(cost ', 1)}." if sizes else "."
     chance, chances = _chance(record, record.best), record.best.chance_to_reach or {}
     if chance is None:
         return "Which losses it reaches is not predicted: when the loss stalls above yours, go up a size."
@@ -215,7 +215,8 @@ def _behind(record: Recommendation) -> Iterator[Block]:
 def _settings(record: Recommendation) -> Iterator[Block]:
     request = record.request
     yield from device_lines(record.device)
-    settings = f"{request.input_dim} inputs, {request.output_dim} outputs, {request.dtype}"
+    outputs = "1 output" if request.output_dim == 1 else f"{request.output_dim} outputs"
+    settings = f"{request.input_dim} inputs, {outputs}, {request.dtype}"
     if request.purpose == "training":
         settings += f", {request.optimizer}"
     yield Paragraph(f"{settings}, batch {' '.join(map(str, request.batch_size))}, for {request.purpose}")
