@@ -169,12 +169,18 @@ def usual_pair(known: Known, ratios: _Array, weights: _Array) -> Usual:
 def doubt(networks: Networks, known: Known, learning_rate: float, averaged: bool, usual: Usual) -> _Array:
     """How much more than the law says a size is taken to cost, shape (N,): 1 for the usual pair, 1 + `DOUBT` far off.
 
-    What is known before training tells little of what a task needs, and the law less than it seems to: another size,
-    rate or batch size comes first where it is expected to save more than this.
+    What is known before training tells little of what a task needs, and the law less than it seems to: another size or
+    rate comes first where it is expected to save more than this. So does another batch size than that of most curves,
+    apart from that: with a single batch size, sizes are doubted as with any other.
     """
     octaves = np.log2(networks.num_free_parameters / usual.size)
     away = octaves**2 + math.log2(learning_rate / usual.learning_rate) ** 2 + (averaged != usual.averaged)
-    return np.asarray(1 + DOUBT * (1 - np.exp(-(away + reach.batch_octaves(networks, known) ** 2) / 2)))
+    return _doubted(away) * _doubted(reach.batch_octaves(networks, known) ** 2)
+
+
+def _doubted(away: _Array) -> _Array:
+    """The factor at a squared distance in octaves."""
+    return np.asarray(1 + DOUBT * (1 - np.exp(-away / 2)))
 
 
 def _least_at_1e_3(
