@@ -28,7 +28,7 @@ from sizer.base.errors import UnreachableError
 from sizer.devices import Chosen
 from sizer.method import reach as law
 from sizer.method.cost import step_costs
-from sizer.method.expectation import expected_cost, hardness_prior
+from sizer.method.expectation import doubted, expected_cost, hardness_prior
 from sizer.method.placement import Hierarchy
 from sizer.method.training_step import Training
 from sizer.models.topology import Topology
@@ -112,7 +112,8 @@ def expected(sweep: Sweep, setting: Setting, rate: int, machine: str, constants:
     )
     price = AVERAGING * epoch_costs(networks, facts.train_rows, setting.batch_size, machines()[machine])
     prior = hardness_prior(None)
-    return expected_cost(price, described, known_of(sweep), RATES[rate], True, *prior, constants)
+    costs = expected_cost(price, described, known_of(sweep), RATES[rate], True, *prior, constants)
+    return costs * (1.0 if setting.shape == "rectangle" else doubted(1.0))
 
 
 def chosen_costs(task: str, names: tuple[str, ...], by: str) -> dict[str, list[float]]:
@@ -128,6 +129,9 @@ def chosen_costs(task: str, names: tuple[str, ...], by: str) -> dict[str, list[f
     found: dict[str, list[float]] = {machine: [] for machine in machines()}
     for (sweep, position, rate), pairs in of_place.items():
         for machine, ratios in found.items():
+            pairs = [pair for pair in pairs if family(task, setting_of(pair.run), sweep.sizes) is not None]
+            if not pairs:
+                continue
             settings = [Setting(), *(setting_of(pair.run) for pair in pairs)]
             costs = [expected(sweep, setting, rate, machine, constants) for setting in settings]
             at_size = [math.inf if cost is None else float(cost[position]) for cost in costs]

@@ -18,6 +18,7 @@ from schemas import closed
 import sizer
 from sizer.base.errors import UsageError
 from sizer.cli import sizer as command
+from sizer.method import expectation
 from sizer.method.advisor import recommend
 from sizer.method.coefficients import OtherSpeed
 from sizer.method.cost_to_loss import RECORDED, Law, Outlook, carried_on
@@ -310,6 +311,16 @@ def outlook(shape: str = "rectangle", depth: int = 4, batch_size: int = 256, row
 def test_every_shape_learns_as_a_rectangle_of_as_many_parameters(shape):
     """So a network of one wide layer is not taken for one of three such layers."""
     assert outlook(shape).chance == pytest.approx(outlook().chance, abs=0.02)
+
+
+def test_another_shape_or_batch_size_than_most_curves_are_of_has_to_promise_more(
+    small_cpu, time_coefficients, monkeypatch
+):
+    request = asked(shape=tuple(SHAPES), batch_size=(256, 512), observations=4000)
+    doubted = recommend(request, small_cpu, time_coefficients).best
+    assert (doubted.shape, doubted.batch_size) == ("rectangle", 256)
+    monkeypatch.setattr(expectation, "DOUBT", 0.0)
+    assert recommend(request, small_cpu, time_coefficients).best.shape != "rectangle"
 
 
 def test_other_depths_than_most_curves_are_of_learn_more_slowly():

@@ -18,7 +18,7 @@ import numpy as np
 
 from sizer.method import cost
 from sizer.method.epochs_to_loss import DIFFICULTIES, relative_epochs
-from sizer.method.expectation import expected_cost, hardness_prior, narrowed
+from sizer.method.expectation import doubted, expected_cost, hardness_prior, narrowed
 from sizer.method.placement import FloatArray
 from sizer.method.reach import (
     AVERAGING,
@@ -116,7 +116,7 @@ class Law(NamedTuple):
         rows, batch_size = training.observations, training.batch_size
         return per_datum if rows is None or self.known is None else per_datum * batch_size * -(-rows // batch_size)
 
-    def reaching(self, networks: cost.Networks, epoch_cost: FloatArray) -> Reaching:
+    def reaching(self, networks: cost.Networks, shape: str, epoch_cost: FloatArray) -> Reaching:
         """The cost of reaching a loss with each network, given that of an epoch, shape (N,), infinite where none is.
 
         The networks are of one family, in order of size: one that fails hands on to the next octave.
@@ -126,9 +126,17 @@ class Law(NamedTuple):
         if fitting.any():
             parameters = networks.num_free_parameters[fitting]
             described = _described(networks.full[:, fitting], parameters, networks.training)
-            for values, of in zip(whole, self._of_fitting(described, epoch_cost[fitting]), strict=True):
+            paid = epoch_cost[fitting] * self._shape_doubted(shape)
+            for values, of in zip(whole, self._of_fitting(described, paid), strict=True):
                 values[fitting] = of
         return whole
+
+    def _shape_doubted(self, shape: str) -> float:
+        """How much dearer another shape than the rectangle counts: it learns as that does on the whole, but fails more.
+
+        Taking the shape that is cheapest a step instead costs 1.21 times as much (`benchmarks/recommend_varied.py`).
+        """
+        return 1.0 if self.known is None or shape == "rectangle" else float(doubted(1.0))
 
     def _of_fitting(self, described: Networks, epoch_cost: FloatArray) -> Reaching:
         if self.known is None:

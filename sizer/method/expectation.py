@@ -175,12 +175,12 @@ def doubt(networks: Networks, known: Known, learning_rate: float, averaged: bool
     """
     octaves = np.log2(networks.num_free_parameters / usual.size)
     away = octaves**2 + math.log2(learning_rate / usual.learning_rate) ** 2 + (averaged != usual.averaged)
-    return _doubted(away) * _doubted(reach.batch_octaves(networks, known) ** 2)
+    return doubted(away) * doubted(reach.batch_octaves(networks, known) ** 2)
 
 
-def _doubted(away: _Array) -> _Array:
-    """The factor at a squared distance in octaves."""
-    return np.asarray(1 + DOUBT * (1 - np.exp(-away / 2)))
+def doubted(away: npt.ArrayLike) -> _Array:
+    """The factor at a squared distance in octaves, or of as many things that are not as they mostly were recorded."""
+    return np.asarray(1 + DOUBT * (1 - np.exp(-np.asarray(away, dtype=np.float64) / 2)))
 
 
 def _least_at_1e_3(

@@ -254,7 +254,7 @@ def price(swept: Sweep, coefficients: Coefficients, law: Law) -> PricedSweep:
     step = row["operation"] if coefficients.source == "none" else predict(row, coefficients)
     per_datum = step / swept.family.training.batch_size
     an_epoch = np.where(swept.fits(), law.epoch_cost(per_datum, swept.family.training), np.inf)
-    return PricedSweep(swept, windows(swept), per_datum, *law.reaching(swept.networks, an_epoch))
+    return PricedSweep(swept, windows(swept), per_datum, *law.reaching(swept.networks, swept.family.shape, an_epoch))
 
 
 def free_until(swept: Sweep, coefficients: Coefficients) -> int | None:
