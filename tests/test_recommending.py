@@ -164,6 +164,7 @@ def test_equation_10_knows_no_target_and_inference_no_rate():
         ({"law": "moore"}, "expected one of curves, paper"),
         ({"learning_rate": 0.0}, "number above 0"),
         ({"averaged": "yes"}, "expected True, False or None"),
+        ({"kind": "ranking"}, "expected one of regression, classification"),
     ):
         with pytest.raises(UsageError, match=said):
             asked(**options)
@@ -172,6 +173,15 @@ def test_equation_10_knows_no_target_and_inference_no_rate():
 @pytest.mark.parametrize(("kind", "numbers"), [("regression", True), ("classification", False), (None, None)])
 def test_the_law_knows_whether_targets_are_numbers(kind, numbers):
     assert Law.of(asked(kind=kind)).known.regression is numbers
+    assert sizer.recommend(input_dim=30, depth=3, kind=kind).request.kind == kind
+
+
+def test_numbers_are_trained_at_a_higher_rate_than_classes(small_cpu, time_coefficients):
+    numbers, classes = (
+        recommend(asked(kind=kind, batch_size=(256,)), small_cpu, time_coefficients).best
+        for kind in ("regression", "classification")
+    )
+    assert numbers.learning_rate > classes.learning_rate
 
 
 def test_inference_is_compared_by_equation_10(small_cpu, time_coefficients):
