@@ -114,8 +114,8 @@ def as_rectangles(
 ) -> Networks:
     """Networks by the rectangle of depth 4 with as many parameters: P = 2 w^2 + (inputs + outputs + 3) w + outputs.
 
-    On eight tasks trapezoids and wide-first networks took at most 0.12 octaves more epochs than that rectangle (mean over
-    tasks, `benchmarks/recommend_varied.py`), so the shape tells nothing beyond it.
+    On eight tasks trapezoids and wide-first networks took at most 0.12 octaves more epochs than that rectangle (mean
+    over tasks, `benchmarks/recommend_varied.py`), so the shape tells nothing beyond it.
     """
     half = (input_dim + output_dim + 3) / 4
     width = np.maximum(1.0, np.sqrt(half**2 + np.maximum(num_free_parameters - output_dim, 0) / 2) - half)
