@@ -193,7 +193,7 @@ def detect(sysroot: str | Path | None = None, fresh: bool = False) -> Machine:
 
 
 @overload
-def recommend(*, input_dim: int, **options: Unpack[RecommendOptions]) -> Recommendation: ...
+def recommend(*, input_dim: int, kind: str | None = None, **options: Unpack[RecommendOptions]) -> Recommendation: ...
 
 
 @overload
@@ -219,17 +219,17 @@ def recommend(
     """Recommend network sizes for a machine: those whose working sets fill a cache once to twice.
 
     ``input_dim`` is the number of features, or ``data`` what they, the outputs and the rows are read from: all that
-    `search` takes, with ``target`` naming its column(s) and ``kind`` the task where the data leaves that open. The
-    options are those of `Request`. ``depth`` (4), ``batch_size`` (256) and ``shape`` (``"rectangle"``, or ``"all"``)
-    take one value or several; ``width_multiple`` a number, ``"auto"`` (the device's vector width) or ``"device"`` (that
-    on a GPU, else 1); the others are ``output_dim``, ``dtype``, ``optimizer``, ``observations``, ``device``,
-    ``levels``, ``top``, ``purpose``, ``max_bytes``, ``max_time`` (s), ``max_energy`` (J). Sizes are ordered by the
-    expected cost of reaching a loss, each at the rate that suits it (``learning_rate`` pins it, ``averaged`` whether
-    weights are averaged). ``difficulty`` (``"easy"``, ``"medium"``,
-    ``"hard"``), or ``pilots``, each (size, loss) or (size, loss, epochs) and of two sizes or more, with
-    ``target_loss``, say how hard the loss is to reach; ``law="paper"`` orders by the paper's equation 10 alone. A
-    candidate's ``build()``, ``optimizer(model)`` and ``average(model)`` give it ready to train. Raises UsageError for a
-    value out of range and UnreachableError when no network fits.
+    `search` takes, with ``target`` naming its column(s). ``kind`` says what the targets are where the data leaves that
+    open, or there is none: ``"regression"`` or ``"classification"``. The options are those of `Request`. ``depth`` (4),
+    ``batch_size`` (256) and ``shape`` (``"rectangle"``, or ``"all"``) take one value or several; ``width_multiple`` a
+    number, ``"auto"`` (the device's vector width) or ``"device"`` (that on a GPU, else 1); the others are
+    ``output_dim``, ``dtype``, ``optimizer``, ``observations``, ``device``, ``levels``, ``top``, ``purpose``,
+    ``max_bytes``, ``max_time`` (s), ``max_energy`` (J). Sizes are ordered by the expected cost of reaching a loss, each
+    at the rate that suits it (``learning_rate`` pins it, ``averaged`` whether weights are averaged). ``difficulty``
+    (``"easy"``, ``"medium"``, ``"hard"``), or ``pilots``, each (size, loss) or (size, loss, epochs) and of two sizes or
+    more, with ``target_loss``, say how hard the loss is to reach; ``law="paper"`` orders by the paper's equation 10
+    alone. A candidate's ``build()``, ``optimizer(model)`` and ``average(model)`` give it ready to train. Raises
+    UsageError for a value out of range and UnreachableError when no network fits.
 
     Or sizes of a family of any architecture: ``make(width)`` builds a module, ``widths`` (``"32-1024"``, a range, a
     list, or a mapping of two parameters of ``make``; ``vary`` names them otherwise) are traced, about six of them are
@@ -260,7 +260,7 @@ def recommend(
 
 @overload
 def recommend_fleet(
-    fleet: str | Sequence[str] = "all", *, input_dim: int, **options: Unpack[FleetOptions]
+    fleet: str | Sequence[str] = "all", *, input_dim: int, kind: str | None = None, **options: Unpack[FleetOptions]
 ) -> Fleet: ...
 
 
