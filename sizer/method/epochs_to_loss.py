@@ -1,8 +1,7 @@
-"""Epochs to a loss (equation 10), and what a size needs to reach one.
+"""Epochs to a loss (equation 10), and how hard a target is.
 
-The law holds for losses within reach of a size, so two things place a size without training: the law's cost, and the
-smallest size that is trusted to reach the target. The second comes from how hard the target is, or from the losses that
-two small networks ended at.
+The law holds for losses within reach of a size. Whether a loss is, and after how many epochs it is reached at which
+learning rate, `reach` says by recorded learning curves, and `expectation` what that is expected to cost.
 
 How hard a target is, is said in terms of the best loss that any size of a sweep reaches: hard is a target of at most
 1.1 times that loss, medium of at most 1.5 times, easy above. Hard targets need layers that are wide enough, whatever
