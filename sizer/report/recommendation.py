@@ -228,6 +228,8 @@ def _settings(record: Recommendation) -> Iterator[Block]:
         if (curves := carried_on(record.request)) is not None:
             said = f"{said[:-1]} ({curves})."
         said += " In percent: the chance to reach a target."
+        if request.kind is None and request.learning_rate is None and record.best.learning_rate is not None:
+            said += " Whether targets are numbers or classes (--kind) is not said: numbers stand a higher rate."
     yield Paragraph(said)
 
 
