@@ -24,8 +24,11 @@ def runs_of(rng, ratios, rounds, noise=0.02, drift=0.0):
 
 def judged(runs):
     logs = log_ratios(runs)
-    pooled = scatter([values for name, values in logs.items() if name], logs[""])
-    return {name: compared(values, pooled) for name, values in logs.items() if name}
+    groups = {name: values for name, values in logs.items() if name}
+    return {
+        name: compared(values, scatter([other for n, other in groups.items() if n != name], logs[""]))
+        for name, values in groups.items()
+    }
 
 
 def test_a_machine_that_grows_slower_slows_both():
@@ -39,6 +42,12 @@ def test_a_lever_is_held_against_the_runs_around_it():
     runs = [CostOf(0, "", 1.0), CostOf(1, "a", 1.0), CostOf(2, "", 4.0)]
     assert log_ratios(runs)["a"] == [pytest.approx(-math.log(2))]
     assert log_ratios([CostOf(0, "a", 1.0)]) == {}
+
+
+def test_a_run_that_no_unchanged_one_follows_counts_only_where_there_is_but_one():
+    runs = [CostOf(0, "", 1.0), CostOf(1, "a", 0.5), CostOf(2, "", 1.0), CostOf(3, "a", 3.0)]
+    assert log_ratios(runs)["a"] == [pytest.approx(math.log(0.5))]
+    assert log_ratios(runs[:2])["a"] == [pytest.approx(math.log(0.5))]
 
 
 def test_what_is_not_worth_it_is_seldom_recommended_however_many_are_tried():

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from sizer.tuning.facts import OperationCount
 from sizer.tuning.machine_speed import Speed, another_speed
+from sizer.tuning.operations import OperationCount
 
 #: Puts levers in place, trains two steps of a convolution, and tells what became of it.
 TRAIN = """
@@ -95,6 +95,55 @@ def test_operations_and_subnormal_numbers_are_counted(monkeypatch):
     assert count.operations >= 4
     assert 0 < count.subnormal < count.values
     assert 0 < count.pointwise_s < count.spent_s
+    assert 0 <= count.subnormal_cost < 1
+
+
+def test_what_subnormal_numbers_cost_is_how_much_longer_an_operation_takes_with_them(monkeypatch):
+    import torch
+
+    from sizer.tuning import operations
+
+    now = [0.0]
+    monkeypatch.setattr(operations.time, "perf_counter", lambda: now[0])
+
+    def root(values):
+        """Ten times as long where the numbers that it gives are not taken for zero."""
+        result = values * 0.5
+        now[0] += 10.0 if bool(result.any()) else 1.0
+        return result
+
+    state, threads = torch.get_rng_state(), torch.get_num_threads()
+    assert operations._saved_share(root, (torch.full((64,), 1e-39),), {}) == pytest.approx(0.9)
+    assert operations._saved_share(root, (torch.full((64,), 1.0),), {}) == 0.0
+    assert operations._saved_share(lambda values: values.no_such_thing, (torch.ones(2),), {}) == 0.0
+    assert torch.equal(state, torch.get_rng_state())
+    assert torch.get_num_threads() == threads
+    assert (torch.full((1,), 1e-39) * 0.5).item() > 0  # (the mode is as it was)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="threads are looked for in /proc")
+def test_threads_that_only_wait_are_none_that_work():
+    from sizer.tuning.usage import busy_threads_of_children
+
+    text = """
+import threading, time
+done = threading.Barrier(3)
+def work():
+    until = time.thread_time() + 0.2
+    while time.thread_time() < until: pass
+    done.wait()
+    time.sleep(9)
+for target in (work, work, lambda: time.sleep(9)):
+    threading.Thread(target=target, daemon=True).start()
+done.wait()
+print(flush=True)
+time.sleep(9)
+"""
+    with subprocess.Popen([sys.executable, "-S", "-c", text], stdout=subprocess.PIPE) as child:
+        child.stdout.readline()
+        found = busy_threads_of_children()
+        child.kill()
+    assert found == 2
 
 
 def test_runs_beside_another_speed_are_told_apart_unless_they_are_many():

@@ -18,6 +18,7 @@ from schemas import closed
 from sizer.base.errors import MeasurementError, UsageError
 from sizer.report.pages.saved import record_of
 from sizer.report.terminal import show
+from sizer.tuning import plan
 from sizer.tuning.job import ENDED, ENOUGH, FAILED, INPUT, Answer
 from sizer.tuning.launching import Run, Script, environment_of
 from sizer.tuning.levers.catalogue import proposed
@@ -45,6 +46,7 @@ def seen(**more):
         "system_share": 0.01,
         "pointwise": 0.1,
         "subnormal": 0.0,
+        "subnormal_cost": 0.0,
         "children": 0,
         "worker_threads": 0,
         "layers": ("Linear",),
@@ -160,6 +162,12 @@ def test_confirming_runs_are_none_that_chose():
     assert chosen.runs == machine.started.count(["data-in-memory"]) - 2
 
 
+def test_cheap_runs_of_a_lever_pay_for_more_rounds():
+    rounds = plan.rounds([0.5, 0.5], 5.0, 60.0)
+    assert rounds == 9 > plan.rounds([5.0, 5.0], 5.0, 60.0) == 3
+    assert plan.rounds([30.0], 5.0, 30.0) == 0
+
+
 def test_nothing_is_recommended_where_nothing_helps():
     for noise in (0.0, 0.01, 0.05):
         record, _ = tuned(MadeUp({}, noise=noise))
@@ -233,7 +241,7 @@ def test_levers_come_in_the_order_of_what_the_split_lets_hope():
     assert names[:2] == ["data-in-memory", "loader-workers=2"]
     bound = {**SHARES, "waiting": 0.0, "optimizer": 0.7}
     assert proposed(seen(shares=bound))[0].name == "fused-optimizer"
-    assert proposed(seen(subnormal=0.1))[0].name == "flush-denormals"
+    assert proposed(seen(subnormal_cost=0.9, shares={"forward": 0.2, "optimizer": 0.7}))[0].name == "flush-denormals"
     sparse = SeenOptimizer("Adam", "single-tensor", 4, True, None)
     assert "fused-optimizer" not in [lever.name for lever in proposed(seen(optimizers=(sparse,)))]
 
@@ -247,12 +255,17 @@ def test_levers_come_in_the_order_of_what_the_split_lets_hope():
             "worker threads",
             {"loaders": (SeenLoader(2, False, False, 8, 9, 9, 1e-4, True, True, None),), "worker_threads": 8},
         ),
+        (
+            "loader",
+            {"loaders": (SeenLoader(4, False, False, 8, 9, 9, 1e-4, True, True, None),), "worker_threads": 4},
+        ),
         ("worker threads", {"loaders": (), "children": 1, "shares": {}}),
         ("optimizer", {"shares": {**SHARES, "waiting": 0.0, "optimizer": 0.7}, "system_share": 0.5}),
         ("allocator", {"shares": {"forward": 0.5, "backward": 0.5}, "system_share": 0.5, "pointwise": 0.9}),
         ("memory traffic", {"shares": {"forward": 0.5, "backward": 0.5}, "pointwise": 0.9}),
         ("dispatch", {"shares": {"forward": 0.5, "backward": 0.5}, "pointwise": 0.9, "operations": 9999}),
-        ("denormals", {"shares": {"forward": 0.5, "backward": 0.5}, "subnormal": 0.2}),
+        ("denormals", {"shares": {"forward": 0.2, "optimizer": 0.8}, "subnormal": 0.2, "subnormal_cost": 0.9}),
+        ("none", {"shares": {"forward": 0.5, "backward": 0.5}, "subnormal": 0.9, "subnormal_cost": 0.01}),
         ("script", {"shares": {"rest": 0.8, "forward": 0.2}}),
     ],
 )
@@ -294,7 +307,7 @@ def test_the_report_fits_its_columns_and_says_how_to_keep_it():
 def test_a_function_is_tuned_by_levers_that_are_taken_out_again(monkeypatch):
     import torch
 
-    from sizer.tuning import in_process, plan
+    from sizer.tuning import in_process
 
     weights, threads = torch.randn(16, 16), torch.get_num_threads()
     now = [0.0]

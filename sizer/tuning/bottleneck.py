@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from sizer.base.units import format_quantity
 from sizer.tuning.levers.compiled import DISPATCH_S
-from sizer.tuning.levers.denormals import MANY
 from sizer.tuning.levers.protocol import Seen
 
 #: Share of a step from which a part of it is its bottleneck, and of the kernel's time, which nobody asked for.
@@ -34,16 +33,28 @@ def bottleneck(seen: Seen) -> Bottleneck:
 
 def _claims(seen: Seen) -> Iterator[Bottleneck]:
     if seen.waiting >= _LARGE:
-        yield _loader(seen)
+        yield Bottleneck("loader", f"a step waits for data for {seen.waiting:.0%} of its time", seen.waiting)
+    if seen.oversubscribed and seen.waiting >= _LEAST:
+        told = (
+            f"{seen.workers} worker processes with {seen.worker_threads} threads, and the script's own "
+            f"{seen.threads}, share {seen.cpus} processors"
+        )
+        yield Bottleneck("worker threads", told, 1.0)
     if seen.children and not seen.loaders and seen.threads * (seen.children + 1) > seen.cpus:
         told = f"processes that the script starts work on {seen.threads} threads each, on {seen.cpus} processors"
         yield Bottleneck("worker threads", told, 1.0)
-    if (seen.subnormal or 0.0) >= MANY:
-        told = f"{seen.subnormal:.1%} of the numbers are subnormal, which processors work on slowly"
-        yield Bottleneck("denormals", told, seen.computing)
+    slowed = seen.subnormal_cost or 0.0
+    lost = slowed * seen.busy
+    if lost >= _LARGE:
+        told = (
+            f"{seen.subnormal or 0.0:.1%} of the numbers are subnormal, which this processor works on slowly: for "
+            f"{lost:.0%} of the time"
+        )
+        yield Bottleneck("denormals", told, lost)
     optimizer = seen.shares.get("optimizer", 0.0)
-    if optimizer >= _LARGE:
-        yield Bottleneck("optimizer", f"the optimizer's own step takes {optimizer:.0%} of the time", optimizer)
+    if optimizer >= _LARGE:  # (what subnormal numbers cost of it is theirs)
+        told = f"the optimizer's own step takes {optimizer:.0%} of the time"
+        yield Bottleneck("optimizer", told, optimizer * (1 - slowed))
     if (seen.system_share or 0.0) >= _SYSTEM and seen.faults:
         told = (
             f"the kernel hands out {seen.faults:,.0f} pages of memory a step, for {seen.system_share:.0%} of the time"
@@ -60,12 +71,3 @@ def _claims(seen: Seen) -> Iterator[Bottleneck]:
     rest = seen.shares.get("rest", 0.0)
     if rest >= _LARGE:
         yield Bottleneck("script", f"the script's own code takes {rest:.0%} of the time", rest)
-
-
-def _loader(seen: Seen) -> Bottleneck:
-    workers = max((loader.workers for loader in seen.loaders), default=0)
-    waits = f"a step waits for data for {seen.waiting:.0%} of its time"
-    if workers and seen.worker_threads > 1.5 * seen.cpus:
-        told = f"{waits}, which {workers} processes with {seen.worker_threads} threads make on {seen.cpus} processors"
-        return Bottleneck("worker threads", told, seen.waiting)
-    return Bottleneck("loader", waits, seen.waiting)

@@ -9,7 +9,6 @@ import sys
 import time
 import weakref
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,53 +18,23 @@ from torch.optim import Optimizer
 from torch.utils._pytree import tree_leaves
 from torch.utils.data import DataLoader
 
-from sizer.script_runs.measuring import FlopCount, StepTime, anything_compiled, measured
+from sizer.script_runs.measuring import StepTime, anything_compiled, measured
 from sizer.script_runs.observing import Observer
 from sizer.tuning.job import WARM_UP
 from sizer.tuning.levers.data_in_memory import fits_in_batches
 from sizer.tuning.levers.protocol import Place, Seen, SeenLoader, SeenOptimizer
 from sizer.tuning.levers.roots import at_first_call
-from sizer.tuning.usage import children
+from sizer.tuning.operations import OperationCount
+from sizer.tuning.usage import busy_threads_of_children
 
-#: Values of a tensor that are looked at for subnormal numbers, and rows that are read for how long one takes.
-_SAMPLED, _ROWS = 4096, 16
+#: Rows that are read for how long one takes.
+_ROWS = 16
 #: Where the files of libraries, of Python and of sizer lie.
 _NOT_THE_SCRIPTS = (
     "<",
     *(str(Path(file).parents[1]) + os.sep for file in (torch.__file__, np.__file__, __file__)),
     str(Path(os.__file__).parent) + os.sep,
 )
-
-
-class OperationCount(FlopCount):  # type: ignore[no-untyped-call, unused-ignore]
-    """Counts torch's operations in one step, and the subnormal numbers among what they give."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.operations = 0
-        self.spent_s = 0.0
-        self.pointwise_s = 0.0
-        self.values = 0
-        self.subnormal = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run an operation as it is and count it."""
-        began = time.perf_counter()
-        output = func(*args, **(kwargs or {}))
-        spent = time.perf_counter() - began
-        self.operations += 1
-        self.spent_s += spent
-        self.pointwise_s += spent if torch.Tag.pointwise in getattr(func, "tags", ()) else 0.0
-        if isinstance(output, torch.Tensor) and output.is_floating_point() and output.device.type == "cpu":
-            self._look_at(output)
-        return output
-
-    def _look_at(self, output: torch.Tensor) -> None:
-        if output.layout is torch.strided and output.numel():
-            flat = output.detach().reshape(-1)[:: max(output.numel() // _SAMPLED, 1)]
-            small = (flat.abs() < torch.finfo(flat.dtype).tiny) & (flat != 0)
-            self.values += flat.numel()
-            self.subnormal += int(small.sum())
 
 
 class FirstLook:
@@ -154,7 +123,7 @@ class FirstLook:
         """Timing is over."""
         self._step_s, self._timed = step_s, steps
         self._facts = self._used()
-        self._worker_threads = _threads_of_children()
+        self._worker_threads = busy_threads_of_children()
         self._times = self._observer.clock.steps()
         self._observer.pause()  # (not left: torch goes through the hooks of its steps just now)
 
@@ -184,6 +153,7 @@ class FirstLook:
             system_share=system,
             pointwise=count.pointwise_s / count.spent_s if counted and device == "cpu" else None,
             subnormal=count.subnormal / count.values if count.values else None,
+            subnormal_cost=count.subnormal_cost,
             children=self._children,
             worker_threads=self._worker_threads,
             layers=tuple(self._layers),
@@ -195,15 +165,6 @@ class FirstLook:
             ),
             loaders=tuple(_loader(made, place) for made, place in self._loaders),
         )
-
-
-def _threads_of_children() -> int:
-    """Threads of the processes that this one started and that are alive, 0 where the system does not tell."""
-    found = 0
-    for child in children():
-        with suppress(OSError):
-            found += len(list(Path(f"/proc/{child}/task").iterdir()))
-    return found
 
 
 def _plainly(action: Callable[..., Any], *args: Any) -> Any:

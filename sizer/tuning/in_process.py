@@ -15,10 +15,10 @@ import torch
 
 from sizer.base.errors import UsageError
 from sizer.script_runs.measuring import anything_compiled
-from sizer.tuning.facts import OperationCount
 from sizer.tuning.job import ENOUGH, Answer
 from sizer.tuning.launching import Run, Script
 from sizer.tuning.levers.protocol import Lever, Seen
+from sizer.tuning.operations import OperationCount
 from sizer.tuning.outcome import outcome
 from sizer.tuning.record import Tuning, Where
 from sizer.tuning.session import Session
@@ -101,6 +101,7 @@ class Blocks:
             system_share=None,
             pointwise=None,
             subnormal=counting.subnormal / counting.values if counting.values else None,
+            subnormal_cost=counting.subnormal_cost,
             children=0,
             worker_threads=0,
             layers=(),

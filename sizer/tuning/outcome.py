@@ -32,6 +32,7 @@ _FACTS = (
         "system_share",
         "pointwise",
         "subnormal",
+        "subnormal_cost",
         "children",
         "worker_threads",
     ),

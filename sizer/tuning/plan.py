@@ -67,6 +67,6 @@ def affordable(levers: Sequence[Lever], run_s: float, left_s: float) -> list[Lev
     return found
 
 
-def rounds(arms: int, run_s: float, left_s: float) -> int:
-    """Rounds of a confirmation of so many arms, an unchanged run in each and one at the end."""
-    return max(min(int((left_s / run_s - 1) / (arms + 1)), MOST_ROUNDS), 0)
+def rounds(arms_s: Sequence[float], run_s: float, left_s: float) -> int:
+    """Rounds of a confirmation of arms whose runs last so long, an unchanged run in each round and one at the end."""
+    return max(min(int((left_s - run_s) / (run_s + sum(arms_s))), MOST_ROUNDS), 0)

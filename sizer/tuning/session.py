@@ -90,7 +90,7 @@ class Session:
         self.first: Answer | None = None
         self.length = plan.Length(0, 0, 0.0)
         self.runs = 0
-        self._lasted: list[float] = []
+        self._lasted: dict[str, list[float]] = {}
         self._clock, self._began = clock, clock()
         self._progress = progress
         self._say = say
@@ -221,20 +221,22 @@ class Session:
         """What looks worth it one by one, then all that is proven together; no run of these had a say before."""
         arms = self._winners()
         arms = sorted(arms, key=lambda lever: lever.results == TRAINING)[: plan.MOST_CONFIRMED]
-        while len(arms) > 1 and self._rounds(len(arms)) < plan.LEAST_ROUNDS:
+        while len(arms) > 1 and self._rounds(arms) < plan.LEAST_ROUNDS:
             arms.pop()
         self.confirmed = [lever.name for lever in arms]
-        self._prove([(lever.name, (lever,)) for lever in arms], self._rounds(len(arms)))
+        self._prove([(lever.name, (lever,)) for lever in arms], self._rounds(arms))
         proven = self.proven()
         together = tuple(lever for lever in arms if lever.name in proven and lever.results != TRAINING)
         if len(together) > 1:
             self.together = together
-            self._prove([(TOGETHER, together)], plan.rounds(1, self.length.run_s, self.left_s))
+            longest_s = max(self._expected_s(lever.name) for lever in together)
+            self._prove([(TOGETHER, together)], plan.rounds([longest_s], self.length.run_s, self.left_s))
 
-    def _rounds(self, arms: int) -> int:
-        """Rounds in which so many levers are proven; of several, the rest of the budget proves them together."""
-        share = plan.FOR_TOGETHER if arms > 1 else 0.0
-        return plan.rounds(arms, self.length.run_s, (1 - share) * self.left_s)
+    def _rounds(self, arms: Sequence[Lever]) -> int:
+        """Rounds in which these levers are proven; of several, the rest of the budget proves them together."""
+        share = plan.FOR_TOGETHER if len(arms) > 1 else 0.0
+        arms_s = [self._expected_s(lever.name) for lever in arms]
+        return plan.rounds(arms_s, self.length.run_s, (1 - share) * self.left_s)
 
     def _prove(self, arms: Sequence[tuple[str, Sequence[Lever]]], rounds: int) -> None:
         """So many rounds of an unchanged run and one of each, whose order turns; and an unchanged one at the end."""
@@ -259,12 +261,15 @@ class Session:
     def comparisons(self) -> dict[str, Compared]:
         """What is known of each lever, by name: of its confirmation, where it had one, else of what was tried."""
         tried, confirming = self._by_observation(False), self._by_observation(True)
-        values = {**tried, **confirming}
+        values = {name: v for name, v in {**tried, **confirming}.items() if name and v}
+        unchanged = [*tried.get("", ()), *confirming.get("", ())]
         groups = [v for found in (tried, confirming) for name, v in found.items() if name]
-        pooled = scatter(groups, [*tried.get("", ()), *confirming.get("", ())])
-        found = {name: compared(v, pooled) for name, v in values.items() if name and v}
-        self.apart = apart(pooled)
-        return found
+        self.apart = apart(scatter(groups, unchanged))
+        # (a lever's own observations count by themselves, and not among those of the others too)
+        return {
+            name: compared(v, scatter([other for other in groups if other is not v], unchanged))
+            for name, v in values.items()
+        }
 
     def _by_observation(self, confirming: bool) -> dict[str, list[float]]:
         """Logarithms of ratios of the cost of an observation: a lever may put more of them into a step."""
@@ -326,17 +331,15 @@ class Session:
         speed = before.mean_with(self._speed())
         if run.answer is not None:
             speed = speed.beside(run.answer.others_share)
+        if run.answer is not None:
+            self._lasted.setdefault(name, []).append(self._clock() - began)
         if not name and run.answer is not None:
-            self._lasted.append(run.lasted_s)
-            self.length = self.length._replace(run_s=statistics.median(self._lasted))
+            self.length = self.length._replace(run_s=statistics.median(self._lasted[name]))
         self._keep(name, levers, run, Measured(name, at_s, run.answer, speed, confirms) if run.answer else None)
 
     def _expected_s(self, name: str) -> float:
-        known = [run.answer for run in self.measured if run.lever == name]
-        if not known:
-            return self.length.run_s
-        last = known[-1]
-        return (last.start_s or 0.0) + last.warm_up_s + last.seconds
+        """What a run is expected to last, the looks at the machine's speed around it included: as the last one did."""
+        return self._lasted.get(name, [self.length.run_s])[-1]
 
     def _keep(self, name: str, levers: Sequence[Lever], run: Run, measured: Measured | None) -> None:
         is_usable = measured is not None and measured.answer.status in (ENOUGH, ENDED) and measured.answer.step_s

@@ -6,6 +6,10 @@ import contextlib
 import os
 from pathlib import Path
 
+#: Part of the processor time of its process's busiest thread from which a thread works: one that hands batches on does
+#: not, those of a numerical library do.
+_WORKS = 0.25
+
 
 def others_used_s() -> float | None:
     """Processor time in s that everybody but this process and its children has used since boot; Linux only."""
@@ -21,10 +25,24 @@ def others_used_s() -> float | None:
 
 def _used_s(child: int) -> float:
     """Processor time of a process and the children that it waited for, in s."""
+    return _ticks(Path(f"/proc/{child}/stat"), 4) / os.sysconf("SC_CLK_TCK")
+
+
+def _ticks(stat: Path, fields: int) -> int:
+    """The sum of so many times in a stat file of /proc: user, system, and those of children; 0 where it is gone."""
     with contextlib.suppress(OSError, ValueError, IndexError):
-        fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
-        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
-    return 0.0
+        return sum(map(int, stat.read_text().rpartition(")")[2].split()[11 : 11 + fields]))
+    return 0
+
+
+def busy_threads_of_children() -> int:
+    """Threads that work in the living processes that this one started, by their processor time; 0 if unknown."""
+    found = 0
+    for child in children():
+        with contextlib.suppress(OSError):
+            used = [_ticks(task / "stat", 2) for task in Path(f"/proc/{child}/task").iterdir()]
+            found += sum(ticks > _WORKS * max(used) for ticks in used)
+    return found
 
 
 def children() -> list[int]:

@@ -1,4 +1,4 @@
-"""Subnormal numbers taken for zero: processors work on them in microcode, up to a hundred times as long."""
+"""Subnormal numbers taken for zero: processors do some operations on them in microcode, far more slowly."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 from sizer.tuning.levers.protocol import ROUNDING, Changed, Keep, Lever, Seen
 
-#: Share of subnormal values from which they are taken for the bottleneck: below, a vector of 16 seldom meets one.
+#: Share of subnormal values from which an operation is timed without them: below, a vector of 16 seldom meets one.
 MANY = 1e-3
 
 
 def propose(seen: Seen) -> Iterator[Lever]:
-    """On the CPU; first where some were seen."""
+    """On the CPU; as hopeful as operations were faster without those that were seen."""
     if seen.device == "cpu":
-        hope = 0.8 if (seen.subnormal or 0.0) >= MANY else 0.03
+        hope = max((seen.subnormal_cost or 0.0) * seen.busy, 0.03)
         keep = Keep(lines=("torch.set_flush_denormal(True)",))
         changes = "subnormal numbers count as zero"
         yield Lever("flush-denormals", "denormals", changes, "denormals", ROUNDING, hope, keep=keep)

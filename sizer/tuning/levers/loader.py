@@ -17,7 +17,7 @@ def propose(seen: Seen) -> Iterator[Lever]:
     """Worker processes where there are none, none where there are, and what helps those that are there."""
     if not seen.loaders:
         return
-    most = max(loader.workers for loader in seen.loaders)
+    most = seen.workers
     for workers in sorted({0, 1, min(seen.cpus, 8)} - {most}):
         hope = 0.8 * seen.waiting if workers > most else 0.3 * seen.waiting
         yield _workers(workers, hope * (1.0 if workers != 1 else 0.7), seen.loaders[0].repeats)

@@ -59,9 +59,9 @@ class Seen(NamedTuple):
 
     ``shares`` are those of `sizer.script_runs.measuring.PARTS`, none where another process trains; ``operations``
     torch's own operations a step, ``pointwise`` the share of their time in those that go element by element,
-    ``subnormal`` the share of subnormal numbers among what they give; ``system_share`` the kernel's part of the time,
-    ``faults`` pages that it handed out; ``children`` how many processes were forked, ``worker_threads`` how many
-    threads those that are alive have in all.
+    ``subnormal`` the share of subnormal numbers among what they take and give, ``subnormal_cost`` the share of their
+    time that these cost here; ``system_share`` the kernel's part of the time, ``faults`` pages that it handed out;
+    ``children`` how many processes were forked, ``worker_threads`` how many threads work in those that are alive.
     """
 
     device: str
@@ -75,6 +75,7 @@ class Seen(NamedTuple):
     system_share: float | None
     pointwise: float | None
     subnormal: float | None
+    subnormal_cost: float | None
     children: int
     worker_threads: int
     layers: tuple[str, ...]
@@ -92,9 +93,24 @@ class Seen(NamedTuple):
         return self.shares.get("forward", 0.0) + self.shares.get("backward", 0.0)
 
     @property
+    def busy(self) -> float:
+        """Share of the time in passes and in optimizers' own steps."""
+        return self.computing + self.shares.get("optimizer", 0.0) + self.shares.get("others", 0.0)
+
+    @property
     def waiting(self) -> float:
         """Share of the time that waits for data."""
         return self.shares.get("waiting", 0.0)
+
+    @property
+    def workers(self) -> int:
+        """Worker processes of the data loader that has most."""
+        return max((loader.workers for loader in self.loaders), default=0)
+
+    @property
+    def oversubscribed(self) -> bool:
+        """Whether worker processes have several threads each, and more in all than there are processors."""
+        return self.workers > 0 and self.worker_threads > max(self.workers, self.cpus)
 
     @property
     def operation_s(self) -> float | None:

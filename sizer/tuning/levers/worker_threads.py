@@ -21,9 +21,11 @@ _LIBRARIES = ("openblas", "libmkl_rt", "libgomp", "libomp", "libiomp")
 
 def propose(seen: Seen) -> Iterator[Lever]:
     """Where the script starts processes."""
-    workers = max((loader.workers for loader in seen.loaders), default=0)
-    if not (workers or seen.children):
+    if not (seen.workers or seen.children):
         return
+    hope = max(0.9 * seen.waiting, 0.02)
+    if seen.oversubscribed or (seen.children and not seen.workers):
+        hope = max(hope, 0.5)
     note = "call it first thing in each worker: DataLoader(..., worker_init_fn=...), or the process's own function"
     yield Lever(
         "worker-threads=1",
@@ -31,7 +33,7 @@ def propose(seen: Seen) -> Iterator[Lever]:
         "each process that the script starts works on one thread",
         "worker threads",
         ROUNDING,
-        max(0.9 * seen.waiting, 0.5 if seen.children and not workers else 0.02),
+        hope,
         {"threads": 1},
         keep=Keep(lines=("torch.set_num_threads(1)",), note=note),
     )
