@@ -44,10 +44,11 @@ def test_a_lever_is_held_against_the_runs_around_it():
     assert log_ratios([CostOf(0, "a", 1.0)]) == {}
 
 
-def test_a_run_that_no_unchanged_one_follows_counts_only_where_there_is_but_one():
+def test_a_run_that_no_unchanged_one_follows_proves_nothing():
     runs = [CostOf(0, "", 1.0), CostOf(1, "a", 0.5), CostOf(2, "", 1.0), CostOf(3, "a", 3.0)]
     assert log_ratios(runs)["a"] == [pytest.approx(math.log(0.5))]
-    assert log_ratios(runs[:2])["a"] == [pytest.approx(math.log(0.5))]
+    assert log_ratios(runs, between=False)["a"] == [pytest.approx(math.log(0.5)), pytest.approx(math.log(3.0))]
+    assert "a" not in log_ratios(runs[:2])
 
 
 def test_what_is_not_worth_it_is_seldom_recommended_however_many_are_tried():

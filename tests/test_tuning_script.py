@@ -49,7 +49,7 @@ def script(tmp_path):
 
 def test_a_first_look_splits_the_steps_and_levers_leave_the_losses_alone(script, capfd):
     with Launcher(script(TRAIN)) as launcher:
-        first = launcher.run((), 10**9, 3, 60.0, first_s=0.05)
+        first = launcher.run((), 10**9, 3, 60.0, 0.05, first=True)
         answer = first.answer
         assert answer.status == ENOUGH
         assert answer.seen.optimizers[0].kind == "Adam"
@@ -62,6 +62,8 @@ def test_a_first_look_splits_the_steps_and_levers_leave_the_losses_alone(script,
         levers = {lever.name: lever for lever in proposed(answer.seen)}
         chosen = [levers["data-in-memory"], levers["malloc-thresholds"]]
         changed = launcher.run(chosen, 20, 4, 60.0).answer
+        slow = launcher.run((), 700, 4, 60.0, most_s=0.0).answer
+    assert (slow.status, slow.steps, slow.timed) == (ENOUGH, 7, 3)  # (its time was over)
     assert (changed.status, changed.steps, changed.timed) == (ENOUGH, 20, 16)
     assert changed.changed == ("allocator", "the data set is in memory")
     both = min(len(answer.losses), len(changed.losses))
@@ -84,7 +86,7 @@ def test_scripts_that_end_by_themselves_read_input_or_fail(script):
         run = launcher.run((), 10, 3, 60.0)
         assert run.error == "KeyError: 'here'"
     with Launcher(script(TRAIN.replace("range(100)", "range(2)"))) as launcher:  # (16 steps, then it ends)
-        answer = launcher.run((), 10**9, 3, 60.0, first_s=60.0).answer
+        answer = launcher.run((), 10**9, 3, 60.0, 60.0, first=True).answer
         assert (answer.status, answer.steps, answer.timed, answer.seen.operations) == (ENDED, 16, 13, None)
         assert answer.seen.loaders[0].batch_size == 8
     with Launcher(script("print(1)")) as launcher:

@@ -55,11 +55,12 @@ def _claims(seen: Seen) -> Iterator[Bottleneck]:
     if optimizer >= _LARGE:  # (what subnormal numbers cost of it is theirs)
         told = f"the optimizer's own step takes {optimizer:.0%} of the time"
         yield Bottleneck("optimizer", told, optimizer * (1 - slowed))
-    if (seen.system_share or 0.0) >= _SYSTEM and seen.faults:
-        told = (
-            f"the kernel hands out {seen.faults:,.0f} pages of memory a step, for {seen.system_share:.0%} of the time"
-        )
-        yield Bottleneck("allocator", told, seen.system_share or 0.0)
+    system = seen.system_share or 0.0
+    if optimizer >= _LARGE:  # (nor are its pages anybody else's)
+        system -= seen.optimizers_system or 0.0
+    if system >= _SYSTEM and seen.faults:
+        told = f"the kernel hands out {seen.faults:,.0f} pages of memory a step, for {system:.0%} of the time"
+        yield Bottleneck("allocator", told, system)
     if seen.operation_s is not None and seen.operation_s < DISPATCH_S:
         told = (
             f"{seen.operations:,} operations a step of {format_quantity(seen.operation_s, 's')} each: mostly dispatch"

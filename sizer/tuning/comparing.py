@@ -52,12 +52,12 @@ class Compared(NamedTuple):
     p: float
 
 
-def log_ratios(runs: Sequence[CostOf]) -> dict[str, list[float]]:
+def log_ratios(runs: Sequence[CostOf], between: bool = True) -> dict[str, list[float]]:
     """Logarithms of each lever's ratios, by its name, and under the empty name those of unchanged runs (A/A).
 
-    A run that has no unchanged one on either side is left out, since nothing takes a drift out of it; except where
-    there is one unchanged run only. Where an unchanged run is missing, its neighbours are interpolated over a wider gap
-    with the weight of the others. Without an unchanged run there are none.
+    Only runs ``between`` unchanged ones count, since nothing takes a drift out of others; those are held against the
+    nearest one otherwise. Where an unchanged run is missing, its neighbours are interpolated over a wider gap with the
+    weight of the others. Without an unchanged run there are none.
     """
     unchanged = sorted((run.at_s, math.log(run.cost)) for run in runs if not run.lever)
     if not unchanged:
@@ -65,7 +65,7 @@ def log_ratios(runs: Sequence[CostOf]) -> dict[str, list[float]]:
     times, logs = zip(*unchanged, strict=True)
     found: dict[str, list[float]] = {"": []}
     for run in runs:
-        if run.lever and (len(times) == 1 or times[0] < run.at_s < times[-1]):
+        if run.lever and (times[0] < run.at_s < times[-1] or not between):
             found.setdefault(run.lever, []).append(math.log(run.cost) - float(np.interp(run.at_s, times, logs)))
     for index in range(1, len(times) - 1):
         around = [index - 1, index + 1]

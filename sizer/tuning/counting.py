@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sizer.tuning.job import ENOUGH, FEWEST, Answer, Job, write
+from sizer.tuning.job import ENOUGH, WARM_UP, Answer, Job, write
 from sizer.tuning.levers.catalogue import put_in_place
 from sizer.tuning.usage import others_used_s, peak_bytes
 
@@ -90,11 +90,11 @@ class Counter:
         self._device = "cpu" if device is None else device.type
 
     def _is_enough(self) -> bool:
-        count = len(self.ends)
-        if not self.job.first or count >= self.job.steps:
+        """After the steps that were asked for, or, once a few are timed, after so many seconds of timed ones."""
+        count, warm_up = len(self.ends), self.job.warm_up
+        if count < warm_up + WARM_UP or count >= self.job.steps:
             return count >= self.job.steps
-        lasted = self.ends[-1] - self.ends[0]
-        return count >= FEWEST and lasted >= self.job.seconds
+        return self.ends[-1] - self.ends[warm_up - 1] >= self.job.seconds
 
     def _synchronize(self) -> None:
         if self._device == "cuda":
@@ -118,7 +118,8 @@ class Counter:
 
     def _close_window(self) -> None:
         self._synchronize()
-        used, elapsed = others_used_s(), time.perf_counter() - self.ends[self.job.warm_up - 1]
+        self.ends[-1] = time.perf_counter()  # (on a GPU the last step ends now, whatever ended the run)
+        used, elapsed = others_used_s(), self.ends[-1] - self.ends[self.job.warm_up - 1]
         if used is not None and self._used is not None and elapsed > 0:
             self._others = max(used - self._used, 0.0) / (elapsed * (os.cpu_count() or 1))
         if self._meter is not None and self._window is not None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.utils._pytree import tree_leaves
 from torch.utils.data import DataLoader
 
@@ -52,12 +53,14 @@ class FirstLook:
         self._sets_threads = False
         self._children = 0
         self._usage: tuple[float, float, float] | None = None
+        self._before: tuple[float, float, float] | None = None
+        self._optimizers_system_s = 0.0
         self._counting: OperationCount | None = None
         self._step_s = 0.0
         self._timed = 0
         self._times: list[StepTime] = []
         self._worker_threads = 0
-        self._facts: tuple[float | None, float | None] = (None, None)
+        self._facts: tuple[float | None, ...] = (None, None, None)
 
     def begin(self) -> None:
         """Listen."""
@@ -68,6 +71,7 @@ class FirstLook:
         _note_made(DataLoader, lambda made, place: self._loaders.append((made, place)))
         _note_call(torch, "set_num_threads", self._note_threads)
         at_first_call(self._look_at)
+        register_optimizer_step_pre_hook(self._begins)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_parent=self._forked)
 
@@ -81,8 +85,14 @@ class FirstLook:
         self._layers |= dict.fromkeys(type(part).__name__ for part in module.modules())
         self._autocast |= torch.is_autocast_enabled(next(module.parameters()).device.type)
 
+    def _begins(self, *_: Any) -> None:
+        """An optimizer's own step begins."""
+        self._before = _usage()
+
     def _ended(self, optimizer: Optimizer) -> None:
         """A step has ended: the clock's books are closed, for the optimizer that is counted or another."""
+        if self._before is not None and (now := _usage()) is not None:
+            self._optimizers_system_s += now[1] - self._before[1]
         if self._optimizer is None:
             self._optimizer = optimizer
             if (device := next(p.device for g in optimizer.param_groups for p in g["params"])).type == "cuda":
@@ -98,6 +108,7 @@ class FirstLook:
     def open(self, device: str) -> None:  # noqa: ARG002
         """Timing begins."""
         self._usage = _usage()
+        self._optimizers_system_s = 0.0
 
     def one_more(self, optimizer: Optimizer, steps: int, step_s: float) -> bool:
         """Called after the last timed step, and again after one in which operations are counted; True at the end."""
@@ -127,18 +138,20 @@ class FirstLook:
         self._times = self._observer.clock.steps()
         self._observer.pause()  # (not left: torch goes through the hooks of its steps just now)
 
-    def _used(self) -> tuple[float | None, float | None]:
-        """Pages handed out a step, and the kernel's share of the time, since `open`."""
+    def _used(self) -> tuple[float | None, ...]:
+        """Pages handed out a step, the kernel's share of the time, and that within optimizers' steps, since `open`."""
         now = _usage()
         if now is None or self._usage is None:
-            return None, None
+            return None, None, None
         elapsed, system, faults = (after - before for after, before in zip(now, self._usage, strict=True))
         timed = max(self._timed - WARM_UP, 1)
-        return faults / timed, system / elapsed if elapsed > 0 else None
+        if elapsed <= 0:
+            return faults / timed, None, None
+        return faults / timed, system / elapsed, self._optimizers_system_s / elapsed
 
     def _summed_up(self, optimizer: Optimizer, count: OperationCount) -> Seen:
         counted = count.operations > 0
-        faults, system = self._facts
+        faults, system, optimizers_system = self._facts
         device = next(p.device for group in optimizer.param_groups for p in group["params"]).type
         shares = measured(self._times).shares._asdict() if self._times else {}
         return Seen(
@@ -151,6 +164,7 @@ class FirstLook:
             operations=count.operations if counted else None,
             faults=faults,
             system_share=system,
+            optimizers_system=optimizers_system,
             pointwise=count.pointwise_s / count.spent_s if counted and device == "cpu" else None,
             subnormal=count.subnormal / count.values if count.values else None,
             subnormal_cost=count.subnormal_cost,

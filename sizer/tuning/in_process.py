@@ -52,9 +52,9 @@ class Blocks:
         self._step, self._device = step, device
 
     def run(
-        self, levers: Sequence[Lever], steps: int, warm_up: int, limit_s: float, first_s: float | None = None
+        self, levers: Sequence[Lever], steps: int, warm_up: int, limit_s: float, most_s: float, first: bool = False
     ) -> Run:
-        """Call the function so many times under levers; the first block ends after so many seconds."""
+        """Call the function so many times under levers, or for so many seconds."""
         began = time.perf_counter()
         with contextlib.ExitStack() as stack:
             for lever in levers:
@@ -63,13 +63,13 @@ class Blocks:
                 self._step()
             self._wait()
             start, count = time.perf_counter(), 0
-            until = start + (limit_s if first_s is None else first_s)
+            until = start + min(limit_s, most_s)
             while count < steps - warm_up and (time.perf_counter() < until or count < 3):
                 self._step()
                 count += 1
             self._wait()
             lasted = time.perf_counter() - start
-        seen = None if first_s is None else self._seen(count, lasted / count)
+        seen = self._seen(count, lasted / count) if first else None
         total = time.perf_counter() - began
         names = tuple(lever.name for lever in levers)
         answer = Answer(ENOUGH, warm_up + count, 0.0, start - began, lasted, count, (), None, None, "", names, "", seen)
@@ -99,6 +99,7 @@ class Blocks:
             operations=counting.operations or None,
             faults=None,
             system_share=None,
+            optimizers_system=None,
             pointwise=None,
             subnormal=counting.subnormal / counting.values if counting.values else None,
             subnormal_cost=counting.subnormal_cost,

@@ -27,8 +27,8 @@ class Applied(NamedTuple):
 class Job(NamedTuple):
     """One run of a script that ends after so many steps of its optimizer.
 
-    The first ``warm_up`` of ``steps`` are not timed. The ``first`` run also splits its steps and looks at the script,
-    and ends after ``seconds`` of steps. ``launched_unix_s`` is when the process was started.
+    The first ``warm_up`` of ``steps`` are not timed. It ends after ``seconds`` of steps where they are slow. The
+    ``first`` run also splits its steps and looks at the script. ``launched_unix_s`` is when the process was started.
     """
 
     script: str

@@ -36,6 +36,8 @@ OFFLINE = {
 }
 #: How it is said that a run had to be ended.
 NOT_DONE = "it was not done"
+#: Seconds of steps that no run takes.
+_NO_LIMIT_S = 1e9
 #: Characters of an error's last line that are told.
 _TOLD = 200
 
@@ -79,12 +81,18 @@ class Launcher:
         self._folder.cleanup()
 
     def run(
-        self, levers: Sequence[Lever], steps: int, warm_up: int, limit_s: float, first_s: float | None = None
+        self,
+        levers: Sequence[Lever],
+        steps: int,
+        warm_up: int,
+        limit_s: float,
+        most_s: float = _NO_LIMIT_S,
+        first: bool = False,
     ) -> Run:
-        """Run the script with levers for so many steps, at most so long.
+        """Run the script with levers for so many steps, or ``most_s`` seconds of them, and at most so long in all.
 
-        What was asked for at the beginning is done ``afterwards``. ``first_s`` makes it the first run, which ends after
-        so many seconds of steps and shows the script's output.
+        What was asked for at the beginning is done ``afterwards``. A ``first`` run looks at the script; the first of
+        them shows its output.
         """
         self._count += 1
         folder = Path(self._folder.name)
@@ -93,12 +101,12 @@ class Launcher:
         script = self.script
         job = Job(
             *(script.path, script.module, script.arguments, applied, steps, warm_up),
-            *(first_s is not None, first_s or 0.0, self._meter, str(answer), time.time()),
+            *(first, most_s, self._meter, str(answer), time.time()),
         )
         write(told, job)
         with (folder / "output").open("w+b") as output:
             began = time.perf_counter()
-            code = self._wait(self._started(levers, told, output, first_s is not None), answer, limit_s)
+            code = self._wait(self._started(levers, told, output, first and self._count == 1), answer, limit_s)
             lasted = time.perf_counter() - began
             found = read_answer(answer)
             error = "" if found is not None and found.status != FAILED else _why(code, output, limit_s)

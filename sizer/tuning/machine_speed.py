@@ -62,5 +62,10 @@ def another_speed(speeds: Sequence[Speed]) -> list[bool]:
     return apart if sum(apart) <= _MOST_APART * len(apart) else [False] * len(apart)
 
 
+def is_shared(others_share: float | None) -> bool:
+    """Whether others used so much of the processors that a run beside them is one at another speed."""
+    return others_share is not None and _differs(1.0 + others_share, _OTHERS)
+
+
 def _differs(ratio: float, name: str) -> bool:
     return max(ratio, 1 / ratio) > TOLERANCE * scatter(name)

@@ -30,6 +30,7 @@ _FACTS = (
         "operations",
         "faults",
         "system_share",
+        "optimizers_system",
         "pointwise",
         "subnormal",
         "subnormal_cost",

@@ -60,8 +60,9 @@ class Seen(NamedTuple):
     ``shares`` are those of `sizer.script_runs.measuring.PARTS`, none where another process trains; ``operations``
     torch's own operations a step, ``pointwise`` the share of their time in those that go element by element,
     ``subnormal`` the share of subnormal numbers among what they take and give, ``subnormal_cost`` the share of their
-    time that these cost here; ``system_share`` the kernel's part of the time, ``faults`` pages that it handed out;
-    ``children`` how many processes were forked, ``worker_threads`` how many threads work in those that are alive.
+    time that these cost here; ``system_share`` the kernel's part of the time, ``optimizers_system`` that part of it
+    within optimizers' own steps, ``faults`` pages that it handed out; ``children`` how many processes were forked,
+    ``worker_threads`` how many threads work in those that are alive.
     """
 
     device: str
@@ -73,6 +74,7 @@ class Seen(NamedTuple):
     operations: int | None
     faults: float | None
     system_share: float | None
+    optimizers_system: float | None
     pointwise: float | None
     subnormal: float | None
     subnormal_cost: float | None
