@@ -11,13 +11,14 @@ from sizer.base.records import plain
 from sizer.tuning import record as states
 from sizer.tuning.bottleneck import bottleneck
 from sizer.tuning.comparing import FAMILY_ERROR, Compared
+from sizer.tuning.evidence import TOGETHER
 from sizer.tuning.job import Answer
 from sizer.tuning.keeping import kept
 from sizer.tuning.launching import environment_of
 from sizer.tuning.levers.protocol import Lever
 from sizer.tuning.losses import reproducible, verdict
 from sizer.tuning.record import Together, TunedLever, Tuning, Unchanged, Where
-from sizer.tuning.session import TOGETHER, Session
+from sizer.tuning.session import Session
 
 #: Why a lever is not tried where a function is tuned.
 _ELSEWHERE = "it needs a process of its own: sizer tune train.py"
@@ -47,7 +48,7 @@ def outcome(session: Session, where: Where, complete: bool, shown_as: Callable[[
     """The record of a session as far as it went. ``shown_as`` names a file of the script to its owner."""
     seen, first = session.seen, session.first
     assert first is not None
-    found, adjusted = session.comparisons(), session.adjusted()
+    found, adjusted = session.evidence.comparisons(), session.evidence.adjusted()
     levers = sorted(
         (_lever(session, lever, found.get(lever.name), adjusted, shown_as) for lever in session.levers), key=_rank
     )
@@ -62,7 +63,7 @@ def outcome(session: Session, where: Where, complete: bool, shown_as: Callable[[
     chosen = [lever for lever in session.levers if lever.name in names]
     return Tuning(
         where=where,
-        quantity=session.quantity,
+        quantity=session.evidence.quantity,
         label="measured",
         budget_s=session.budget_s,
         spent_s=session.spent_s,
@@ -137,10 +138,10 @@ def _state(session: Session, lever: Lever, found: Compared | None, adjusted: Map
 
 def _measures(session: Session, name: str, found: Compared | None, adjusted: Mapping[str, float]) -> dict[str, Any]:
     """The fields that levers and combinations share."""
-    answers = [run.answer for run in session.measured if run.lever == name]
+    answers = [run.answer for run in session.evidence.measured if run.lever == name]
     if found is None or not answers:
         return {}
-    unchanged = [run.answer for run in session.measured if not run.lever]
+    unchanged = [run.answer for run in session.evidence.measured if not run.lever]
     start = _later(answers[0], unchanged)
     return {
         "ratio": found.ratio,
@@ -188,7 +189,7 @@ def _together(session: Session, found: Compared | None, adjusted: Mapping[str, f
 
 def _unchanged(session: Session) -> Unchanged:
     assert session.first is not None
-    known = [run.answer for run in session.measured if not run.lever] or [session.first]
+    known = [run.answer for run in session.evidence.measured if not run.lever] or [session.first]
     joules = [one.step_j for one in known if one.step_j is not None]
     losses = [one.losses for one in known if one.losses]
     peaks = [one.peak_bytes for one in known if one.peak_bytes is not None]
@@ -196,10 +197,10 @@ def _unchanged(session: Session) -> Unchanged:
         runs=len(known),
         time_per_step_s=statistics.median(one.step_s or 0.0 for one in known),
         energy_per_step_j=statistics.median(joules) if len(joules) == len(known) else None,
-        apart=session.apart,
+        apart=session.evidence.apart(),
         reproducible=reproducible(losses) if len(losses) > 1 else None,
         peak_bytes=int(statistics.median(peaks)) if peaks else None,
-        set_apart=len(session.set_apart(True)) + len(session.set_apart(False)),
+        set_apart=len(session.evidence.set_apart(True)) + len(session.evidence.set_apart(False)),
     )
 
 

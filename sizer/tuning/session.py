@@ -9,30 +9,27 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from sizer.base.errors import MeasurementError, UsageError
 from sizer.base.progress import Progress
 from sizer.base.units import format_quantity
 from sizer.tuning import plan
-from sizer.tuning.comparing import FAMILY_ERROR, WORTH, Compared, CostOf, apart, compared, holm, log_ratios, scatter
-from sizer.tuning.job import ENDED, ENOUGH, FEWEST, INPUT, WARM_UP, Answer
+from sizer.tuning.comparing import WORTH
+from sizer.tuning.evidence import TOGETHER, Evidence, Measured
+from sizer.tuning.first_look import quietest_look, usable
+from sizer.tuning.job import ENDED, ENOUGH, WARM_UP, Answer
 from sizer.tuning.launching import NOT_DONE, Run, Script
 from sizer.tuning.levers.catalogue import proposed
 from sizer.tuning.levers.protocol import TRAINING, Lever, Seen
-from sizer.tuning.machine_speed import MachineSpeed, Speed, another_speed, is_shared
+from sizer.tuning.machine_speed import MachineSpeed, Speed, is_shared
 
-#: Name of all winners together, among names of levers.
-TOGETHER = "all together"
-#: Time of steps in a first run, in s, and its share of the budget at most.
-_FIRST_S, _FIRST_SHARE = 1.5, 0.5
+#: Share of the budget that a first look takes at most.
+_FIRST_SHARE = 0.5
 #: Steps of a first run that is not ended by its time.
 _NO_END = 10**9
 #: Ratio after a first look from which a lever is not looked at again, and levers that are looked at again.
 _HOPELESS, _AGAIN = 0.98, 5
-#: First looks where others use the processors meanwhile, and their share of the budget: beside a neighbour on one of
-#: two processors a step takes 5 to 80 times as long (benchmarks/tune_scripts), and its split says nothing.
-_LOOKS, _LOOKS_SHARE = 3, 0.15
 #: A run may last so many times an unchanged one, its steps too, and at least so long (s).
 _PATIENCE, _LEAST_LIMIT_S, _LEAST_STEPS_S = 4.0, 20.0, 3.0
 #: Times of a step that are so far apart ask for another number of steps.
@@ -59,16 +56,6 @@ class Runs(Protocol):
         """End what runs."""
 
 
-class Measured(NamedTuple):
-    """A run that gave a cost: of which lever (empty: unchanged), when, how fast the machine was, if it confirms."""
-
-    lever: str
-    at_s: float
-    answer: Answer
-    speed: Speed
-    confirms: bool
-
-
 class Session:
     """Runs of one script within a budget in s; ``clock`` gives the time, ``speed`` how fast the machine is."""
 
@@ -88,12 +75,10 @@ class Session:
         self.asked_steps = steps
         self.levers: list[Lever] = []
         self.tried: list[Lever] = []
-        self.measured: list[Measured] = []
+        self.evidence = Evidence()
         self.out: dict[str, str] = {}
         self.without_effect: set[str] = set()
         self.together: tuple[Lever, ...] = ()
-        self.confirmed: list[str] = []
-        self.apart: tuple[float, float] | None = None
         self.first: Answer | None = None
         self.length = plan.Length(0, 0, 0.0)
         self.runs = 0
@@ -122,17 +107,12 @@ class Session:
         assert self.first.seen is not None
         return self.first.seen
 
-    @property
-    def quantity(self) -> str:
-        """``energy`` where a meter measured every run, else ``time``."""
-        metered = self.measured and all(run.answer.step_j and run.answer.meter == "measured" for run in self.measured)
-        return "energy" if metered else "time"
-
     def look(self) -> None:
         """The first run. Raises UsageError for a script that cannot be tuned, MeasurementError for one that fails."""
         self._progress("a first look", None)
-        run = self._quietest_look()
-        self.first = first = self._usable(run)
+        looks = quietest_look(self._first_run, self.launcher.script.name, self.budget_s, lambda: self.spent_s)
+        self.runs, run = len(looks), looks[0]
+        self.first = first = usable(run, self.launcher.script.name)
         known = (first.start_s or 0.0) + first.warm_up_s + first.seconds
         self._ends_s = min(max(run.lasted_s - known - 2 * (first.step_s or 0.0), 0.0), 1.0)
         self._most_steps = first.steps if first.status == ENDED else _NO_END
@@ -142,48 +122,14 @@ class Session:
         self._check_pays()
         self._say_plan()
 
-    def _quietest_look(self) -> Run:
-        """A first look; another one where others used the processors meanwhile, the quietest of which counts."""
+    def _first_run(self, seconds: float) -> Run:
         limit = max(_FIRST_SHARE * self.budget_s, 5.0)
         steps = _NO_END if self.asked_steps is None else self.asked_steps
-        looks: list[tuple[float, Run]] = []
-        while not looks or (len(looks) < _LOOKS and self.spent_s < _LOOKS_SHARE * self.budget_s):
-            run = self.launcher.run((), steps, WARM_UP, limit, _FIRST_S, first=True)
-            self.runs += 1
-            share = self._usable(run).others_share
-            looks.append((share or 0.0, run))
-            if not is_shared(share):
-                break
-        return min(looks, key=lambda look: look[0])[1]
+        return self.launcher.run((), steps, WARM_UP, limit, seconds, first=True)
 
     def _length(self, step_s: float) -> plan.Length:
         assert self.first is not None
         return plan.length(self.first.start_s or 0.0, self._ends_s, step_s, self.asked_steps, self._most_steps)
-
-    def _usable(self, run: Run) -> Answer:
-        script, answer = self.launcher.script.name, run.answer
-        if answer is not None and answer.status == INPUT:
-            raise UsageError(
-                f"{script} reads standard input, and is run again and again here; give it a file or arguments instead"
-            )
-        if answer is None and NOT_DONE in run.error:
-            raise UsageError(
-                f"{script} made no {FEWEST} steps of one of torch's optimizers in {run.lasted_s:.0f} s; give more "
-                "time with --budget, or a script whose training begins sooner"
-            )
-        if answer is None or answer.status not in (ENOUGH, ENDED):
-            raise MeasurementError(f"{script} failed before anything was changed: {run.error}")
-        if answer.steps == 0:
-            raise UsageError(
-                f"{script} never reached a step of one of torch's optimizers in {run.lasted_s:.0f} s: sizer tune needs "
-                "a script that trains in its own process"
-            )
-        if answer.seen is None or answer.step_s is None:
-            raise UsageError(
-                f"{script} ended after {answer.steps} steps of its optimizer; at least {2 * WARM_UP + 1} are needed: "
-                "let it train longer"
-            )
-        return answer
 
     def _check_pays(self) -> None:
         fewest = plan.FEWEST_TO_PROVE + plan.BETWEEN + 2
@@ -214,7 +160,7 @@ class Session:
         share_s = (1 - plan.CONFIRMING) * self.budget_s
         self._in_turn(self.levers, "trying", share_s)
         # (a look beside another speed of the machine told nothing: as good as hoped)
-        rough = {lever.name: self._rough(lever) for lever in self._alive()}
+        rough = {lever.name: self.evidence.rough(lever.name) for lever in self._alive()}
         again = sorted(
             (1 - lever.hope if math.isinf(rough[lever.name]) else rough[lever.name], lever.name)
             for lever in self._alive()
@@ -240,11 +186,12 @@ class Session:
             count += 1
             if lever not in self.tried:
                 self.tried.append(lever)
+                self.evidence.observations[lever.name] = lever.observations
         if count:
             self._measure("", (), "unchanged")
 
     def _is_known(self, lever: Lever) -> bool:
-        return any(run.lever == lever.name for run in self.measured)
+        return any(run.lever == lever.name for run in self.evidence.measured)
 
     def confirm(self) -> None:
         """What looks worth it one by one, then all that is proven together; no run of these had a say before."""
@@ -252,9 +199,9 @@ class Session:
         arms = sorted(arms, key=lambda lever: lever.results == TRAINING)[: plan.MOST_CONFIRMED]
         while len(arms) > 1 and self._rounds(arms) < plan.LEAST_ROUNDS:
             arms.pop()
-        self.confirmed = [lever.name for lever in arms]
+        self.evidence.confirmed = [lever.name for lever in arms]
         self._prove([(lever.name, (lever,)) for lever in arms], self._rounds(arms))
-        proven = self.proven()
+        proven = self.evidence.proven()
         together = tuple(lever for lever in arms if lever.name in proven and lever.results != TRAINING)
         if len(together) > 1:
             self.together = together
@@ -277,71 +224,21 @@ class Session:
                 self._measure(name, levers, "proving", confirms=True)
         self._measure("", (), "proving", confirms=True)
 
-    def proven(self) -> dict[str, float]:
-        """Name -> adjusted p of what was confirmed and is proven, all levers together among them."""
-        return {name: p for name, p in self.adjusted().items() if p <= FAMILY_ERROR}
-
-    def adjusted(self) -> dict[str, float]:
-        """Adjusted p of what was confirmed; a combination counts as tried from the beginning."""
-        found = self.comparisons()
-        p_values = {name: found[name].p if name in found else 1.0 for name in (*self.confirmed, TOGETHER)}
-        return {name: p for name, p in holm(p_values).items() if name in found and name in p_values}
-
-    def comparisons(self) -> dict[str, Compared]:
-        """What is known of each lever, by name: of its confirmation, where it had one, else of what was tried."""
-        tried, confirming = self._by_observation(False), self._by_observation(True)
-        values = {name: v for name, v in {**tried, **confirming}.items() if name and v}
-        unchanged = [*tried.get("", ()), *confirming.get("", ())]
-        groups = [v for found in (tried, confirming) for name, v in found.items() if name]
-        self.apart = apart(scatter(groups, unchanged))
-        # (a lever's own observations count by themselves, and not among those of the others too)
-        return {
-            name: compared(v, scatter([other for other in groups if other is not v], unchanged))
-            for name, v in values.items()
-        }
-
-    def _by_observation(self, confirming: bool) -> dict[str, list[float]]:
-        """Logarithms of ratios of the cost of an observation: a lever may put more of them into a step."""
-        more = {lever.name: math.log(lever.observations) for lever in self.tried}
-        found = log_ratios(self.costs(confirming), between=confirming)
-        return {name: [value - more.get(name, 0.0) for value in values] for name, values in found.items()}
-
     def _winners(self) -> list[Lever]:
         """Of each group the lever that looks best, where it looks worth it; the best first."""
         best: dict[str, Lever] = {}
-        for lever in sorted(self._alive(), key=self._rough):
-            if self._rough(lever) < WORTH:
+        for lever in sorted(self._alive(), key=lambda lever: self.evidence.rough(lever.name)):
+            if self.evidence.rough(lever.name) < WORTH:
                 best.setdefault(lever.group, lever)
         return list(best.values())
 
     def _alive(self) -> list[Lever]:
-        seen = {run.lever for run in self.measured}
+        seen = {run.lever for run in self.evidence.measured}
         return [
             lever
             for lever in self.tried
             if lever.name in seen and lever.name not in self.out and lever.name not in self.without_effect
         ]
-
-    def _rough(self, lever: Lever) -> float:
-        """Mean ratio of what was tried, infinite where there is none."""
-        values = self._by_observation(False).get(lever.name, [])
-        return math.exp(sum(values) / len(values)) if values else math.inf
-
-    def costs(self, confirming: bool) -> list[CostOf]:
-        """Runs as costs, those of the confirmation or those before; beside another speed of the machine left out."""
-        apart, quantity = self.set_apart(confirming), self.quantity
-        found = []
-        for run in self.measured:
-            cost = run.answer.step_j if quantity == "energy" else run.answer.step_s
-            if run.confirms is confirming and id(run) not in apart and cost:
-                found.append(CostOf(run.at_s, run.lever, cost))
-        return found
-
-    def set_apart(self, confirming: bool) -> set[int]:
-        """Runs (by id) beside which the machine had another speed than beside most; none where they are many."""
-        runs = [run for run in self.measured if run.confirms is confirming]
-        apart = another_speed([run.speed for run in runs])
-        return {id(run) for run, is_apart in zip(runs, apart, strict=True) if is_apart}
 
     def _measure(self, name: str, levers: Sequence[Lever], what: str, confirms: bool = False) -> None:
         """One run, and another where others used the processors meanwhile, unless they do so most of the time.
@@ -355,8 +252,7 @@ class Session:
                 return
             self._progress(f"{what}: {name or 'unchanged'}", min(self.spent_s / self.budget_s, 1.0))
             answer = self._run(name, levers, confirms)
-            shared = [is_shared(run.answer.others_share) for run in self.measured]
-            if answer is None or not is_shared(answer.others_share) or 2 * sum(shared) > len(shared):
+            if answer is None or not is_shared(answer.others_share) or self.evidence.is_mostly_shared():
                 return
 
     def _run(self, name: str, levers: Sequence[Lever], confirms: bool) -> Answer | None:
@@ -389,11 +285,9 @@ class Session:
             self.length = self.length._replace(run_s=statistics.median(self._lasted[""]))
 
     def _step_s(self) -> float:
-        """Time of an unchanged step in s: the median of its runs, those beside others left out where there are more."""
+        """Time of an unchanged step in s, by the first look until there are unchanged runs."""
         assert self.first is not None
-        unchanged = [run.answer for run in self.measured if not run.lever]
-        quiet = [one for one in unchanged if not is_shared(one.others_share)] or unchanged or [self.first]
-        return statistics.median(one.step_s or 0.0 for one in quiet)
+        return self.evidence.unchanged_step_s() or self.first.step_s or 0.0
 
     def _expected_s(self, name: str) -> float:
         """What a run is expected to last, the looks at the machine's speed around it included: as the last one did."""
@@ -413,5 +307,5 @@ class Session:
         elif measured is not None and levers and len(set(measured.answer.changed)) == 0:
             self.without_effect.add(name)
         elif measured is not None:
-            self.measured.append(measured)
+            self.evidence.measured.append(measured)
             self._lost = self._lost if name else 0

@@ -1,0 +1,116 @@
+"""What runs say of levers so far: which count, how they compare with unchanged ones, what is proven."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from sizer.tuning.comparing import FAMILY_ERROR, Compared, CostOf, Scatter, apart, compared, holm, log_ratios, scatter
+from sizer.tuning.job import Answer
+from sizer.tuning.machine_speed import Speed, another_speed, is_shared
+
+#: Name of all winners together, among names of levers.
+TOGETHER = "all together"
+
+
+class Measured(NamedTuple):
+    """A run that gave a cost: of which lever (empty: unchanged), when, how fast the machine was, if it confirms."""
+
+    lever: str
+    at_s: float
+    answer: Answer
+    speed: Speed
+    confirms: bool
+
+
+class Evidence:
+    """The runs of a tuning.
+
+    ``confirmed`` are the names of levers that go through a confirmation, ``observations`` how many times as many
+    observations a step has under a lever.
+    """
+
+    def __init__(self) -> None:
+        self.measured: list[Measured] = []
+        self.confirmed: list[str] = []
+        self.observations: dict[str, float] = {}
+
+    @property
+    def quantity(self) -> str:
+        """``energy`` where a meter measured every run, else ``time``."""
+        metered = self.measured and all(run.answer.step_j and run.answer.meter == "measured" for run in self.measured)
+        return "energy" if metered else "time"
+
+    def proven(self) -> dict[str, float]:
+        """Name -> adjusted p of what was confirmed and is proven, all levers together among them."""
+        return {name: p for name, p in self.adjusted().items() if p <= FAMILY_ERROR}
+
+    def adjusted(self) -> dict[str, float]:
+        """Adjusted p of what was confirmed; a combination counts as tried from the beginning.
+
+        It is 1 where no run of the confirmation is left: those that chose prove nothing.
+        """
+        found, confirming = self.comparisons(), self._by_observation(True)
+        p_values = {
+            name: found[name].p if confirming.get(name) else 1.0 for name in dict.fromkeys((*self.confirmed, TOGETHER))
+        }
+        return {name: p for name, p in holm(p_values).items() if name in found}
+
+    def comparisons(self) -> dict[str, Compared]:
+        """What is known of each lever, by name: of its confirmation, where it had one, else of what was tried."""
+        tried, confirming = self._by_observation(False), self._by_observation(True)
+        values = {name: v for name, v in {**tried, **confirming}.items() if name and v}
+        # (a lever's own observations count by themselves, and not among those of the others too)
+        return {name: compared(v, self._scatter(tried, confirming, v)) for name, v in values.items()}
+
+    def apart(self) -> tuple[float, float] | None:
+        """How far runs of the same lie apart: the 90 % interval of the ratio of two; None where nothing is known."""
+        return apart(self._scatter(self._by_observation(False), self._by_observation(True)))
+
+    def _scatter(
+        self,
+        tried: Mapping[str, list[float]],
+        confirming: Mapping[str, list[float]],
+        but: list[float] | None = None,
+    ) -> Scatter:
+        groups = [v for found in (tried, confirming) for name, v in found.items() if name and v is not but]
+        return scatter(groups, [*tried.get("", ()), *confirming.get("", ())])
+
+    def _by_observation(self, confirming: bool) -> dict[str, list[float]]:
+        """Logarithms of ratios of the cost of an observation: a lever may put more of them into a step."""
+        more = {name: math.log(observations) for name, observations in self.observations.items()}
+        found = log_ratios(self.costs(confirming), between=confirming)
+        return {name: [value - more.get(name, 0.0) for value in values] for name, values in found.items()}
+
+    def rough(self, name: str) -> float:
+        """Mean ratio of what was tried, infinite where there is none."""
+        values = self._by_observation(False).get(name, [])
+        return math.exp(sum(values) / len(values)) if values else math.inf
+
+    def costs(self, confirming: bool) -> list[CostOf]:
+        """Runs as costs, those of the confirmation or those before; beside another speed of the machine left out."""
+        apart, quantity = self.set_apart(confirming), self.quantity
+        found = []
+        for run in self.measured:
+            cost = run.answer.step_j if quantity == "energy" else run.answer.step_s
+            if run.confirms is confirming and id(run) not in apart and cost:
+                found.append(CostOf(run.at_s, run.lever, cost))
+        return found
+
+    def set_apart(self, confirming: bool) -> set[int]:
+        """Runs (by id) beside which the machine had another speed than beside most; none where they are many."""
+        runs = [run for run in self.measured if run.confirms is confirming]
+        apart = another_speed([run.speed for run in runs])
+        return {id(run) for run, is_apart in zip(runs, apart, strict=True) if is_apart}
+
+    def unchanged_step_s(self) -> float | None:
+        """Time of an unchanged step in s: the median of its runs, those beside others left out where there are more."""
+        unchanged = [run.answer for run in self.measured if not run.lever]
+        quiet = [one for one in unchanged if not is_shared(one.others_share)] or unchanged
+        return statistics.median(one.step_s or 0.0 for one in quiet) if quiet else None
+
+    def is_mostly_shared(self) -> bool:
+        """Whether others used the processors beside more than half of the runs."""
+        return 2 * sum(is_shared(run.answer.others_share) for run in self.measured) > len(self.measured)
