@@ -153,3 +153,5 @@ def test_runs_beside_another_speed_are_told_apart_unless_they_are_many():
     assert another_speed([usual, slow, slow, slow, slow]) == [True, False, False, False, False]
     assert another_speed([Speed({"near": speed}) for speed in (1.0, 1.3, 1.7, 2.2)]) == [False] * 4
     assert another_speed([]) == []
+    restless = [Speed({"near": speed}).beside(0.0) for speed in (1.0, 1.3, 1.7, 2.2)]
+    assert another_speed([*restless, Speed({"near": 1.5}).beside(0.5)]) == [False] * 4 + [True]

@@ -55,8 +55,18 @@ class MachineSpeed:
 
 
 def another_speed(speeds: Sequence[Speed]) -> list[bool]:
-    """Which of them differ from the usual speed by more than the steps scatter; none where those are too many."""
+    """Which of them differ from the usual speed by more than the steps scatter.
+
+    None by the reference steps where those are too many, and none by what others used where they are always there; the
+    one says nothing of the other.
+    """
     names = [name for name in speeds[0].times_s if all(name in one.times_s for one in speeds)] if speeds else []
+    by_steps = _apart(speeds, [name for name in names if name != _OTHERS])
+    by_others = _apart(speeds, [name for name in names if name == _OTHERS])
+    return [one or other for one, other in zip(by_steps, by_others, strict=True)]
+
+
+def _apart(speeds: Sequence[Speed], names: Sequence[str]) -> list[bool]:
     usual = {name: float(np.quantile([one.times_s[name] for one in speeds], _USUAL_QUANTILE)) for name in names}
     apart = [any(_differs(one.times_s[name] / usual[name], name) for name in names) for one in speeds]
     return apart if sum(apart) <= _MOST_APART * len(apart) else [False] * len(apart)
