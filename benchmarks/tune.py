@@ -160,8 +160,12 @@ def main() -> None:
             folder.mkdir(parents=True, exist_ok=True)
             for name in asked.scripts.split(","):
                 print(f"tuning {name}", flush=True)
-                with neighbour(asked.neighbour):
-                    line = measured(name, asked.budget, asked.pairs, folder, asked.again)
+                try:
+                    with neighbour(asked.neighbour):
+                        line = measured(name, asked.budget, asked.pairs, folder, asked.again)
+                except subprocess.CalledProcessError as error:
+                    print(f"{name} could not be tuned: exit code {error.returncode}", flush=True)
+                    continue
                 with asked.into.open("a") as stream:
                     stream.write(json.dumps({**line, "neighbour": asked.neighbour}) + "\n")
     table([json.loads(line) for line in asked.into.read_text().splitlines()])
