@@ -243,6 +243,15 @@ def test_a_run_beside_a_neighbour_is_made_again_and_does_not_count():
     assert record.spent_s <= 1.1 * 180
 
 
+def test_rounds_of_the_confirmation_that_a_neighbour_spoiled_are_made_up_for():
+    quiet, _ = tuned(MadeUp({"data-in-memory": 0.5, "threads=1": 1.2}, start_s=1.0))
+    record, _ = tuned(MadeUp({"data-in-memory": 0.5, "threads=1": 1.2}, start_s=1.0, beside=set(range(36, 40))))
+    rounds = [next(one.runs for one in each.levers if one.name == "larger-batch") for each in (quiet, record)]
+    assert rounds[0] == rounds[1] >= plan.LEAST_ROUNDS
+    assert record.unchanged.set_apart == 4
+    assert record.spent_s <= 1.1 * 180
+
+
 def test_an_unchanged_run_that_takes_for_ever_is_lost_and_not_the_tuning():
     record, _ = tuned(MadeUp({"data-in-memory": 0.5}, lost={1, 12}))
     assert record.recommended == ("data-in-memory",)

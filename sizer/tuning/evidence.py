@@ -84,6 +84,10 @@ class Evidence:
         found = log_ratios(self.costs(confirming), between=confirming)
         return {name: [value - more.get(name, 0.0) for value in values] for name, values in found.items()}
 
+    def confirmations(self, name: str) -> int:
+        """Runs of a lever's confirmation that count."""
+        return len(self._by_observation(True).get(name, ()))
+
     def rough(self, name: str) -> float:
         """Mean ratio of what was tried, infinite where there is none."""
         values = self._by_observation(False).get(name, [])

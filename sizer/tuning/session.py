@@ -200,7 +200,12 @@ class Session:
         while len(arms) > 1 and self._rounds(arms) < plan.LEAST_ROUNDS:
             arms.pop()
         self.evidence.confirmed = [lever.name for lever in arms]
-        self._prove([(lever.name, (lever,)) for lever in arms], self._rounds(arms))
+        pairs = [(lever.name, (lever,)) for lever in arms]
+        rounds = self._rounds(arms)
+        self._prove(pairs, rounds)
+        lost = rounds - min((self.evidence.confirmations(lever.name) for lever in arms), default=rounds)
+        if lost > 0:  # (beside a neighbour: what is left of the budget makes up for them)
+            self._prove(pairs, min(lost, self._rounds(arms)))
         proven = self.evidence.proven()
         together = tuple(lever for lever in arms if lever.name in proven and lever.results != TRAINING)
         if len(together) > 1:
@@ -216,7 +221,7 @@ class Session:
 
     def _prove(self, arms: Sequence[tuple[str, Sequence[Lever]]], rounds: int) -> None:
         """So many rounds of an unchanged run and one of each, whose order turns; and an unchanged one at the end."""
-        if not arms:
+        if not arms or not rounds:
             return
         for number in range(rounds):
             self._measure("", (), "proving", confirms=True)
