@@ -1,4 +1,6 @@
-"""Tests at both ends of what pyproject.toml allows: `nox -s oldest`, `nox -s newest`; documentation: `nox -s docs`.
+"""Tests at both ends of what pyproject.toml allows: `nox -s oldest`, `nox -s newest`.
+
+Documentation: `nox -s docs`. Mutants of the code, and which of them no test kills: `nox -s mutation`.
 
 The oldest torch comes with CUDA on most registries, gigabytes of it: name a folder with a build for CPUs in
 PIP_FIND_LINKS and UV_FIND_LINKS where there is one.
@@ -30,3 +32,11 @@ def docs(session: nox.Session) -> None:
     """The documentation, built strictly into build/site."""
     session.install("-c", "constraints.txt", "-e", ".[docs]")
     session.run("mkdocs", "build", "--strict", env={"NO_MKDOCS_2_WARNING": "1"})
+
+
+@nox.session
+def mutation(session: nox.Session) -> None:
+    """Mutants of the pure core, the meters and the readers: `nox -s mutation -- "sizer.method.cost*"` for some."""
+    session.install("-c", "constraints.txt", "-e", ".[test]", "mutmut>=3.8,<4")
+    session.run("mutmut", "run", *session.posargs)
+    session.run("mutmut", "results")

@@ -2,8 +2,10 @@
 
     python benchmarks/faults.py [FAULT ...] [--times 20] [--seed 0]
 
-A row a fault: how often, what was wrong (a traceback, several lines, a lost line of a log, a rerun that does not end),
-or why this machine does not allow it. `benchmarks/kill.py` does the same to calibrations alone, with their timings.
+A row a fault: how many times, how long it took, what was wrong (a traceback, several lines, a lost line of a log, a
+process that lives on, a rerun that does not end), or why this machine does not allow it. Mounting needs root;
+`clock-back` needs Debian's libfaketime, the rows of Ray the package ray. `benchmarks/kill.py` kills calibrations alone
+and compares their timings.
 """
 
 from __future__ import annotations
@@ -19,210 +21,279 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
-#: What fails is a search on a small table: seconds, and a log with checkpoints.
-_SEARCH = (
-    "search",
-    "data.csv",
-    "--target",
-    "y",
-    "--r2",
-    "0.95",
-    "--depth",
-    "2",
-    "--max-epochs",
-    "3",
-    "--folder",
-    "found",
-)
-_QUIET = ("--quiet", "--meter", "none")
-_LONGEST_S = 120
+from fault_bench import ROOT, WORKS, Bench, Ended, NotHereError, Work, bench_in, lost, refused, small_disk, went_on
+
+_RECOMMEND = ("recommend", "--input-dim", "8", "--depth", "3")
 _UNPRIVILEGED = 65534
+_FILLER = ".filler"
 
 
-class Ended(NamedTuple):
-    """How a process ended, and the lines that it wrote on standard error."""
-
-    code: int
-    said: list[str]
-
-
-class Bench(NamedTuple):
-    """A folder with a table, an environment whose home is there, and where moments are drawn from."""
-
-    folder: Path
-    environment: dict[str, str]
-    draw: random.Random
-
-    def run(self, *arguments: str, before: tuple[str, ...] = ()) -> Ended:
-        """Run a command to its end."""
-        command = [*before, sys.executable, "-P", "-m", "sizer", *arguments]
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_LONGEST_S,
-        )
-        return Ended(done.returncode, done.stderr.splitlines())
-
-    def killed(self, after_s: float) -> None:
-        """Start the search and kill it after so long."""
-        command = [sys.executable, "-P", "-m", "sizer", *_SEARCH, *_QUIET]
-        process = subprocess.Popen(
-            command, cwd=self.folder, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        time.sleep(after_s)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-
-    @property
-    def log(self) -> Path:
-        """The search's log."""
-        return self.folder / "found" / "log.jsonl"
-
-    def lines(self) -> list[str]:
-        """The whole lines of the log."""
-        return self.log.read_text().split("\n")[:-1] if self.log.exists() else []
-
-
-class NotHereError(Exception):
-    """A fault that the machine does not allow; the message says why."""
-
-
-def refused(ended: Ended) -> str | None:
-    """What is wrong with a refusal, None where it is one line."""
-    own = [line for line in ended.said if line.startswith("sizer: ")]
-    if any("Traceback" in line for line in ended.said):
-        return "a traceback"
-    return None if ended.code in (1, 2) and len(own) == 1 else f"exit {ended.code} with {len(own)} lines"
-
-
-def _went_on(bench: Bench, before: list[str]) -> Iterator[str]:
-    """What is wrong after a fault is gone: lines that are lost, a run that does not end."""
-    if bench.lines()[: len(before)] != before:
-        yield "a line of the log is lost"
-    ended = bench.run(*_SEARCH, *_QUIET)
-    if ended.code not in (0, 1) or any("Traceback" in line for line in ended.said):
-        yield f"the rerun ended with {ended.code}"
-
-
-def kills(bench: Bench, times: int) -> Iterator[str]:
-    """SIGKILL at a random moment of a search; its log only grows, and a rerun ends."""
-    before: list[str] = []
+def kills(name: str, bench: Bench, times: int) -> Iterator[str]:
+    """SIGKILL at a random moment of a command; what it kept only grows, nothing lives on, and a rerun ends."""
+    work, before = WORKS[name], list[str]()
     for _ in range(times):
-        bench.killed(bench.draw.uniform(0.5, 6.0))
-        now = bench.lines()
-        if now[: len(before)] != before:
-            yield "a line of the log is lost"
+        ended = bench.killed(work)
+        now = bench.lines(work)
+        if lost(before, now) and name != "calibrate":  # (a finished calibration makes room for the next one)
+            yield "a line is lost"
+        yield from (f"lives on: {left}" for left in bench.left_over())
         before = now
-    yield from _went_on(bench, before)
+        if ended is not None and (ended.traceback or ended.code not in (0, 1)):
+            yield ended.last
+        if ended is not None:
+            bench.forget(work)
+            before = []
+    yield from went_on(bench, work, [] if name == "calibrate" else before)
 
 
-def full_disk(bench: Bench, times: int) -> Iterator[str]:  # noqa: ARG001
-    """A search in a file system of 64 KiB, which is made larger then."""
-    found = bench.folder / "found"
-    found.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(found)], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        raise NotHereError(mounted.stderr.strip() or "no file system can be mounted")
-    try:
-        problem = refused(bench.run(*_SEARCH, *_QUIET))
-        if problem is not None:
-            yield problem
-        before = bench.lines()
-        subprocess.run(["mount", "-o", "remount,size=64m", str(found)], check=True)
-        yield from _went_on(bench, before)
-    finally:
-        subprocess.run(["umount", str(found)], check=False)
+def kills_calibrate(bench: Bench, times: int) -> Iterator[str]:
+    """As `kills`, by kill.py, which compares timing by timing."""
+    import kill
+
+    for number, outcome in enumerate(kill.kill_often(times, bench.draw.getrandbits(16), bench.folder)):
+        if outcome.problem is not None:
+            yield f"kill {number}: {outcome.problem}"
+    yield from bench.left_over()
+
+
+def full_disk(bench: Bench, times: int) -> Iterator[str]:
+    """Each command on a disk with no or few KiB left, which then has room again."""
+    for number in range(min(times, 3)):
+        for name, work in WORKS.items():
+            if name == "ensembles":
+                continue
+            with small_disk(bench.folder):
+                _fill(bench.folder, bench.draw.choice((0, 4, 8, 16)) if number else 0)
+                ended = bench.run(*work.arguments)
+                problem = refused(ended) if ended.code else None  # (a few KiB may be enough)
+                if problem is not None:
+                    yield f"{name}: {problem}"
+                before = bench.lines(work)
+                (bench.folder / _FILLER).unlink()
+                yield from (f"{name}: {each}" for each in went_on(bench, work, before))
+
+
+def _fill(folder: Path, left_kib: int) -> None:
+    """Fill a disk but for so much."""
+    free = shutil.disk_usage(folder).free - left_kib * 1024
+    with (folder / _FILLER).open("wb") as stream:
+        stream.write(bytes(max(free, 0)))
 
 
 def read_only(bench: Bench, times: int) -> Iterator[str]:  # noqa: ARG001
+    """A disk that is read and not written: one line each, and what writes nothing works."""
+    with small_disk(bench.folder):
+        subprocess.run(["mount", "-o", "remount,ro", str(bench.folder)], check=True)
+        yield from _unwritable(bench.run)
+
+
+def other_user(bench: Bench, times: int) -> Iterator[str]:  # noqa: ARG001
     """Folders that this user may not write, as a user who is not root."""
     if not hasattr(os, "geteuid") or os.geteuid() != 0 or shutil.which("setpriv") is None:
         raise NotHereError("needs root and setpriv: another user than the owner is wanted")
     other = ("setpriv", f"--reuid={_UNPRIVILEGED}", f"--regid={_UNPRIVILEGED}", "--clear-groups")
     bench.folder.chmod(0o755)
-    tried = bench.run("--version", before=other)
-    if tried.code:
+    try:
+        tried = bench.run("--version", before=other).code
+    except OSError:
+        tried = 1
+    if tried:
         raise NotHereError("another user cannot run this Python")
-    problem = refused(bench.run(*_SEARCH, *_QUIET, before=other))
-    if problem is not None:
-        yield f"search: {problem}"
-    problem = refused(bench.run("calibrate", "--quick", *_QUIET, before=other))
-    if problem is not None:
-        yield f"calibrate: {problem}"
-    if bench.run("recommend", "--input-dim", "8", "--depth", "3", before=other).code:
-        yield "recommend, which writes nothing, does not work"
+    yield from _unwritable(partial(bench.run, before=other))
+
+
+def _unwritable(run: Callable[..., Ended]) -> Iterator[str]:
+    """What is wrong where nothing can be written."""
+    for name, work in WORKS.items():
+        problem = refused(run(*work.arguments))
+        if problem is not None:
+            yield f"{name}: {problem}"
+    for name, arguments in _WRITERS.items():
+        problem = refused(run(*arguments))
+        if problem is not None:
+            yield f"{name}: {problem}"
+    for arguments in (_RECOMMEND, ("detect",), ("inspect", "--mlp", "8-16-1"), ("profiles", "show", "apple-m2")):
+        ended = run(*arguments)
+        if ended.code or ended.said:
+            yield f"{arguments[0]}, which has nothing to write: {ended.last}"
+
+
+_RECORDS = ROOT / "tests" / "data" / "records"
+_WRITERS: dict[str, tuple[str, ...]] = {
+    "calibrate --operators": ("calibrate", "--operators", "--budget", "12s", "--quiet"),
+    "recommend --html": (*_RECOMMEND, "--html", "page.html"),
+    "report --html": ("report", str(_RECORDS / "machine.json"), "--html", "page.html"),
+    "study generate": ("study", "generate", "demo", "--runs", "100"),
+    "doctor --bundle": ("doctor", "--bundle", "bundle.zip"),
+}
 
 
 def no_home(bench: Bench, times: int) -> Iterator[str]:  # noqa: ARG001
     """No HOME and no XDG folder in the environment."""
     bare = {name: value for name, value in bench.environment.items() if not name.startswith(("XDG_", "HOME"))}
-    ended = bench._replace(environment=bare).run("recommend", "--input-dim", "8", "--depth", "3")
+    ended = bench._replace(environment=bare).run(*_RECOMMEND)
     if ended.code:
-        yield f"exit {ended.code}: {ended.said[-1:]}"
+        yield ended.last
 
 
 def two_at_once(bench: Bench, times: int) -> Iterator[str]:  # noqa: ARG001
-    """A second search in the folder of one that runs."""
-    command = [sys.executable, "-P", "-m", "sizer", *_SEARCH, *_QUIET]
-    first = subprocess.Popen(
-        command, cwd=bench.folder, env=bench.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    while not bench.log.exists() and first.poll() is None:
-        time.sleep(0.02)
-    first.send_signal(signal.SIGSTOP)  # (it holds its lock while the second looks)
-    second = bench.run(*_SEARCH, *_QUIET)
-    first.send_signal(signal.SIGCONT)
-    first.wait()
-    problem = refused(second)
-    if problem is not None:
-        yield problem
+    """A second run in the folder of one that runs."""
+    for name in ("search", "study", "calibrate"):
+        work = WORKS[name]
+        first = bench.started(*work.arguments)
+        bench.until_it_writes(work, first)
+        first.send_signal(signal.SIGSTOP)  # (it holds its lock while the second looks)
+        problem = refused(bench.run(*work.arguments))
+        first.kill()
+        first.communicate()
+        if problem is not None:
+            yield f"{name}: {problem}"
+
+
+def clock_back(bench: Bench, times: int) -> Iterator[str]:  # noqa: ARG001
+    """The clock set back by a day while a command runs, and a rerun before its files were written."""
+    libraries = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    if not libraries:
+        raise NotHereError("needs libfaketime")
+    clock = bench.folder / "clock"
+    faked = {"LD_PRELOAD": str(libraries[0]), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1"}
+    bench = bench._replace(environment={**bench.environment, **faked, "FAKETIME_DONT_FAKE_MONOTONIC": "1"})
+    for name in ("search", "calibrate", "tune"):
+        work = WORKS[name]
+        clock.write_text("+0d\n")
+        process = bench.started(*work.arguments)
+        bench.until_it_writes(work, process)
+        clock.write_text("-1d\n")
+        ended = Ended(*reversed((process.communicate()[1].splitlines(), process.returncode)))
+        if ended.code not in (0, 1) or ended.traceback:
+            yield f"{name}: {ended.last}"
+        clock.write_text("-2d\n")
+        if name != "tune":
+            yield from (f"{name}: {each}" for each in went_on(bench, work, []))
+    for arguments in (_RECOMMEND, ("calibrate", "--show"), ("doctor",)):
+        ended = bench.run(*arguments)
+        if ended.code:
+            yield f"{arguments[0]}: {ended.last}"
 
 
 def damaged(bench: Bench, times: int) -> Iterator[str]:
-    """Bits of the log flipped and its end cut off."""
-    bench.run(*_SEARCH, *_QUIET)
-    whole = bench.log.read_bytes()
-    for number in range(times):
-        content = bytearray(whole)
-        if number % 2:
-            content[bench.draw.randrange(len(content))] ^= 1 << bench.draw.randrange(8)
-        else:
-            del content[bench.draw.randrange(len(content)) :]
-        bench.log.write_bytes(content)
-        ended = bench.run(*_SEARCH, *_QUIET)
-        if any("Traceback" in line for line in ended.said) or ended.code not in (0, 1, 2):
-            yield f"exit {ended.code}: {ended.said[-1:]}"
+    """Bits of files that sizer wrote flipped, and their ends cut off."""
+    bench.run(*WORKS["search"].arguments, "--save", "model.pt2")
+    bench.run(*_RECOMMEND)
+    bench.run("calibrate", "--quick", "--quiet", "--meter", "none", "--threads", "1")
+    (bench.folder / "study").mkdir()
+    shutil.copy(ROOT / "tests" / "data" / "before_the_move" / "study" / "own_study.jsonl", bench.folder / "study")
+    shutil.copy(_RECORDS / "tuning.json", bench.folder / "tuned.json")
+    (bench.folder / "quick.py").write_text("print(1)\n")
+    for pattern, arguments in _READERS.items():
+        for path in sorted(bench.folder.glob(pattern)):
+            whole = path.read_bytes()
+            for number in range(times):
+                path.write_bytes(_damaged(whole, number, bench.draw))
+                problem = _read_or_refused(bench.run(*arguments))
+                if problem is not None:
+                    kept = Path(tempfile.mkdtemp(prefix="damaged")) / path.name
+                    shutil.copy(path, kept)
+                    yield f"{path.name}, kept as {kept}: {problem}"
+            path.write_bytes(whole)
 
 
-def ray_worker(bench: Bench, times: int) -> Iterator[str]:  # noqa: ARG001
-    """A worker of Ray killed while it trains: tests/test_search_ray.py does it, where Ray is installed."""
-    raise NotHereError("see tests/test_search_ray.py, which kills a worker and a node of a cluster of its own")
-    yield ""
-
-
-FAULTS: dict[str, Callable[[Bench, int], Iterator[str]]] = {
-    fault.__name__.replace("_", "-"): fault
-    for fault in (kills, full_disk, read_only, no_home, two_at_once, damaged, ray_worker)
+_READERS: dict[str, tuple[str, ...]] = {
+    "found/log.jsonl": WORKS["search"].arguments,
+    "found/trials/*32*/*.pt": WORKS["search"].arguments,
+    "model.pt2": ("predict", "model.pt2", "data.csv"),
+    "home/sizer/machine-*.json": _RECOMMEND,
+    "home/sizer/measurements/cpu.jsonl": ("calibrate", "--show"),
+    "home/sizer/profiles/*.json": _RECOMMEND,
+    "study/own_study.jsonl": ("study", "read", "study"),
+    "tuned.json": ("run", "--with", "tuned.json", "quick.py"),
 }
 
 
-def bench_in(folder: Path, seed: int) -> Bench:
-    """A fresh folder to fail in."""
-    draw = random.Random(seed)  # noqa: S311 (moments, no secrets)
-    rows = ((number, number * number % 97, draw.random()) for number in range(400))
-    text = "a,b,c,y\n" + "".join(f"{a},{b},{c:.4f},{a % 7 + b / 97 + c:.4f}\n" for a, b, c in rows)
-    (folder / "data.csv").write_text(text)
-    homes = {name: str(folder / "home") for name in ("HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")}
-    return Bench(folder, {**os.environ, **homes}, draw)
+def _damaged(whole: bytes, number: int, draw: random.Random) -> bytes:
+    content = bytearray(whole)
+    if number % 2:
+        content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+    else:
+        del content[draw.randrange(len(content)) :]
+    return bytes(content)
+
+
+def _read_or_refused(ended: Ended) -> str | None:
+    """What is wrong with reading what is damaged; it may be read, or refused in one line."""
+    return None if ended.code == 0 and not ended.traceback else refused(ended)
+
+
+def ray_worker(bench: Bench, times: int) -> Iterator[str]:
+    """A worker of Ray killed while it trains."""
+    yield from _on_ray(bench, times, whole_node=False)
+
+
+def ray_node(bench: Bench, times: int) -> Iterator[str]:  # noqa: ARG001
+    """A node of Ray killed while it trains: the search ends on the other."""
+    yield from _on_ray(bench, 1, whole_node=True)
+
+
+def _on_ray(bench: Bench, times: int, whole_node: bool) -> Iterator[str]:
+    try:
+        import ray  # noqa: F401
+    except ImportError:
+        raise NotHereError("needs ray") from None
+    sys.path.insert(0, str(ROOT / "tests"))
+    from ray_nodes import two_nodes
+
+    with two_nodes() as (nodes, _):
+        for number in range(min(times, 5)):
+            folder = f"ray{number}"
+            arguments = (*WORKS["search"].arguments[:-1], folder, "--engine", "ray", "--address", nodes.address)
+            work = Work((*arguments, "--max-epochs", "40"), f"{folder}/log.jsonl", 0.0)
+            process = bench.started(*work.arguments)
+            bench.until_it_writes(work, process)
+            time.sleep(bench.draw.uniform(0.0, 2.0))
+            killed = _kill_node(nodes) if whole_node else _kill_worker(nodes)
+            said = process.communicate(timeout=240)[1]
+            ended = Ended(process.returncode, said.splitlines())
+            if not killed:
+                yield "no worker trained when it was to be killed"
+            if ended.code not in (0, 1) or ended.traceback:
+                yield ended.last
+            yield from went_on(bench, work, bench.lines(work))
+
+
+def _kill_node(nodes: object) -> bool:
+    nodes.kill(1)  # type: ignore[attr-defined]
+    return True
+
+
+def _kill_worker(nodes: object, longest_s: float = 20.0) -> bool:
+    """Kill a process of the nodes that works for the search. Whether there was one."""
+    until = time.monotonic() + longest_s
+    while time.monotonic() < until:
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                title = (folder / "cmdline").read_bytes()
+                group = os.getpgid(int(folder.name))
+            except OSError:
+                continue
+            own = group in {process.pid for process in nodes.processes}  # type: ignore[attr-defined]
+            if own and title.startswith(b"ray::") and not title.startswith(b"ray::IDLE"):
+                os.kill(int(folder.name), signal.SIGKILL)
+                return True
+        time.sleep(0.05)
+    return False
+
+
+FAULTS: dict[str, Callable[[Bench, int], Iterator[str]]] = {
+    **{f"kills-{name}": partial(kills, name) for name in ("search", "ensembles", "study", "tune")},
+    "kills-calibrate": kills_calibrate,
+    **{
+        fault.__name__.replace("_", "-"): fault
+        for fault in (full_disk, read_only, other_user, no_home, two_at_once, clock_back, damaged, ray_worker, ray_node)
+    },
+}
 
 
 def main() -> None:
@@ -234,14 +305,16 @@ def main() -> None:
     given = parser.parse_args()
     sound = True
     for name in given.faults or FAULTS:
-        with tempfile.TemporaryDirectory() as folder:
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="faults") as folder:
             try:
                 found = list(FAULTS[name](bench_in(Path(folder), given.seed), given.times))
             except NotHereError as reason:
-                print(f"{name:12} skipped: {reason}", flush=True)
+                print(f"{name:16} skipped: {reason}", flush=True)
                 continue
         sound = sound and not found
-        print(f"{name:12} {'nothing wrong' if not found else json.dumps(found)}", flush=True)
+        took = f"{time.monotonic() - began:5.0f} s"
+        print(f"{name:16} {took}  {'nothing wrong' if not found else json.dumps(found)}", flush=True)
     sys.exit(not sound)
 
 

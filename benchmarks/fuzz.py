@@ -102,6 +102,37 @@ def study_log(path: Path) -> None:
     _ = study.levels, study.remarks
 
 
+def operators(path: Path) -> None:
+    """The library of operators that were timed here, and the prices made of it."""
+    from sizer.operators.between import fit_between
+    from sizer.operators.library import read_library
+    from sizer.operators.prices import Prices
+
+    library = read_library(path, _CONDITIONS)
+    fit_between(library.steps)
+    prices = Prices(library)
+    for call in library.calls.values():
+        prices.of(call)
+
+
+def family_log(path: Path) -> None:
+    """Timings of a family that were kept."""
+    from sizer.calibration.disturbance import disturbed, quiet_levels
+    from sizer.families.kept import KeptTimings
+
+    timings = KeptTimings(path).timings("a")
+    disturbed(timings, quiet_levels(timings))
+
+
+def tuning(path: Path) -> None:
+    """What a tuning recommends, before a script is run with it."""
+    from sizer.report.pages.saved import read_json, record_of
+    from sizer.tuning import applying
+
+    found = record_of(read_json(path), path.name)
+    applying.check_levers(found, path.name)
+
+
 def record(path: Path) -> None:
     """A record, read back, shown and put on a page."""
     from sizer.report.pages.page import page
@@ -227,6 +258,35 @@ def _networks() -> Iterator[bytes]:
     yield from (b"784-512x5-10", b"784,512,10", b"30x64x1", b"2^20", b"1h30m", b"10MiB", b"5Wh", b"20,000", b"1e-3")
 
 
+_CONDITIONS = {"torch": "2", "threads": 1}
+
+
+def _library() -> Iterator[bytes]:
+    from sizer.operators.call import Call, TensorSpec
+    from sizer.operators.library import Log
+    from sizer.operators.timing import OperatorTime
+
+    a, b, c = (TensorSpec(shape, None, "float32") for shape in ((8, 16), (16, 4), (8, 4)))
+    calls = [Call("aten.mm.default", (a, b), (), (c,), 512), Call("aten.relu.default", (c,), (), (c,), 0)]
+    calls += [Call("aten.sum.dim_IntList", (a, (0,), True), (), (TensorSpec((1, 16), None, "float32"),), 0)]
+    with tempfile.TemporaryDirectory() as folder:
+        log = Log(Path(folder, "library.jsonl"), _CONDITIONS)
+        log.timings([(call, OperatorTime(1e-6 * (n + 1), 2e-6 * (n + 1))) for n, call in enumerate(calls)])
+        terms = ("operators_s", "forward", "backward", "optimizer", "views", "kept_bytes", "measured_s")
+        log.steps([{"block": f"b{n}", **{name: 1.0 + n % (3 + m) for m, name in enumerate(terms)}} for n in range(9)])
+        log.close()
+        yield Path(folder, "library.jsonl").read_bytes()
+
+
+def _family_log() -> Iterator[bytes]:
+    from datetime import datetime, timezone
+
+    date, around = datetime.now(timezone.utc).isoformat(timespec="seconds"), {"a": [1e-3, 1.1e-3], "b": [2e-3, 2e-3]}
+    timing = {"case": 0, "step_s": 1e-3, "steps": 9, "disturbed": 0.0, "reference_s": around}
+    rows = ({"structure": "a", "date": date, "round": n, **timing, "kernel": {"switches": 3.0}} for n in range(6))
+    yield b"".join(_dumped(row) + b"\n" for row in rows)
+
+
 def _small_tables() -> Iterator[bytes]:
     yield b"a,b,y\n" + b"".join(b"%d,%d,%d\n" % (n, n * n % 17, n % 5) for n in range(60))
     yield b"a;b;y\n" + b"".join(b"%d,5;k%d;%d\n" % (n, n % 3, n % 5) for n in range(60))
@@ -259,6 +319,9 @@ READERS: dict[str, Reader] = {
     "study-log": Reader(
         study_log, ".jsonl", "lines", _short_logs("tests/data/before_the_move/study/*.jsonl"), ("study/own_runs/log",)
     ),
+    "operators": Reader(operators, ".jsonl", "lines", _library, ("operators/library",)),
+    "family-log": Reader(family_log, ".jsonl", "lines", _family_log, ("families/kept",)),
+    "tuning": Reader(tuning, ".json", "json", _files("tests/data/records/tuning.json"), ("tuning/applying",)),
     "exported": Reader(
         *(exported, ".pt2", "json", _member("archive/models/model.json")),
         ("inspection/exported_program", "inspection/safe_program"),

@@ -15,7 +15,7 @@ from study import KIB
 from torch import nn
 
 import sizer
-from sizer.base.errors import UsageError
+from sizer.base.errors import MeasurementError, UsageError
 from sizer.cli import run
 from sizer.inspection import operator_calibration
 from sizer.inspection.layer_levels import with_levels
@@ -178,6 +178,37 @@ def test_damaged_lines_are_left_out_and_the_quieter_of_two_timings_holds(blocks)
     library = read_library(library_path(), now)
     assert len(library.times) == known
     assert library.times[key] == law(call)
+
+
+ODD_LINES = [
+    {"timings": None}, {"timings": 3}, {"timings": "ab"}, {"timings": [3, None, [], ["[]"], "abc"]},
+    {"steps": None}, {"steps": "ab"}, {"steps": [3, None, {"measured_s": "x"}, {"measured_s": -1.0}, {"views": 1e999}]},
+    {"timings": [['["mm", [{"shape": [-3], "dtype": "float32"}], []]', [[], 0], 1.0, 1.0]]},
+    {"timings": [['["aten.mm.default", [{"shape": [3], "dtype": "hub"}], []]', [[], 0], 1.0, 1.0]]},
+    {"timings": [['["aten.mm.default", [], []]', [[], 0], 1.0]]},
+    {"timings": [['["aten.mm.default", [], []]', [[], 0], 0.0, -1.0]]},
+    {"conditions": 3}, {"conditions": {}, "unix_s": "x"}, {"conditions": {}, "unix_s": None},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", ODD_LINES, ids=str)
+def test_lines_of_a_library_that_are_none_are_left_out(tmp_path, odd):
+    """A damaged line ended `sizer inspect` in a TypeError or a ValueError."""
+    path, now = tmp_path / "library.jsonl", {"threads": 1}
+    log = Log(path, now)
+    log.close()
+    with path.open("a") as file:
+        file.write(json.dumps(odd) + "\n")
+    library = read_library(path, now)
+    assert not library.times
+    assert not library.steps
+    assert fit_between(library.steps)
+
+
+def test_a_library_that_cannot_be_made_is_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(MeasurementError, match="cannot be written"):
+        Log(tmp_path / "file" / "library.jsonl", {})
 
 
 def test_a_library_that_is_too_large_keeps_what_holds(blocks, monkeypatch):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import json
+import os
 import pickle
 import re
 import time
@@ -292,6 +294,20 @@ def test_a_search_does_not_write_through_links_in_its_folder(tmp_path, link):
     assert target.is_dir() or target.read_text() == "mine"
 
 
+@pytest.mark.parametrize("link", ["own_study.jsonl", "lock"])
+def test_a_study_does_not_write_through_links_in_its_folder(tmp_path, link):
+    """With --fresh it emptied the file that a link named."""
+    from sizer.study.own_runs.log import RunLog
+
+    (tmp_path / "mine").write_text("mine")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / link).symlink_to(tmp_path / "mine")
+    with pytest.raises(SizerError, match="is a symbolic link"):
+        RunLog(folder)
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
 @pytest.mark.parametrize("elsewhere", ["../../mine.pt", "/etc/000001.pt", "trials/../000001.pt", "trials/a/x.pt", 3])
 def test_a_log_of_others_names_no_checkpoint_elsewhere(tmp_path, elsewhere):
     """A search removes the checkpoint that a new one replaces, and unpacks the one that it goes on from."""
@@ -331,3 +347,45 @@ def test_a_plan_of_networks_that_cannot_be_is_refused(tmp_path, change):
     path.write_text(json.dumps({"format": "sizer.measurements/1", "settings": {}, "plan": [case | change]}) + "\n")
     with pytest.raises(SizerError, match="damaged"):
         read_measurements(path)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"step_s": "x"}, {"step_s": -1.0}, {"steps": None}, {"reference_s": 3}, {"disturbed": "x"}, {"round": 1e9}, {}],
+    ids=str,
+)
+def test_timings_of_a_family_that_are_none_are_left_out(tmp_path, odd):
+    """One of them ended `sizer recommend` for a family in a TypeError, far from the file."""
+    from sizer.calibration.measurements import Timing
+    from sizer.families.kept import KeptTimings
+
+    path = tmp_path / "kept.jsonl"
+    kept = KeptTimings(path)
+    kept.add("a", Timing(0, 0, 1e-3, 5, None))
+    kept.close()
+    line = json.loads(path.read_text()) | odd
+    path.write_text("\n".join(json.dumps(each) for each in ([line] if odd else [line, line])) + "\n")
+    assert len(KeptTimings(path).timings("a")) == (0 if odd else 2)
+
+
+def test_a_folder_for_the_timings_of_a_family_that_cannot_be_made_is_one_line(tmp_path):
+    from sizer.calibration.measurements import Timing
+    from sizer.families.kept import KeptTimings
+
+    (tmp_path / "file").touch()
+    with pytest.raises(SizerError, match="cannot be used"):
+        KeptTimings(tmp_path / "file" / "kept.jsonl").add("a", Timing(0, 0, 1e-3, 5, None))
+
+
+@pytest.mark.parametrize(("number", "exit_code"), [(errno.ENOSPC, 1), (errno.EROFS, 2)])
+def test_a_full_disk_is_no_wrong_usage(tmp_path, monkeypatch, number, exit_code):
+    """It was: exit code 2 said that the command line was to be mended."""
+    from sizer.size_search.log import SearchFolder
+
+    def full(handle):
+        raise OSError(number, "it does not fit")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(SizerError, match="it does not fit") as refusal:
+        SearchFolder(tmp_path).append({})
+    assert refusal.value.exit_code == exit_code

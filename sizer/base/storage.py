@@ -113,10 +113,13 @@ def read_objects(path: Path) -> list[dict[str, Any]]:
     Raises OSError.
     """
     found = []
-    for text in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-        with suppress(ValueError, RecursionError):
-            found.append(json.loads(text))
-    return [each for each in found if isinstance(each, dict)]
+    with path.open(encoding="utf-8", errors="replace", newline="\n") as stream:
+        for text in stream:
+            with suppress(ValueError, RecursionError):
+                each = json.loads(text)
+                if isinstance(each, dict):
+                    found.append(each)
+    return found
 
 
 def line(entry: Mapping[str, Any]) -> bytes:

@@ -97,7 +97,7 @@ def read_measurements(path: Path) -> Measurements:
         )
     try:
         plan = tuple(_case(record) for record in header["plan"])
-        timings = tuple(_timing(record, len(plan)) for record in records if not _is_end(record))
+        timings = tuple(timing_of(record, len(plan)) for record in records if not _is_end(record))
         settings = dict(header["settings"])
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError):
         raise MeasurementError(f"{path} is damaged beyond its last line; calibrate again with --fresh") from None
@@ -118,7 +118,7 @@ def _case(record: Mapping[str, Any]) -> Case:
     return case
 
 
-def _timing(record: Mapping[str, Any], planned: int) -> Timing:
+def timing_of(record: Mapping[str, Any], planned: int = _MOST) -> Timing:
     """A timing whose numbers can be such, later fields left out. Raises TypeError or ValueError for one that cannot."""
     timing = Timing(**{name: value for name, value in record.items() if name in Timing._fields})
     places = (timing.case, timing.round, timing.steps)
@@ -126,6 +126,8 @@ def _timing(record: Mapping[str, Any], planned: int) -> Timing:
         raise TypeError(f"no timing: {record}")
     if not (timing.case < planned and 0 < timing.step_s < float("inf") and timing.steps > 0):
         raise ValueError(f"no timing: {record}")
+    if not all(each is None or type(each) in (int, float) for each in (timing.disturbed, timing.energy_j)):
+        raise TypeError(f"no timing: {record}")
     if timing.reference_s is not None:
         around = {str(name): (float(before), float(after)) for name, (before, after) in timing.reference_s.items()}
         timing = timing._replace(reference_s=around)

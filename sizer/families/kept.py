@@ -16,7 +16,7 @@ from typing import Any
 
 from sizer.base.errors import MeasurementError
 from sizer.base.storage import JsonLines, data_folder, line, read_objects, write_whole
-from sizer.calibration.measurements import Timing
+from sizer.calibration.measurements import Timing, timing_of
 from sizer.calibration.validity import identity
 from sizer.method.hardware import Device
 
@@ -47,7 +47,10 @@ class KeptTimings:
 
     def add(self, structure: str, timing: Timing) -> None:
         """Keep a timing. Raises MeasurementError when it cannot be written."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _not_written(self.path, error) from None
         date = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
         self._log.append({"structure": structure, "date": date, **timing._asdict()})
         self._found.setdefault(structure, []).append(timing)
@@ -71,9 +74,9 @@ def _read(path: Path) -> dict[str, list[Timing]]:
             write_whole(path, b"".join(map(line, young)))
     found: dict[str, list[Timing]] = {}
     for each in young:
-        with suppress(TypeError, KeyError):
-            known = {name: each[name] for name in Timing._fields if name in each}
-            found.setdefault(str(each["structure"]), []).append(Timing(**known))
+        with suppress(TypeError, KeyError, ValueError, AttributeError, OverflowError):
+            timing = timing_of(each)
+            found.setdefault(str(each["structure"]), []).append(timing)
     return found
 
 

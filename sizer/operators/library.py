@@ -27,6 +27,8 @@ MOST_DAYS = 90
 #: A library that is larger is written anew without what is not used: 120 s of calibration make about 1 MB.
 MOST_BYTES = 32 * 2**20
 _DAY_S = 86400
+#: No number of a line that is not damaged comes near this: seconds, bytes, calls.
+_MOST = 1e18
 
 
 @dataclass
@@ -89,11 +91,40 @@ def read_library(path: Path, now: Mapping[str, Any]) -> Library:
     """
     library = Library()
     for record in _holding(path, now):
-        for key, rest, *times in record.get("timings", ()):
-            with suppress(ValueError, TypeError, KeyError, IndexError):
-                library.add(Call.from_json(key, rest), None if None in times else OperatorTime(*map(float, times)))
-        library.steps += record.get("steps", ())
+        for row in _listed(record, "timings"):
+            with suppress(*_DAMAGED):
+                library.add(*_timed(*row))
+        library.steps += [step for step in _listed(record, "steps") if _is_step(step)]
     return library
+
+
+#: What reading a row that is none raises.
+_DAMAGED = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError)
+
+
+def _listed(record: Mapping[str, Any], name: str) -> list[Any]:
+    """The rows of a line; none where it lists none."""
+    rows = record.get(name)
+    return rows if isinstance(rows, list) else []
+
+
+def _timed(key: str, rest: list[Any], *times: float | None) -> tuple[Call, OperatorTime | None]:
+    """A row read back. Raises one of `_DAMAGED` for what is no call or no time."""
+    call = Call.from_json(key, rest)
+    if not call.key or not call.packet or min(call.bytes_in, call.bytes_out, call.flops) < 0:
+        raise ValueError(key)
+    if None in times:
+        return call, None
+    found = OperatorTime(*(float(each) for each in times if each is not None))
+    if not all(0 < each < _MOST for each in found):
+        raise ValueError(key)
+    return call, found
+
+
+def _is_step(step: Any) -> bool:
+    """Whether something is a step of a reference block: its name, and what it is made of, as numbers from 0 on."""
+    numbers = [value for value in step.values() if not isinstance(value, str)] if isinstance(step, dict) else [None]
+    return all(isinstance(each, int | float) and 0 <= each < _MOST for each in numbers)
 
 
 def _holding(path: Path, now: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
@@ -105,7 +136,8 @@ def _holding(path: Path, now: Mapping[str, Any] | None) -> Iterator[dict[str, An
     holds = False
     for record in records:
         if "conditions" in record:
-            young = time.time() - float(record.get("unix_s", 0)) < MOST_DAYS * _DAY_S
+            made = record.get("unix_s", 0)
+            young = isinstance(made, int | float) and time.time() - made < MOST_DAYS * _DAY_S
             known = record.get("format") == OPERATORS_FORMAT
             holds = known and young and (now is None or record["conditions"] == dict(now))
         elif holds:
@@ -116,7 +148,10 @@ class Log:
     """The file, open to append to under some conditions. Raises MeasurementError where it cannot be written."""
 
     def __init__(self, path: Path, now: Mapping[str, Any]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _not_written(path, error) from None
         _shorten(path, now)
         self._lines = JsonLines(path, _not_written)
         self._lines.append({"format": OPERATORS_FORMAT, "conditions": dict(now), "unix_s": time.time()})

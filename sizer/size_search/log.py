@@ -7,6 +7,7 @@ any moment goes on from the log's last whole line.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import math
@@ -33,6 +34,8 @@ LOG_FORMAT = "sizer.search-log/1"
 _TOLD = ("trial", "checkpoint", "ended", "where", "parent", "diverged", "why")
 #: Where a slice leaves its checkpoint, in the search's folder; a log of somebody else's may name none elsewhere.
 _CHECKPOINT = re.compile(r"trials/[^/\\]+/\d{1,12}\.pt")
+#: A disk that is full, over its quota or broken is no fault of the command line.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 class Epoch(NamedTuple):
@@ -193,7 +196,8 @@ class SearchFolder:
         try:
             yield
         except OSError as error:
-            raise UsageError(
+            kind = MeasurementError if error.errno in _FULL else UsageError
+            raise kind(
                 f"the search's folder {self.path} cannot be written ({error.strerror}); make room or name another "
                 f"folder, and run the same command again: it goes on where it stopped"
             ) from None

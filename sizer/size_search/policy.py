@@ -165,17 +165,27 @@ def _within_reach(arms: Arms) -> Arms:
     sizes next to those begun are neighbours. At several there are many, of which the forecast says much the same: the
     sizes and rates next to the arms that have trained for `REACH_EPOCHS`.
     """
-    sizes, rates = (sorted(set(offered)) for offered in zip(*(arm.place for arm in arms), strict=True))
+    sizes, rates = (_positions(offered) for offered in zip(*(arm.place for arm in arms), strict=True))
     begun = [arm for arm in arms if arm.values]
     if len(rates) > 1:
         begun = [arm for arm in begun if len(arm.values) >= REACH_EPOCHS] or begun
-    places = [(sizes.index(arm.num_free_parameters), rates.index(arm.multiple)) for arm in begun]
+    near = range(-OUTWARDS, OUTWARDS + 1)
+    reached = {
+        (sizes[arm.num_free_parameters] + further, rates[arm.multiple] + higher)
+        for arm in begun
+        for further in near
+        for higher in near
+    }
 
     def is_near(arm: SearchCandidate) -> bool:
-        size, rate = sizes.index(arm.num_free_parameters), rates.index(arm.multiple)
-        return any(abs(size - of) <= OUTWARDS and abs(rate - at) <= OUTWARDS for of, at in places)
+        return (sizes[arm.num_free_parameters], rates[arm.multiple]) in reached
 
     return tuple(arm for arm in _open(arms) if arm.values or is_near(arm))
+
+
+def _positions(offered: Sequence[float]) -> dict[float, int]:
+    """Values that are offered, each with its place among them."""
+    return {value: place for place, value in enumerate(sorted(set(offered)))}
 
 
 def _too_early_to_stop(arms: Arms, goal: Goal) -> list[SearchCandidate]:

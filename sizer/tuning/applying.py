@@ -8,13 +8,20 @@ from pathlib import Path
 
 from sizer.base.errors import UsageError
 from sizer.script_runs.script import when_torch_is_imported
-from sizer.tuning.levers.catalogue import put_in_place
+from sizer.tuning.levers import allocator
+from sizer.tuning.levers.catalogue import FILES, put_in_place
 from sizer.tuning.record import Tuning
 from sizer.tuning.tuning import file_of, machine, sha256, torch_version
 
+#: The variables that levers set. A record may come from anybody, and others make a process load or send what they name.
+_SET_BY_LEVERS = (
+    *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_PROC_BIND", "OMP_PLACES"),
+    *("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"),
+)
+
 
 def check(record: Tuning, named: str, script: str, module: bool) -> None:
-    """Raises UsageError where the record is of another script, torch, or machine, or recommends nothing."""
+    """Raises UsageError where the record is of another script, torch, or machine, or recommends what is no lever."""
     where = record.where
     if not record.recommended:
         raise UsageError(f"{named} recommends nothing for {where.script}: run it without --with")
@@ -26,10 +33,23 @@ def check(record: Tuning, named: str, script: str, module: bool) -> None:
     name, _ = machine()
     if name != where.machine:
         raise UsageError(f"{named} was measured on {where.machine}, and this is {name}; tune again on this machine")
+    check_levers(record, named)
     if _cpus() != record.facts.get("cpus"):
         raise UsageError(
             f"{named} was measured with {record.facts.get('cpus')} processors, and here are {_cpus()}; tune again"
         )
+
+
+def check_levers(record: Tuning, named: str) -> None:
+    """Raises UsageError where a record asks for what no lever does."""
+    libraries = dict(allocator.installed()).values() if "LD_PRELOAD" in record.environment else ()
+    for name, value in record.environment.items():
+        known = name in _SET_BY_LEVERS or (name == "LD_PRELOAD" and value in libraries)
+        if not (known and isinstance(value, str)):
+            raise UsageError(f"{named} sets {f'{name}={value}'[:80]}, which no lever does here; tune again")
+    unknown = [lever.file for lever in record.chosen() if lever.file not in FILES]
+    if unknown:
+        raise UsageError(f"{named} has the lever {unknown[0][:40]}, which this version does not know; tune again")
 
 
 def _cpus() -> int:

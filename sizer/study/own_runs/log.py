@@ -79,6 +79,11 @@ class RunLog:
         """Open the log of a folder, made if need be. Raises MeasurementError where that fails or another has it."""
         self.path = folder / LOG_NAME
         self._lines = JsonLines(self.path)
+        for path in (self.path, folder / "lock"):
+            if path.is_symlink():
+                raise MeasurementError(
+                    f"{path} is a symbolic link, which a study does not write to; name another --folder"
+                )
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self.path.touch()

@@ -36,7 +36,7 @@ def propose(seen: Seen) -> Iterator[Lever]:
         version = tuple(int(part) for part in platform.libc_ver()[1].split(".")[:2])
         if version >= _HUGE_SINCE and _huge_pages_on_request():
             yield _lever("huge-pages", "freed memory stays with the process, in huge pages", 1.05 * hope, _HUGE)
-    for name, path in _installed():
+    for name, path in installed():
         yield _lever(name, f"{name} hands out memory", 0.8 * hope, {"LD_PRELOAD": path})
 
 
@@ -49,7 +49,7 @@ def _huge_pages_on_request() -> bool:
     return path.exists() and "[never]" not in path.read_text()
 
 
-def _installed() -> Iterator[tuple[str, str]]:
+def installed() -> Iterator[tuple[str, str]]:
     """Allocators that the dynamic linker finds, by the path that LD_PRELOAD takes."""
     for name, (file, short) in _LIBRARIES.items():
         folders = [Path(root) for root in _FOLDERS] + [
