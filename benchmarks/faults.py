@@ -167,7 +167,8 @@ def clock_back(bench: Bench, times: int) -> Iterator[str]:  # noqa: ARG001
         process = bench.started(*work.arguments)
         bench.until_it_writes(work, process)
         clock.write_text("-1d\n")
-        ended = Ended(*reversed((process.communicate()[1].splitlines(), process.returncode)))
+        said = process.communicate()[1]
+        ended = Ended(process.returncode, said.splitlines())
         if ended.code not in (0, 1) or ended.traceback:
             yield f"{name}: {ended.last}"
         clock.write_text("-2d\n")

@@ -2,6 +2,7 @@
 
     python benchmarks/fuzz.py [READER ...] [--inputs 20000] [--seed 0] [--folder FOLDER]
     python benchmarks/fuzz.py --replay        the stored seeds, once
+    python benchmarks/fuzz.py --keep --folder FOLDER        add what a run found to the stored seeds
 
 Right is an answer or a refusal in one line; wrong is any other exception, more than 5 s, or a refusal of several
 lines. Each reader has a process of its own; atheris guides it by the branches that it finds (PyPI, Python 3.11 to 3.13;
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import base64
 import contextlib
+import fnmatch
 import io
 import json
 import os
@@ -26,6 +28,7 @@ import tempfile
 import time
 import traceback
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,6 +39,8 @@ TESTS = ROOT / "tests"
 SEEDS = ROOT / "benchmarks" / "data" / "fuzz_seeds.json"
 LONGEST_S = 5
 LONGEST_LINE = 2000
+#: Inputs that found branches are stored up to so many bytes, and so many of a reader.
+_SHORT, _KEPT = 1500, 12
 
 
 class Hang(BaseException):
@@ -57,16 +62,30 @@ class Reader(NamedTuple):
 
 def table(path: Path) -> None:
     """A table, as a search reads it."""
-    from sizer.size_search.data.file_kinds import read_table
+    from sizer.size_search.data.file_kinds import read_file
+    from sizer.size_search.data.reading.rules import Reading, ReadingOptions
 
-    read_table(path)
+    options = _chosen(path, ({}, {}, {}, {"decimal": ","}, {"missing": ("-200", "x")}, {"decimal": "."}))
+    read_file(path, Reading(ReadingOptions(**options)))
 
 
 def power_log(path: Path) -> None:
     """The log of a wattmeter."""
-    from sizer.meters.wattmeter_csv import read_power_log
+    from sizer.meters.wattmeter_csv import LogFormat, read_power_log
 
-    read_power_log(path)
+    read_power_log(path, LogFormat(**_chosen(path, _LAYOUTS)))
+
+
+_LAYOUTS: tuple[dict[str, Any], ...] = (
+    *({}, {}, {}, {}, {"time_zone": "US/Mountain"}, {"time_zone": "+02:00"}, {"unit": "kW"}, {"decimal": ","}),
+    *({"node": "node1"}, {"node": "plug"}, {"watts_column": "watts"}, {"time_column": "time"}, {"period_s": 1.0}),
+    *({"watts_column": "power", "unit": "mW"}, {"time_zone": "Europe/Berlin", "clock_offset_s": -3600.0}),
+)
+
+
+def _chosen(path: Path, options: tuple[dict[str, Any], ...]) -> dict[str, Any]:
+    """Options that go with a file: the same for the same content."""
+    return options[zlib.crc32(path.read_bytes()) % len(options)]
 
 
 def profile(path: Path) -> None:
@@ -317,17 +336,52 @@ READERS: dict[str, Reader] = {
         ("size_search/log",),
     ),
     "study-log": Reader(
-        study_log, ".jsonl", "lines", _short_logs("tests/data/before_the_move/study/*.jsonl"), ("study/own_runs/log",)
+        study_log,
+        ".jsonl",
+        "lines",
+        _short_logs("tests/data/before_the_move/study/*.jsonl"),
+        ("study/own_runs/log",),
     ),
-    "operators": Reader(operators, ".jsonl", "lines", _library, ("operators/library",)),
+    "operators": Reader(
+        operators,
+        ".jsonl",
+        "lines",
+        _library,
+        ("operators/library",),
+    ),
     "family-log": Reader(family_log, ".jsonl", "lines", _family_log, ("families/kept",)),
-    "tuning": Reader(tuning, ".json", "json", _files("tests/data/records/tuning.json"), ("tuning/applying",)),
+    "tuning": Reader(
+        tuning,
+        ".json",
+        "json",
+        _files("tests/data/records/tuning.json"),
+        ("tuning/applying",),
+    ),
     "exported": Reader(
         *(exported, ".pt2", "json", _member("archive/models/model.json")),
         ("inspection/exported_program", "inspection/safe_program"),
     ),
     "saved": Reader(saved, ".pt2", "json", _member("archive/extra/sizer.json"), ("size_search/saved_network",)),
     "search": Reader(small_search, ".csv", "text", _small_tables, ("size_search/data/*",)),
+}
+#: Functions of these modules that read nothing of the kind: they write, need a machine, or are for people.
+OTHER: dict[str, tuple[str, ...]] = {
+    "network": ("format_*", "_digits"),
+    "power-log": ("WattmeterLog.*",),
+    "measurements": ("interrupted_or_new", "create", "appended", "_not_written", "Case.*", "Measurements.*"),
+    "search-log": ("SearchFolder.[!r]*", "check_same", "fingerprint", "Epoch.*", "*_checkpoint"),
+    "study-log": ("RunLog.*", "origin_of"),
+    "operators": ("Log.*", "_shorten", "library_*", "conditions", "text_of"),
+    "family-log": ("KeptTimings.*", "_not_written"),
+    "tuning": ("check", "begin_anew", "put*", "_*"),
+    "saved": (
+        "facts_of_reading",
+        "SavedNetwork.of_*",
+        "SavedNetwork.save",
+        "_exported",
+        "check_path",
+        "PreparedNetwork*",
+    ),
 }
 #: Readers whose inputs take tenths of a second, and the share of the inputs that they get.
 SLOW = {"exported": 20, "saved": 50, "search": 100, "measurements": 20, "record": 10}
@@ -547,9 +601,21 @@ def cover(name: str, folder: Path) -> None:
     measured.stop()
     with contextlib.redirect_stdout(io.StringIO()):
         measured.json_report(outfile=str(folder / "coverage.json"))
-    totals = json.loads((folder / "coverage.json").read_text())["totals"]
-    share = totals["covered_branches"] / max(totals["num_branches"], 1)
-    print(json.dumps({"branches": totals["num_branches"], "covered": share, "corpus": trial.given}))
+    found = _functions(json.loads((folder / "coverage.json").read_text()), OTHER.get(name, ()))
+    branches, taken = (sum(each[at] for each in found.values()) for at in (0, 1))
+    missed = sorted(((all_ - own, one) for one, (all_, own) in found.items() if own < all_), reverse=True)
+    (folder / "missed.txt").write_text("".join(f"{count} {one}\n" for count, one in missed))
+    print(json.dumps({"branches": branches, "covered": taken / max(branches, 1), "corpus": trial.given}))
+
+
+def _functions(report: dict[str, Any], other: tuple[str, ...]) -> dict[str, tuple[int, int]]:
+    """Functions of a report, each with its branches and those that were taken."""
+    return {
+        f"{file}:{name}": (of["summary"]["num_branches"], of["summary"]["covered_branches"])
+        for file, found in report["files"].items()
+        for name, of in found["functions"].items()
+        if name and not any(fnmatch.fnmatch(name, pattern) for pattern in other)
+    }
 
 
 # Command lines
@@ -693,6 +759,22 @@ def stored() -> Iterator[tuple[str, bytes]]:
         yield kept["reader"], base64.b64decode(kept["input"])
 
 
+def keep(folder: Path) -> int:
+    """Add to the stored seeds what went wrong in a run, and some of the short inputs that found branches. How many."""
+    found = dict.fromkeys(stored())
+    before = len(found)
+    for name in READERS:
+        faults = folder / name / "faults.jsonl"
+        lines = faults.read_text().splitlines() if faults.exists() else ()
+        wrong_ones = [base64.b64decode(json.loads(line)["input"]) for line in lines]
+        corpus = sorted((folder / name / "corpus").glob("[0-9a-f]*"), key=lambda path: path.stat().st_mtime)
+        new = [path.read_bytes() for path in corpus if path.stat().st_size <= _SHORT][-_KEPT:]
+        found |= {(name, content): None for content in (*wrong_ones, *new)}
+    kept = [{"reader": name, "input": base64.b64encode(content).decode()} for name, content in found]
+    SEEDS.write_text("[\n" + ",\n".join(map(json.dumps, kept)) + "\n]\n", encoding="utf-8")
+    return len(found) - before
+
+
 def replay(folder: Path) -> Iterator[tuple[str, str]]:
     """Give each reader its stored seeds; yields what goes wrong."""
     for name, content in stored():
@@ -750,6 +832,7 @@ def main() -> None:
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--cover", help=argparse.SUPPRESS)
     parser.add_argument("--replay", action="store_true")
+    parser.add_argument("--keep", action="store_true")
     given = parser.parse_args()
     folder = given.folder or Path(tempfile.mkdtemp(prefix="fuzz"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -757,6 +840,8 @@ def main() -> None:
         fuzz_one(given.one, given.inputs, given.seed, folder)
     elif given.cover:
         cover(given.cover, folder)
+    elif given.keep:
+        print(f"{keep(folder)} seeds more")
     elif given.replay:
         found = list(replay(folder))
         print("\n".join(f"{name}: {kind}" for name, kind in found) or f"{len(list(stored()))} seeds, nothing wrong")

@@ -237,7 +237,9 @@ def test_names_of_columns_are_shown_as_they_are_in_refusals_and_remarks(tmp_path
     assert run(["search", str(path), "--target", "z", "--r2", "0.5"]) == 2
     said = capsys.readouterr().err
     assert SHOWN in said
-    assert run(["search", str(path), "--target", HOSTILE, "--loss", "0.6", "--max-epochs", "2", "--quiet"]) in (0, 1)
+    assert run(
+        ["search", str(path), "--target", HOSTILE, "--loss", "0.6", "--max-epochs", "2", "--widths", "8", "--quiet"]
+    ) in (0, 1)
     both = "".join(capsys.readouterr())
     assert not set(both) & set("\x1b\u202e\x9b")
 

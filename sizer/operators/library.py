@@ -123,7 +123,7 @@ def _timed(key: str, rest: list[Any], *times: float | None) -> tuple[Call, Opera
 
 def _is_step(step: Any) -> bool:
     """Whether something is a step of a reference block: its name, and what it is made of, as numbers from 0 on."""
-    numbers = [value for value in step.values() if not isinstance(value, str)] if isinstance(step, dict) else [None]
+    numbers = [value for name, value in step.items() if name != "block"] if isinstance(step, dict) else [None]
     return all(isinstance(each, int | float) and 0 <= each < _MOST for each in numbers)
 
 
