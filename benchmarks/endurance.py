@@ -87,12 +87,11 @@ def hook(steps: int, folder: Path) -> Iterator[int]:  # noqa: ARG001
     for _ in range(steps):
         model = torch.nn.Linear(4, 2)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-        watched = sizer.advise(model, optimizer, quiet=True)
-        for _ in range(2):
-            optimizer.zero_grad()
-            model(data).square().mean().backward()
-            optimizer.step()
-        watched.stop()
+        with sizer.watch(model=model, optimizer=optimizer, quiet=True) as watched:
+            for _ in range(2):
+                optimizer.zero_grad()
+                model(data).square().mean().backward()
+                optimizer.step()
         assert watched.record is not None
         yield 1
 

@@ -117,7 +117,7 @@ def _unwritable(run: Callable[..., Ended]) -> Iterator[str]:
             yield f"{name}: {problem}"
     for arguments in (_RECOMMEND, ("detect",), ("inspect", "--mlp", "8-16-1"), ("profiles", "show", "apple-m2")):
         ended = run(*arguments)
-        if ended.code or ended.said:
+        if ended.code or ended.traceback:
             yield f"{arguments[0]}, which has nothing to write: {ended.last}"
 
 

@@ -130,7 +130,7 @@ def test_a_record_is_applied_by_sizer_run_after_checking(tmp_path, monkeypatch):
         other = record_of({**kept, "where": {**kept["where"], field: "another"}}, "tuned.json")
         with pytest.raises(UsageError, match=said):
             applying.check(other, "tuned.json", "train.py", False)
-    for odd in ({"LD_PRELOAD": "./other.so"}, {"PYTHONPATH": "."}, {"OMP_TOOL_LIBRARIES": "x"}, {"OMP_PLACES": 3}):
+    for odd in ({"LD_PRELOAD": "./other.so"}, {"PYTHONPATH": "."}, {"OMP_TOOL_LIBRARIES": "x"}):
         with pytest.raises(UsageError, match="which no lever does here"):
             applying.check(record_of({**kept, "environment": odd}, "tuned.json"), "tuned.json", "train.py", False)
     other = record_of({**kept, "levers": [{**lever, "file": "os"}]}, "tuned.json")
