@@ -42,7 +42,7 @@ WORKS: dict[str, Work] = {
     "calibrate": Work(("calibrate", "--budget", "12s", *_QUIET), "home/sizer/measurements/cpu.jsonl", 6.0),
     "study": Work(("study", "run", "--budget", "110s", "--folder", "study", *_QUIET), "study/own_study.jsonl", 6.0),
     "tune": Work(
-        ("tune", "--budget", "20s", "--quiet", "--save", "tuned.json", "script/train.py"), "script/started", 12.0
+        ("tune", "--budget", "5m", "--quiet", "--save", "tuned.json", "script/train.py"), "script/started", 20.0
     ),
 }
 
@@ -170,12 +170,12 @@ def lost(before: list[str], now: list[str]) -> bool:
 def went_on(bench: Bench, work: Work, before: list[str]) -> Iterator[str]:
     """What is wrong after a fault is gone: lines that are lost, a run that does not end.
 
-    A study, which would take minutes, is interrupted by the keyboard once it has added a run.
+    A study or a tuning, which would take minutes, is interrupted by the keyboard once it has added a run.
     """
     if lost(before, bench.lines(work)):
         yield "a line is lost"
     process = bench.started(*work.arguments)
-    is_long = work is WORKS["study"]
+    is_long = work in (WORKS["study"], WORKS["tune"])
     if is_long:
         bench.until_it_writes(work, process)
         process.send_signal(signal.SIGINT)

@@ -140,7 +140,9 @@ def family_log(path: Path) -> None:
     from sizer.families.kept import KeptTimings
 
     timings = KeptTimings(path).timings("a")
-    disturbed(timings, quiet_levels(timings))
+    levels_s = quiet_levels(timings)
+    for timing in timings:
+        disturbed(timing, levels_s)
 
 
 def tuning(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from dataclasses import replace
 
@@ -150,6 +151,26 @@ def test_a_users_training_goes_on_here_and_elsewhere(train, same_process):
     assert losses(first) + losses(second) == [2.0**-epoch for epoch in (1, 2, 3, 4)]
     assert [epoch.epoch for epoch in second.epochs] == [3, 4]
     assert second.epochs[0].quiet_s == 0.5
+
+
+def test_a_users_training_is_let_go_of_after_its_last_epoch():
+    """In a search of many trials, each held its network and its optimizer until the end."""
+    let_go = []
+
+    def train(topology, epochs, seed, resume_state):
+        try:
+            yield from halving(topology, epochs, seed, resume_state)
+        finally:
+            let_go.append(topology)
+
+    engine = LocalEngine(CustomTask("own", train, 4, 1, 100))
+    engine.submit(spec(1, max_epochs=2))
+    first = engine.collect()
+    assert not let_go
+    engine.submit(spec(1, max_epochs=2, checkpoint=first.state))
+    assert engine.collect().ended is None
+    gc.collect()
+    assert let_go
 
 
 def test_a_users_training_that_stops_or_fails_ends_its_trial():

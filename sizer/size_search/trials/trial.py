@@ -162,9 +162,9 @@ def _run(training: NetworkTraining | UsersTraining, metric: str, spec: SliceSpec
 
 
 def _run_users(task: CustomTask, spec: SliceSpec, running: Running) -> LogEntry:
-    """A slice of a user's training, which is left where the slice ends."""
+    """A slice of a user's training, which is left where the slice ends, and let go of after its last epoch."""
     training = resumed(task, spec, running)
     entry = _run(training, task.metric, spec)
-    if entry.ended is None:
+    if entry.ended is None and training.epoch < spec.max_epochs:
         running[spec.name] = training
     return entry
