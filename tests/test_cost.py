@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from study import MIB, STUDY_CPU, STUDY_GPU
@@ -15,6 +17,7 @@ from sizer.method.cost import (
     RAMP,
     SMALL_WORK,
     analyse,
+    backward_flops,
     backward_row,
     forward_row,
     predict,
@@ -130,6 +133,16 @@ def test_a_training_adds_up_as_equation_2():
     pass_cost = 1.0 + 2 * 0.1
     whole = training_cost(networks, coefficients, epochs=7, training_batches=5, test_batches=3)
     assert whole[0] == pytest.approx(100 + 7 * (5 * 2 * pass_cost + 3 * pass_cost))
+    bare = replace(coefficients, terms={"pass": 1.0, "layer": 0.1})
+    assert training_cost(networks, bare, 7, 5, 3)[0] == pytest.approx(whole[0] - 100), "no k_e is none"
+
+
+def test_flops_of_several_networks_are_each_ones():
+    together = stack([[4, 8, 2], [30, 50, 4]])
+    assert backward_flops(together, 16).tolist() == [
+        2 * 16 * (2 * (4 * 8 + 8 * 2) - 4 * 8),
+        2 * 16 * (2 * (30 * 50 + 50 * 4) - 30 * 50),
+    ]
 
 
 def test_chunks_change_nothing():

@@ -269,6 +269,18 @@ def test_what_a_warning_of_the_hook_quotes_is_shown_as_it_is(capsys):
     assert SHOWN in "".join(wrapped(HOSTILE))
 
 
+def test_columns_of_a_log_are_listed_short(tmp_path):
+    """A log of a thousand columns without the one that was named was refused in tens of thousands of letters."""
+    from sizer.meters.wattmeter_csv import LogFormat, read_power_log
+
+    path = tmp_path / "log.csv"
+    names = ["time", "watts", *(f"{'x' * 60}{number}" for number in range(1000))]
+    path.write_text(f"{','.join(names)}\n" + ",".join(["2026-01-01T00:00:00Z", *["1"] * 1001]) + "\n")
+    with pytest.raises(SizerError, match="the columns of") as refusal:
+        read_power_log(path, LogFormat(watts_column="power"))
+    assert len(str(refusal.value)) < 1000
+
+
 # Folders that are written
 
 

@@ -87,7 +87,7 @@ def columns_of(table: Table) -> list[Column]:
 def named_column(path: object, header: Sequence[str], name: str, option: str) -> int:
     """The place of a column that the user names. Raises UsageError for none or several of that name."""
     if name not in header:
-        raise UsageError(f"{option} is {name!r}, but the columns of {path} are {', '.join(header)}")
+        raise UsageError(f"{option} is {name!r}, but the columns of {path} are {listed(header, most=12)}")
     if header.count(name) > 1:
         raise UsageError(f"{option} is {name!r}, and {header.count(name)} columns of {path} are called so; rename one")
     return header.index(name)
