@@ -18,7 +18,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 _NEVER = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape, torch.Tag.inplace_view)
 #: Where in memory these give a view, their arguments say; all others begin where what they are given begins.
 _ABSOLUTE = (torch.ops.aten.as_strided, torch.ops.aten._reshape_alias)
-#: What a call gave that cannot be made anew.
+#: What stands for outputs that cannot be made anew.
 _NOT = None
 
 
@@ -69,10 +69,11 @@ class RepeatedCalls:
         key = _key(func, args, kwargs)
         if key is None:
             return func(*args, **kwargs)
-        if (known := self._known.get(key, self)) is self:
+        if key not in self._known:
             output = func(*args, **kwargs)
             self._known[key] = _outputs(output, args)
             return output
+        known = self._known[key]
         if known is _NOT:
             return func(*args, **kwargs)
         return args[known] if isinstance(known, int) else known.again(args)
@@ -156,8 +157,8 @@ def _outputs(output: Any, args: Sequence[Any]) -> _Outputs | int | None:
 
 
 def _made(output: FakeTensor, within: int | None, args: Sequence[Any]) -> _Made:
-    began = 0 if within is None else args[within].storage_offset()
-    return _Made(tuple(output.shape), output.stride(), output.dtype, output.storage_offset() - began, within)
+    began = 0 if within is None else int(args[within].storage_offset())
+    return _Made(tuple(output.shape), output.stride(), output.dtype, int(output.storage_offset()) - began, within)
 
 
 def _is_special(tensor: FakeTensor) -> bool:
