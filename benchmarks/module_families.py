@@ -6,7 +6,7 @@
 
 Of each family, batch size and optimizer all sizes are timed twice, as `sizer recommend package.module:make` times them,
 some time apart. The first time gives the six sizes that it would choose; the truth of the others is the quieter of
-both. How far the two times are apart is the noise, 0 where there was no second time yet.
+both. How far the two times are apart is the noise, where there was a second time.
 """
 
 from __future__ import annotations
@@ -296,7 +296,7 @@ class Cell(NamedTuple):
     low_s: float
     high_s: float
     truth_s: float
-    noise: float
+    noise: float | None
 
     @property
     def error(self) -> float:
@@ -321,14 +321,14 @@ def compared(folder: Path) -> tuple[list[Cell], list[Advised]]:
     advised: list[Advised] = []
     for key, found in passes.items():
         if 0 in found:
-            of_one, regret = _compared(key, found[0]["step_s"], found.get(1, found[0])["step_s"])
+            of_one, regret = _compared(key, found[0]["step_s"], found[1]["step_s"] if 1 in found else None)
             cells += of_one
             advised.append(regret)
     return cells, advised
 
 
 def _compared(
-    key: tuple[str, int, str], first: dict[str, float], second: dict[str, float]
+    key: tuple[str, int, str], first: dict[str, float], second: dict[str, float] | None
 ) -> tuple[list[Cell], Advised]:
     from sizer.base.progress import silent
     from sizer.detection.detect import detected
@@ -349,8 +349,9 @@ def _compared(
         chosen.append(choose_next(members, known, chosen) or 0)
     timed = [Timed(members[index].values, first[widths[index]], 3, True) for index in chosen]
     answer = Answer(family, device, hierarchy, members, sets, placements, timed, [], torch.get_num_threads())
-    truth_s = np.array([min(first[width], second[width]) for width in widths])
-    noise = np.array([abs(first[width] / second[width] - 1) for width in widths])
+    again = second or first
+    truth_s = np.array([min(first[width], again[width]) for width in widths])
+    noise = [None if second is None else abs(first[width] / second[width] - 1) for width in widths]
     cells = [
         Cell(key[0], float(answer.step_s[index]), *answer.interval(index), truth_s[index], noise[index])
         for index in range(len(widths))
@@ -386,10 +387,11 @@ def _figures(cells: list[Cell]) -> list[str]:
     errors = np.array([cell.error for cell in cells])
     covered = np.mean([cell.low_s <= cell.truth_s <= cell.high_s for cell in cells])
     ratio = np.median([cell.high_s / cell.low_s for cell in cells])
-    noise = np.median([cell.noise for cell in cells])
+    twice = [cell.noise for cell in cells if cell.noise is not None]
+    noise = f"{100 * np.median(twice):5.1f}%" if twice else f"{'':6}"
     shares = (np.mean(errors), np.quantile(errors, 0.95))
     texts = [f"{100 * share:5.1f}%" for share in shares]
-    return [f"{len(cells):5}", *texts, f"{100 * covered:7.1f}%", f"{ratio:8.2f}", f"{100 * noise:5.1f}%"]
+    return [f"{len(cells):5}", *texts, f"{100 * covered:7.1f}%", f"{ratio:8.2f}", noise]
 
 
 def tracing() -> None:

@@ -28,7 +28,7 @@ from sizer.families import timing
 from sizer.families.advice import Rated, advise
 from sizer.families.answer import Answer
 from sizer.families.choosing import TIMED, choose, choose_cheapest, choose_next
-from sizer.families.fit import fit, predict
+from sizer.families.fit import fit, predict, predict_with
 from sizer.families.kept import KeptTimings
 from sizer.families.making import Family, as_optimizer, parameters_of, training_step
 from sizer.families.request import MOST_SIZES, FamilyRequest, spread, values_of, varied, with_values
@@ -169,6 +169,9 @@ def test_channels_are_padded_to_vectors():
 
     assert padding(16) == padding(48) == 1
     assert padding(17) > padding(31) > 1
+    assert padding(8) == 1  # (there are vectors of 8, too, for those that are no more)
+    assert padding(6) > padding(7) > 1
+    assert padding(9) > 2
 
 
 def test_the_state_of_any_optimizer_is_known():
@@ -239,6 +242,17 @@ def test_what_seems_cheapest_is_timed_too():
     known = {one: truth[one] for one in (0, 5, 10, 15)}
     assert choose_cheapest(members, known, known, weights) == 7
     assert choose_cheapest(members, known, [*known, 7], weights) is None
+
+
+def test_what_may_be_cheapest_at_the_better_end_of_its_interval_is_timed():
+    asked = family(tuple(range(16, 272, 16)))
+    members, _ = trace_members(asked, asked.request.sizes(), silent)
+    truth = 1e-4 + 3e-11 * terms(members)["operation"]
+    weights = (1 + 0.01 * np.abs(np.arange(16) - 10)) / truth  # (as predicted, the tenth is the best, and was timed)
+    known = {one: truth[one] for one in (0, 5, 10, 15)}
+    assert choose_cheapest(members, known, known, weights) in (9, 11)
+    far = (1 + np.abs(np.arange(16) - 10)) / truth
+    assert choose_cheapest(members, known, known, far) is None
 
 
 class _Steps:
@@ -336,6 +350,19 @@ def test_times_that_follow_the_terms_are_predicted():
     assert np.allclose(predict(rows, found), truth, rtol=0.02)
     assert found.mean_error < 0.05
     assert all(cost >= 0 for cost in found.terms.values())
+
+
+def test_between_timed_sizes_lies_what_the_terms_miss_there():
+    asked = family(tuple(range(16, 272, 16)))
+    members, _ = trace_members(asked, asked.request.sizes(), silent)
+    rows, chosen = terms(members), [0, 3, 6, 9, 12, 15]
+    truth = 1e-4 + 3e-11 * rows["operation"]
+    truth[9:] *= 1.4  # (as where a set leaves a cache)
+    found = fit({name: counts[chosen] for name, counts in rows.items()}, truth[chosen])
+    predicted = predict(rows, found)
+    assert np.allclose(predicted[chosen], truth[chosen])  # (what was timed is what it was)
+    assert np.abs(predicted[10:15] / truth[10:15] - 1).max() < 0.05
+    assert np.abs(predict_with(rows, found.terms)[10:15] / truth[10:15] - 1).max() > 0.05
 
 
 def test_the_interval_is_as_wide_as_the_fit_is_wrong():
@@ -543,6 +570,15 @@ def test_the_size_of_now_is_advised_on_and_verified(monkeypatch):
 def test_sizes_are_timed_in_turn():
     before_s, after_s = time_in_turn(family(), [(8,), (512,)], "cpu", 0.1, silent)
     assert 0 < before_s < after_s
+
+
+def test_a_disturbed_timing_tells_no_more_than_the_fit():
+    quiet = made(WIDTHS, SECONDS)
+    noisy = replace(quiet, timed=[one._replace(quiet=False) for one in quiet.timed])
+    place = quiet.positions[2]
+    (low, high), (wide_low, wide_high) = quiet.interval(place), noisy.interval(place)
+    assert wide_high / wide_low == pytest.approx(noisy.fit.interval[1] / noisy.fit.interval[0])
+    assert wide_low < low < high < wide_high
 
 
 def test_an_answer_from_disturbed_timings_does_not_begin_as_advice():

@@ -17,6 +17,7 @@ from torch import nn
 import sizer
 from sizer.base.errors import MeasurementError, UsageError
 from sizer.cli import run
+from sizer.detection.detect import detected
 from sizer.inspection import operator_calibration
 from sizer.inspection.layer_levels import with_levels
 from sizer.inspection.module_record import LayerRecord
@@ -27,7 +28,7 @@ from sizer.inspection.optimizer_tape import note_optimizer
 from sizer.inspection.tracing import trace_step
 from sizer.method.coefficients import Coefficients
 from sizer.method.placement import Hierarchy
-from sizer.operators.between import FEWEST_STEPS, TERMS, fit_between
+from sizer.operators.between import FEWEST_STEPS, SEVERAL, TERMS, fit_between
 from sizer.operators.call import Call, TensorSpec
 from sizer.operators.datasheet import Roofline
 from sizer.operators.interpolation import Interpolation, Known, Work
@@ -35,6 +36,7 @@ from sizer.operators.kinds import kind_of, place_of
 from sizer.operators.library import MOST_DAYS, Library, Log, conditions, library_path, read_library
 from sizer.operators.operands import Pools
 from sizer.operators.prices import INTERPOLATED, MEASURED, UNKNOWN, Prices
+from sizer.operators.reference_blocks import together
 from sizer.operators.tape import Tape
 from sizer.operators.timing import OperatorTime, quiet_process, time_call
 
@@ -156,6 +158,18 @@ def test_a_call_far_from_all_others_is_told_with_a_larger_deviation():
     assert far > 2 * near
 
 
+def test_a_family_that_misses_its_left_out_calls_tells_so():
+    def deviation(scatter: float) -> float:
+        rng = np.random.default_rng(2)
+        work = Work(0, 4 * 2**10, 0, 1)
+        times = 1e-5 * np.exp(rng.normal(0, scatter, 60))
+        family = Interpolation([Known((float(x),), work, t, t) for x, t in enumerate(times)])
+        return float(np.mean([family.tell((x + 0.5,), work).deviation for x in range(20, 40)]))
+
+    assert deviation(0.4) > 0.3
+    assert deviation(0.02) < 0.1
+
+
 def test_what_was_taken_under_other_conditions_or_long_ago_is_not_used(blocks, monkeypatch):
     now = conditions(torch.get_num_threads())
     write(blocks[:1], now={**now, "torch": "1.0"})
@@ -243,6 +257,43 @@ def test_calls_are_measured_interpolated_or_unknown(blocks):
     assert UNKNOWN in {prices.of(each.call).how for each in strange.calls}
 
 
+def test_another_type_is_not_told_by_float32(blocks):
+    library = Library()
+    for call in (call for tape in blocks for call in tape.distinct().values()):
+        library.add(call, law(call))
+    prices = Prices(library)
+    half = tape_of(nn.Sequential(nn.Linear(96, 300), nn.GELU()).bfloat16(), torch.empty(50, 96, dtype=torch.bfloat16))
+    priced = [each.call for each in half.calls if each.call.packet in ("addmm", "mm", "gelu", "_fused_adam_")]
+    assert len(priced) >= 4
+    assert {prices.of(call).how for call in priced} == {UNKNOWN}
+    for call in priced:
+        library.add(call, law(call))
+    assert {Prices(library).of(call).how for call in priced} == {MEASURED}
+
+
+def test_an_operator_that_was_not_timed_is_told_by_those_of_its_kind(blocks):
+    library, spec = Library(), TensorSpec.of(torch.empty(512, 512, device="meta"))
+    for call in (call for tape in blocks for call in tape.distinct().values()):
+        slow = 10 if "softmax" in call.packet else 1
+        library.add(call, OperatorTime(*(slow * seconds for seconds in law(call))))
+    safe, relu = (Call(f"aten.{name}.default", (spec,), (), (spec,), 0) for name in ("_safe_softmax", "celu"))
+    found, other = Prices(library).of(safe), Prices(library).of(relu)
+    assert (found.how, other.how) == (INTERPOLATED, INTERPOLATED)
+    assert 5 < found.near_s / other.near_s < 20
+
+
+def test_steps_of_several_blocks_tell_how_far_steps_scatter():
+    rng = np.random.default_rng(3)
+
+    def step(name: str, scatter: float) -> dict[str, object]:
+        made = dict(zip(TERMS, (0.01, 10, 10, 3, 20, 1e6), strict=True))
+        return {"block": name, **made, "measured_s": 0.01 * float(np.exp(rng.normal(0, scatter)))}
+
+    single = [step("convolutions", 0.2) for _ in range(40)]
+    assert fit_between(single).deviation > 0.15
+    assert fit_between(single + [step(SEVERAL, 0.02) for _ in range(FEWEST_STEPS)]).deviation < 0.1
+
+
 def test_the_rest_of_a_step_is_fitted_to_whole_steps():
     rng = np.random.default_rng(1)
     steps = [dict(zip(TERMS, rng.uniform(1, 100, len(TERMS)), strict=True)) for _ in range(FEWEST_STEPS + 10)]
@@ -318,6 +369,45 @@ def test_a_step_of_unknown_operators_is_outside(blocks):
     assert "operators of a kind that was not timed here (aten._fft" in record.outside
     assert record.time_per_step_s is None
     assert record.operators.unknown_share > 0.2
+
+
+def test_autocast_is_outside_until_its_operators_are_timed(blocks, monkeypatch):
+    monkeypatch.setattr(operator_calibration, "time_call", lambda call, pools: law(call))
+    module = nn.Sequential(nn.Linear(32, 64), nn.GELU(), nn.Linear(64, 8))
+    example = torch.empty(512, 32, device="meta")
+    write(blocks)
+    assert sizer.inspect(module, example).outside is None
+    mixed = sizer.inspect(module, example, dtype="mixed")
+    assert "was not timed here in bfloat16 (aten." in mixed.outside
+    assert mixed.time_per_step_s is None
+    timed = sizer.inspect(module, example, dtype="mixed", measure_missing_s=5.0)
+    assert timed.outside is None
+    assert timed.time_per_step_s > 0
+
+
+def test_a_compiled_module_says_that_it_is_priced_without(blocks):
+    def notes(module: nn.Module) -> list[str]:
+        record = sizer.inspect(module, IMAGES)
+        assert record.time_per_step_s is not None
+        return [note for note in record.notes if "without torch.compile" in note]
+
+    write([*blocks, tape_of(CNN, IMAGES)])
+    own = nn.Sequential(*CNN)
+    assert notes(own) == []
+    assert len(notes(torch.compile(own, backend="eager"))) == 1
+    own.compile(backend="eager")
+    assert len(notes(own)) == 1
+
+
+def test_a_module_in_evaluation_is_priced_as_it_is(blocks):
+    write(blocks)
+    module = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.Dropout(0.5), nn.ReLU())
+    trained = sizer.inspect(module.train(), IMAGES)
+    evaluated = sizer.inspect(module.eval(), IMAGES)
+    assert "evaluation mode" in " ".join(evaluated.notes)
+    assert evaluated.operators.calls < trained.operators.calls  # (no dropout)
+    assert evaluated.time_per_step_s is not None
+    assert evaluated.time_per_step_s < trained.time_per_step_s
 
 
 def test_nothing_is_timed_where_nobody_asked(blocks, monkeypatch):
@@ -398,6 +488,15 @@ def test_real_calls_are_timed_near_and_far():
     assert 0 < one.near_s < other.near_s <= other.far_s
 
 
+def test_what_a_call_changed_has_its_first_values_again():
+    pools = Pools(2**22)
+    spec = TensorSpec.of(torch.empty(2**14, device="meta"))
+    with quiet_process():
+        assert time_call(Call("aten.mul_.Scalar", (spec, 1.5), (), (spec,), 0), pools) is not None
+    (pool,) = pools._pools.values()
+    assert 0.05 <= pool.min() <= pool.max() <= 1
+
+
 def test_a_call_that_cannot_be_made_alone_is_no_timing():
     call = Call("aten.none_such.default", (), (), (), 0)
     with quiet_process():
@@ -424,8 +523,10 @@ def test_an_operator_calibration_goes_on_where_it_stopped(monkeypatch):
     monkeypatch.setattr(operator_calibration, "time_call", timed)
     monkeypatch.setattr(operator_calibration, "measured_step_s", lambda made: 0.01)
     monkeypatch.setattr(operator_calibration, "MIN_BUDGET_S", 0.1)
+    monkeypatch.setattr(operator_calibration, "_TOGETHER", 1)
     first = calibrate_operators(0.5)
     second = calibrate_operators(0.5)
+    assert SEVERAL in {step["block"] for step in own_library(detected("cpu")).steps}
     assert first.calls == first.new_calls > 0
     assert second.calls == first.calls + second.new_calls
     assert second.new_calls > 0
@@ -433,6 +534,15 @@ def test_an_operator_calibration_goes_on_where_it_stopped(monkeypatch):
     jsonschema.validate(second.to_dict(), schema)
     assert f"{second.calls:,} calls of operators are timed" in str(second)
     assert calibrate_operators(0.3, fresh=True).calls < second.calls
+
+
+def test_several_blocks_are_a_step_of_all_their_calls():
+    made = [traced_block(number)[0] for number in (3, 5)]
+    tapes = [traced_block(number)[1] for number in (3, 5)]
+    several, _ = operator_calibration._tape_of(together(made))
+    forward = [sum(each.phase == "forward" for each in tape.calls) for tape in (several, *tapes)]
+    assert forward[0] == sum(forward[1:])
+    assert {key for tape in tapes for key, call in tape.distinct().items() if call.flops} <= set(several.distinct())
 
 
 def test_a_budget_too_small_is_refused():

@@ -69,6 +69,11 @@ class Answer:
         return [place[one.values] for one in self.timed]
 
     @cached_property
+    def _quiet(self) -> set[int]:
+        """Positions of those that were timed undisturbed."""
+        return {place for place, one in zip(self.positions, self.timed, strict=True) if one.quiet}
+
+    @cached_property
     def fit(self) -> FamilyFit:
         """The fit to the timed members."""
         rows = {name: counts[self.positions] for name, counts in terms(self.members).items()}
@@ -191,8 +196,8 @@ class Answer:
         ]
 
     def interval(self, index: int) -> tuple[float, float]:
-        """The 90 % interval of a member's step in s."""
-        low, high = MEASURED_AGAIN if index in self.positions else self.fit.interval
+        """The 90 % interval of a member's step in s; a timing that was never undisturbed tells no more than the fit."""
+        low, high = MEASURED_AGAIN if index in self._quiet else self.fit.interval
         return low * float(self.step_s[index]), high * float(self.step_s[index])
 
     def _label(self, index: int) -> str:

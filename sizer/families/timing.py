@@ -25,8 +25,9 @@ from sizer.families.making import Family, training_step
 from sizer.families.tracing import Left, Traced
 from sizer.method.hardware import Device
 
-#: Rounds at most: in six the quiet state of a core that switches between two is met (docs/calibration.md).
-ROUNDS = 6
+#: Rounds at most: in six the quiet state of a core that switches between two is met (docs/calibration.md), and where it
+#: comes in the last of them four more find the sizes in it that had had their turn (an LSTM's were 35 % apart so).
+ROUNDS = 10
 #: A run lasts so long, or two steps: short runs in many rounds find the quiet time where long ones in few do not.
 _RUN_S = 0.1
 #: Members without which nothing can be fitted are timed however long it takes.

@@ -22,8 +22,10 @@ from sizer.inspection.optimizer_state import implementation, known_name
 from sizer.inspection.prediction import memory_of, module_sets
 from sizer.method.working_sets import WorkingSet, WorkingSets
 
-#: Channels that a CPU's convolution kernels work on together: a vector of 16 float32 (oneDNN's nChw16c).
-CHANNELS = 16
+#: Channels that a CPU's convolution kernels work on together: a vector of 16 float32 (oneDNN's nChw16c), one of 8 where
+#: there are no more. Of three families with convolutions 4 to 8 channels cost the same, and half of what 12 to 16 do
+#: (`benchmarks/module_families.py`).
+CHANNELS, FEW_CHANNELS = 16, 8
 
 
 class Traced(NamedTuple):
@@ -120,8 +122,8 @@ def _padded_flops(module: nn.Module, counts: Counts) -> float:
 def _padding(part: nn.Module | None) -> float:
     """How many times its operations a layer's kernels compute.
 
-    Convolutions on a CPU are computed in blocks of 16 channels; a first layer of few channels, and one with a channel a
-    group, have kernels of their own.
+    Convolutions on a CPU are computed in blocks of 16 channels, of 8 where there are no more; a first layer of few
+    channels, and one with a channel a group, have kernels of their own.
     """
     if not isinstance(part, nn.modules.conv._ConvNd):
         return 1.0
@@ -130,7 +132,8 @@ def _padding(part: nn.Module | None) -> float:
 
 
 def _whole_vectors(channels: int) -> float:
-    return ceil(channels / CHANNELS) * CHANNELS / channels
+    vector = CHANNELS if channels > FEW_CHANNELS else FEW_CHANNELS
+    return ceil(channels / vector) * vector / channels
 
 
 def together(sets: Sequence[WorkingSets]) -> WorkingSets:

@@ -223,11 +223,16 @@ def state_notes(module: nn.Module, optimizer: Any, memory: Memory) -> Iterator[s
         )
 
 
-def wrapper_notes(module: nn.Module) -> tuple[str, ...]:
-    """What to know of a module in a wrapper."""
-    if not isinstance(module, nn.DataParallel):
-        return ()
-    replicas = len(module.device_ids) or 1
-    return (
-        f"DataParallel splits each batch over {replicas} replicas; this is the wrapped module with the whole batch",
-    )
+def wrapper_notes(module: nn.Module) -> Iterator[str]:
+    """What to know of a module in a wrapper, or one that is compiled."""
+    inner = unwrap(module)
+    if "_orig_mod" in module._modules or inner._compiled_call_impl is not None:
+        yield (
+            f"{type(inner).__name__} is compiled; this is the step that it takes without torch.compile, which fuses "
+            f"operators: a compiled one is usually faster"
+        )
+    if isinstance(module, nn.DataParallel):
+        replicas = len(module.device_ids) or 1
+        yield (
+            f"DataParallel splits each batch over {replicas} replicas; this is the wrapped module with the whole batch"
+        )

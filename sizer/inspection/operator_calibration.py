@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import Any
@@ -32,11 +33,11 @@ from sizer.method.hardware import Device
 from sizer.operators.between import FEWEST_STEPS, TERMS, fit_between, made_of
 from sizer.operators.calibration_record import KindErrors, OperatorCalibration
 from sizer.operators.call import Call
-from sizer.operators.kinds import kind_of
+from sizer.operators.kinds import computed, kind_of, place_of
 from sizer.operators.library import Library, Log, conditions, library_path, read_library
 from sizer.operators.operands import Pools, bytes_of
 from sizer.operators.prices import Prices
-from sizer.operators.reference_blocks import Block, block
+from sizer.operators.reference_blocks import Block, block, together
 from sizer.operators.step_price import sum_step
 from sizer.operators.tape import Tape
 from sizer.operators.timing import OperatorTime, quiet_process, time_call
@@ -47,10 +48,12 @@ _NEW_SHARE = 0.7
 _MOST_FLOPS, _MOST_BYTES = 5 * 10**9, 2**30
 #: A block that is larger gets a quarter of its batch, so often.
 _QUARTERINGS = 3
-#: Of every so many blocks a whole step is timed.
-_STEP_EVERY = 2
-#: A step is timed for so long, at least so many times.
-_STEP_S, _FEWEST_SAMPLES = 0.15, 5
+#: Of every so many blocks a whole step is timed, and one of so many blocks together.
+_STEP_EVERY, _TOGETHER = 4, 4
+#: Calls of a family that are timed in one go: those that compute are most of a step, of the others few tell the rest.
+_MOST_COMPUTING, _MOST_OTHERS = 300, 60
+#: A step is timed for so long, at least so many times, after some in which memory is handed out.
+_STEP_S, _FEWEST_SAMPLES, _WARM_UP = 0.25, 8, 2
 #: Timings in one line of the log: what a crash loses at most.
 _LINE_CALLS = 50
 MIN_BUDGET_S = 5.0
@@ -111,6 +114,8 @@ class _Timing:
     def __init__(self, library: Library, log: Log, end: float, progress: Progress) -> None:
         self.library, self.log, self.end, self.progress = library, log, end, progress
         self.pools, self.began = Pools(), time.perf_counter()
+        self.members = Counter(place_of(call).family for call in library.calls.values())
+        self.complete: list[Block] = []
         self.cache_bytes = cache_bytes(chosen_for("cpu", "float32").device)
 
     def run(self) -> None:
@@ -130,12 +135,31 @@ class _Timing:
             made, tape = traced_block(number)
         if tape is None:
             return
-        new = [call for key, call in tape.distinct().items() if not self._is_known(key)]
-        self.time(new, until)
-        complete = all(self._is_known(key) for key in tape.distinct())
-        if new and complete and number % _STEP_EVERY == 0 and time.perf_counter() < until:
-            with torch.enable_grad():
-                self._step(made, tape)
+        self.time(self._new(tape), until)
+        if self._new(tape):
+            return  # (the time is over)
+        if number % _STEP_EVERY == 0:
+            self._step(made, tape, until)
+        self.complete.append(made)
+        if len(self.complete) == _TOGETHER:
+            several, self.complete = together(self.complete), []
+            self._together(several, until)
+
+    def _together(self, several: Block, until: float) -> None:
+        """A step of several blocks, whose optimizer takes all of their parameters at once."""
+        with torch.enable_grad():
+            tape = _tape_of(several)[0]
+        if tape.step_bytes <= _MOST_BYTES:
+            self.time(self._new(tape), until)
+            self._step(several, tape, until)
+
+    def _new(self, tape: Tape) -> list[Call]:
+        """The calls of a step that are not known, of families of which more are to be timed."""
+        return [call for key, call in tape.distinct().items() if not (self._is_known(key) or self._is_told(call))]
+
+    def _is_told(self, call: Call) -> bool:
+        most = _MOST_COMPUTING if call.flops else _MOST_OTHERS
+        return self.members[place_of(call).family] >= most
 
     def missing(self, tape: Tape) -> list[Call]:
         """The calls of a step that are not known, those first by which its predicted time may be off most."""
@@ -154,6 +178,7 @@ class _Timing:
             if time.perf_counter() > until:
                 break
             timed = time_call(call, self.pools)
+            self.members[place_of(call).family] += not self._is_known(call.key)
             self.library.add(call, timed)
             found.append((call, timed))
             if len(found) >= _LINE_CALLS:
@@ -168,9 +193,13 @@ class _Timing:
             self._say("again")
             self.time(calls[start : start + _LINE_CALLS], self.end)
 
-    def _step(self, made: Block, tape: Tape) -> None:
+    def _step(self, made: Block, tape: Tape, until: float) -> None:
+        """A whole step of a block, if there is time for one."""
+        if time.perf_counter() > until:
+            return
         found = sum_step(tape, Prices(self.library), self.cache_bytes)
-        row = {"block": made.name, **made_of(found, kept_bytes(tape)), "measured_s": measured_step_s(made)}
+        with torch.enable_grad():
+            row = {"block": made.name, **made_of(found, kept_bytes(tape)), "measured_s": measured_step_s(made)}
         self.library.steps.append(row)
         self.log.steps([row])
 
@@ -188,14 +217,19 @@ def traced_block(number: int) -> tuple[Block, Tape | None]:
     """A reference block and the calls of its step; None for one that is too large."""
     made = block(number)
     for _ in range(_QUARTERINGS):
-        tape = Tape()
-        trace = trace_step(made.module, made.inputs, {}, tape=tape)
-        flops = sum(layer.flops_forward + layer.flops_backward for layer in trace.layers.values())
+        tape, flops = _tape_of(made)
         if flops <= _MOST_FLOPS and tape.step_bytes <= _MOST_BYTES:
-            note_optimizer(tape, _optimizer(made), list(made.module.parameters()))
             return made, tape
         made = made._replace(inputs=tuple(example[: -(-len(example) // 4)] for example in made.inputs))
     return made, None
+
+
+def _tape_of(made: Block) -> tuple[Tape, int]:
+    """The calls of a block's step, and its FLOPs."""
+    tape = Tape()
+    trace_step(made.module, made.inputs, {}, tape=tape)
+    note_optimizer(tape, _optimizer(made), list(made.module.parameters()))
+    return tape, sum(computed(each.call) for each in tape.calls)
 
 
 def _optimizer(made: Block) -> Any:
@@ -212,13 +246,15 @@ def measured_step_s(made: Block) -> float:
     inputs = [_filled(example) for example in made.inputs]
     trained = list(module.parameters())
     optimizer = make_optimizer(module, made.optimizer, made.form) if trained else None
+    for group in () if optimizer is None else optimizer.param_groups:
+        group["lr"] = 0.0  # (what is trained towards nothing soon is infinite or denormal, and slow)
     samples: list[float] = []
     end = time.perf_counter() + _STEP_S
     for _ in _rounds(end, samples):
         began = time.perf_counter()
         _train(module, inputs, optimizer)
         samples.append(time.perf_counter() - began)
-    return float(np.quantile(samples[1:], 0.2))
+    return float(np.quantile(samples[_WARM_UP:], 0.2))
 
 
 def _rounds(end: float, samples: list[float]) -> Iterator[None]:
@@ -236,7 +272,8 @@ def _train(module: nn.Module, inputs: list[torch.Tensor], optimizer: torch.optim
     if optimizer is not None:
         optimizer.zero_grad(set_to_none=True)
     output = module(*inputs)
-    torch.autograd.backward([output], [torch.ones_like(output)])
+    outputs = output if isinstance(output, tuple) else (output,)
+    torch.autograd.backward(outputs, [torch.ones_like(each) for each in outputs])
     if optimizer is not None:
         optimizer.step()
 

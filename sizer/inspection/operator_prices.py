@@ -18,6 +18,7 @@ from sizer.method.coefficients import OUTSIDE, Coefficients
 from sizer.method.hardware import Device, is_detected
 from sizer.operators.between import TERMS, Between, fit_between, made_of
 from sizer.operators.datasheet import Roofline, has_roofline
+from sizer.operators.kinds import other_types
 from sizer.operators.library import Library, library_of
 from sizer.operators.prices import UNKNOWN, Prices
 from sizer.operators.step_price import Priced, StepSum, sum_step
@@ -215,6 +216,11 @@ def _unknown(found: StepSum, tape: Tape) -> tuple[str, ...]:
 def _why_outside(found: StepSum, tape: Tape, record: OperatorsRecord) -> str | None:
     if record.unknown_share <= MOST_UNKNOWN:
         return None
-    names = ", ".join(_unknown(found, tape)[:_NAMED])
+    names = _unknown(found, tape)[:_NAMED]
     share = f"{100 * record.unknown_share:.0f} %"
-    return f"{OUTSIDE}: {share} of the step are operators of a kind that was not timed here ({names})"
+    named = [call for call, price in found.known.values() if price.how == UNKNOWN and call.operator in names]
+    types = sorted({name for call in named for name in other_types(call)})
+    in_types = f" in {' and '.join(types)}" if all(map(other_types, named)) else ""
+    return (
+        f"{OUTSIDE}: {share} of the step are operators of a kind that was not timed here{in_types} ({', '.join(names)})"
+    )

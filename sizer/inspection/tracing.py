@@ -28,6 +28,7 @@ from torch.utils.flop_counter import flop_registry
 
 from sizer.inspection.checks import Loss
 from sizer.inspection.operators import NORMALIZATIONS, RECURRENT, check_one_type, decomposes, with_float_statistics
+from sizer.inspection.repeated_calls import RepeatedCalls
 from sizer.inspection.surroundings import kept_surroundings
 from sizer.models.modules import ModuleCopier
 from sizer.operators.tape import BACKWARD, FORWARD, Tape
@@ -177,6 +178,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call, unused-igno
         self.stack = [""]
         self.innermost = ""
         self.backward = False
+        self.calls = RepeatedCalls()
         own = [*module.parameters(), *module.buffers(), *(leaf for leaf in inputs if isinstance(leaf, torch.Tensor))]
         self.parameters = {_storage(tensor) for tensor in (*module.parameters(), *module.buffers())}
         self.known = {_storage(tensor) for tensor in own}  # storages that are not activations, or counted already
@@ -276,7 +278,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call, unused-igno
         if packet is torch.ops.aten.mkldnn_rnn_layer:
             self.trace.unknown_workspace = True
         check_one_type(packet, args)
-        output = func(*args, **kwargs)
+        output = self.calls.run(func, args, kwargs)
         flops = formula(*args, **kwargs, out_val=output)
         self._note(func, args, kwargs, output, flops)
         if not self.backward:
@@ -295,7 +297,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call, unused-igno
         if isinstance(func, torch._ops.OpOverload) and decomposes(func):
             with self:
                 return func.decompose(*args, **kwargs)
-        output = func(*args, **kwargs)
+        output = self.calls.run(func, args, kwargs)
         self._note(func, args, kwargs, output)
         return output
 

@@ -14,8 +14,23 @@ from sizer.operators.call import Call, TensorSpec
 _PRODUCTS = ("mm", "addmm", "bmm", "baddbmm")
 #: What flags weigh beside doublings of a size: a stride or a layout changes a time as about two of them.
 _FLAG = 2.0
-#: A family for element-wise operators that were not timed.
 ELEMENTWISE = "element-wise"
+#: Kinds of which an operator that was not timed is told by the others: what they take goes by the bytes that they move.
+TELLING = (
+    ELEMENTWISE,
+    "copies",
+    "softmax",
+    "normalisation",
+    "pooling",
+    "reductions",
+    "losses",
+    "optimizer",
+    "interpolation",
+)
+#: What the family of a convolution's calls ends with that have a kernel for each channel.
+DEPTHWISE = " depthwise"
+#: Types of numbers with a fraction begin so.
+_FRACTIONS = ("float", "bfloat", "complex")
 #: How families are called in a table.
 _NAMES = {
     "product": "matrix products",
@@ -30,12 +45,14 @@ _NAMES = {
     "cat": "copies",
     "_to_copy": "copies",
     "stack": "copies",
+    "constant_pad_nd": "copies",
 }
 _PARTS = (
     ("attention", "attention"),
     ("norm", "normalisation"),
     ("softmax", "softmax"),
     ("pool", "pooling"),
+    ("upsample", "interpolation"),
     ("fused_", "optimizer"),
     ("foreach", "optimizer"),
     ("loss", "losses"),
@@ -44,23 +61,42 @@ _REDUCTIONS = ("sum", "mean", "amax", "max", "min", "var_mean", "var", "argmax",
 
 
 class Place(NamedTuple):
-    """Where a call stands in its family: one coordinate a feature, sizes as base-2 logarithms; see `Interpolation`."""
+    """Where a call stands in its family: one coordinate a feature; see `Interpolation`.
+
+    Sizes are base-2 logarithms, half of them where the trend of the family tells most of what they do.
+    """
 
     family: str
     features: tuple[float, ...]
 
 
 def place_of(call: Call) -> Place:
-    """The family of a call and its features."""
+    """The family of a call and its features. Calls in another type than float32 are families of their own.
+
+    Kernels of other types are other code: a product in bfloat16 takes a tenth of one in float32, or ten times as long.
+    """
+    place, other = _place_in_float32(call), other_types(call)
+    return Place(f"{place.family} in {' and '.join(other)}", place.features) if other else place
+
+
+def other_types(call: Call) -> list[str]:
+    """The types of numbers with a fraction that a call is given and gives, beside float32."""
+    types = {spec.dtype for spec in (*call.tensors, *call.outputs)}
+    return sorted(name for name in types if name != "float32" and name.startswith(_FRACTIONS))
+
+
+def _place_in_float32(call: Call) -> Place:
     name = call.packet
     try:
         if name in _PRODUCTS:
             return Place("product", _product(call))
         if name in ("convolution", "convolution_backward", "_convolution"):
             features = _convolution(call)
-            return Place(f"{name} depthwise" if features[_DEPTHWISE] else name, features)
+            return Place(f"{name}{DEPTHWISE}" if features[_DEPTHWISE] else name, features)
         if "attention" in name:
             return Place(name, _attention(call))
+        if "pool" in name:
+            return Place(call.operator, (*_any(call), *_pooling(call)))
         if "rnn" in name or "lstm" in name or "gru" in name:
             return Place(name, _recurrent(call))
     except (IndexError, TypeError, AttributeError):
@@ -90,7 +126,7 @@ def kind_of(call: Call) -> str:
         if part in family:
             return kind
     if is_elementwise(call.operator):
-        return "element-wise"
+        return ELEMENTWISE
     return "reductions" if family in _REDUCTIONS else "others"
 
 
@@ -127,7 +163,10 @@ _DEPTHWISE = 10
 
 
 def _convolution(call: Call) -> tuple[float, ...]:
-    """Features of a convolution; those of a backward one are told by the shapes of its forward one."""
+    """Features of a convolution; those of a backward one are told by the shapes of its forward one.
+
+    Of one with a kernel for each channel the kernel's size counts twice: 3 by 3 has code of its own.
+    """
     tensors, backward = call.tensors, call.packet == "convolution_backward"
     inputs, weight = (tensors[1], tensors[2]) if backward else (tensors[0], tensors[1])
     outputs = tensors[0] if backward else call.outputs[0]
@@ -141,12 +180,30 @@ def _convolution(call: Call) -> tuple[float, ...]:
     depthwise = groups > 1 and taken == 1
     wanted = call.arguments[10] if backward else (True,)
     return (
-        *(_log(inputs.shape[0]) / 2, _log(outputs.shape[0] * prod(outputs.shape[2:])), _log(taken), _log(given)),
-        *(_log(groups), _log(prod(weight.shape[2:])), _log(prod(stride)), _FLAG * (prod(dilation) > 1)),
-        *(0.0 if depthwise else _aligned(taken), 0.0 if depthwise else _aligned(given), 2 * _FLAG * depthwise),
+        *(_log(inputs.shape[0]) / 2, _log(outputs.shape[0] * prod(outputs.shape[2:])) / 2, _log(taken), _log(given)),
+        *(
+            _log(groups),
+            _log(prod(weight.shape[2:])) * (1 + depthwise),
+            _log(prod(stride)),
+            _FLAG * (prod(dilation) > 1),
+        ),
+        *(_aligned(groups if depthwise else taken), 0.0 if depthwise else _aligned(given), 2 * _FLAG * depthwise),
         *(_FLAG * float(not inputs.contiguous), 2 * _FLAG * bool(transposed), 2 * _FLAG * (len(inputs.shape) - 4)),
         *(_element(inputs), _FLAG * bool(wanted[0]), _FLAG * (groups > 1)),
     )
+
+
+def computed(call: Call) -> int:
+    """FLOPs that a call computes.
+
+    Torch's registry has those of a convolution's backward pass as if each channel met every other (torch 2.13), far too
+    many where there are groups; here they are those of a forward pass for each gradient that is wanted.
+    """
+    if call.packet != "convolution_backward":
+        return call.flops
+    outputs, _, weight = call.tensors[:3]
+    forward = 2 * outputs.elements * prod(weight.shape[1:])
+    return forward * sum(map(bool, call.arguments[10][:2]))
 
 
 def _attention(call: Call) -> tuple[float, ...]:
@@ -164,16 +221,25 @@ def _recurrent(call: Call) -> tuple[float, ...]:
     return (*map(_log, inputs.shape[-3:]), _log(weight.shape[0]), _element(inputs))
 
 
+def _pooling(call: Call) -> tuple[float, ...]:
+    """Elements that are looked at for each that comes out, and how far apart: window and stride, or given sizes."""
+    lists = [value for value in call.arguments if isinstance(value, tuple) and not isinstance(value, TensorSpec)]
+    return tuple(_log(prod(sizes)) for sizes in (*lists, (), ())[:2])
+
+
 def _any(call: Call) -> tuple[float, ...]:
-    """Bytes in and out, tensors, the length of a row, whether memory is read in order, and the type."""
-    tensors = call.tensors
+    """Bytes in and out, tensors, the length of a row, whether memory is read in order, the type, and what is said.
+
+    A normalisation in evaluation says that it is not in training, and is another code.
+    """
+    tensors, said = call.tensors, _FLAG * sum(value is True for value in call.arguments)
     if not tensors:
-        return (0.0, _log(call.bytes_out), 0.0, 0.0, 0.0, 0.0)
+        return (0.0, _log(call.bytes_out) / 2, 0.0, 0.0, 0.0, 0.0, said)
     first = max(tensors, key=lambda spec: spec.elements)
     row = first.shape[-1] if first.shape else 1
     in_order = all(spec.contiguous for spec in (*tensors, *call.outputs))
     dense = all(spec.dense for spec in tensors)
     return (
-        *(_log(call.bytes_in), _log(call.bytes_out), _log(len(tensors)), _log(row) / 2),
-        *(_FLAG * (float(not in_order) + float(not dense)), _element(first)),
+        *(_log(call.bytes_in) / 2, _log(call.bytes_out) / 2, _log(len(tensors)), _log(row) / 2),
+        *(_FLAG * (float(not in_order) + float(not dense)), _element(first), said),
     )

@@ -42,6 +42,7 @@ class Pools:
         self.pool_bytes = pool_bytes
         self._pools: dict[tuple[str, int], torch.Tensor] = {}
         self._used: dict[tuple[str, int], int] = {}
+        self._reached: dict[tuple[str, int], int] = {}  # how much of a pool was used since it had its first values
 
     def sets(self, call: Call, count: int) -> list[tuple[list[Any], dict[str, Any]]]:
         """Arguments and keyword arguments for a call, ``count`` times, none of which overlap."""
@@ -55,9 +56,15 @@ class Pools:
         ]
 
     def refill(self) -> None:
-        """Give all pools their first values again, after calls that changed them."""
-        for (dtype, bound), pool in self._pools.items():
-            _fill(pool, dtype, bound)
+        """Give what was used of all pools its first values again, after calls that changed it."""
+        for key, reached in self._reached.items():
+            if key in self._pools:
+                _fill(self._pools[key][:reached], *key)
+        self.keep()
+
+    def keep(self) -> None:
+        """Say that what was used still has its first values."""
+        self._reached = {}
 
     def _real(self, value: Any, bound: int) -> Any:
         if isinstance(value, TensorSpec):
@@ -84,7 +91,8 @@ class Pools:
         start = self._used.get(key, 0)
         if start + spec.span > size:
             start = 0
-        self._used[key] = start + -(-spec.span // 64) * 64  # (aligned as torch's allocator aligns: 64 bytes)
+        self._used[key] = end = start + -(-spec.span // 64) * 64  # (aligned as torch's allocator aligns: 64 bytes)
+        self._reached[key] = max(self._reached.get(key, 0), end)
         return self._pools[key].as_strided(spec.shape, spec.strides, start)
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import log2
 from typing import NamedTuple
 
 from sizer.operators.call import Call
-from sizer.operators.interpolation import FEWEST, NOISE, Interpolation, Known, Told, Work
-from sizer.operators.kinds import ELEMENTWISE, is_elementwise, place_of
+from sizer.operators.interpolation import FEWEST, NOISE, Interpolation, Known, Work
+from sizer.operators.kinds import DEPTHWISE, ELEMENTWISE, TELLING, computed, kind_of, other_types, place_of
 from sizer.operators.library import Library
 
 MEASURED, INTERPOLATED, UNKNOWN = "measured", "interpolated", "unknown"
 #: Deviation of the logarithm of a guess: a factor of two either way.
 _GUESS_DEVIATION = 0.7
-#: Deviation of an element-wise operator that is told by others: an exponential takes up to four times an addition.
-_ELEMENTWISE_DEVIATION = 0.4
+#: Deviation of an operator that is told by others of its kind: an exponential takes up to four times an addition.
+_KIND_DEVIATION = 0.4
 
 
 class CallPrice(NamedTuple):
@@ -56,39 +57,52 @@ class Prices:
         family = self._family(place.family)
         if family is not None:
             return CallPrice(*family.tell(place.features, work), INTERPOLATED)
-        told = self._by_others(call)
-        how = INTERPOLATED if is_elementwise(call.operator) else UNKNOWN
-        deviation = _ELEMENTWISE_DEVIATION if how == INTERPOLATED else _GUESS_DEVIATION
-        return CallPrice(told.near_s, told.far_s, max(told.deviation, deviation), how)
+        return self._by_others(call)
 
     def _family(self, name: str) -> Interpolation | None:
         """The interpolation of a family, None where too few of it were timed."""
         if name not in self._families:
             members = self._members.get(name, [])
             if len(members) < FEWEST:  # (of one code in a family too few: as the family)
-                members = self._members.get(name.partition(" ")[0], [])
+                members = self._members.get(name.replace(DEPTHWISE, ""), [])
             known = [self._known(call) for call in _spread(members)] if len(members) >= FEWEST else []
             self._families[name] = Interpolation(known) if known else None
         return self._families[name]
 
-    def _by_others(self, call: Call) -> Told:
-        """As element-wise operators cost that move as many bytes."""
-        if ELEMENTWISE not in self._families:
-            members = [call for call in self.library.calls.values() if is_elementwise(call.operator)]
-            known = [self._known(call) for call in _spread(members)]
-            self._families[ELEMENTWISE] = Interpolation(known) if len(known) >= FEWEST else None
-        family = self._families[ELEMENTWISE]
-        if family is None:
-            return Told(0.0, 0.0, _GUESS_DEVIATION)
-        return family.tell(place_of(call).features, work_of(call))
+    def _by_others(self, call: Call) -> CallPrice:
+        """As operators of its kind cost, else a guess: as element-wise ones that move as many bytes."""
+        kind = None if other_types(call) else kind_of(call)
+        family = self._of_kind(kind) if kind in TELLING else None
+        if family is not None:
+            told = family.tell(_size(call), work_of(call))
+            return CallPrice(told.near_s, told.far_s, max(told.deviation, _KIND_DEVIATION), INTERPOLATED)
+        guess = self._of_kind(ELEMENTWISE)
+        if guess is None:
+            return CallPrice(0.0, 0.0, _GUESS_DEVIATION, UNKNOWN)
+        told = guess.tell(_size(call), work_of(call))
+        return CallPrice(told.near_s, told.far_s, max(told.deviation, _GUESS_DEVIATION), UNKNOWN)
+
+    def _of_kind(self, kind: str) -> Interpolation | None:
+        """The interpolation of a kind by bytes alone, None where too few of it were timed."""
+        name = f"kind {kind}"
+        if name not in self._families:
+            members = [call for call in self.library.calls.values() if kind_of(call) == kind and not other_types(call)]
+            known = [Known(_size(call), work_of(call), *self.library.times[call.key]) for call in _spread(members)]
+            self._families[name] = Interpolation(known) if len(known) >= FEWEST else None
+        return self._families[name]
 
     def _known(self, call: Call) -> Known:
         return Known(place_of(call).features, work_of(call), *self.library.times[call.key])
 
 
+def _size(call: Call) -> tuple[float, ...]:
+    """Where a call stands among those of other operators: bytes in and out."""
+    return log2(max(call.bytes_in, 1)) / 2, log2(max(call.bytes_out, 1)) / 2
+
+
 def work_of(call: Call) -> Work:
     """What a call does."""
-    return Work(float(call.flops), float(call.bytes_in), float(call.bytes_out), float(len(call.tensors)))
+    return Work(float(computed(call)), float(call.bytes_in), float(call.bytes_out), float(len(call.tensors)))
 
 
 #: Calls that a family is told by: more tell little, and an inverse of thousands takes seconds.

@@ -15,6 +15,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 (as everybody calls it)
 
+from sizer.operators.between import SEVERAL
+
 
 class Block(NamedTuple):
     """A module with its example input (meta tensors), and its optimizer's name and form."""
@@ -27,14 +29,17 @@ class Block(NamedTuple):
 
 
 class _Draw:
-    """Random sizes."""
+    """Random sizes; in one of two blocks all of them are multiples of 16, as those of most architectures are."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)  # noqa: S311 (no secret)
+        self._vectors = self.random.random() < 0.5
 
     def size(self, low: int, high: int) -> int:
-        """A size, in logarithms alike; two in three are multiples of 8 where they are large enough."""
+        """A size, in logarithms alike; where it is large enough and need not be of 16, two in three are of 8."""
         size: int = round(low * (high / low) ** self.random.random())
+        if self._vectors:
+            return max(16, round(size / 16) * 16) if size >= 12 else size
         return max(8, size // 8 * 8) if size >= 12 and self.random.random() < 0.67 else size
 
     def of(self, *values: Any) -> Any:
@@ -61,7 +66,7 @@ def _image(draw: _Draw, channels: int, most: float = 2**22) -> torch.Tensor:
 
 
 def _convolutions(draw: _Draw) -> tuple[nn.Module, torch.Tensor]:
-    """Two convolutions with batch normalisation: of one size, pointwise, strided, depthwise or grouped."""
+    """Three convolutions with batch normalisation: of one size, pointwise, strided, depthwise or grouped."""
     taken, given = draw.size(3, 512), draw.size(8, 512)
     kernel, stride = draw.of(1, 1, 3, 3, 3, 5, 7), draw.of(1, 1, 1, 2)
     groups = draw.of(1, 1, 1, 4, taken, taken)
@@ -71,8 +76,10 @@ def _convolutions(draw: _Draw) -> tuple[nn.Module, torch.Tensor]:
         groups = 1
     first = nn.Conv2d(taken, given, kernel, stride, kernel // 2, groups=groups, bias=draw.of(True, False))
     last = nn.Conv2d(given, draw.size(8, 256), draw.of(1, 3), padding=draw.of(0, 1), bias=False)
-    norms = nn.BatchNorm2d(given), nn.BatchNorm2d(last.out_channels)
-    parts = first, norms[0], draw.of(*_ACTIVATIONS)(), last, norms[1], nn.ReLU(inplace=draw.of(True, False))
+    wide, kernel = last.out_channels, draw.of(1, 3, 3)
+    same = nn.Conv2d(wide, wide, kernel, padding=kernel // 2, groups=draw.of(1, 1, wide), bias=False)
+    norms = nn.BatchNorm2d(given), nn.BatchNorm2d(wide)
+    parts = first, norms[0], draw.of(*_ACTIVATIONS)(), last, norms[1], nn.ReLU(inplace=draw.of(True, False)), same
     return nn.Sequential(*parts), _image(draw, taken)
 
 
@@ -82,7 +89,8 @@ def _stem(draw: _Draw) -> tuple[nn.Module, torch.Tensor]:
     first = nn.Conv2d(draw.of(1, 3, 3), given, kernel, stride, kernel // 3)
     pool = draw.of(nn.MaxPool2d(3, 2, 1), nn.MaxPool2d(2), nn.AvgPool2d(2))
     side, batch = draw.of(64, 96, 128, 224), draw.size(1, 8)
-    return nn.Sequential(first, nn.BatchNorm2d(given), nn.ReLU(), pool), _meta(batch, first.in_channels, side, side)
+    parts = *draw.of((), (nn.ZeroPad2d(1),)), first, nn.BatchNorm2d(given), nn.ReLU(), pool
+    return nn.Sequential(*parts), _meta(batch, first.in_channels, side, side)
 
 
 class _ChannelsLastBlock(nn.Module):
@@ -111,7 +119,8 @@ def _up_and_down(draw: _Draw) -> tuple[nn.Module, torch.Tensor]:
     width = draw.size(8, 128)
     down = draw.of(nn.MaxPool2d(2), nn.Conv2d(width, width, 3, 2, 1))
     up = draw.of(
-        nn.ConvTranspose2d(width, width, 2, 2), nn.Upsample(scale_factor=2, mode=draw.of("nearest", "bilinear"))
+        nn.ConvTranspose2d(width, width, 2, 2),
+        nn.Upsample(scale_factor=2, mode=draw.of("nearest", "bilinear", "bilinear")),
     )
     norm = draw.of(
         nn.GroupNorm(draw.of(1, 2), width) if width % 2 == 0 else nn.BatchNorm2d(width), nn.BatchNorm2d(width)
@@ -133,11 +142,11 @@ class _Joined(nn.Module):
 
 
 class _AttentionBlock(nn.Module):
-    """A transformer's block; attention by torch's kernel, or by products and a softmax."""
+    """A transformer's block; attention by torch's function, with dropout or without, or by products and a softmax."""
 
-    def __init__(self, width: int, heads: int, causal: bool, by_hand: bool, activation: nn.Module, wide: int) -> None:
+    def __init__(self, width: int, heads: int, causal: bool, how: str, activation: nn.Module, wide: int) -> None:
         super().__init__()
-        self.heads, self.causal, self.by_hand = heads, causal, by_hand
+        self.heads, self.causal, self.how = heads, causal, how
         self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
         self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
         self.out = nn.Linear(width, width)
@@ -150,8 +159,11 @@ class _AttentionBlock(nn.Module):
             part(normed).view(batch, length, self.heads, width // self.heads).transpose(1, 2)
             for part in (self.query, self.key, self.value)
         )
+        dropped = 0.1 if self.how == "dropout" else 0.0  # (with which torch's function is products and a softmax, too)
         mixed = (
-            self._by_hand(q, k, v) if self.by_hand else F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
+            self._by_hand(q, k, v)
+            if self.how == "by hand"
+            else F.scaled_dot_product_attention(q, k, v, None, dropped, self.causal)
         )
         given = given + self.out(mixed.transpose(1, 2).reshape(batch, length, width))
         result: torch.Tensor = given + self.inner(self.norms[1](given))
@@ -170,9 +182,10 @@ def _attention(draw: _Draw) -> tuple[nn.Module, torch.Tensor]:
     length, batch = draw.size(16, 512), draw.size(1, 32)
     while batch > 1 and batch * length * width > 2**20:
         batch //= 2
-    by_hand = batch * heads * length * length <= 2**23 and draw.of(True, False, False)
+    small = batch * heads * length * length <= 2**23  # (what products make of attention is so many scores, kept)
+    how = draw.of("kernel", "kernel", "kernel", *(("dropout", "by hand") if small else ()))
     activation = draw.of(nn.GELU(), nn.GELU("tanh"), nn.ReLU(), nn.SiLU())
-    block = _AttentionBlock(width, heads, draw.of(True, False), by_hand, activation, draw.of(2, 4) * width)
+    block = _AttentionBlock(width, heads, draw.of(True, False), how, activation, draw.of(2, 4) * width)
     return block, _meta(batch, length, width)
 
 
@@ -198,7 +211,7 @@ class _Recurrent(nn.Module):
 def _recurrent(draw: _Draw) -> tuple[nn.Module, torch.Tensor]:
     taken, width = draw.size(8, 512), draw.size(16, 512)
     kind = draw.of(nn.LSTM, nn.LSTM, nn.GRU, nn.RNN)
-    inner = kind(taken, width, batch_first=draw.of(True, False), bidirectional=draw.of(True, False, False))
+    inner = kind(taken, width, 2, batch_first=draw.of(True, False), bidirectional=draw.of(True, False, False))
     return _Recurrent(inner), _meta(draw.size(4, 64), draw.size(4, 64), taken)
 
 
@@ -304,6 +317,24 @@ _OPTIMIZERS = (
     *(("adamw", "fused"), ("adam", "fused"), ("sgd", "fused"), ("sgd-momentum", "fused"), ("adam", "single-tensor")),
     *(("adamw", "foreach"), ("sgd", "single-tensor"), ("sgd-momentum", "foreach")),
 )
+
+
+class _Together(nn.Module):
+    """Blocks beside each other, each with its own input: a step of several parts, as those that people train are."""
+
+    def __init__(self, parts: list[nn.Module]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+
+    def forward(self, *given: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(part(one) for part, one in zip(self.parts, given, strict=True))
+
+
+def together(blocks: list[Block]) -> Block:
+    """Several blocks as one, with the optimizer of the first."""
+    inputs = tuple(one for each in blocks for one in each.inputs)
+    parts = _Together([each.module for each in blocks])
+    return Block(SEVERAL, parts, inputs, blocks[0].optimizer, blocks[0].form)
 
 
 def block(number: int, seed: int = 0) -> Block:

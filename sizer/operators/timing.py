@@ -73,9 +73,12 @@ def time_call(call: Call, pools: Pools) -> OperatorTime | None:
         if read + made >= _LEAST_FAR_BYTES and sets > 1:
             far_s = _Run(call, pools, sets).quiet_s()
     except (RuntimeError, TypeError, ValueError, IndexError, AttributeError, NotImplementedError):
+        pools.refill()
         return None
     if changes(call):
         pools.refill()
+    else:
+        pools.keep()
     return OperatorTime(near_s, max(far_s, near_s))
 
 
