@@ -275,6 +275,22 @@ def _trees() -> Iterator[bytes]:
     yield json.dumps(tree.noted).encode()
 
 
+def _power_logs() -> Iterator[bytes]:
+    """The first rows of every family of logs that power_logs.py writes, of what ipmitool prints, of those of tests."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    import power_logs
+
+    watts = power_logs.known_watts(0)[:12]
+    for one in power_logs.variants(40, 0):
+        text = power_logs.FAMILIES[one.family](one, list(power_logs.samples(one, watts)))
+        yield ((power_logs.PREAMBLE if one.preamble else "") + text + "\n").encode()
+    yield b"03/06/2025 18:00:00\nPSU1 Power | 120 | Watts | ok\nTemp | 30 | degrees C | ok\n" * 12
+    yield b'[{"time": "2025-03-06T18:00:00Z", "power": {"watts": 12.5}}]\n'
+    yield b'{"ts": 1741290000, "apower": 12.5}\n{"ts": 1741290001, "apower": 13}\n' * 6
+    yield b"time,power (W)\n" + b"".join(b"2025-10-26 02:%02d:00,5\n" % (n % 60) for n in range(0, 130, 10))
+    yield from _short_logs("tests/data/cases/logs/*")()
+
+
 def _networks() -> Iterator[bytes]:
     yield from (b"784-512x5-10", b"784,512,10", b"30x64x1", b"2^20", b"1h30m", b"10MiB", b"5Wh", b"20,000", b"1e-3")
 
@@ -316,7 +332,7 @@ def _small_tables() -> Iterator[bytes]:
 READERS: dict[str, Reader] = {
     "table": Reader(table, ".csv", "text", _tables, ("size_search/data/file_kinds", "size_search/data/reading/*")),
     "power-log": Reader(
-        *(power_log, ".csv", "text", _short_logs("tests/data/cases/logs/*")),
+        *(power_log, ".csv", "text", _power_logs),
         ("meters/wattmeter_csv", "meters/log_*", "meters/power_units", "meters/timestamps", "meters/local_times"),
     ),
     "network": Reader(network, ".txt", "text", _networks, ("base/units",)),
