@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sizer.method import expectation
 from sizer.method import reach as law
-from sizer.method.epochs_to_loss import DIFFICULTIES, Pilot
+from sizer.method.epochs_to_loss import DIFFICULTIES, Pilot, difficulty_of
 from sizer.method.reach import RATES, Known, Networks
 
 KNOWN = Known(4000, 20, 3, False)
@@ -163,3 +163,20 @@ def test_a_failure_costs_more_where_sizes_share_their_luck():
 
 def test_the_next_octave_is_the_size_nearest_to_twice():
     assert expectation._an_octave_up(np.array([100.0, 150.0, 210.0, 390.0])).tolist() == [2, 3, 3, 3]
+
+
+def test_a_target_on_the_edge_of_a_difficulty_is_of_the_harder_one():
+    assert [difficulty_of(ratio, 1.0) for ratio in (1.1, 1.1001, 1.5, 1.5001)] == ["hard", "medium", "medium", "easy"]
+
+
+def test_a_pilots_chance_by_then_is_lognormal_about_the_law_at_1e_3_and_raw():
+    """Half of the chance at the law's median of epochs, 84 % and 16 % a scatter later and earlier."""
+    ratios, pilot = np.array([1.2, 2.0]), Pilot(2000, 0.4)
+    setting = (expectation._pilots_network(pilot, KNOWN), KNOWN, 1e-3, False, ratios, law.CURVES)
+    chance, median = law.chance_to_reach(*setting)[0], law.median_epochs(*setting)[0]
+    assert expectation._chance_by_then(pilot, KNOWN, ratios, None) == pytest.approx(chance)
+    for scatters, share in ((0, 0.5), (1, 0.8413447), (-1, 0.1586553)):
+        for each in (0, 1):
+            by_then = pilot._replace(epochs=median[each] * 2 ** (scatters * law.CURVES.scatter))
+            found = expectation._chance_by_then(by_then, KNOWN, ratios, None)
+            assert found[each] == pytest.approx(share * chance[each], rel=1e-6)
