@@ -189,6 +189,7 @@ def plot(lines: list[dict[str, Any]], image: Path) -> None:
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib.ticker import MaxNLocator
 
     works = _by_work(lines)
     figure, axes = plt.subplots(2, len(works), figsize=(2.6 * len(works), 4.2), sharex="col", squeeze=False)
@@ -198,9 +199,10 @@ def plot(lines: list[dict[str, Any]], image: Path) -> None:
         axes[1][column].plot(steps, [each["resident_mib"] for each in own], color="tab:orange")
         axes[0][column].set_title(f"{what}, {steps[-1]:,} steps", fontsize=9)
         for row in (0, 1):
-            axes[row][column].set_ylim(bottom=0)
+            axes[row][column].set_ylim(0, 1.15 * axes[row][column].get_ylim()[1])
             axes[row][column].tick_params(labelsize=7)
-        axes[1][column].ticklabel_format(axis="x", style="sci", scilimits=(-3, 4))
+        axes[1][column].xaxis.set_major_locator(MaxNLocator(3))
+        axes[1][column].xaxis.set_major_formatter("{x:,.0f}")
     axes[0][0].set_ylabel("median time a step, ms", fontsize=8)
     axes[1][0].set_ylabel("resident memory, MiB", fontsize=8)
     figure.supxlabel("steps done", fontsize=8)

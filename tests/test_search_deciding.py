@@ -9,8 +9,8 @@ import pytest
 
 from sizer.models.topology import Topology
 from sizer.size_search import policy
-from sizer.size_search.arms import Goal, SearchCandidate
-from sizer.size_search.forecasts import forecast
+from sizer.size_search.arms import Goal, Place, SearchCandidate
+from sizer.size_search.forecasts import borrowed_forecast, forecast
 from sizer.size_search.learning_curves import LearningCurve
 from sizer.size_search.log import Epoch
 from sizer.size_search.policy import _own_goal, decide, decide_exploring
@@ -270,3 +270,11 @@ def test_an_arm_that_has_brought_nothing_better_for_long_loses_its_chance():
     late, early = arms(k14_8=(*noisy, 0.219)), arms(k14_8=(*noisy[:6], 0.219, *noisy[6:]))
     chances = [forecast(next(arm for arm in known if arm.values), known, GOAL).chance for known in (late, early)]
     assert chances[1] < 0.5 * chances[0]
+
+
+def test_forecasts_that_are_kept_take_little_memory():
+    """Of 10,000 trials they took 100 MB."""
+    values = tuple(1.0 / epoch for epoch in range(1, 9))
+    total, weights = borrowed_forecast(Place(2**12, 1.0), Place(2**10, 1.0), values, 0.05)
+    most = borrowed_forecast.cache_info().maxsize
+    assert most * (total.nbytes + weights.nbytes) < 32 * 2**20

@@ -145,7 +145,7 @@ def _own_chances(values: tuple[float, ...], target: float) -> FloatArray:
     return chances
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)  # (24 kB each: 4096 held 100 MB after a long search, and a round asks for a hundred)
 def borrowed_forecast(
     arm: Place, other: Place, other_values: tuple[float, ...], target: float
 ) -> tuple[FloatArray, FloatArray]:
