@@ -71,3 +71,22 @@ def test_names_of_others_are_listed_short():
     assert listed(["a", "b"]) == "a, b"
     assert listed(["a" * 100]) == "a" * 37 + "..."
     assert listed(map(str, range(10))) == "0, 1, 2, 3, 4, 5, 6, 7, ..."
+
+
+def test_faults_and_endurance_tell_right_from_wrong(monkeypatch):
+    monkeypatch.syspath_prepend(str(FUZZ.parent))
+    import endurance
+    import fault_bench
+    from fault_bench import Ended
+
+    assert fault_bench.refused(Ended(1, ["a hint", "sizer: no room; make some"])) is None
+    for wrong in (Ended(1, []), Ended(0, ["sizer: x"]), Ended(1, ["sizer: x", "sizer: y"]), Ended(-9, ["sizer: x"])):
+        assert fault_bench.refused(wrong) is not None
+    assert "a traceback" in fault_bench.refused(Ended(1, ["Traceback (most recent call last):", "ValueError: x"]))
+    assert not fault_bench.lost(["a"], ["a", "b"])
+    assert fault_bench.lost(["a", "b"], ["a"])
+    assert fault_bench.lost(["a"], ["b"])
+    told = [{"what": "log", "step": n, "step_s": 1e-3 * n, "longest_s": 1.0, "resident_mib": n} for n in range(1, 41)]
+    (line,) = endurance.summary([*told[:3], *told])
+    assert "40 steps" in line
+    assert "8.500 to   36.500 ms a step (4.29)" in line
