@@ -12,6 +12,8 @@ ARCHIVE_ERRORS = (
     *(OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError, RuntimeError, NotImplementedError),
     *(AttributeError, TypeError, KeyError),
 )
+#: What reading a member of a damaged, encrypted or oddly packed archive raises, beside an OSError.
+DAMAGED_MEMBER = (EOFError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError)
 #: torch stores what it exports as it is. JSON that somebody packed has a tenth of its size; a bomb a thousandth.
 _MOST_TIMES, _MOST_BEYOND = 30, 2**24
 

@@ -47,7 +47,13 @@ def read_parquet(path: Path) -> Table:
         held = max(sum(group.total_byte_size for group in groups), 8 * header.num_rows * header.num_columns)
         require_memory(f"{path.name} ({header.num_rows:,} rows)", _PARQUET_COPIES * held)
         frame: pd.DataFrame = pq.read_table(path).to_pandas(date_as_object=False)
-    except (pa.ArrowException, ValueError) as error:
+    except (
+        pa.ArrowException,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+    ) as error:  # (what pandas notes in it)
         reason = " ".join(str(error).split())
         raise DataError(f"{path.name} is a damaged Parquet file ({reason[:120]}); write it again") from None
     frame.columns = [str(column) for column in frame.columns]
@@ -83,6 +89,10 @@ def _loaded(file_name: str, archive: Any, name: str) -> Array:
     except ValueError as error:
         reason = "Python objects (a pickle)" if "pickle" in str(error) else f"something damaged ({error})"
         raise DataError(f"{name} in {file_name} holds {reason}, which is not read; save plain arrays") from None
+    except NotImplementedError:
+        raise
+    except RuntimeError as error:  # (an archive that asks for a password)
+        raise DataError(f"{name} in {file_name} is not read ({error}); save plain arrays") from None
     if array.dtype.kind not in "biufUSM":
         raise DataError(f"{name} in {file_name} is of type {array.dtype}; expected numbers or text")
     return array.astype(str) if array.dtype.kind == "S" else array

@@ -10,6 +10,7 @@ import difflib
 import importlib
 import re
 import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
@@ -171,7 +172,7 @@ def read_file(path: Path, reading: Reading) -> Table:
         return with_text_read(arrays.read_npz(path), reading)
     except MemoryError:
         raise DataError(f"{path.name} does not fit into the memory that is free; use a sample of its rows") from None
-    except (OSError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise DataError(f"{path.name} cannot be read ({reason}); is it damaged or cut short?") from None
 

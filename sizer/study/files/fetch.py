@@ -6,6 +6,7 @@ authors publish (`downloads.json`); a folder of them, its archives read through 
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import http.client
 import shutil
@@ -20,9 +21,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sizer.base.archives import DAMAGED_MEMBER
 from sizer.base.errors import MeasurementError, UsageError
 from sizer.base.storage import write_whole
-from sizer.study.files.schema import is_safe
+from sizer.study.files.schema import first_line, is_safe
 from sizer.study.published import facts
 from sizer.study.step import Advance, Rule, Status, StudyStep, unseen
 
@@ -228,8 +230,9 @@ def _check_archive(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise MeasurementError(f"{path} is no complete zip file ({error}); remove it and fetch it again") from None
+    except DAMAGED_MEMBER as error:
+        said = first_line(error)
+        raise MeasurementError(f"{path} is no complete zip file ({said}); remove it and fetch it again") from None
     if damaged:
         raise MeasurementError(f"{damaged} in {path} is damaged; remove the file and fetch it again")
 
@@ -251,8 +254,11 @@ def unpack(path: Path, folder: Path) -> list[str]:
                     for member in archive
                     if not member.isdir() and not _unpack_member(archive, member, target, folder.name)
                 ]
-        except (tarfile.TarError, EOFError) as error:
-            raise MeasurementError(f"{path} is no complete tar file ({error}); remove it and fetch it again") from None
+        except (tarfile.TarError, gzip.BadGzipFile, ValueError, *DAMAGED_MEMBER) as error:
+            said = first_line(error)
+            raise MeasurementError(f"{path} is no complete tar file ({said}); remove it and fetch it again") from None
+        except OSError as error:
+            raise MeasurementError(f"{path} cannot be unpacked ({error.strerror}: {error.filename})") from None
         target.replace(folder)
     return unsafe
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import zipfile
-import zlib
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -20,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from sizer.base.archives import DAMAGED_MEMBER
 from sizer.models.shapes import FloatArray, IntArray
 from sizer.study.files.schema import ENERGY, POWER_TIME_ZONE, first_line, is_safe, locate, readable
 from sizer.study.step import Advance, Rule, examples, unseen
@@ -85,7 +85,7 @@ def _read_all(
                 advance("reading power", share)
                 try:
                     read.append((int(stem), _parse(content())))
-                except (pa.ArrowException, KeyError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+                except (pa.ArrowException, KeyError, OSError, *DAMAGED_MEMBER) as error:
                     damaged.append(f"{name}: {first_line(error)[:80] if str(error) else 'empty'}")
     return read, (
         Rule.listing("unsafe member", "a path that leads out of the archive: not read", unsafe),

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sizer.base.archives import DAMAGED_MEMBER
 from sizer.base.errors import MeasurementError
 from sizer.study.published import facts
 
@@ -85,10 +86,10 @@ def readable(path: Path) -> Iterator[None]:
 
     try:
         yield
-    except zipfile.BadZipFile as error:
-        raise MeasurementError(f"{path} is no complete zip file ({error}); download it again") from None
-    except (pa.ArrowException, UnicodeDecodeError, EOFError) as error:
+    except (pa.ArrowException, UnicodeDecodeError) as error:
         raise MeasurementError(f"{path} cannot be read ({first_line(error)}); download it again") from None
+    except DAMAGED_MEMBER as error:
+        raise MeasurementError(f"{path} is no complete zip file ({first_line(error)}); download it again") from None
     except OSError as error:
         raise MeasurementError(f"{path} cannot be read ({error.strerror or first_line(error)})") from None
     except ValueError as error:  # what pandas raises for a table that is none
