@@ -351,6 +351,19 @@ def test_titles_of_profiles_and_records_of_others_steer_no_terminal(tmp_path, ca
     capsys.readouterr()
 
 
+@pytest.mark.parametrize("term", ["traffix.L1", "traffic", "pass.L1", ""])
+def test_a_comparison_with_a_term_that_is_none_is_refused_in_one_line(tmp_path, term):
+    """It ended `sizer report` in a ValueError."""
+    from sizer.base.errors import DataError
+    from sizer.report.pages.saved import read_entry
+
+    record = json.loads((Path(__file__).parent / "data" / "records" / "comparison.json").read_text())
+    record["machines"][0]["coefficients"]["terms"][term] = 1.0
+    (tmp_path / "comparison.json").write_text(json.dumps(record))
+    with pytest.raises(DataError, match="that can be shown"):
+        read_entry(tmp_path / "comparison.json")
+
+
 def test_what_a_warning_of_the_hook_quotes_is_shown_as_it_is(capsys):
     from sizer.hook.watching import warn
     from sizer.report.hook import wrapped

@@ -228,7 +228,9 @@ def _comparison(data: Mapping[str, Any]) -> Record:
     from sizer.fleet.comparison import Comparison
 
     first, second = (rebuild(Chosen, machine, True) for machine in data["machines"])
-    return rebuild(Comparison, {**data, "machines": (first, second), "asked": data["request"]}, filled=True)
+    found = rebuild(Comparison, {**data, "machines": (first, second), "asked": data["request"]}, filled=True)
+    list(found.coefficient_rows())  # (a term that is none is refused here, not while it is drawn)
+    return found
 
 
 def _inspection(data: Mapping[str, Any]) -> Record:
