@@ -64,14 +64,16 @@ def _columns(terms: dict[str, FloatArray], shape: tuple[int, int]) -> FloatArray
 
 
 class Differences(NamedTuple):
-    """What another depth, shape or batch size changes on one task: terms by name of `BESIDE` and outcomes (cases,).
+    """What another depth, shape or batch size changes on one task: terms of `BESIDE` and outcomes (cases,) of each law.
 
     Outcomes are differences within pairs, of log2 of the epochs where both reach a target, and of log2 of the epochs
-    until the best loss where neither does.
+    until the best loss where neither does; of reach both of a pair are cases, with their other terms in ``given``.
     """
 
+    reach: tuple[FloatArray, FloatArray]
     epochs: tuple[FloatArray, FloatArray]
     left: tuple[FloatArray, FloatArray]
+    given: FloatArray
 
 
 @cache
@@ -80,22 +82,25 @@ def differences(task: str) -> Differences | None:
     parts = [_of_pair(pair, averaged) for pair in read_pairs(task) for averaged in (False, True)]
     if not parts:
         return None
-    return Differences(
-        *((np.concatenate([p[i][0] for p in parts]), np.concatenate([p[i][1] for p in parts])) for i in range(2))
-    )
+    joined = ((np.concatenate([p[i][0] for p in parts]), np.concatenate([p[i][1] for p in parts])) for i in range(3))
+    return Differences(*joined, np.concatenate([part.given for part in parts]))
 
 
 def _of_pair(pair: Pair, averaged: bool) -> Differences:
     sweep, setting = pair.sweep, (network_of(pair), known_of(pair.sweep), RATES[pair.rate], averaged)
     ratios = RATIOS[RATIOS * sweep.best < sweep.facts.baseline_loss]
-    terms = law.epochs_terms(*setting, ratios), law.left_terms(*setting)
-    beside, batch = (_columns(_only_beside(found), (1, len(ratios))) for found in terms)
+    shape = 1, len(ratios)
+    terms = law.reach_terms(*setting, ratios), law.epochs_terms(*setting, ratios), law.left_terms(*setting)
+    in_reach, in_epochs, in_left = (_columns(_only_beside(found), shape) for found in terms)
+    given = _columns({name: np.asarray(term) for name, term in terms[0].items() if name not in law.BESIDE}, shape)
     other, like = (np.array([_met(curve, ratio * sweep.best) for ratio in ratios]) for curve in pair.curves(averaged))
     reached, failed = np.isfinite(other) & np.isfinite(like), ~np.isfinite(other) & ~np.isfinite(like)
     left = [math.log2(max(1, len(curve) - law.PATIENCE)) for curve in pair.curves(averaged)]
     return Differences(
-        (beside[reached], np.log2(other[reached] / like[reached])),
-        (batch[failed], np.full(failed.sum(), left[0] - left[1])),
+        (np.concatenate([in_reach, 0 * in_reach]), np.isfinite(np.concatenate([other, like])).astype(np.float64)),
+        (in_epochs[reached], np.log2(other[reached] / like[reached])),
+        (in_left[failed], np.full(failed.sum(), left[0] - left[1])),
+        np.concatenate([given, given]),
     )
 
 
@@ -116,7 +121,9 @@ def constants_of(tasks: tuple[str, ...]) -> Constants:
     varied = [found for task in tasks if (found := differences(task)) is not None]
     if not varied:
         return main
+    main_terms = np.array([value for name, value in main.reach if name not in law.BESIDE])
     found = {
+        "reach": logistic([each.reach for each in varied], [each.given @ main_terms for each in varied]),
         "epochs": _least_squares([each.epochs for each in varied]),
         "left": _least_squares([each.left for each in varied if len(each.left[1])]),
     }
@@ -157,18 +164,24 @@ def _named(terms: dict[str, FloatArray], values: FloatArray) -> tuple[tuple[str,
     return tuple((name, float(f"{value:.3g}")) for name, value in zip(terms, values.tolist(), strict=True))
 
 
-def logistic(cases: list[tuple[FloatArray, FloatArray]]) -> FloatArray:
-    """Coefficients of a logistic regression by Newton's method, every task's cases weighing 1 together."""
-    coefficients = np.zeros(cases[0][0].shape[1])
+def logistic(cases: list[tuple[FloatArray, FloatArray]], given: list[FloatArray] | None = None) -> FloatArray:
+    """Coefficients of a logistic regression by Newton's method, every task's cases weighing 1 together.
+
+    ``given`` are log-odds to begin from, beside a level of each task's own, which is not told.
+    """
+    levels = np.eye(len(cases)) if given is not None else np.empty((len(cases), 0))
+    begin = given if given is not None else [np.zeros(len(came)) for _, came in cases]
+    coefficients = np.zeros(cases[0][0].shape[1] + levels.shape[1])
     ridge = RIDGE * np.eye(len(coefficients))
     for _ in range(12):
         hessian, gradient = ridge.copy(), -ridge @ coefficients
-        for terms, came in cases:
-            chance = 1 / (1 + np.exp(-np.clip(terms @ coefficients, -30, 30)))
-            hessian += (terms * (chance * (1 - chance))[:, None]).T @ terms / len(came)
-            gradient += terms.T @ (came - chance) / len(came)
+        for (terms, came), level, odds in zip(cases, levels, begin, strict=True):
+            columns = np.hstack([terms, np.broadcast_to(level, (len(came), len(level)))])
+            chance = 1 / (1 + np.exp(-np.clip(odds + columns @ coefficients, -30, 30)))
+            hessian += (columns * (chance * (1 - chance))[:, None]).T @ columns / len(came)
+            gradient += columns.T @ (came - chance) / len(came)
         coefficients = coefficients + np.linalg.solve(hessian, gradient)
-    return coefficients
+    return coefficients[: cases[0][0].shape[1]]
 
 
 def linear(cases: list[tuple[FloatArray, FloatArray]]) -> tuple[FloatArray, float]:

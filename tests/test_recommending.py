@@ -336,12 +336,16 @@ def test_another_shape_or_batch_size_than_most_curves_are_of_has_to_promise_more
 def test_other_depths_than_most_curves_are_of_learn_more_slowly():
     for depth in (2, 3, 6, 8, 16):
         assert outlook(depth=depth).epochs_to_reach["medium"] > 1.05 * outlook().epochs_to_reach["medium"]
+    chances = [outlook(depth=depth).chance for depth in (2, 4, 6, 8)]
+    assert chances[0] == pytest.approx(chances[1], abs=0.02)
+    assert chances[1:] == sorted(chances[1:], reverse=True)
 
 
 def test_larger_batches_take_more_epochs_and_fewer_steps_up_to_the_whole_data_set():
     epochs = [outlook(batch_size=size).epochs_to_reach["medium"] for size in (64, 256, 1024)]
     assert epochs == sorted(epochs)
     assert [epochs[0] * 4, epochs[1], epochs[2] / 4] == sorted([epochs[0] * 4, epochs[1], epochs[2] / 4], reverse=True)
+    assert outlook(batch_size=64).chance == outlook().chance > outlook(batch_size=1024).chance
     assert outlook(batch_size=4096, rows=1000) == outlook(batch_size=1024, rows=1000)
 
 

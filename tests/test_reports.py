@@ -56,6 +56,7 @@ def test_the_first_lines_say_what_to_train_what_it_costs_and_what_it_reaches(rec
     assert others[0].startswith(f"{cost} an epoch ({' to '.join(interval)}, estimated).")
     assert format_widths(record.near_best.smallest.widths) in others[0]
     assert others[1].startswith("Medium targets are reached with ")
+    assert others[1].endswith("If the loss diverges or wavers, halve the rate first.")
     assert all(format_widths(size.widths) in others[1] for size in record.next_sizes)
     assert record.next_sizes
 

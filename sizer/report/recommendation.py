@@ -97,9 +97,16 @@ def _reaches(record: Recommendation) -> str:
     if chance is None:
         return "Which losses it reaches is not predicted: when the loss stalls above yours, go up a size."
     if record.request.pilots:
-        return f"The target is reached with {_percent(chance)}{up}"
+        return f"The target is reached with {_percent(chance)}{up}{_if_too_high(record)}"
     hard = "" if record.request.difficulty else f", hard ones with {_percent(chances['hard'])}"
-    return f"{_aim(record).capitalize()} targets are reached with {_percent(chance)}{hard} ({_meant(record)}){up}"
+    reached = f"{_aim(record).capitalize()} targets are reached with {_percent(chance)}{hard} ({_meant(record)})"
+    return f"{reached}{up}{_if_too_high(record)}"
+
+
+def _if_too_high(record: Recommendation) -> str:
+    """What to do first where the suggested rate is too high for the task."""
+    high = record.request.learning_rate is None and (record.best.learning_rate or 0.0) > HIGH_RATE.above
+    return " If the loss diverges or wavers, halve the rate first." if high else ""
 
 
 def _meant(record: Recommendation) -> str:
