@@ -82,6 +82,14 @@ def _answer(record: SearchResult) -> Iterator[Block]:
     else:
         found = f"the best is {best.best_value:.4g}, with {_named(best)}{_how(record, best)}"
         yield Paragraph(f"{_not_reached(record)}: {asked}; {found}", strong=True)
+    if (average := record.best_average) is not None:
+        count = f"The average of {len(average.members)} networks that were trained comes nearer"
+        yield Paragraph(f"{count}: {average.value:.4g} (--save-best saves it).", "  ")
+    if (expected := record.other_rows) is not None:
+        between = f"{expected.low:.4g} to {expected.high:.4g}"
+        yield Paragraph(
+            f"On other rows of the same kind expect {between} (90 %, from {expected.n_rows:,} validation rows).", "  "
+        )
     if record.estimate is not None:
         yield Paragraph(f"{record.estimate[0].upper()}{record.estimate[1:]}.", "  ")
     if record.saved is not None:
@@ -109,8 +117,8 @@ def _baseline(metric: str, value: float) -> str:
 
 def _beside(record: SearchResult) -> Iterator[str]:
     """The members of an average, and what FLOPs would have chosen beside the winner."""
-    if record.ensemble is not None:
-        yield from _ensemble(record.ensemble)
+    if (average := record.ensemble or record.best_average) is not None:
+        yield from _ensemble(average)
     if (choice := record.flops_choice) is not None:
         cost = f"{_curve_cost(record, choice.cost)}, {choice.label}{_against_winner(record)}"
         yield f"FLOPs would have chosen {format_network(choice.widths, choice.num_free_parameters)}: {cost}"
