@@ -207,8 +207,9 @@ def search_sizes(target: Target) -> Outcome:
 
 @cache
 def _at_base_rate(grid: Grid) -> Grid:
-    curves = {key: replace(one, better=one.raw) for key, one in grid.curves.items() if key[1] == BASE_RATE}
-    return replace(grid, curves=curves)
+    at_rate = {key: one for key, one in grid.curves.items() if key[1] == BASE_RATE}
+    unknown = {key: (math.nan,) * len(one.raw) for key, one in at_rate.items()}  # (test losses are of either weights)
+    return replace(grid, curves={key: replace(one, better=one.raw, test=unknown[key]) for key, one in at_rate.items()})
 
 
 def _search(target: Target, library: Library | None) -> Outcome:
