@@ -16,10 +16,10 @@ import argparse
 import math
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,9 @@ from curve_tasks import ENDLESS, HELD_OUT, fresh, load
 from search_base import Curves, Grid, Outcome, Target, epochs_to, search, targets
 
 from sizer.size_search.data.halves import CROSS_FIT_BELOW
+
+if TYPE_CHECKING:
+    from curve_stacks import Stack
 
 HOLDS = 1.03
 FloatArray = npt.NDArray[np.float64]
@@ -67,7 +70,7 @@ def row_spread(name: str) -> float:
     """Standard deviation over mean of the losses of single rows: 2^13 parameters at 8e-3, ten epochs, averaged."""
     task = load(name)
     trained = list(_epochs(name, 2**13, 8e-3, 0, 10))[-1]
-    losses = trained.row_losses(task.looked_at, task.looked_at_targets)[1]
+    losses = _row_losses_of(trained, task.looked_at, task.looked_at_targets)[1]
     return float(losses.std() / losses.mean())
 
 
@@ -184,24 +187,18 @@ def by_rule(wanted: Sequence[str]) -> None:
 FRESH_ROWS = 20_000
 
 
-@dataclass(frozen=True)
-class _Trained:
-    """A network after an epoch, raw and averaged weights, alone in a stack, as the base's were."""
+def _row_losses_of(stack: Stack, features: npt.NDArray[np.float32], answers: npt.NDArray[np.generic]) -> FloatArray:
+    """Loss of each row (2, rows) by the only network of a stack: raw and averaged weights."""
+    import torch
+    from curve_stacks import losses_of
 
-    stack: object
-
-    def row_losses(self, features: npt.NDArray[np.float32], targets: npt.NDArray[np.generic]) -> FloatArray:
-        """Loss of each row (2, rows): raw and averaged weights."""
-        import torch
-        from curve_stacks import Stack, losses_of
-
-        assert isinstance(self.stack, Stack)
-        outputs = self.stack.outputs(torch.from_numpy(features))[:, 0]
-        return losses_of(outputs, torch.from_numpy(targets), self.stack.regression).double().numpy()
+    outputs = stack.outputs(torch.from_numpy(features))[:, 0]
+    losses: FloatArray = losses_of(outputs, torch.from_numpy(answers), stack.regression).double().numpy()
+    return losses
 
 
-def _epochs(name: str, size: int, rate: float, seed: int, epochs: int) -> Iterator[_Trained]:
-    """Train a network as it was for the base, an epoch at a time."""
+def _epochs(name: str, size: int, rate: float, seed: int, epochs: int) -> Iterator[Stack]:
+    """Train a network as it was for the base, alone in a stack, an epoch at a time."""
     import torch
     from curve_stacks import Member, Rows, Stack
 
@@ -215,7 +212,7 @@ def _epochs(name: str, size: int, rate: float, seed: int, epochs: int) -> Iterat
     rows = Rows(torch.from_numpy(task.features), torch.from_numpy(task.targets))
     for _ in range(epochs):
         stack.train_epoch(rows, 256)
-        yield _Trained(stack)
+        yield stack
 
 
 class Truth(NamedTuple):
@@ -289,9 +286,9 @@ def _row_losses(name: str, size: int, rate: float, seed: int) -> tuple[FloatArra
     arm = next(arm for arm in grid.arms if grid.recorded_as(arm) == (size, rate, seed))
     true, decided = [], []
     for trained in _epochs(name, size, rate, seed, len(grid.curves[grid.key(arm)].better)):
-        by_row = trained.row_losses(task.looked_at, task.looked_at_targets)
+        by_row = _row_losses_of(trained, task.looked_at, task.looked_at_targets)
         chosen = int(np.nan_to_num(by_row[:, :half].mean(axis=1), nan=np.inf).argmin())
-        true.append(trained.row_losses(features, answers)[chosen])
+        true.append(_row_losses_of(trained, features, answers)[chosen])
         decided.append(by_row[chosen, deciding])
     return np.array(true, dtype=np.float32), np.array(decided)
 
