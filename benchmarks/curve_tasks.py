@@ -56,20 +56,11 @@ class CurveTask(NamedTuple):
 @cache
 def load(name: str) -> CurveTask:
     """A task by name. The order of its rows is drawn from the name: first the test rows, then validation, training."""
-    read, regression, origin = TASKS[name]
-    features, targets = read()
-    order = np.random.default_rng(zlib.crc32(name.encode())).permutation(len(targets))
-    features, targets = features[order], targets[order]
-    tested = min(round(len(targets) * TEST_SHARE), MOST_TEST)
-    half = min(round(len(targets) * VALIDATION_SHARE), MOST_VALIDATION) // 2
+    _, regression, origin = TASKS[name]
+    features, targets, (tested, half) = _in_order(name)
     first = tested + 2 * half
     train = slice(first, None)
-    scale = features[train].std(axis=0)
-    features = ((features - features[train].mean(axis=0)) / np.where(scale > 0, scale, 1.0)).astype(np.float32)
-    if regression:
-        targets = ((targets - targets[train].mean()) / targets[train].std()).astype(np.float32)[:, None]
-    else:
-        targets = np.unique(targets, return_inverse=True)[1].astype(np.int64)
+    features, targets = _scaled((features, targets), (features[train], targets[train]), regression)
     looked_at = np.concatenate([np.arange(tested, first), np.arange(tested)])
     return CurveTask(
         name=name,
@@ -83,6 +74,33 @@ def load(name: str) -> CurveTask:
         baseline_loss=_baseline(targets[train], targets[looked_at[: 2 * half]], regression),
         origin=origin,
     )
+
+
+def fresh(name: str, rows: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.generic]]:
+    """So many rows of a generated task (`ENDLESS`) that are in no part of it, scaled as its own rows are."""
+    features, targets, (tested, half) = _in_order(name)
+    train = slice(tested + 2 * half, None)
+    return _scaled(ENDLESS[name](rows, 1_000), (features[train], targets[train]), TASKS[name][1])
+
+
+def _in_order(name: str) -> tuple[FloatArray, npt.NDArray[np.generic], tuple[int, int]]:
+    """A task's rows as read, the test rows first, then validation, then training; how many test, and half validate."""
+    features, targets = TASKS[name][0]()
+    order = np.random.default_rng(zlib.crc32(name.encode())).permutation(len(targets))
+    tested = min(round(len(targets) * TEST_SHARE), MOST_TEST)
+    half = min(round(len(targets) * VALIDATION_SHARE), MOST_VALIDATION) // 2
+    return features[order], targets[order], (tested, half)
+
+
+def _scaled(rows: Rows, train: Rows, regression: bool) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.generic]]:
+    """Features and numbers less the training rows' mean, over their standard deviation; classes as their position."""
+    features, targets = rows
+    scale = train[0].std(axis=0)
+    features = (features - train[0].mean(axis=0)) / np.where(scale > 0, scale, 1.0)
+    if not regression:
+        return features.astype(np.float32), np.unique(targets, return_inverse=True)[1].astype(np.int64)
+    numbers = (targets - train[1].mean()) / train[1].std()
+    return features.astype(np.float32), numbers.astype(np.float32)[:, None]
 
 
 def _baseline(train: npt.NDArray[np.generic], validation: npt.NDArray[np.generic], regression: bool) -> float:
@@ -195,34 +213,34 @@ def _clusters() -> Rows:
     return made[0], made[1]
 
 
-def _hastie() -> Rows:
+def _hastie(rows: int = 10_000, seed: int = 0) -> Rows:
     """Whether ten normal numbers lie outside of a sphere: smooth, no noise."""
     from sklearn.datasets import make_hastie_10_2
 
-    return make_hastie_10_2(n_samples=10_000, random_state=0)
+    return make_hastie_10_2(n_samples=rows, random_state=seed)
 
 
-def _checkerboard() -> Rows:
+def _checkerboard(rows: int = 8000, seed: int = 1) -> Rows:
     """Six by six fields in the plane, 5 % of the labels wrong: a frequency that narrow networks do not follow."""
-    generator = np.random.default_rng(1)
-    features = generator.random((8000, 2))
+    generator = np.random.default_rng(seed)
+    features = generator.random((rows, 2))
     targets = (np.floor(6 * features).sum(axis=1) % 2).astype(np.int64)
-    return features, targets ^ (generator.random(8000) < 0.05)
+    return features, targets ^ (generator.random(rows) < 0.05)
 
 
-def _parity() -> Rows:
+def _parity(rows: int = 6000, seed: int = 2) -> Rows:
     """The parity of the signs of four of ten numbers, 5 % of the labels wrong: nothing is learnt for a while."""
-    generator = np.random.default_rng(2)
-    signs = generator.choice([-1.0, 1.0], (6000, 10))
+    generator = np.random.default_rng(seed)
+    signs = generator.choice([-1.0, 1.0], (rows, 10))
     targets = (signs[:, :4].prod(axis=1) > 0).astype(np.int64)
-    return signs + generator.normal(0, 0.3, signs.shape), targets ^ (generator.random(6000) < 0.05)
+    return signs + generator.normal(0, 0.3, signs.shape), targets ^ (generator.random(rows) < 0.05)
 
 
-def _spirals() -> Rows:
+def _spirals(rows: int = 1500, seed: int = 3) -> Rows:
     """Three spirals of two turns in the plane, with noise; few rows."""
-    generator = np.random.default_rng(3)
-    arm = generator.integers(0, 3, 1500)
-    radius = np.sqrt(generator.uniform(0.05, 1.0, 1500))
+    generator = np.random.default_rng(seed)
+    arm = generator.integers(0, 3, rows)
+    radius = np.sqrt(generator.uniform(0.05, 1.0, rows))
     angle = 4 * np.pi * radius + 2 * np.pi / 3 * arm
     features = radius[:, None] * np.column_stack([np.cos(angle), np.sin(angle)])
     return features + generator.normal(0, 0.02, features.shape), arm
@@ -248,18 +266,18 @@ def _mixture() -> Rows:
 # Generated data: numbers.
 
 
-def _friedman(which: int, rows: int, noise: float) -> Rows:
+def _friedman(which: int, noise: float, rows: int, seed: int = 0) -> Rows:
     from sklearn import datasets
 
-    made = getattr(datasets, f"make_friedman{which}")(n_samples=rows, noise=noise, random_state=0)
+    made = getattr(datasets, f"make_friedman{which}")(n_samples=rows, noise=noise, random_state=seed)
     return made[0], made[1]
 
 
-def _swiss_roll() -> Rows:
+def _swiss_roll(rows: int = 3000, seed: int = 0) -> Rows:
     """Where a point lies along a rolled sheet, from its place in space."""
     from sklearn.datasets import make_swiss_roll
 
-    made = make_swiss_roll(n_samples=3000, noise=0.4, random_state=0)
+    made = make_swiss_roll(n_samples=rows, noise=0.4, random_state=seed)
     return made[0], made[1]
 
 
@@ -279,19 +297,19 @@ def _teacher_numbers() -> Rows:
     return features, _noisy(_teacher(features, (32, 32, 1), generator)[:, 0], 0.2, generator)
 
 
-def _arm() -> Rows:
+def _arm(rows: int = 8000, seed: int = 8) -> Rows:
     """How far the hand of an arm of eight links is from its shoulder, from the angles: smooth, hardly any noise."""
-    generator = np.random.default_rng(8)
-    angles = generator.uniform(-np.pi / 2, np.pi / 2, (8000, 8))
+    generator = np.random.default_rng(seed)
+    angles = generator.uniform(-np.pi / 2, np.pi / 2, (rows, 8))
     heading = np.cumsum(angles, axis=1)
     distance = np.hypot(np.cos(heading).sum(axis=1), np.sin(heading).sum(axis=1))
     return angles, _noisy(distance, 0.03, generator)
 
 
-def _additive() -> Rows:
+def _additive(rows: int = 800, seed: int = 9) -> Rows:
     """A sum of one curve an input, noise of a third of its spread; few rows."""
-    generator = np.random.default_rng(9)
-    features = generator.uniform(-2, 2, (800, 8))
+    generator = np.random.default_rng(seed)
+    features = generator.uniform(-2, 2, (rows, 8))
     curves = np.sin(2 * features[:, 0]) + features[:, 1] ** 2 + np.abs(features[:, 2]) + np.exp(features[:, 3] / 2)
     return features, _noisy(curves, 0.33, generator)
 
@@ -338,9 +356,9 @@ TASKS: dict[str, tuple[Callable[[], Rows], bool, str]] = {
     "spirals": (_spirals, False, _OWN),
     "teacher_classes": (_teacher_classes, False, _OWN),
     "mixture": (_mixture, False, _OWN),
-    "friedman1": (partial(_friedman, 1, 6000, 1.0), True, "scikit-learn, make_friedman1"),
-    "friedman2": (partial(_friedman, 2, 5000, 60.0), True, "scikit-learn, make_friedman2"),
-    "friedman3": (partial(_friedman, 3, 4000, 0.05), True, "scikit-learn, make_friedman3"),
+    "friedman1": (partial(_friedman, 1, 1.0, 6000), True, "scikit-learn, make_friedman1"),
+    "friedman2": (partial(_friedman, 2, 60.0, 5000), True, "scikit-learn, make_friedman2"),
+    "friedman3": (partial(_friedman, 3, 0.05, 4000), True, "scikit-learn, make_friedman3"),
     "swiss_roll": (_swiss_roll, True, "scikit-learn, make_swiss_roll"),
     "diamonds": (partial(_diamonds, 16_000), True, "plotnine, data/diamonds.csv (ggplot2), 16,000 of 53,940 rows"),
     "housing": (_housing, True, "plotnine, data/txhousing.csv (ggplot2; TAMU real estate center)"),
@@ -351,4 +369,18 @@ TASKS: dict[str, tuple[Callable[[], Rows], bool, str]] = {
     "arm": (_arm, True, _OWN),
     "additive": (_additive, True, _OWN),
     "piecewise": (_piecewise, True, _OWN),
+}
+
+#: Generated tasks that any number of rows can be drawn of, by number of rows and seed.
+ENDLESS: dict[str, Callable[[int, int], Rows]] = {
+    "hastie": _hastie,
+    "checkerboard": _checkerboard,
+    "parity": _parity,
+    "spirals": _spirals,
+    "swiss_roll": _swiss_roll,
+    "arm": _arm,
+    "additive": _additive,
+    "friedman1": partial(_friedman, 1, 1.0),
+    "friedman2": partial(_friedman, 2, 60.0),
+    "friedman3": partial(_friedman, 3, 0.05),
 }

@@ -1,6 +1,7 @@
 """What people do without sizer, beside `sizer search`, to the same validation loss: wall clock from process start.
 
-    python benchmarks/proof.py --minutes 60 --threads 1    # goes on where it stopped (--into FILE): run it in slices
+    python benchmarks/proof.py --minutes 60                # goes on where it stopped (--into FILE): run it in slices
+    python benchmarks/proof.py --seeds 1 2 --parallel 2 --seconds 60 --minutes 35  # two seeds at a time, a core each
     python benchmarks/proof.py --minutes 0 --cpu           # the table so far, in processor time
 
 Six data sets from packages. Targets are fixed beforehand: 1.0 and 1.1 times the best validation loss of three default
@@ -14,16 +15,18 @@ sizer chooses on one half of them and has to meet the target on both.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
-import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,7 +34,7 @@ TASKS = ("optdigits", "satimage", "magic", "friedman1", "diamonds", "housing")
 LEVELS = (1.0, 1.1)
 SEEDS = (0, 1, 2)
 WIDTHS, BATCH_SIZE, PATIENCE, MOST_EPOCHS = (256, 256, 256), 256, 25, 300
-#: One contender has so long for one target; Optuna has so many trials.
+#: One contender has so long for one target, unless said; Optuna has so many trials.
 SECONDS, TRIALS = 120.0, 20
 
 Data = dict[str, np.ndarray]
@@ -103,17 +106,17 @@ def trains_to(losses: Iterator[float], target: float) -> bool:
     return any(loss <= target for _, loss in zip(range(MOST_EPOCHS), losses, strict=False))
 
 
-def with_sklearn(data: Data, target: float, seed: int, threads: int) -> bool:  # noqa: ARG001
+def with_sklearn(data: Data, target: float, seed: int, threads: int, seconds: float) -> bool:  # noqa: ARG001
     """scikit-learn's default network."""
     return trains_to(sklearn_losses(data, seed), target)
 
 
 def with_torch(rate: float) -> Any:
     """256-256-256 in PyTorch at a rate."""
-    return lambda data, target, seed, _: trains_to(torch_losses(data, WIDTHS, rate, seed), target)
+    return lambda data, target, seed, *_: trains_to(torch_losses(data, WIDTHS, rate, seed), target)
 
 
-def with_optuna(data: Data, target: float, seed: int, threads: int) -> bool:  # noqa: ARG001
+def with_optuna(data: Data, target: float, seed: int, threads: int, seconds: float) -> bool:  # noqa: ARG001
     """Optuna over width and rate, with its median pruner."""
     import optuna
 
@@ -134,14 +137,14 @@ def with_optuna(data: Data, target: float, seed: int, threads: int) -> bool:  # 
     return False
 
 
-def with_sizer(data: Data, target: float, seed: int, threads: int) -> bool:
+def with_sizer(data: Data, target: float, seed: int, threads: int, seconds: float) -> bool:
     """`sizer search` with its defaults."""
     import sizer
 
     given = {"target_loss": target, "seed": seed, "threads": threads, "device": "cpu", "meter": "none"}
     with tempfile.TemporaryDirectory() as folder:
         parts = (data["x"], data["y"]), (data["x_val"], data["y_val"])
-        return bool(sizer.search(*parts, folder=folder, max_time_s=SECONDS, **given).reached)
+        return bool(sizer.search(*parts, folder=folder, max_time_s=seconds, **given).reached)
 
 
 METHODS = {
@@ -168,83 +171,112 @@ def _best(losses: Iterator[float]) -> float:
     return best
 
 
-def child(method: str, path: Path, target: float, seed: int, threads: int) -> None:
-    """One contender on one target, in this process; exit code 0 where it met it."""
+class Contest(NamedTuple):
+    """One contender on one target of a task, from one seed, on so many threads for so many seconds at most."""
+
+    method: str
+    path: str
+    target: float
+    seed: int
+    threads: int
+    seconds: float
+
+
+def child(contest: Contest) -> None:
+    """Take part, in this process; exit code 0 where the target was met, and the processor time as the last line."""
     import torch
 
-    torch.set_num_threads(threads)
-    sys.exit(0 if METHODS[method](read_data(path), target, seed, threads) else 3)
+    method, path, *given = contest
+    torch.set_num_threads(contest.threads)
+    is_met = METHODS[method](read_data(Path(path)), *given)
+    print(time.process_time())
+    sys.exit(0 if is_met else 3)
 
 
-def measure(path: Path, method: str, target: float, seed: int, threads: int) -> tuple[float, float]:
-    """Wall clock and processor time from process start, inf where the target was not met.
+def measure(contest: Contest) -> tuple[float, float, float]:
+    """Wall clock and processor time from process start, inf where the target was not met; and the limit.
 
     Raises where the contender broke.
     """
-    script = [sys.executable, __file__, "--child", method, str(path), f"{target}", f"{seed}", f"{threads}"]
-    began, used = time.perf_counter(), _children_s()
+    missed = math.inf, math.inf, contest.seconds
+    script = [sys.executable, __file__, "--child", json.dumps(contest)]
+    began = time.perf_counter()
     try:
-        done = subprocess.run(script, check=False, timeout=SECONDS, capture_output=True, text=True)
+        done = subprocess.run(script, check=False, timeout=contest.seconds, capture_output=True, text=True)
     except subprocess.TimeoutExpired:
-        return math.inf, math.inf
+        return missed
     if done.returncode not in (0, 3):
-        raise RuntimeError(f"{method} on {path.name}: {done.stderr[-500:]}")
-    spent = time.perf_counter() - began, _children_s() - used
-    return spent if done.returncode == 0 else (math.inf, math.inf)
+        raise RuntimeError(f"{contest.method} on {contest.path}: {done.stderr[-500:]}")
+    spent = time.perf_counter() - began, float(done.stdout.split()[-1]), contest.seconds
+    return spent if done.returncode == 0 else missed
 
 
-def _children_s() -> float:
-    """Processor time of all processes that this one started and that have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+class Kept:
+    """What was measured so far, in a file that is written whole after each contest."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self.found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+
+    def add(self, key: str, value: Any) -> None:
+        """Keep one more value."""
+        from sizer.base.storage import write_whole
+
+        with self._lock:
+            self.found[key] = value
+            write_whole(self._path, json.dumps(self.found).encode())
 
 
-def run(into: Path, minutes: float, threads: int) -> dict[str, Any]:
-    """Measure what is not measured yet until the time is over; contenders take turns on the same machine."""
-    kept: dict[str, Any] = json.loads(into.read_text()) if into.exists() else {}
-    end = time.perf_counter() + 60 * minutes
-    with tempfile.TemporaryDirectory() as folder:
-        for seed in SEEDS:
-            for name in TASKS:
-                if time.perf_counter() < end:
-                    _run_task(kept, into, write_data(name, Path(folder)), (name, seed, threads), end)
-    return kept
+def run(kept: Kept, options: argparse.Namespace) -> None:
+    """Measure what is not measured yet until the time is over: so many seeds at a time, contenders in turn."""
+    end = time.perf_counter() + 60 * options.minutes
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.parallel) as pool:
+        paths = {}
+        for name in TASKS:
+            if time.perf_counter() < end:
+                paths[name] = write_data(name, Path(folder))
+                if f"{name} best" not in kept.found:
+                    kept.add(f"{name} best", best_default(read_data(paths[name])))
+        list(pool.map(lambda seed: _run_seed(kept, paths, seed, options, end), options.seeds))
 
 
-def _run_task(kept: dict[str, Any], into: Path, path: Path, which: tuple[str, int, int], end: float) -> None:
-    """Every contender on a task's targets, from one seed."""
-    name, seed, threads = which
-    if f"{name} best" not in kept:
-        kept[f"{name} best"] = best_default(read_data(path))
-        into.write_text(json.dumps(kept))
-    for level in LEVELS:
-        for method in METHODS:
-            key = f"{name} {level} {seed} {method}"
-            if key in kept or time.perf_counter() > end:
-                continue
-            kept[key] = measure(path, method, level * kept[f"{name} best"], seed, threads)
-            into.write_text(json.dumps(kept))
-            print("{}: {:.1f} s, {:.1f} s of a processor".format(key, *kept[key]), flush=True)
+def _run_seed(kept: Kept, paths: dict[str, Path], seed: int, options: argparse.Namespace, end: float) -> None:
+    """Every contender on every target of every task, from one seed."""
+    for name, level, method in itertools.product(paths, LEVELS, METHODS):
+        key = f"{name} {level} {seed} {method}"
+        if key in kept.found or time.perf_counter() > end:
+            continue
+        target = level * kept.found[f"{name} best"]
+        kept.add(key, measure(Contest(method, str(paths[name]), target, seed, options.threads, options.seconds)))
+        print("{}: {:.1f} s, {:.1f} s of a processor, of {:g} s".format(key, *kept.found[key]), flush=True)
 
 
 def report(kept: dict[str, Any], which: int) -> None:
-    """Medians of seeds by data set and target of wall clock (0) or processor time (1), and what was missed.
+    """By data set and target the median of the seeds of wall clock (0) or processor time (1), and of how many met it.
 
-    The last column is the time over sizer's, where both met the target: the geometric mean.
+    The last columns are all that were missed, and the time over sizer's where both met the target, geometric mean.
     """
-    print(f"{'':28s}" + "".join(f"{name[:10]:>11s}" for name in TASKS) + f"{'not met':>11s}{'of sizer':>10s}")
-    for level in LEVELS:
-        for method in METHODS:
-            keys = [[f"{name} {level} {seed} {method}" for seed in SEEDS] for name in TASKS]
-            times = [[kept[key][which] for key in of_task if key in kept] for of_task in keys]
-            cells = "".join(f"{float(np.median(one)):9.1f} s" if one else " " * 11 for one in times)
-            missed, tried = sum(math.isinf(one) for of_task in times for one in of_task), sum(map(len, times))
-            pairs = [
-                (kept[key][which], kept[_of_sizer(key, method)][which]) for of in keys for key in of if key in kept
-            ]
-            logs = [math.log(mine / sizers) for mine, sizers in pairs if math.isfinite(mine) and math.isfinite(sizers)]
-            ratio = f"{math.exp(sum(logs) / len(logs)):10.2f}" if logs else ""
-            print(f"{level:.1f}x {method:23s}{cells}{missed:5d} of {tried:2d}{ratio}")
+    tried = [value for key, value in kept.items() if not key.endswith(" best")]
+    limits = ", ".join(f"{limit:g}" for limit in sorted({value[2] if len(value) > 2 else SECONDS for value in tried}))
+    print(f"s, median of seeds (seeds that met the target of those tried); a contender had {limits} s")
+    print(f"{'':28s}" + "".join(f"{name[:10]:>13s}" for name in TASKS) + f"{'not met':>11s}{'of sizer':>10s}")
+    for level, method in itertools.product(LEVELS, METHODS):
+        keys = [[f"{name} {level} {seed} {method}" for seed in SEEDS] for name in TASKS]
+        times = [[kept[key][which] for key in of_task if key in kept] for of_task in keys]
+        missed, known = sum(math.isinf(one) for of in times for one in of), sum(map(len, times))
+        pairs = [(kept[key][which], kept[_of_sizer(key, method)][which]) for of in keys for key in of if key in kept]
+        logs = [math.log(mine / sizers) for mine, sizers in pairs if math.isfinite(mine) and math.isfinite(sizers)]
+        ratio = f"{math.exp(sum(logs) / len(logs)):10.2f}" if logs else ""
+        cells = "".join(f"{_cell(one):>13s}" for one in times)
+        print(f"{level:.1f}x {method:23s}{cells}{missed:5d} of {known:2d}{ratio}")
+
+
+def _cell(times: list[float]) -> str:
+    """The median and how many met the target; a dash where half or more did not."""
+    middle = float(np.median(times)) if times else math.inf
+    met = f" ({sum(map(math.isfinite, times))}/{len(times)})" if times else ""
+    return (f"{middle:.1f}" if math.isfinite(middle) else "-") + met
 
 
 def _of_sizer(key: str, method: str) -> str:
@@ -257,14 +289,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, choices=SEEDS)
+    parser.add_argument("--parallel", type=int, default=1, help="seeds at a time; each contender has --threads")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="what a contender has for a target")
     parser.add_argument("--into", type=Path, default=Path("proof.json"))
     parser.add_argument("--cpu", action="store_true", help="print processor time, not wall clock")
-    parser.add_argument("--child", nargs=5, metavar="X", help=argparse.SUPPRESS)
+    parser.add_argument("--child", metavar="JSON", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child is not None:
-        method, path, target, seed, threads = options.child
-        child(method, Path(path), float(target), int(seed), int(threads))
-    report(run(options.into, options.minutes, options.threads), 1 if options.cpu else 0)
+        child(Contest(*json.loads(options.child)))
+    kept = Kept(options.into)
+    run(kept, options)
+    report(kept.found, 1 if options.cpu else 0)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -52,13 +53,15 @@ THOUGHTLESS = ((14, 8e-3), (15, 4e-3), (16, 4e-3), (16, 1.6e-2), (15, 1.6e-2), (
 class Curves:
     """One training: per epoch the loss that counts (the worse of the rows that choose and decide), and the test loss.
 
-    ``raw`` are those of the raw weights alone, ``better`` of whichever weights the rows that choose prefer.
+    ``raw`` are those of the raw weights alone, ``better`` of whichever weights the rows that choose prefer; ``mean`` is
+    that of both halves together.
     """
 
     raw: tuple[float, ...]
     better: tuple[float, ...]
     test: tuple[float, ...]
     diverged: bool
+    mean: tuple[float, ...]
 
     @classmethod
     def of(cls, run: Run) -> Curves:
@@ -74,7 +77,8 @@ class Curves:
         better = losses[np.arange(len(losses)), chosen]
         worse = better[:, (CHOOSE, DECIDE)].max(axis=1)
         raw = losses[:, RAW, (CHOOSE, DECIDE)].max(axis=1)
-        return cls(tuple(raw), tuple(worse), tuple(better[:, TEST]), not is_finite.all())
+        mean = better[:, (CHOOSE, DECIDE)].mean(axis=1)
+        return cls(tuple(raw), tuple(worse), tuple(better[:, TEST]), not is_finite.all(), tuple(mean))
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,22 +174,45 @@ def targets(task: str, seeds: int = 2) -> tuple[Target, ...]:
     return tuple(found)
 
 
-#: What a method spends on a target, and the test loss of what met it over the target's (NaN where that is not known).
-Method = Callable[[Target], "tuple[float, float]"]
-NOT_MET = (math.inf, math.nan)
+class Outcome(NamedTuple):
+    """What a method spends on a target, and the test loss of what met it over the target's (NaN where it is not known).
+
+    ``arm`` met it after so many ``epochs``; None where it is not met, or where an average met it.
+    """
+
+    spent: float
+    test: float = math.nan
+    arm: SearchCandidate | None = None
+    epochs: int = 0
 
 
-def search(target: Target) -> tuple[float, float]:
+Method = Callable[[Target], Outcome]
+NOT_MET = Outcome(math.inf)
+
+
+def search(target: Target) -> Outcome:
     """The search, everything that it trains included."""
     return _search(target, None)
 
 
-def search_with_averages(target: Target) -> tuple[float, float]:
+def search_with_averages(target: Target) -> Outcome:
     """The same, with averages of predictions after every slice, on the tasks whose predictions were recorded."""
     return _search(target, Library.of(target.grid))
 
 
-def _search(target: Target, library: Library | None) -> tuple[float, float]:
+def search_sizes(target: Target) -> Outcome:
+    """The search over sizes alone, at 1e-3 with raw weights: of a user's training that takes no learning rate."""
+    return _search(replace(target, grid=_at_base_rate(target.grid)), None)
+
+
+@cache
+def _at_base_rate(grid: Grid) -> Grid:
+    at_rate = {key: one for key, one in grid.curves.items() if key[1] == BASE_RATE}
+    unknown = {key: (math.nan,) * len(one.raw) for key, one in at_rate.items()}  # (test losses are of either weights)
+    return replace(grid, curves={key: replace(one, better=one.raw, test=unknown[key]) for key, one in at_rate.items()})
+
+
+def _search(target: Target, library: Library | None) -> Outcome:
     grid = target.grid
     first = first_arm(grid.arms).name
     done = dict.fromkeys((arm.name for arm in grid.arms), 0)
@@ -203,11 +230,11 @@ def _search(target: Target, library: Library | None) -> tuple[float, float]:
         done[arm.name] = until
         spent += (until - before) * arm.epoch_cost
         if until == met:
-            return spent, curves.test[until - 1] / target.loss
+            return Outcome(spent, curves.test[until - 1] / target.loss, arm, until)
         if library is not None:
             loss, gain = library.best(done, target.loss)
             if loss <= target.loss:
-                return spent, math.nan
+                return Outcome(spent)
 
 
 class Library:
@@ -286,22 +313,22 @@ def _at(grid: Grid, arm: SearchCandidate, epochs: int) -> SearchCandidate:
     )
 
 
-def cheapest_arm(target: Target) -> tuple[float, float]:
+def cheapest_arm(target: Target) -> Outcome:
     """The cheapest size and rate, weights averaged or not, known beforehand."""
     found = [
         (arm.epoch_cost * epochs_to(curves.better, target.loss), arm.name)
         for arm in target.grid.arms
         for curves in [target.grid.curves[target.grid.key(arm)]]
     ]
-    return min(found)[0], math.nan
+    return Outcome(min(found)[0])
 
 
-def thoughtless(target: Target) -> tuple[float, float]:
+def thoughtless(target: Target) -> Outcome:
     """Some arms in turn, each left after `PATIENCE` epochs without gain."""
     return _in_turn(target, _thoughtless_arms(target.grid), None)
 
 
-def thoughtless_with_averages(target: Target) -> tuple[float, float]:
+def thoughtless_with_averages(target: Target) -> Outcome:
     """The same, with averages of the predictions of those that were left."""
     return _in_turn(target, _thoughtless_arms(target.grid), Library.of(target.grid))
 
@@ -318,12 +345,12 @@ def _nearest_arm(grid: Grid, num_free_parameters: float, rate: float) -> list[Se
     return [arm for arm in grid.arms if grid.key(arm) == (position, rate)]
 
 
-def ranked(target: Target) -> tuple[float, float]:
+def ranked(target: Target) -> Outcome:
     """What `sizer recommend` suggests, in its order, each at its rate and left after `PATIENCE` epochs without gain."""
     return _in_turn(target, _ranked_arms(target.grid), None)
 
 
-def ranked_with_averages(target: Target) -> tuple[float, float]:
+def ranked_with_averages(target: Target) -> Outcome:
     """The same, with averages of the predictions of those that were left."""
     return _in_turn(target, _ranked_arms(target.grid), Library.of(target.grid))
 
@@ -340,7 +367,7 @@ def _ranked_arms(grid: Grid) -> tuple[SearchCandidate, ...]:
     return tuple(found.values())
 
 
-def _in_turn(target: Target, arms: Iterable[SearchCandidate], library: Library | None) -> tuple[float, float]:
+def _in_turn(target: Target, arms: Iterable[SearchCandidate], library: Library | None) -> Outcome:
     """Arms one after the other, each left after `PATIENCE` epochs without gain."""
     grid, spent = target.grid, 0.0
     done: dict[str, int] = {}
@@ -349,9 +376,9 @@ def _in_turn(target: Target, arms: Iterable[SearchCandidate], library: Library |
         done[arm.name], is_met = _patiently(curves.better, target.loss)
         spent += done[arm.name] * arm.epoch_cost
         if is_met:
-            return spent, curves.test[done[arm.name] - 1] / target.loss
+            return Outcome(spent, curves.test[done[arm.name] - 1] / target.loss, arm, done[arm.name])
         if library is not None and library.best(done, target.loss)[0] <= target.loss:
-            return spent, math.nan
+            return Outcome(spent)
     return NOT_MET
 
 
@@ -371,9 +398,9 @@ def _patiently(values: Sequence[float], target: float) -> tuple[int, bool]:
 _OPTUNA_TRIALS, _OPTUNA_SEEDS = 60, 3
 
 
-def optuna(target: Target) -> tuple[float, float]:
+def optuna(target: Target) -> Outcome:
     """Optuna's default sampler over sizes and rates with a median pruner, median over its seeds."""
-    return float(np.median([_optuna(target, seed) for seed in range(_OPTUNA_SEEDS)])), math.nan
+    return Outcome(float(np.median([_optuna(target, seed) for seed in range(_OPTUNA_SEEDS)])))
 
 
 def _optuna(target: Target, seed: int) -> float:
@@ -411,6 +438,7 @@ def _optuna(target: Target, seed: int) -> float:
 METHODS: dict[str, Method] = {
     "cheapest size and rate, known": cheapest_arm,
     "search, all included": search,
+    "search over sizes alone, raw weights": search_sizes,
     "Recommend's rank 1 at its rate, then the next": ranked,
     "thoughtless": thoughtless,
     "Optuna over width and rate": optuna,
@@ -432,8 +460,8 @@ def compare(names: Sequence[str], each: bool, methods: dict[str, Method] = METHO
     print(f"{'':44s}{'median':>8s}{'90 %':>8s}{'worst':>8s}   not met   test within 3 %")
     for title, method in methods.items():
         found = [method(target) for target in wanted]
-        ratios = np.array([spent / target.cheapest for (spent, _), target in zip(found, wanted, strict=True)])
-        tests = np.array([test for _, test in found])
+        ratios = np.array([one.spent / target.cheapest for one, target in zip(found, wanted, strict=True)])
+        tests = np.array([one.test for one in found])
         known = tests[np.isfinite(tests)]
         within = f"{np.mean(known <= 1.03):.0%}" if len(known) else ""
         print(f"{title:44s}{_row(ratios)}   {within}", flush=True)

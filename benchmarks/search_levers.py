@@ -1,13 +1,13 @@
 """Levers of a training that the search does not pull, measured: decay of the learning rate, and the batch size.
 
     python benchmarks/search_levers.py decay    # a minute: trains
-    python benchmarks/search_levers.py batch    # some minutes: trains
+    python benchmarks/search_levers.py batch    # seconds: reads the base
 
 Decay: the loss of raw weights after so many epochs of which the last tenth lowered the rate to zero, beside that of
 averaged weights, of raw ones, and of both together, without decay unless said. All losses are on all validation rows.
 
-Batch size: what the cheapest of the rates of `search --learning-rate auto`, known beforehand, takes to a target with
-batches of 64, as a ratio to the cheapest with batches of 256; 2^14 parameters, weights averaged where that is better.
+Batch size: what the cheapest of three sizes (2^12, 2^14, 2^16 parameters) and the rates of `search --learning-rate
+auto`, known beforehand, takes to a target with batches of 64 or 1,024, as a ratio to the cheapest with batches of 256.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from curve_base import read_facts
-from curves import MAIN_RATES, Job, train_job
+from curve_base import read_base, read_facts
+from curves import MAIN_RATES
 from search_base import DEVICE, LEVELS, Curves, epochs_to, targets
 
 from sizer.devices import choose
@@ -31,7 +31,8 @@ from sizer.size_search.settings import SearchSettings
 TASKS = ("vowel", "splice", "friedman1", "satimage", "optdigits", "housing")
 SIZES, RATES, SEEDS = (2**13, 2**15), (4e-3, 1.6e-2), (0, 1)
 EPOCHS, DECAYED, BATCH_SIZE = (5, 10, 20, 40), 0.1, 256
-BATCH_TASKS = ("vowel", "swiss_roll", "splice", "banana", "friedman1")
+BATCH_TASKS = ("vowel", "swiss_roll", "splice", "banana", "friedman1", "satimage", "housing", "arm")
+BATCH_SIZES, OTHER_BATCHES = (2**12, 2**14, 2**16), (64, 1024)
 
 
 class Losses(NamedTuple):
@@ -131,28 +132,40 @@ class _Training:
 
 
 def batch() -> None:
-    """Print the ratios by task and target."""
-    print(f"{'':14s}{'rows':>7s}" + "".join(f"{level:7.2f}" for level in LEVELS))
+    """Print the ratios by task and target, and their geometric means over targets that both batch sizes meet."""
+    print(f"{'':14s}{'rows':>7s}{'batch':>7s}" + "".join(f"{level:7.2f}" for level in LEVELS))
+    known: dict[int, list[float]] = {batch_size: [] for batch_size in OTHER_BATCHES}
     for name in BATCH_TASKS:
-        small, usual = (_costs(name, batch_size) for batch_size in (64, BATCH_SIZE))
-        ratios = [one / other if math.isfinite(other) else math.nan for one, other in zip(small, usual, strict=True)]
-        cells = "".join(f"{ratio:7.2f}" for ratio in ratios)
-        print(f"{name:14s}{read_facts(name).train_rows:7,d}{cells}", flush=True)
+        usual = _costs(name, BATCH_SIZE)
+        for batch_size in OTHER_BATCHES:
+            ratios = [one / other for one, other in zip(_costs(name, batch_size), usual, strict=True)]
+            known[batch_size] += ratios
+            cells = "".join(f"{ratio:7.2f}" for ratio in ratios)
+            print(f"{name:14s}{read_facts(name).train_rows:7,d}{batch_size:7d}{cells}", flush=True)
+    for batch_size, ratios in known.items():
+        met = [math.log(ratio) for ratio in ratios if math.isfinite(ratio)]
+        better = sum(ratio < 1 for ratio in ratios)
+        print(
+            f"batches of {batch_size}: {math.exp(np.mean(met)):.2f} where both meet it, {len(ratios) - len(met)} of "
+            f"{len(ratios)} not met, cheaper in {better}"
+        )
+    best = np.minimum(1.0, np.min([*known.values()], axis=0))
+    print(f"the best of all batch sizes, known beforehand: {np.exp(np.log(best).mean()):.2f}")
 
 
 def _costs(name: str, batch_size: int) -> list[float]:
-    """Predicted cost of the cheapest rate to each of a task's targets, inf where none meets it."""
-    facts = read_facts(name)
-    found = train_job(Job(name, 14, (0,), MAIN_RATES, batch_size=batch_size))
-    topology = Topology("rectangle", facts.input_dim, tuple(found["widths"].tolist()))
+    """Predicted cost of the cheapest size and rate to each of a task's targets, inf where none meets it."""
+    facts, chosen = read_facts(name), choose(DEVICE)
     settings = SearchSettings(target=1.0, depth=4, batch_size=batch_size)
     rows = facts.train_rows, sum(facts.looked_at_rows[:2])
-    cost = price_arms([topology], rows, settings, choose(DEVICE))[0].epoch_cost
-    ends = np.cumsum(found["epochs"])
-    parts = np.split(found["losses"].astype(np.float64), ends[:-1])
-    known = [Curves.of_losses(part).better for part in parts]
+    found = []
+    for run in read_base(name):
+        plain = run.depth, run.shape, run.batch_size, run.seed
+        if plain == (4, "rectangle", batch_size, 0) and run.size in BATCH_SIZES and run.learning_rate in MAIN_RATES:
+            topology = Topology(run.shape, facts.input_dim, run.widths)
+            found.append((price_arms([topology], rows, settings, chosen)[0].epoch_cost, Curves.of(run).better))
     wanted = [target.loss for target in targets(name) if target.grid.seed == 0]
-    return [min(cost * epochs_to(curve, loss) for curve in known) for loss in wanted]
+    return [min(cost * epochs_to(curve, loss) for cost, curve in found) for loss in wanted]
 
 
 def main() -> None:

@@ -87,6 +87,7 @@ def test_the_best_network_is_kept_where_none_is_good_enough(capsys):
     assert 'network = sizer.load("best.pt2"); network.predict(table)' in out
     assert "The search had ended before and was reused; --fresh starts it anew" in " ".join(out.split())
     assert len(load(Path("best.pt2")).predict(pd.read_csv("a.csv"))) == N
+    assert "On other rows of the same kind expect 0.9" in " ".join(out.split())
 
 
 def test_a_search_says_what_this_call_took_beside_the_training(capsys):

@@ -136,14 +136,22 @@ def test_an_average_that_meets_the_target_is_the_winner(averaged):
     assert parts == {member.name for member in ensemble.members}
     assert ensemble.inference_ratio > 1
     assert (ensemble.measured_ratio, averaged.network) == (None, None)  # (the weights are the function's own)
-    record = json.loads(averaged.to_json())
-    jsonschema.validate(record, json.loads(files("sizer.schemas").joinpath("search-1.json").read_text("utf-8")))
+    valid(averaged)
+
+
+def valid(record: sizer.SearchResult) -> None:
+    schema = files("sizer.schemas").joinpath("search-1.json").read_text("utf-8")
+    jsonschema.validate(json.loads(record.to_json()), json.loads(schema))
+
+
+def shown(record: sizer.SearchResult) -> str:
+    stream = io.StringIO()
+    Console(file=stream, width=80, highlight=False).print(record)
+    return " ".join(stream.getvalue().split())
 
 
 def test_a_terminal_says_what_is_averaged(averaged):
-    stream = io.StringIO()
-    Console(file=stream, width=80, highlight=False).print(averaged)
-    text = " ".join(stream.getvalue().split())
+    text = shown(averaged)
     assert f"with the average of {len(averaged.ensemble.members)} networks" in text
     assert "times the FLOPs of the first of them" in text
 
@@ -165,6 +173,18 @@ def test_going_on_to_one_network_looks_at_no_average(averaged, tmp_path, asked):
     assert single.ensemble is None
     assert not single.reached  # (none gets there)
     assert single.spent.epochs > averaged.spent.epochs
+
+
+def test_the_best_average_of_a_search_that_fails_is_told(tmp_path):
+    failed = sizer.search(noisy, TRUTH, folder=tmp_path, max_epochs=20, **ASKED | {"target_loss": 0.02})
+    average = failed.best_average
+    assert (failed.reached, failed.winner, failed.ensemble) == (False, None, None)
+    assert failed.task.target < average.value < failed.best.best_value
+    assert len(average.members) == 4
+    assert f"The average of 4 networks that were trained comes nearer: {average.value:.4g}" in shown(failed)
+    valid(failed)
+    off = sizer.search(noisy, TRUTH, folder=tmp_path, max_epochs=20, ensemble="off", **ASKED | {"target_loss": 0.02})
+    assert off.best_average is None
 
 
 def test_a_function_without_the_targets_of_its_rows_is_searched_one_by_one():

@@ -84,12 +84,22 @@ def _answer(record: SearchResult) -> Iterator[Block]:
         yield Paragraph(f"{_not_reached(record)}: {asked}; {found}", strong=True)
     if record.estimate is not None:
         yield Paragraph(f"{record.estimate[0].upper()}{record.estimate[1:]}.", "  ")
+    if (average := record.best_average) is not None:
+        count = f"The average of {len(average.members)} networks that were trained comes nearer"
+        saves = " (--save-best saves it)" if record.saved is None else ""
+        yield Paragraph(f"{count}: {average.value:.4g}{saves}.", "  ")
     if record.saved is not None:
         yield Paragraph(f"Saved: `sizer predict {record.saved} new.csv`, in Python:", "  ")
         yield Line(f'  network = sizer.load("{record.saved}"); network.predict(table)')
     yield Paragraph(_spent(record), "  ")
     if record.ensemble is not None and record.ensemble.single is not None:
         yield Paragraph(f"One network instead (--single): {record.ensemble.single}.", "  ")
+    yield from _beside_the_answer(record)
+
+
+def _beside_the_answer(record: SearchResult) -> Iterator[Block]:
+    """What pruning did, what to expect of other rows, and what there is without a network."""
+    task = record.task
     if (pruned := record.pruned) is not None:
         before, after, saving = pruned.before, pruned.after, pruned.measured_saving
         told = "" if saving is None else f", a forward pass takes {saving:.0%} less (measured)"
@@ -97,6 +107,11 @@ def _answer(record: SearchResult) -> Iterator[Block]:
             f"Pruned {format_widths(before.widths)} to {format_widths(after.widths)}: {task.metric} "
             f"{pruned.value_after:.4g}, weights live in {after.level} (before: {before.level}){told}.",
             "  ",
+        )
+    if (expected := record.other_rows) is not None:
+        between = f"{expected.low:.4g} to {expected.high:.4g}"
+        yield Paragraph(
+            f"On other rows of the same kind expect {between} (90 %, from {expected.n_rows:,} validation rows).", "  "
         )
     if task.baseline is not None:
         yield Paragraph(f"Without a network: {task.metric} {_baseline(task.metric, task.baseline)}.", "  ")
@@ -109,8 +124,8 @@ def _baseline(metric: str, value: float) -> str:
 
 def _beside(record: SearchResult) -> Iterator[str]:
     """The members of an average, and what FLOPs would have chosen beside the winner."""
-    if record.ensemble is not None:
-        yield from _ensemble(record.ensemble)
+    if (average := record.ensemble or record.best_average) is not None:
+        yield from _ensemble(average)
     if (choice := record.flops_choice) is not None:
         cost = f"{_curve_cost(record, choice.cost)}, {choice.label}{_against_winner(record)}"
         yield f"FLOPs would have chosen {format_network(choice.widths, choice.num_free_parameters)}: {cost}"

@@ -14,10 +14,10 @@ from sizer.size_search.arms import Goal, SearchCandidate
 from sizer.size_search.data.metrics import higher_is_better
 from sizer.size_search.data.prepare import Prepared
 from sizer.size_search.data.table import Task
-from sizer.size_search.ensemble_record import as_trial, record_of, trained_members
+from sizer.size_search.ensemble_record import as_trial, record_of
 from sizer.size_search.forecasts import forecast
 from sizer.size_search.learning_curves import LearningCurve, hitting
-from sizer.size_search.log import Epoch, LogEntry, read_checkpoint
+from sizer.size_search.log import Epoch, LogEntry
 from sizer.size_search.result import (
     Edge,
     FlopsChoice,
@@ -30,10 +30,9 @@ from sizer.size_search.result import (
     Spent,
     TaskFacts,
 )
-from sizer.size_search.saved_network import SavedNetwork, facts_of_reading
 from sizer.size_search.search import Search, total_energy
-from sizer.size_search.trials.averaging import weights_of
-from sizer.size_search.trials.trial import Engine, SliceSpec
+from sizer.size_search.trained import as_saved, members_of, nearest_average, on_other_rows
+from sizer.size_search.trials.trial import Engine
 
 #: The working sets whose edges are drawn below a curve.
 _DRAWN = ("b", "o", "f", "t_max")
@@ -59,6 +58,7 @@ def conclude(
     winner, best = search.winner, best_of(search)
     kept = best if winner is None and keep_best else winner
     network = None if kept is None else search.spec(kept.name)
+    best_average = None if search.status == SearchStatus.REACHED else nearest_average(search)
     pruned: Pruned | str | None = None
     if winner is not None and network is not None and search.settings.prune:
         from sizer.size_search.trials.pruning_search import prune_winner
@@ -70,7 +70,15 @@ def conclude(
         notes = ("not pruned: an average of networks met the target; --single goes on to one that can be",)
     record = pruned if isinstance(pruned, Pruned) else None
     whole = _summed_up(search, search.status, prepared, chosen, energy_label, record)
-    return replace(whole, notes=notes, network=_trained(search, prepared, network))
+    if best_average is not None:
+        whole = replace(whole, best_average=record_of(search, best_average, whole.curve))
+    members = members_of(search, network, best_average if keep_best else search.ensemble)
+    return replace(
+        whole,
+        notes=notes,
+        network=as_saved(search, prepared, members),
+        other_rows=on_other_rows(search, members, whole.final_value),
+    )
 
 
 def so_far(search: Search, prepared: Prepared | None, chosen: Chosen, energy_label: str) -> SearchResult:
@@ -292,21 +300,3 @@ def _edges(search: Search, chosen: Chosen) -> tuple[Edge, ...]:
                 last[smallest] = Edge(name, level, smallest)
         edges += last.values()
     return tuple(edges)
-
-
-def _trained(search: Search, prepared: Prepared | None, network: SliceSpec | None) -> SavedNetwork | None:
-    """The network that predicts; None without a winner, or where only the user's training knows the weights."""
-    if prepared is None or (search.ensemble is None and (network is None or network.checkpoint is None)):
-        return None
-    facts = {
-        **facts_of_reading(prepared),
-        "source": search.task.name,
-        "metric": search.task.metric,
-        "target": search.settings.target,
-        "higher_is_better": higher_is_better(search.task.metric),
-    }
-    if search.ensemble is not None:
-        return SavedNetwork.of_members(prepared.preparation, trained_members(search, search.ensemble), facts)
-    assert network is not None  # (that is looked at above)
-    weights = weights_of(read_checkpoint(network.checkpoint or b""), network.weights)
-    return SavedNetwork.of_weights(prepared.preparation, network.topology, weights, facts)

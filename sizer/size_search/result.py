@@ -15,6 +15,7 @@ from sizer.base.units import format_network
 from sizer.method.hardware import Device, device_to_dict
 from sizer.method.recommendation import Anchor
 from sizer.size_search.data.metrics import higher_is_better
+from sizer.size_search.data.other_rows import OtherRows
 from sizer.size_search.settings import SearchSettings
 
 if TYPE_CHECKING:
@@ -254,11 +255,13 @@ class SearchResult(Record):
 
     ``winner`` is the trial that met the target, ``best`` the one with the best metric; where an average of networks met
     it first, both are that average as one trial, its parameters, epochs and costs those of all members together, and
-    ``ensemble`` says which these are. Costs of ``curve`` and
-    ``flops_choice`` are in ``quantity``: time (s), energy (J), or operations on a machine of which nothing is known.
-    ``history`` holds every epoch of every trial, slice by slice. ``estimate`` says what reaching the target would take
-    where it was not reached. ``network`` predicts, and is not part of the JSON; None after a search with the user's own
-    training.
+    ``ensemble`` says which these are. Where the target was not reached, ``best_average`` is the average that came
+    nearest, None where none came nearer than ``best``, and ``estimate`` says what reaching it would take.
+
+    Costs of ``curve`` and ``flops_choice`` are in ``quantity``: time (s), energy (J), or operations on a machine of
+    which nothing is known. ``history`` holds every epoch of every trial, slice by slice. ``network`` predicts, and is
+    not part of the JSON; None after a search with the user's own training. ``other_rows`` is what to expect of it on
+    rows that had no part in the search.
     """
 
     task: TaskFacts
@@ -283,6 +286,8 @@ class SearchResult(Record):
     saved: Path | None = None
     ensemble: Ensemble | None = None
     history: tuple[SearchSlice, ...] = ()
+    best_average: Ensemble | None = None
+    other_rows: OtherRows | None = None
     network: SavedNetwork | None = field(default=None, compare=False, repr=False)
 
     main = "trials"
@@ -311,6 +316,16 @@ class SearchResult(Record):
         return Path(path)
 
     @property
+    def final_value(self) -> float | None:
+        """The metric, on the validation rows, of what the search ends with: pruned, averaged or single; the best."""
+        if self.pruned is not None:
+            return self.pruned.value_after
+        if self.best_average is not None:
+            return self.best_average.value
+        best = self.winner or self.best
+        return None if best is None else best.best_value
+
+    @property
     def reached(self) -> bool:
         """Whether the target was met."""
         return self.status == SearchStatus.REACHED
@@ -336,6 +351,8 @@ class SearchResult(Record):
             "edges": plain(self.edges),
             "estimate": self.estimate,
             "ensemble": plain(self.ensemble),
+            "best_average": plain(self.best_average),
+            "other_rows": plain(self.other_rows),
             "pruned": None if self.pruned is None else self.pruned.to_dict(),
             "folder": None if self.folder is None else str(self.folder),
             "saved": None if self.saved is None else str(self.saved),
