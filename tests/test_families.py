@@ -110,7 +110,7 @@ def test_names_go_with_their_values():
         (["depth"], "2-4", "no parameter 'depth'"),
         (["width=8-16"], "2-4", "--vary says all values already"),
         (["width", "layers"], "2-4", "write --vary width=32-1024 and --vary layers=32-1024"),
-        ([], None, "0 ranges are given for 1 parameters"),
+        ([], None, "which values of "),
     ):
         with pytest.raises(UsageError, match=said):
             varied(names, widths, known)
@@ -492,7 +492,7 @@ def test_python_times_and_answers(net):
         (["--width", "8-64", "--input", "4,16", "--depth", "3"], "excludes --depth"),
         (["--width", "8-64", "--input", "4,16", "--input-dim", "3"], "excludes --input-dim"),
         (["--width", "8-64"], "say what goes into the module"),
-        (["--input", "4,16"], "0 ranges are given for 1 parameters (width)"),
+        (["--input", "4,16"], "which values of width? --vary width=32-1024 (or --width 32-1024)"),
         (["--width", "8-64", "--input", "4,16", "--device", "nvidia-h200"], "no device of this machine"),
         (["--width", "8-64", "--input", "4,16", "--rank-by", "size"], "expected one of loss, time"),
         (["--width", "8-64", "--input", "4,17"], "of familynet.py:make can be built and run"),

@@ -129,6 +129,8 @@ def _mismatch(given: Sequence[Any], names: Sequence[str]) -> str:
     if not names:
         return "--vary says all values already; leave out --width, or name the parameter that it is for"
     wanted = " and ".join(f"--vary {name}=32-1024" for name in names)
+    if not given:
+        return f"which values of {' and '.join(names)}? {wanted}{' (or --width 32-1024)' if len(names) == 1 else ''}"
     return f"{len(given)} ranges are given for {len(names)} parameters ({', '.join(names)}); write {wanted}"
 
 

@@ -143,14 +143,11 @@ class _Timing:
         """
         if len(self.chosen) < FEWEST:
             return None
-        left_s = self.deadline - time.perf_counter()
         foreseen_s = self._foreseen_s(one)
-        if max(_RUN_S, 2 * foreseen_s) + 2 * foreseen_s <= left_s:
+        if max(_RUN_S, 2 * foreseen_s) + 2 * foreseen_s <= self.deadline - time.perf_counter():
             return None
-        return (
-            f"a step is expected to take {foreseen_s:.2g} s, and {max(left_s, 0):.2g} s are left of the budget of "
-            f"{self.family.request.budget_s:g} s"
-        )
+        budget_s = self.family.request.budget_s
+        return f"too little was left of the budget of {budget_s:g} s to time it; --budget gives more"
 
     def _foreseen_s(self, one: int) -> float:
         if own := self.timings(one):
