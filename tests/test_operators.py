@@ -385,7 +385,11 @@ def test_autocast_is_outside_until_its_operators_are_timed(blocks, monkeypatch):
     assert timed.time_per_step_s > 0
 
 
-def test_a_compiled_module_says_that_it_is_priced_without(blocks):
+def test_a_compiled_module_says_that_it_is_priced_without(blocks, monkeypatch):
+    # (torch.compile turns the checks of distributions off for good, in this process and its other tests)
+    distribution = torch.distributions.Distribution
+    monkeypatch.setattr(distribution, "_validate_args", distribution._validate_args)
+
     def notes(module: nn.Module) -> list[str]:
         record = sizer.inspect(module, IMAGES)
         assert record.time_per_step_s is not None
