@@ -219,7 +219,7 @@ SCRIPT = """
 import sys
 from sizer.calibration import calibration, record
 calibration.MIN_NETWORKS = 8
-record._USELESS = float("inf")  # (how busy the machine is now is no matter here)
+record.USELESS = float("inf")  # (how busy the machine is now is no matter here)
 record = calibration.calibrate(calibration.Settings(budget_s=12.0))
 print(record.networks)
 """
@@ -277,7 +277,8 @@ def test_bad_settings_say_what_is_needed():
 def profile_for(device, **changes):
     from sizer.calibration.fit import Fit
     from sizer.calibration.measurements import Measurements
-    from sizer.calibration.record import Calibration, profile_record
+    from sizer.calibration.profile_record import profile_record
+    from sizer.calibration.record import Calibration
     from sizer.profiles import save
 
     """Keep a calibration; changes are to its identity, but those of its date, kernel and reference steps."""

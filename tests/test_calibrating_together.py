@@ -157,7 +157,7 @@ def test_a_slow_state_from_the_first_moment_to_the_last_is_said_and_covered(mach
     assert low < 1 / 1.5 < 1 < high
     assert run(["calibrate", "--show"]) == 0
     assert "threads 1.4" in capsys.readouterr().out
-    assert "values may be up to" in session(machine, steady(1.5)).quiet_line, "a minute later is no other moment"
+    assert "may be up to" in session(machine, steady(1.5)).quiet_line, "a minute later is no other moment"
     quiet = session(machine, steady(1.0))
     assert quiet.sessions[-1].quiet
     assert error(quiet) < 0.05
@@ -252,6 +252,20 @@ def test_the_command_lists_names_and_forgets(machine, capsys):
     err = capsys.readouterr().err
     assert err.count("forgetting cpu, ") == 2
     assert len(kept_sessions(measurement_path(SETTINGS))) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--quick", "--budget", "30s"), "--quick takes 8 s and measures times alone: leave out --budget"),
+        (("--quick", "--until-quiet", "5m"), "leave out --until-quiet"),
+        (("--until-quiet", "5m", "--budget", "60s"), "--until-quiet takes the place of --budget: leave out --budget"),
+        (("--show", "--forget"), "--show measures nothing and removes nothing: leave out --forget"),
+    ],
+)
+def test_options_of_which_one_would_be_passed_over_are_refused(given, said, capsys):
+    assert run(["calibrate", *given]) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_files_are_for_replay(capsys):
