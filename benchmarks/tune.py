@@ -27,7 +27,7 @@ SCRIPTS = Path(__file__).parent / "tune_scripts"
 #: Script -> names of its bottleneck, levers one of which mends it. An empty set: nothing may be recommended.
 KNOWN: dict[str, tuple[set[str], set[str]]] = {
     "loader": ({"loader"}, {"data-in-memory", "loader-workers=1", "loader-workers=2"}),
-    "worker_threads": ({"worker threads"}, {"worker-threads=1", "data-in-memory", "loader-workers=0"}),
+    "worker_threads": ({"worker threads"}, {"worker-threads=1", "threads=1", "data-in-memory", "loader-workers=0"}),
     "allocator": ({"allocator"}, {"malloc-thresholds", "huge-pages"}),
     "dispatch": ({"dispatch"}, {"compile", "threads=1"}),
     "denormals": ({"denormals"}, {"flush-denormals"}),

@@ -75,7 +75,7 @@ def step_s(command: list[str], script: Path, environment: dict[str, str]) -> flo
         [sys.executable, "-P", *command, str(script)],
         cwd=script.parent,
         env={**os.environ, **environment},
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
         check=True,
     )

@@ -158,6 +158,23 @@ def test_an_odd_training_is_the_same_and_left(step):
         assert sum(watch.record.flops) == ODD[step]
 
 
+def test_a_training_with_hooks_of_its_own_on_steps_goes_on(capsys):
+    from torch.optim.optimizer import _global_optimizer_post_hooks, register_optimizer_step_post_hook
+
+    model, told = network(), []
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with sizer.watch():
+        own = register_optimizer_step_post_hook(lambda *_: told.append(1))
+        try:
+            for _ in range(4):
+                plain(model, optimizer)
+        finally:
+            own.remove()
+        assert not _global_optimizer_post_hooks  # (the report is out, and so is the hook)
+    assert len(told) == 4
+    assert "sizer" in capsys.readouterr().err
+
+
 def test_an_optimizer_for_each_parameter_steps_inside_the_backward_pass(capsys):
     def train_so():
         torch.manual_seed(0)

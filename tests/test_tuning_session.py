@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+import subprocess
 from dataclasses import replace
 from importlib.resources import files
 from io import StringIO
@@ -241,6 +243,26 @@ def test_a_run_beside_a_neighbour_is_made_again_and_does_not_count():
     assert record.unchanged.set_apart == 3
     assert record.ratio == pytest.approx(0.5, rel=0.05)
     assert record.spent_s <= 1.1 * 180
+
+
+def test_a_lever_that_only_ran_beside_a_neighbour_is_named_as_that():
+    machine = MadeUp({"data-in-memory": 0.5}, beside={2, 3}, start_s=3.0)
+    record, _ = tuned(machine, budget_s=60.0)
+    assert machine.started.count(["data-in-memory"]) == 2
+    assert "Beside another speed of the machine only, which says nothing of: data-in-memory." in " ".join(
+        as_text(record).split()
+    )
+
+
+@pytest.mark.skipif(shutil.which("sh") is None, reason="lines of a shell")
+def test_tunables_of_glibc_are_lines_that_can_be_copied():
+    from sizer.report.tuning import _exports
+
+    lines = list(_exports("GLIBC_TUNABLES", "a.b=1:c.d=2:e.f=3"))
+    assert max(map(len, lines)) < 40
+    text = "\n".join([*lines, "echo $GLIBC_TUNABLES"])
+    assert subprocess.run(["sh", "-c", text], capture_output=True, text=True).stdout == "a.b=1:c.d=2:e.f=3\n"
+    assert list(_exports("OMP_NUM_THREADS", "1")) == ["export OMP_NUM_THREADS=1"]
 
 
 def test_rounds_of_the_confirmation_that_a_neighbour_spoiled_are_made_up_for():

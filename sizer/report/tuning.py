@@ -12,6 +12,7 @@ from sizer.tuning.record import (
     NOT_TRIED,
     OUT,
     RECOMMENDED,
+    SPOILED,
     WITHOUT_EFFECT,
     Together,
     TunedLever,
@@ -94,10 +95,17 @@ def _at_what_price(record: Tuning) -> str:
 def _keeping(record: Tuning) -> Iterator[Block]:
     yield Line("To keep it:", strong=True)
     for name, value in record.environment.items():
-        yield Detail(f"export {name}={shlex.quote(value)}")
+        yield from map(Detail, _exports(name, value))
     for lever in record.chosen():
         yield from _code(lever)
     yield Paragraph("or, with the record that --save writes: sizer run --with FILE ...", "  ")
+
+
+def _exports(name: str, value: str) -> Iterator[str]:
+    """Lines of a shell that are short enough to be copied from 80 columns: tunables of glibc are one a line."""
+    first, *others = value.split(":") if name == "GLIBC_TUNABLES" else [value]
+    yield f"export {name}={shlex.quote(first)}"
+    yield from (f"{name}=${name}:{shlex.quote(other)}" for other in others)
 
 
 def _code(lever: TunedLever) -> Iterator[Block]:
@@ -158,8 +166,14 @@ def _left_over(record: Tuning) -> Iterator[Block]:
         if lever.state == OUT:
             yield Paragraph(f"out: {lever.why}", f"{lever.name}: ")
     why = "the budget does not pay for" if record.complete else "interrupted before"
-    for state, told in ((WITHOUT_EFFECT, "Without effect here"), (NOT_TRIED, f"Not tried, {why}")):
-        names = [lever.name for lever in record.levers if lever.state == state]
+    spoiled = [lever.name for lever in record.levers if lever.state == NOT_TRIED and lever.why == SPOILED]
+    without = [lever.name for lever in record.levers if lever.state == WITHOUT_EFFECT]
+    not_tried = [lever.name for lever in record.levers if lever.state == NOT_TRIED and lever.why != SPOILED]
+    for names, told in (
+        (without, "Without effect here"),
+        (spoiled, "Beside another speed of the machine only, which says nothing of"),
+        (not_tried, f"Not tried, {why}"),
+    ):
         if names:
             yield Paragraph(f"{told}: {', '.join(names)}.")
 

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 from torch.utils.data.dataloader import _BaseDataLoaderIter
+from torch.utils.hooks import RemovableHandle
 
 
 class Listener(Protocol):
@@ -64,12 +65,13 @@ class Patches:
         self._undo: list[Callable[[], None]] = []
         self._unpatch_call: Callable[[], None] | None = None
         self._lock = threading.RLock()
+        self._handles: list[RemovableHandle] = []
+        self._inside = False  # a hook of ours is told of a step: torch goes through all of them just now
 
     def put(self) -> None:
         """Put everything in place."""
         self.armed = True
-        handles = [register_optimizer_step_pre_hook(self._before), register_optimizer_step_post_hook(self._after)]
-        self._undo += [handle.remove for handle in handles]
+        self._handles = [register_optimizer_step_pre_hook(self._before), register_optimizer_step_post_hook(self._after)]
         self._undo.append(self._patch_backward())
         self._undo.append(self._patch_loader())
         self._patch_call()
@@ -80,6 +82,15 @@ class Patches:
         self._call_as_before()
         while self._undo:
             self._undo.pop()()
+        # (torch stumbles over a hook that is taken out while it has others after that to go through)
+        if self._inside and not all(map(_is_last, self._handles)):
+            self.when_next_called_in(threading.get_ident(), self._take_hooks_out)
+        else:
+            self._take_hooks_out()
+
+    def _take_hooks_out(self) -> None:
+        while self._handles:
+            self._handles.pop().remove()
 
     def _ours(self) -> bool:
         """Whether it is this process, outside of a backward pass, which may call modules again to recompute."""
@@ -182,9 +193,18 @@ class Patches:
         return restore
 
     def _before(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002
-        if not torch.compiler.is_compiling() and os.getpid() == self._process:
-            self.listener.safely(self.listener.step_begins, optimizer)
+        self._tell(self.listener.step_begins, optimizer)
 
     def _after(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002
+        self._tell(self.listener.stepped, optimizer)
+
+    def _tell(self, action: Callable[[torch.optim.Optimizer], None], optimizer: torch.optim.Optimizer) -> None:
         if not torch.compiler.is_compiling() and os.getpid() == self._process:
-            self.listener.safely(self.listener.stepped, optimizer)
+            self._inside = True
+            self.listener.safely(action, optimizer)
+            self._inside = False
+
+
+def _is_last(handle: RemovableHandle) -> bool:
+    hooks = handle.hooks_dict_ref()
+    return not hooks or next(reversed(hooks)) == handle.id

@@ -128,6 +128,8 @@ def _state(session: Session, lever: Lever, found: Compared | None, adjusted: Map
         return states.OUT, session.out[lever.name]
     if lever.name in session.without_effect:
         return states.WITHOUT_EFFECT, "nothing of the script was changed by it"
+    if found is None and any(run.lever == lever.name for run in session.evidence.measured):
+        return states.NOT_TRIED, states.SPOILED
     if found is None:
         return states.NOT_TRIED, "the budget does not pay for it" if session.can_try(lever) else _ELSEWHERE
     if lever.name in adjusted:

@@ -17,6 +17,8 @@ RECOMMENDED, UNPROVEN, LEFT, OUT, WITHOUT_EFFECT, NOT_TRIED = (
     *("recommended", "unproven", "left", "out"),
     *("without effect", "not tried"),
 )
+#: Why a lever counts as not tried that had runs.
+SPOILED = "it ran beside another speed of the machine only"
 
 
 @dataclass(frozen=True)

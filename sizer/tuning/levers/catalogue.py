@@ -15,6 +15,10 @@ FILES = (
     *("data_in_memory", "channels_last", "precision", "compiled"),
 )
 
+#: What another lever of a group is worth beside the most hopeful one, whose gain it mostly shares: huge pages and
+#: malloc's thresholds differed by 8 % where they saved half (benchmarks/tune_scripts/allocator.py).
+_OTHER_OF_GROUP = 0.5
+
 
 def lever_file(name: str) -> LeverFile:
     """A module of levers. Raises KeyError for one that is not listed: a record may come from anybody."""
@@ -24,9 +28,10 @@ def lever_file(name: str) -> LeverFile:
 
 
 def proposed(seen: Seen) -> list[Lever]:
-    """What is worth a try, the most hopeful first."""
-    found = [lever for name in FILES for lever in lever_file(name).propose(seen)]
-    return sorted(found, key=lambda lever: -lever.hope)
+    """What is worth a try, the most hopeful first; of a group that can keep one only, the others after a while."""
+    found = sorted((lever for name in FILES for lever in lever_file(name).propose(seen)), key=lambda lever: -lever.hope)
+    best = {lever.group: lever for lever in reversed(found)}
+    return sorted(found, key=lambda lever: -lever.hope * (1.0 if best[lever.group] is lever else _OTHER_OF_GROUP))
 
 
 def put_in_place(levers: Sequence[tuple[str, Any]], changed: Changed) -> None:
