@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from sizer import integrations as integrations
     from sizer import models as models
     from sizer import profiles as profiles
-    from sizer.calibration.record import Calibration, SizeErrors, ValidatedNetwork, Validation
+    from sizer.calibration.record import Calibration
+    from sizer.calibration.validation_record import SizeErrors, ValidatedNetwork, Validation
     from sizer.families.record import FamilyPoint, FamilyRecommendation, FamilySize
     from sizer.families.request import FamilyOptions
     from sizer.fleet.comparison import Comparison
@@ -124,7 +125,8 @@ if not (Path(__file__).parent / "models").is_dir():
 
 #: Module -> the public records in it, imported when one is first asked for.
 _RECORDS = {
-    "sizer.calibration.record": ("Calibration", "SizeErrors", "ValidatedNetwork", "Validation"),
+    "sizer.calibration.record": ("Calibration",),
+    "sizer.calibration.validation_record": ("SizeErrors", "ValidatedNetwork", "Validation"),
     "sizer.families.record": ("FamilyPoint", "FamilyRecommendation", "FamilySize"),
     "sizer.fleet.comparison": ("Comparison",),
     "sizer.fleet.fleet": ("Fleet", "NodeChoice"),

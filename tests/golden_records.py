@@ -174,7 +174,7 @@ def _sessions() -> Record:
 
 
 def _validation() -> Record:
-    from sizer.calibration.record import ValidatedNetwork, Validation
+    from sizer.calibration.validation_record import ValidatedNetwork, Validation
 
     draw = np.random.default_rng(5)
     networks = []

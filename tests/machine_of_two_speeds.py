@@ -13,15 +13,27 @@ from calibrating_fakes import QuietReference, make_quick, step_s
 
 from sizer.calibration.measurements import Timing
 
-LEVELS = {"near": 2e-5, "last": 1e-4, "ram": 4e-5, "threads": 1e-4, "alone": 0.9e-4}
+LEVELS = {"near": 2e-5, "last": 1e-4, "ram": 4e-5, "threads": 1e-4, "alone": 0.9e-4, "handoff": 0.37e-4}
 _RUN_S = 0.03
 _REFERENCE_S = 0.001
 
 
 class TwoSpeeds:
-    """``factor(now_s)`` is how much slower all threads are at a moment than when it is quiet."""
+    """``factor(now_s)`` is how much slower steps are at a moment than when it is quiet.
 
-    def __init__(self, monkeypatch, device, factor: Callable[[float], float], seed: int = 0, noise: float = 0.01):
+    All threads together are then as much slower, or, where ``far_apart``, only what they hand each other: as on cores
+    that share no cache, where a product takes hardly longer.
+    """
+
+    def __init__(
+        self,
+        monkeypatch,
+        device,
+        factor: Callable[[float], float],
+        seed: int = 0,
+        noise: float = 0.01,
+        far_apart: bool = False,
+    ):
         from sizer.calibration import calibration, reference_steps, rounds, validation
 
         self.now_s, self.factor = 0.0, factor
@@ -40,7 +52,9 @@ class TwoSpeeds:
         class Steps(QuietReference):
             def take(self):
                 machine.now_s += _REFERENCE_S
-                slow = {"threads": machine.factor(machine.now_s)}
+                much = machine.factor(machine.now_s)
+                slow = {"handoff": 1 + 3.2 * (much - 1), "threads": 1 + 0.4 * (much - 1)}
+                slow = slow if far_apart else {"threads": much}
                 return {name: level * slow.get(name, 1.0) * machine._luck() for name, level in LEVELS.items()}
 
         self.timed = make_quick(monkeypatch, device)

@@ -277,7 +277,8 @@ def test_bad_settings_say_what_is_needed():
 def profile_for(device, **changes):
     from sizer.calibration.fit import Fit
     from sizer.calibration.measurements import Measurements
-    from sizer.calibration.record import Calibration, profile_record
+    from sizer.calibration.profile_record import profile_record
+    from sizer.calibration.record import Calibration
     from sizer.profiles import save
 
     """Keep a calibration; changes are to its identity, but those of its date, kernel and reference steps."""

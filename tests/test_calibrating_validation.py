@@ -18,8 +18,8 @@ from sizer.base.errors import MeasurementError, ProfileError, UsageError
 from sizer.calibration import plan as planning
 from sizer.calibration.calibration import Settings, calibrate, measurement_path
 from sizer.calibration.measurements import read_measurements
-from sizer.calibration.record import Errors, ValidatedNetwork, Validation
 from sizer.calibration.validation import fresh_networks, validate, validation_path
+from sizer.calibration.validation_record import Errors, ValidatedNetwork, Validation
 from sizer.cli import run
 from sizer.inspection.networks import inspect_topologies
 from sizer.method.coefficients import Coefficients

@@ -39,7 +39,8 @@ from sizer.calibration.measurements import (
     read_measurements,
 )
 from sizer.calibration.meter_check import meter_doubt
-from sizer.calibration.record import Calibration, TimedNetwork, power_dict, profile_record
+from sizer.calibration.profile_record import profile_record
+from sizer.calibration.record import Calibration, TimedNetwork, power_dict
 from sizer.calibration.rounds import Pace, charged, check_metered, step_energies, take_rounds, why_not_metered
 from sizer.calibration.session import METER_SHARE, MIN_METERED, Session, Settings, open_session
 from sizer.calibration.timed_step import time_run

@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
-from sizer.calibration.disturbance import ANOTHER_SPEED, scatter
+from sizer.calibration.disturbance import ANOTHER_SPEED, of_steps, scatter
 from sizer.calibration.validity import calibration_of
 from sizer.detection.captured_tree import Tree
 from sizer.detection.detect import detected
@@ -153,8 +153,8 @@ def speed_now(taken: Sequence[Mapping[str, float]], levels_s: Mapping[str, float
     ratios = {name: statistics.median(each[name] for each in taken) / levels_s[name] / scatter(name) for name in names}
     if not ratios:
         return None
-    name, ratio = max(ratios.items(), key=lambda pair: abs(math.log(pair[1])))
-    if 1 / ANOTHER_SPEED <= ratio <= ANOTHER_SPEED:
+    name, ratio = max(ratios.items(), key=lambda pair: abs(math.log(of_steps(*pair))))
+    if 1 / ANOTHER_SPEED <= of_steps(name, ratio) <= ANOTHER_SPEED:
         return None
     return (
         f"this machine is {'slower' if ratio > 1 else 'faster'} now than when it was calibrated: {MEANINGS[name]} "

@@ -16,7 +16,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sizer.calibration.disturbance import ANOTHER_SPEED, ENOUGH, QUIET_HIGH_BY, Quietness, disturbed, quietness
+from sizer.calibration.disturbance import (
+    ANOTHER_SPEED,
+    ENOUGH,
+    QUIET_HIGH_BY,
+    Quietness,
+    disturbed,
+    of_steps,
+    quietness,
+)
 from sizer.calibration.measurements import Case, Measurements, Timing
 from sizer.method.placement import FloatArray
 
@@ -74,8 +82,8 @@ class Session:
 
 
 def _of_references(levels_s: Mapping[str, float], others_s: Mapping[str, float]) -> float | None:
-    """The ratio of the reference step that differs most: one thread is steady where two are not."""
-    ratios = [levels_s[name] / others_s[name] for name in levels_s if name in others_s]
+    """By what networks' steps differ for the reference step that says most: one thread is steady where two are not."""
+    ratios = [of_steps(name, levels_s[name] / others_s[name]) for name in levels_s if name in others_s]
     return max(ratios, key=lambda ratio: abs(math.log(ratio)), default=None)
 
 

@@ -71,9 +71,16 @@ def _ticks_per_s() -> int:
 #: percentile, and that of the product on all threads 1.9 % below its 20th.
 _LEVEL_QUANTILE = 0.005
 #: How many times its level a step takes without anybody's doing: those in RAM and in the last cache scatter more, their
-#: medians lie 1.16 and 1.09 times above their levels where that of one thread in near caches lies 1.03 times above.
-_SCATTER = {"ram": 1.15, "last": 1.10, "memory": 1.10}
+#: medians lie 1.06 to 1.40 and 1.05 to 1.12 times above their levels, by the minute, where networks are 0 to 2 % above
+#: the truth and that of one thread in near caches lies 1.03 times above (three sessions of docs/benchmarks.md).
+_SCATTER = {"ram": 1.30, "last": 1.10, "memory": 1.10}
 _LEAST_SCATTER = 1.02
+#: How much longer steps of networks take where a reference step takes once as long again, where it is not as much: 1.28
+#: times in the mean of 100 where hand-offs between threads took 1.9 times (docs/benchmarks.md).
+_OF_STEPS = {"handoff": 0.3}
+#: A hand-off takes up to twice as long by where threads sit; one that waits for a thread that has no core now is 1,000
+#: times as long, and the longer steps say what that does to networks.
+_MOST_TIMES = {"handoff": 3.0}
 #: Products of a series, about a millisecond, which is timed once.
 SERIES = 8
 #: Slowdown of a reference step from which what was timed beside it is disturbed.
@@ -92,6 +99,9 @@ ANOTHER_SPEED = 1.15
 #: How many times as long as alone a thread's share of a product takes beside the others on cores of their own: 1.11 and
 #: 1.14 on machine C of docs/benchmarks.md (two threads) while it is quiet, 1.4 to 1.9 in its other state.
 _BESIDE_OTHERS = 1.12
+#: How many times a thread's share of a product, alone, the small products in a row take where hand-offs are quick: 0.42
+#: on machine C where they are, 0.8 in the state in which each takes 5 us longer.
+_HANDED_OVER = 0.43
 
 
 @dataclass(frozen=True)
@@ -102,8 +112,8 @@ class Quietness:
     `TOLERANCE` times as long or more; ``seen_high_by`` by how much the kept values may be too high for what the steps
     showed: the geometric mean over the networks of the slowdown beside the quietest timing (`_beside`), less 1, times
     `_MARGIN`. ``room`` is how many times faster all threads together may be at another moment:
-    they slow each other even at the quietest, because they always share a core, or because a neighbour was there from
-    the first moment to the last. Which of the two it is, sessions at other moments tell.
+    they slow each other even at the quietest, because they always share a core or never a cache, or because a neighbour
+    was there from the first moment to the last. Which of the two it is, sessions at other moments tell.
     """
 
     levels_s: Mapping[str, float]
@@ -142,8 +152,18 @@ def slowdown(
     ``of_two`` makes one time of those before and after. What a step scatters by itself is left out.
     """
     reference = timing.reference_s or {}
-    around = [of_two(reference[name]) / level / scatter(name) for name, level in levels_s.items() if name in reference]
+    around = [
+        of_steps(name, of_two(reference[name]) / level / scatter(name))
+        for name, level in levels_s.items()
+        if name in reference
+    ]
     return max(around, default=1.0)
+
+
+def of_steps(name: str, ratio: float) -> float:
+    """How many times as long networks' steps take where a reference step takes so many times as long."""
+    share, ratio = _OF_STEPS.get(name, 1.0), min(ratio, _MOST_TIMES.get(name, math.inf))
+    return 1 + share * (ratio - 1) if ratio >= 1 else 1 / (1 + share * (1 / ratio - 1))
 
 
 def scatter(name: str) -> float:
@@ -197,10 +217,17 @@ def _beside(timings: Sequence[Timing], index: int, levels_s: Mapping[str, float]
 
 
 def room(levels_s: Mapping[str, float]) -> float:
-    """How many times faster all threads together would be on cores of their own, at least 1; 1 for one thread."""
+    """How many times faster all threads together may be at another moment, at least 1; 1 for one thread.
+
+    On cores of their own a thread would work as fast as alone, and on cores that share a cache they would hand over
+    work as quickly as that allows.
+    """
     if "threads" not in levels_s or "alone" not in levels_s:
         return 1.0
-    return max(levels_s["threads"] / levels_s["alone"] / _BESIDE_OTHERS, 1.0)
+    alone_s = levels_s["alone"]
+    beside = levels_s["threads"] / alone_s / _BESIDE_OTHERS
+    handed_over = of_steps("handoff", levels_s.get("handoff", 0.0) / alone_s / _HANDED_OVER or 1.0)
+    return max(beside, handed_over, 1.0)
 
 
 def explanation(timings: Sequence[Timing]) -> str | None:

@@ -1,36 +1,27 @@
-"""What a calibration found, and what a validation of it, as records. Pure."""
+"""What a calibration found, as a record. Pure."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from sizer.base.records import Record, plain
 from sizer.calibration.cache_probe import AccessTime
 from sizer.calibration.combine import SessionSummary, Speed
 from sizer.calibration.fit import Fit
-from sizer.calibration.measurements import Measurements
 from sizer.meters.stated_power import PowerModel
-from sizer.method.coefficients import Coefficients, term_unit
+from sizer.method.coefficients import term_unit
 from sizer.method.hardware import Device, device_to_dict
-from sizer.profiles.records import PROFILE_FORMAT
 
 CALIBRATION_FORMAT = "sizer.calibration/1"
-VALIDATION_FORMAT = "sizer.validation/1"
 #: Median excess of a network's second quietest run over its quietest from which a machine is called noisy: three times
 #: the 1.2 to 1.7 % of the quiet ones of docs/benchmarks.md.
 NOISY = 0.05
 #: Mean error from which a fit is no better than counting operations (FLOPs alone: 37 %).
 POOR = 0.35
-#: Limits of the classes of size, log2 of the number of parameters.
-_SIZE_LIMITS = (-math.inf, 10, 14, 18, math.inf)
-_WORST = 5
 #: Share by which values may be too high from which a percentage says less than how many times.
 _MANY = 10.0
 #: Values that may be too high by more than this share make no profile: a machine that stands in is 0.65 to 1.51 times
@@ -148,7 +139,7 @@ class Calibration(Record):
     def why_not_usable(self) -> str:
         """Why no profile was made of it, and what to do, in a sentence."""
         return (
-            f"others kept {self.device.id} so busy that its times may be up to {_percent(self.high_by)} high: no "
+            f"others kept {self.device.id} so busy that its times may be up to {percent(self.high_by)} high: no "
             f"profile was made of them; run `sizer calibrate` again later, or --until-quiet 10m"
         )
 
@@ -162,7 +153,7 @@ class Calibration(Record):
         if last.quiet:
             return f"quiet: each network was timed while nothing disturbed it ({share})"
         why = "" if self.explanation is None else f" ({self.explanation})"
-        high = f"values may be up to {_percent(last.high_by)} high"
+        high = f"values may be up to {percent(last.high_by)} high"
         if not last.used:
             return f"{share}{why}; this session's values are not used, those of earlier, quieter ones are"
         if last.room is not None:
@@ -191,7 +182,7 @@ class Calibration(Record):
             yield self.meter_doubt
 
 
-def _percent(high_by: float) -> str:
+def percent(high_by: float) -> str:
     """By how much values may be too high, for between "up to" and "high"."""
     return f"{math.ceil(100 * high_by)} %" if high_by < _MANY else f"{math.ceil(high_by)} times too"
 
@@ -199,8 +190,8 @@ def _percent(high_by: float) -> str:
 def _crowded(room: float) -> str:
     """What threads that slow each other may mean, in words."""
     return (
-        f"all threads together are {room:.2f} times slower than on cores of their own: always, where they share one, "
-        f"or now, beside a neighbour"
+        f"all threads together are {room:.2f} times slower than they could be: always, where cores are shared or far "
+        f"apart, or now, beside a neighbour or where the host has put them"
     )
 
 
@@ -217,228 +208,4 @@ def fit_dict(found: Fit) -> dict[str, Any]:
         "error_mean": found.mean_error,
         "error_median": found.error_quantile(0.5),
         "error_95": found.error_quantile(0.95),
-    }
-
-
-@dataclass(frozen=True)
-class ValidatedNetwork:
-    """A network with the predicted and the measured time of a step in s; ``interval`` is the 90 % interval in s.
-
-    ``launch_bound`` says whether the step is predicted to wait for the program on a GPU, None where that is not told.
-    """
-
-    shape: str | None
-    input_dim: int
-    widths: tuple[int, ...]
-    num_free_parameters: int
-    batch_size: int
-    predicted_s: float
-    interval: tuple[float, float] | None
-    measured_s: float
-    launch_bound: bool | None = None
-
-    @property
-    def ratio(self) -> float:
-        """Predicted / measured."""
-        return self.predicted_s / self.measured_s
-
-    @property
-    def inside(self) -> bool | None:
-        """Whether the measured time is inside the interval; None without one."""
-        return None if self.interval is None else self.interval[0] <= self.measured_s <= self.interval[1]
-
-
-class Errors(NamedTuple):
-    """|predicted / measured - 1| of some networks, and the share of them inside the 90 % interval."""
-
-    networks: int
-    mean: float
-    median: float
-    p95: float
-    coverage: float | None
-
-    @classmethod
-    def of(cls, networks: Sequence[ValidatedNetwork]) -> Errors:
-        """The errors of at least one network."""
-        errors = np.abs(np.array([network.ratio for network in networks]) - 1)
-        inside = [network.inside for network in networks if network.inside is not None]
-        return cls(
-            len(networks),
-            float(np.mean(errors)),
-            float(np.median(errors)),
-            float(np.quantile(errors, 0.95)),
-            sum(inside) / len(inside) if inside else None,
-        )
-
-
-class SizeErrors(NamedTuple):
-    """The errors of the networks from ``low`` parameters to less than ``high``; None for no limit."""
-
-    low: int | None
-    high: int | None
-    errors: Errors
-
-
-@dataclass(frozen=True)
-class Validation(Record):
-    """A validation: the device and the calibration, every network, how often each was timed at least, the file."""
-
-    device: Device
-    profile: str
-    coefficients: Coefficients
-    networks: tuple[ValidatedNetwork, ...]
-    seed: int
-    repeats: int
-    measurements: Path | None
-
-    main = "networks"
-
-    def in_short(self) -> str:
-        """The profile and its error on fresh networks."""
-        return f"{self.profile} off by {self.errors.mean:.1%} in the mean of {len(self)} fresh networks"
-
-    @property
-    def errors(self) -> Errors:
-        """The errors of all networks."""
-        return Errors.of(self.networks)
-
-    def by_size(self) -> tuple[SizeErrors, ...]:
-        """The errors by number of parameters, classes without a network left out."""
-        return tuple(self._by_size())
-
-    def _by_size(self) -> Iterator[SizeErrors]:
-        for low, high in pairwise(_SIZE_LIMITS):
-            found = [one for one in self.networks if low <= math.log2(one.num_free_parameters) < high]
-            if found:
-                yield SizeErrors(_power(low), _power(high), Errors.of(found))
-
-    def by_bound(self) -> dict[str, Errors]:
-        """The errors of networks whose steps wait for the program, and of those that keep a GPU busy; none on a CPU."""
-        kinds = {"launch_bound": True, "gpu_bound": False}
-        chosen = {name: [one for one in self.networks if one.launch_bound is kind] for name, kind in kinds.items()}
-        return {name: Errors.of(found) for name, found in chosen.items() if found}
-
-    def worst(self) -> tuple[ValidatedNetwork, ...]:
-        """The networks that are furthest off, the worst first."""
-        return tuple(sorted(self.networks, key=lambda network: -abs(math.log(network.ratio)))[:_WORST])
-
-    def to_dict(self) -> dict[str, Any]:
-        """The record as the JSON data ``sizer.validation/1``."""
-        return {
-            "format": VALIDATION_FORMAT,
-            "device": device_to_dict(self.device),
-            "profile": self.profile,
-            "coefficients": plain(self.coefficients),
-            "seed": self.seed,
-            "repeats": self.repeats,
-            "errors": plain(self.errors),
-            "by_size": plain(self.by_size()),
-            "by_bound": plain(self.by_bound()),
-            "networks": self.rows(),
-            "measurements": None if self.measurements is None else str(self.measurements),
-        }
-
-    def rows(self) -> list[dict[str, Any]]:
-        """One row a network."""
-        return [
-            plain(network) | {"ratio": network.ratio, "inside_interval": network.inside} for network in self.networks
-        ]
-
-    def remarks(self) -> tuple[str, ...]:
-        """What the numbers are worth."""
-        errors = self.errors
-        if errors.coverage is None or errors.networks < 20 or errors.coverage >= 0.8:
-            return ()
-        return (
-            f"only {errors.coverage:.0%} of the networks are inside the 90 % interval: the machine is not as it was "
-            f"when it was calibrated, or busier; run `sizer calibrate` again when it is idle",
-        )
-
-
-def _power(exponent: float) -> int | None:
-    return None if math.isinf(exponent) else 2 ** int(exponent)
-
-
-def profile_record(measurements: Measurements, found: Calibration) -> dict[str, Any]:
-    """The calibration as the JSON record of a profile that `sizer.profiles` loads."""
-    settings, device = measurements.settings, found.device
-    state = f"{_said_disturbed(found.high_by)}{_said_speeds(found.speeds)}"
-    coefficients = {
-        quantity: _coefficients(quantity, fitted, {**settings, "covered": plain(found.covered)}, state)
-        for quantity, fitted in found.fits.items()
-    }
-    if found.power is not None:
-        coefficients.setdefault("energy", _estimated_energy(coefficients["time"], found.power))
-    return {
-        "format": PROFILE_FORMAT,
-        "name": found.name,
-        "title": f"{device.name or device.id}, calibrated {settings['date'][:10]}",
-        "kind": device.kind,
-        "match": {},
-        "sources": {
-            "calibration": {"title": "sizer calibrate, on this machine", "url": None, "read": settings["date"][:10]}
-        },
-        "units": None if device.units is None else {"value": device.units, "source": "calibration", "verified": True},
-        "levels": [_level(level) for level in device_to_dict(device)["levels"] if level["capacity_bytes"]],
-        "coefficients": coefficients,
-        "calibration": {
-            **settings,
-            "networks": found.networks,
-            "metered": found.metered,
-            "noise": found.noise,
-            "reference_s": plain(found.reference_s),
-            "speeds": plain(found.speeds),
-            "sessions": plain(found.sessions),
-            "errors": {quantity: fit_dict(fitted) for quantity, fitted in found.fits.items()},
-        },
-    }
-
-
-def _estimated_energy(time: dict[str, Any], power: PowerModel) -> dict[str, Any]:
-    """Joules from stated power: the fitted time times the busy power, an estimate and labelled as one."""
-    terms = {
-        name: {"value": term["value"] * power.busy_w, "unit": term_unit(name, "energy")}
-        for name, term in time["terms"].items()
-    }
-    basis = f"calibrated time x {power.busy_w:g} W while training, {power.basis}; the interval is that of the time"
-    return {**time, "source": "shipped", "basis": basis, "terms": terms}
-
-
-def _level(level: dict[str, Any]) -> dict[str, Any]:
-    kept = ("name", "capacity_bytes", "instances", "cpus_per_instance", "line_bytes", "effective_bytes")
-    return {name: level[name] for name in kept} | {
-        "source": "calibration",
-        "verified": True,
-        "bandwidth_bytes_per_s": None,
-    }
-
-
-def _said_disturbed(high_by: float) -> str:
-    """That the machine was not quiet in any session, for the end of a sentence."""
-    if high_by == 0.0:
-        return ""
-    return f"; the machine was not quiet: times may be up to {_percent(high_by)} high, which the interval covers"
-
-
-def _said_speeds(speeds: Sequence[Speed]) -> str:
-    """The machine's speeds beside the one that is predicted, for the end of a sentence."""
-    others = [f"{speed.factor:.2f}" for speed in speeds if not speed.usual]
-    if not others:
-        return ""
-    return f"; at times this machine takes {' or '.join(others)} times as long, which the interval covers"
-
-
-def _coefficients(quantity: str, found: Fit, settings: Any, state: str) -> dict[str, Any]:
-    identity = settings["identity"]
-    threads = f"{identity['threads']} threads, " if "threads" in identity else ""
-    return {
-        "source": "calibrated",
-        "basis": (
-            f"calibrated on this machine {settings['date'][:10]} ({threads}torch {identity['torch']}); "
-            f"cross-validated error {found.mean_error:.1%} mean, "
-            f"{found.error_quantile(0.95):.1%} at the 95th percentile{state}"
-        ),
-        "terms": {name: {"value": value, "unit": term_unit(name, quantity)} for name, value in found.terms.items()},
-        "interval_90": list(found.interval),
-        "conditions": {"dtype": settings["dtype"], "optimizer": settings["optimizer"], **settings["covered"]},
     }

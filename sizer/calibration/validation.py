@@ -20,9 +20,9 @@ from sizer.calibration import plan as planning
 from sizer.calibration.calibration import measurement_path
 from sizer.calibration.fit import design
 from sizer.calibration.measurements import END, Case, Measurements, interrupted_or_new, read_measurements
-from sizer.calibration.record import ValidatedNetwork, Validation
 from sizer.calibration.rounds import Pace, take_rounds
 from sizer.calibration.session import Session, Settings, open_session
+from sizer.calibration.validation_record import ValidatedNetwork, Validation
 from sizer.calibration.validity import calibration_of, profile_name, with_effective_levels
 from sizer.detection.gpu_device import check_usable
 from sizer.method.coefficients import LAUNCH_TERMS, Coefficients

@@ -14,7 +14,8 @@ if TYPE_CHECKING:  # (another command's record is not loaded with this one's)
     from sizer.calibration.cluster import ClusterCalibration
     from sizer.calibration.combine import SessionSummary
     from sizer.calibration.kept_sessions import KeptSessions
-    from sizer.calibration.record import Calibration, TimedNetwork, ValidatedNetwork, Validation
+    from sizer.calibration.record import Calibration, TimedNetwork
+    from sizer.calibration.validation_record import ValidatedNetwork, Validation
     from sizer.operators.calibration_record import OperatorCalibration
 
     Compared = TimedNetwork | ValidatedNetwork

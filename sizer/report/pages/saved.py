@@ -274,7 +274,7 @@ def _cluster(data: Mapping[str, Any]) -> Record:
 
 
 def _validation(data: Mapping[str, Any]) -> Record:
-    from sizer.calibration.record import Validation
+    from sizer.calibration.validation_record import Validation
 
     return rebuild(Validation, data, filled=True)
 
