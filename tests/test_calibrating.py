@@ -219,7 +219,7 @@ SCRIPT = """
 import sys
 from sizer.calibration import calibration, record
 calibration.MIN_NETWORKS = 8
-record._USELESS = float("inf")  # (how busy the machine is now is no matter here)
+record.USELESS = float("inf")  # (how busy the machine is now is no matter here)
 record = calibration.calibrate(calibration.Settings(budget_s=12.0))
 print(record.networks)
 """

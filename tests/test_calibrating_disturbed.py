@@ -107,7 +107,7 @@ def test_threads_that_are_further_apart_for_a_while_disturb_networks_although_a_
     small_cpu, monkeypatch
 ):
     """On machine C of docs/benchmarks.md networks take 1.28 times as long in such minutes, a large product 1.12."""
-    TwoSpeeds(monkeypatch, small_cpu, lambda now: 1.28 if now < 40 else 1.0, far_apart=True)
+    TwoSpeeds(monkeypatch, small_cpu, lambda now: 1.28 if now < 25 else 1.0, far_apart=True)
     record = calibrate(SETTINGS)
     found = read_measurements(measurement_path(SETTINGS))
     high = [min(t.step_s for t in timings) / step_s(found.plan[case]) - 1 for case, timings in found.measured().items()]

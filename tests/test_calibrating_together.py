@@ -254,6 +254,20 @@ def test_the_command_lists_names_and_forgets(machine, capsys):
     assert len(kept_sessions(measurement_path(SETTINGS))) == 1
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--quick", "--budget", "30s"), "--quick takes 8 s and measures times alone: leave out --budget"),
+        (("--quick", "--until-quiet", "5m"), "leave out --until-quiet"),
+        (("--until-quiet", "5m", "--budget", "60s"), "--until-quiet takes the place of --budget: leave out --budget"),
+        (("--show", "--forget"), "--show measures nothing and removes nothing: leave out --forget"),
+    ],
+)
+def test_options_of_which_one_would_be_passed_over_are_refused(given, said, capsys):
+    assert run(["calibrate", *given]) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_files_are_for_replay(capsys):
     assert run(["calibrate", "some.jsonl"]) == 2
     assert "files are for --replay" in capsys.readouterr().err

@@ -26,7 +26,7 @@ POOR = 0.35
 _MANY = 10.0
 #: Values that may be too high by more than this share make no profile: a machine that stands in is 0.65 to 1.51 times
 #: off where it is of the same generation (docs/calibration.md), and never said to be this one.
-_USELESS = 1.0
+USELESS = 1.0
 
 
 class TimedNetwork(NamedTuple):
@@ -133,7 +133,7 @@ class Calibration(Record):
     def usable(self) -> bool:
         """Whether a profile is made of it: not where others kept the machine so busy that another's would do better."""
         used = [session.seen_high_by for session in self.sessions if session.used]
-        return min(used, default=0.0) <= _USELESS
+        return min(used, default=0.0) <= USELESS
 
     @property
     def why_not_usable(self) -> str:

@@ -111,7 +111,7 @@ _WRITING_S, _MOST_STARTED_S = 0.3, 2.0
     metavar="TIME",
     help="In place of --budget: until the values have settled, so long at most.",
 )
-@option("--quick", is_flag=True, help="In 8 seconds, a first idea: errors are about three times as large.")
+@option("--quick", is_flag=True, help="In 8 seconds, a first idea: errors are about twice as large.")
 @option(
     "--operators",
     is_flag=True,
@@ -177,6 +177,7 @@ def calibrate(
     if operators:
         _calibrate_operators(ctx, quiet, as_json, details, {"fresh": fresh, "budget_s": budget, **settings})
         return
+    _check_together(ctx)
     from sizer.calibration import calibration
     from sizer.calibration.kept_sessions import show_sessions
     from sizer.cli.output import progress_bar, show
@@ -223,6 +224,32 @@ def _check_kept(record: Record, asked: bool = True) -> None:
         raise MeasurementError(getattr(record, "why_not_usable", ""))
 
 
+#: Options that say otherwise than another one, and what the first of them means.
+_NOT_TOGETHER = {
+    "quick": (("budget", "until_quiet", "meter"), "--quick takes 8 s and measures times alone"),
+    "until_quiet": (("budget",), "--until-quiet takes the place of --budget"),
+    "show_kept": (("forget", "fresh", "quick", "replay"), "--show measures nothing and removes nothing"),
+}
+
+
+def _given(ctx: click.Context) -> list[click.Parameter]:
+    """The options that were given."""
+    default = click.core.ParameterSource.DEFAULT
+    return [each for each in ctx.command.params if ctx.get_parameter_source(each.name or "") is not default]
+
+
+def _check_together(ctx: click.Context) -> None:
+    """Raise UsageError for options of which one would be passed over in silence."""
+    from sizer.base.errors import UsageError
+
+    said = [each for each in _given(ctx) if ctx.params[each.name or ""] != "none"]  # (--quick has no meter anyway)
+    names = {each.name: each.opts[0] for each in said}
+    for name, (others, meaning) in _NOT_TOGETHER.items():
+        other = next((names[each] for each in others if each in names), None)
+        if name in names and other is not None:
+            raise UsageError(f"{meaning}: leave out {other}")
+
+
 #: Options that --operators understands, beside those of every command.
 _OF_OPERATORS = {"operators", "budget", "fresh", "threads", "device", "quiet", "as_json", "details", "html"}
 
@@ -234,16 +261,15 @@ def _calibrate_operators(
     from sizer.base.errors import UsageError
     from sizer.cli.output import progress_bar, show
 
-    default = click.core.ParameterSource.DEFAULT
-    given = [each for each in ctx.command.params if ctx.get_parameter_source(each.name or "") is not default]
-    other = next((each for each in given if each.name not in _OF_OPERATORS), None)
+    other = next((each for each in _given(ctx) if each.name not in _OF_OPERATORS), None)
     if other is not None:
         raise UsageError(f"{other.opts[0]} is not for --operators, which takes --budget, --threads and --fresh")
     if settings["device"] != "cpu":
         raise UsageError(f"--operators times those of this machine's CPU, and the device is {settings['device']}")
     from sizer.inspection.operator_calibration import BUDGET_S, calibrate_operators
 
-    budget_s = BUDGET_S if ctx.get_parameter_source("budget") is default else settings["budget_s"]
+    given = {each.name for each in _given(ctx)}
+    budget_s = settings["budget_s"] if "budget" in given else BUDGET_S
     with progress_bar(quiet) as advance:
         record = calibrate_operators(budget_s, settings["threads"], settings["fresh"], advance)
     show(record, as_json, details=details)

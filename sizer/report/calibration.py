@@ -156,7 +156,7 @@ def sessions_report(record: KeptSessions) -> Iterator[Block]:
             Column(
                 "time", ["unknown" if each.factor is None else f"{each.factor:.2f}" for each in sessions], right=True
             ),
-            Column("fitted", ["yes" if session.used else "no" for session in sessions]),
+            Column("fitted", [_whether_fitted(session) for session in sessions]),
         ]
     )
     yield Paragraph(f"{record.paths[0].parent}" if len(sessions) > 1 else f"{record.paths[0]}", "in ")
@@ -190,6 +190,14 @@ def operators_report(record: OperatorCalibration) -> Iterator[Block]:
 
 def _off(error: float | None) -> str:
     return "unknown" if error is None else f"{error:.0%}"
+
+
+def _whether_fitted(session: SessionSummary) -> str:
+    from sizer.calibration.record import USELESS  # (as above)
+
+    if session.used and session.seen_high_by > USELESS:
+        return "no profile: too busy"
+    return "yes" if session.used else "no"
 
 
 def _how_quiet(session: SessionSummary) -> str:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sizer.calibration.disturbance import TOLERANCE, scatter
+from sizer.calibration.disturbance import TOLERANCE, of_steps, scatter
 
 #: How often the reference steps are taken at once, 3 ms each time: the median counts.
 _TAKES = 3
@@ -78,4 +78,4 @@ def is_shared(others_share: float | None) -> bool:
 
 
 def _differs(ratio: float, name: str) -> bool:
-    return max(ratio, 1 / ratio) > TOLERANCE * scatter(name)
+    return max(of_steps(name, ratio), of_steps(name, 1 / ratio)) > TOLERANCE * scatter(name)
