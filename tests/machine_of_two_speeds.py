@@ -13,7 +13,7 @@ from calibrating_fakes import QuietReference, make_quick, step_s
 
 from sizer.calibration.measurements import Timing
 
-LEVELS = {"near": 2e-5, "last": 1e-4, "ram": 4e-5, "threads": 1e-4, "alone": 0.9e-4, "handoff": 0.37e-4}
+LEVELS = {"near": 2e-5, "last": 1e-4, "ram": 4e-5, "threads": 1e-4, "alone": 0.9e-4, "handoff": 0.47e-4}
 _RUN_S = 0.03
 _REFERENCE_S = 0.001
 
@@ -53,7 +53,7 @@ class TwoSpeeds:
             def take(self):
                 machine.now_s += _REFERENCE_S
                 much = machine.factor(machine.now_s)
-                slow = {"handoff": 1 + 3.2 * (much - 1), "threads": 1 + 0.4 * (much - 1)}
+                slow = {"handoff": 1 + 2.6 * (much - 1), "threads": 1 + 0.4 * (much - 1)}
                 slow = slow if far_apart else {"threads": much}
                 return {name: level * slow.get(name, 1.0) * machine._luck() for name, level in LEVELS.items()}
 

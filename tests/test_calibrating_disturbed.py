@@ -107,7 +107,7 @@ def test_threads_that_are_further_apart_for_a_while_disturb_networks_although_a_
     small_cpu, monkeypatch
 ):
     """On machine C of docs/benchmarks.md networks take 1.28 times as long in such minutes, a large product 1.12."""
-    TwoSpeeds(monkeypatch, small_cpu, lambda now: 1.28 if now < 25 else 1.0, far_apart=True)
+    TwoSpeeds(monkeypatch, small_cpu, lambda now: 1.28 if now < 10 else 1.0, far_apart=True)
     record = calibrate(SETTINGS)
     found = read_measurements(measurement_path(SETTINGS))
     high = [min(t.step_s for t in timings) / step_s(found.plan[case]) - 1 for case, timings in found.measured().items()]
@@ -115,12 +115,23 @@ def test_threads_that_are_further_apart_for_a_while_disturb_networks_although_a_
     assert record.high_by < 0.05
 
 
+def test_threads_that_come_closer_within_the_budget_are_waited_for(small_cpu, monkeypatch):
+    """The rounds are done after 15 s of 60, and nothing was disturbed: there was no better moment yet."""
+    machine = TwoSpeeds(monkeypatch, small_cpu, lambda now: 1.28 if now < 25 else 1.0, far_apart=True)
+    record = calibrate(SETTINGS)
+    found = read_measurements(measurement_path(SETTINGS))
+    high = [min(t.step_s for t in timings) / step_s(found.plan[case]) - 1 for case, timings in found.measured().items()]
+    assert np.mean(high) < 0.02
+    assert record.high_by < 0.05
+    assert machine.now_s < 50
+
+
 def test_a_session_with_its_threads_far_apart_says_so_and_one_at_another_moment_is_another_speed(
     small_cpu, monkeypatch
 ):
     TwoSpeeds(monkeypatch, small_cpu, lambda now: 1.28, far_apart=True)
     first = calibrate(SETTINGS)
-    assert 0.28 <= first.high_by <= 2 * 0.28
+    assert 0.27 <= first.high_by <= 2 * 0.28
     assert "slower than they could be" in first.quiet_line
     assert first.fits["time"].interval[0] < 1 / 1.28
     TwoSpeeds(monkeypatch, small_cpu, lambda now: 1.0, far_apart=True)
@@ -133,9 +144,9 @@ def test_hand_offs_count_as_much_as_networks_feel_them_and_waits_for_a_core_do_n
     around = {name: (level, level) for name, level in LEVELS.items()}
     twice = timing()._replace(reference_s={**around, "handoff": (2 * LEVELS["handoff"],) * 2})
     waiting = timing()._replace(reference_s={**around, "handoff": (1000 * LEVELS["handoff"],) * 2})
-    assert slowdown(twice, LEVELS) == pytest.approx(1.29, abs=0.02)
-    assert slowdown(waiting, LEVELS) == pytest.approx(1.6)
-    assert of_steps("handoff", 0.5) == pytest.approx(1 / 1.3)
+    assert slowdown(twice, LEVELS) == pytest.approx(1.38, abs=0.02)
+    assert slowdown(waiting, LEVELS) == pytest.approx(1.8)
+    assert of_steps("handoff", 0.5) == pytest.approx(1 / 1.4)
     assert of_steps("threads", 1.4) == 1.4
 
 
@@ -170,9 +181,9 @@ def test_threads_that_slow_each_other_leave_room(small_cpu):
     assert room({"threads": 1e-4, "alone": 0.9e-4}) == 1.0
     assert room({"threads": 1.9e-4, "alone": 1e-4}) == pytest.approx(1.7, abs=0.03)
     assert room({"threads": 1e-4}) == room({}) == 1.0
-    near = {"threads": 1e-4, "alone": 0.97e-4, "handoff": 0.41e-4}
+    near = {"threads": 1e-4, "alone": 0.97e-4, "handoff": 0.51e-4}
     assert room(near) == 1.0
-    assert room(near | {"handoff": 0.79e-4}) == pytest.approx(1.27, abs=0.02)
+    assert room(near | {"handoff": 0.86e-4}) == pytest.approx(1.27, abs=0.02)
 
 
 def test_a_step_longer_than_a_series_does_not_slip_between_a_neighbours_turns():

@@ -126,7 +126,7 @@ def take_rounds(session: Session, log: JsonLines, found: Measurements, pace: Pac
             order = cases if number == 0 else _shuffled(cases, number)
             taking.round(_Turn(number, pace.began + _ROUNDS_SHARE * timed * (number + 1) / pace.rounds, order))
             cases = [case for case in cases if taking.has(case, 0)]
-        taking.settle(_settled(pace, timed), patient=pace.settled > pace.until)
+        taking.settle(_settled(pace, timed))
         if session.meter is not None:
             until = max(pace.until, time.perf_counter() + METER_SHARE * (pace.until - pace.began))
             taking.round(_Turn(METERED, until, _shuffled(cases, METERED), session.meter))
@@ -172,16 +172,17 @@ class _Taking:
                 queue.append(case)
                 again.add(case)
 
-    def settle(self, deadline: float, patient: bool = False) -> None:
+    def settle(self, deadline: float) -> None:
         """Time networks that were disturbed in too many rounds until they have enough or the deadline is there.
 
-        Who is ``patient`` waits for threads that slow each other even at the quietest: that may be a neighbour.
+        Where threads slow each other even at the quietest that is waited for, too: a neighbour may go, and a host may
+        put them closer together.
         """
         while time.perf_counter() < deadline:
             levels = quiet_levels(self._timings)
             queue = unsettled(Measurements({}, self._plan, tuple(self._timings)).measured(), levels)
             if not queue:
-                if not patient or room(levels) <= ANOTHER_SPEED:
+                if room(levels) <= ANOTHER_SPEED:
                     return
                 time.sleep(min(_WAIT_S, max(deadline - time.perf_counter(), 0.0)))
                 queue = [case for case in range(len(self._plan)) if self.has(case, 0)][:_LOOKS]
