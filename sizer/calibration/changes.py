@@ -140,6 +140,11 @@ def _taken(device: Device) -> list[Mapping[str, float]]:
     return taken
 
 
+def _beyond_scatter(name: str, ratio: float) -> float:
+    """A reference step's time over its quiet one without what it scatters by itself, which is above the quiet one."""
+    return max(ratio / scatter(name), min(ratio, 1.0))
+
+
 def speed_now(taken: Sequence[Mapping[str, float]], levels_s: Mapping[str, float]) -> str | None:
     """How the reference steps' times compare with their quiet ones, in a sentence; None where the speed is the same.
 
@@ -150,7 +155,8 @@ def speed_now(taken: Sequence[Mapping[str, float]], levels_s: Mapping[str, float
     from sizer.calibration.reference_steps import MEANINGS
 
     names = [name for name in levels_s if all(name in each for each in taken)]
-    ratios = {name: statistics.median(each[name] for each in taken) / levels_s[name] / scatter(name) for name in names}
+    medians = {name: statistics.median(each[name] for each in taken) for name in names}
+    ratios = {name: _beyond_scatter(name, median / levels_s[name]) for name, median in medians.items()}
     if not ratios:
         return None
     name, ratio = max(ratios.items(), key=lambda pair: abs(math.log(of_steps(*pair))))

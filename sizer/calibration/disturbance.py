@@ -71,9 +71,9 @@ def _ticks_per_s() -> int:
 #: percentile, and that of the product on all threads 1.9 % below its 20th.
 _LEVEL_QUANTILE = 0.005
 #: How many times its level a step takes without anybody's doing: those in RAM and in the last cache scatter more, their
-#: medians lie 1.06 to 1.40 and 1.05 to 1.12 times above their levels, by the minute, where networks are 0 to 2 % above
-#: the truth and that of one thread in near caches lies 1.03 times above (three sessions of docs/benchmarks.md).
-_SCATTER = {"ram": 1.30, "last": 1.10, "memory": 1.10}
+#: medians lie 1.06 to 1.40 and 1.05 to 1.35 times above their levels, by the minute, where networks are 0 to 4 % above
+#: the truth and that of one thread in near caches lies 1.03 times above (five sessions of docs/benchmarks.md).
+_SCATTER = {"ram": 1.30, "last": 1.20, "memory": 1.10}
 _LEAST_SCATTER = 1.02
 #: How much longer steps of networks take where a reference step takes once as long again, where it is not as much: 1.27
 #: to 1.36 times in the mean of 100 where hand-offs between threads took 1.74 times (docs/benchmarks.md).
