@@ -155,7 +155,8 @@ class Calibration(Record):
         why = "" if self.explanation is None else f" ({self.explanation})"
         high = f"values may be up to {percent(last.high_by)} high"
         if not last.used:
-            return f"{share}{why}; this session's values are not used, those of earlier, quieter ones are"
+            still = f"; they may be up to {percent(self.high_by)} high; run again later" if self.high_by > 0 else ""
+            return f"{share}{why}; this session's values are not used, those of earlier, quieter ones are{still}"
         if last.room is not None:
             return f"{share}{why}; {_crowded(last.room)}; {high}; run again later, or --until-quiet 10m"
         return f"{share}{why}; {high}; run again, or --until-quiet 10m"
