@@ -26,6 +26,8 @@ from typing import Any
 
 MOVED = Path(__file__).resolve().parents[1] / "tests" / "data" / "before_the_move"
 _STRETCHES = 40
+#: Every so many-th report of the hook looks for optimizers among all objects, which takes tens of ms.
+_LOOKS = 50
 #: Stretches at the start that are not compared: imports, caches that fill once.
 _WARM_UP = 4
 
@@ -78,16 +80,17 @@ def sessions(steps: int, folder: Path) -> Iterator[int]:
 
 
 def hook(steps: int, folder: Path) -> Iterator[int]:  # noqa: ARG001
-    """A report of the hook each, on a network and an optimizer of its own."""
+    """A report of the hook each, on a network and an optimizer of its own; every 50th finds the optimizer by itself."""
     import torch
 
     import sizer
 
     data = torch.ones(8, 4)
-    for _ in range(steps):
-        with sizer.watch(quiet=True) as watched:
-            model = torch.nn.Linear(4, 2)
-            optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    for number in range(steps):
+        model = torch.nn.Linear(4, 2)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+        named = {"model": model, "optimizer": optimizer} if number % _LOOKS else {}
+        with sizer.watch(quiet=True, **named) as watched:
             for _ in range(2):
                 optimizer.zero_grad()
                 model(data).square().mean().backward()

@@ -5,8 +5,8 @@
     python benchmarks/tune.py --into good.jsonl --scripts good,good,good,good,good --budget 50 --pairs 0 --neighbour
     python benchmarks/tune.py --into tune.jsonl --table
 
-Each script is tuned by the command; then fresh pairs of runs of 200 steps (or as many as take 3 s), unchanged and with
-what is recommended, are held against the promised interval. ``--table`` sums up what is in the file.
+Each script is tuned by the command; then fresh pairs of runs of 200 steps (at least 0.5 s, at most 4 s of them),
+unchanged and with what is recommended, are held against the promised interval. ``--table`` sums up what is in the file.
 """
 
 from __future__ import annotations
@@ -44,8 +44,9 @@ while True:
         sum(range(10_000))
     time.sleep(random.uniform(1, 10))
 """
-#: Steps of a fresh run, and longest time of them in s.
-STEPS, LONGEST_S = 200, 3.0
+#: Steps of a fresh run: so many, more where they would take less than a time in s (a window of 50 ms scatters by a
+#: tenth), fewer where they would take longer than another.
+STEPS, SHORTEST_S, LONGEST_S = 200, 0.5, 4.0
 
 
 def tuned(name: str, budget_s: float, folder: Path) -> dict[str, Any]:
@@ -71,7 +72,9 @@ def fresh_ratio(name: str, record: dict[str, Any], first: str) -> float:
         Lever(*(one.name, one.file, one.changes, one.group, one.results, 0.0), one.settings, one.kept.environment)
         for one in found.chosen()
     ]
-    steps = min(STEPS, max(math.ceil(LONGEST_S / found.unchanged.time_per_step_s), 8)) + found.warm_up
+    step_s = found.unchanged.time_per_step_s
+    wanted = max(STEPS, math.ceil(SHORTEST_S / (step_s * min(found.ratio or 1.0, 1.0))))
+    steps = min(wanted, max(math.ceil(LONGEST_S / step_s), 8)) + found.warm_up
     with Launcher(Script(name, str(SCRIPTS / f"{name}.py"), False, (), SCRIPTS), "") as launcher:
         costs = {}
         for which in ("with", "without") if first == "with" else ("without", "with"):

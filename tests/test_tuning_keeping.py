@@ -59,6 +59,16 @@ def test_a_folder_that_is_too_large_is_refused(tmp_path, monkeypatch):
         WorkingCopy(tmp_path)
 
 
+def test_a_folder_that_cannot_be_copied_is_refused_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # (in the folder itself: no copy of the copy)
+    with WorkingCopy(tmp_path) as copy:
+        assert list(copy.folder.iterdir()) == []
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match=r"is a named pipe.*--in-place"):
+        WorkingCopy(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
 @pytest.mark.parametrize(
     ("script", "module", "environment"), [("train.py", False, {"RANK": "0"}), ("torch.distributed.run", True, {})]
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -150,6 +151,34 @@ def test_a_record_is_applied_by_sizer_run_after_checking(tmp_path, monkeypatch):
         env={**os.environ, "SIZER": "off"},
     )
     assert done.stdout == "3 123456789\n", done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize("kind", ["SIGTERM", "SIGHUP", "SIGINT"])
+def test_a_batch_systems_signal_leaves_neither_a_copy_nor_a_process(kind, script, tmp_path):
+    began = tmp_path / "began"
+    script(f"import os, time\nopen({str(began)!r}, 'w').write(str(os.getpid()))\ntime.sleep(99)")
+    (tmp_path / "temporary").mkdir()  # (inside of the folder that is copied, as in a shared /tmp)
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # (as in a terminal)
+    started = subprocess.Popen(
+        [sys.executable, "-c", f"{heard}; from sizer.cli import main; main()", "tune", "train.py"],
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(tmp_path / "temporary")},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and started.poll() is None and not (began.exists() and began.read_text()):
+        time.sleep(0.02)
+    assert list((tmp_path / "temporary").iterdir())
+    started.send_signal(getattr(signal, kind))
+    _, err = started.communicate(timeout=60)
+    assert started.returncode == 130, err
+    assert err.splitlines()[-1] == "sizer: interrupted"
+    assert not list((tmp_path / "temporary").iterdir())
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(began.read_text()), 0)
 
 
 def test_a_lever_of_a_file_that_is_not_listed_is_refused():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import subprocess
 from dataclasses import replace
@@ -29,6 +30,7 @@ from sizer.tuning.machine_speed import Speed
 from sizer.tuning.outcome import outcome
 from sizer.tuning.record import Where
 from sizer.tuning.session import Session
+from sizer.tuning.usage import others_share
 
 SHARES = {"waiting": 0.6, "forward": 0.1, "backward": 0.15, "optimizer": 0.1, "others": 0.0, "rest": 0.05}
 WHERE = Where("train.py", False, (), "0" * 64, "2.13.0", "3.11.2", "a CPU", "0" * 16)
@@ -198,7 +200,9 @@ def test_nothing_is_recommended_where_nothing_helps():
     assert "none of the" in as_text(record)
     assert record.unchanged.apart[1] < 1.5
     noisy = replace(record, unchanged=replace(record.unchanged, apart=(0.5, 2.0)))
-    assert "nothing could be measured, unchanged runs lie up to 100% apart" in " ".join(as_text(noisy).split())
+    assert "nothing could be measured, unchanged runs lie up to a factor of 2.0 apart" in " ".join(
+        as_text(noisy).split()
+    )
 
 
 def test_a_lever_under_which_the_script_fails_is_out_with_its_last_line():
@@ -272,6 +276,29 @@ def test_rounds_of_the_confirmation_that_a_neighbour_spoiled_are_made_up_for():
     assert rounds[0] == rounds[1] >= plan.LEAST_ROUNDS
     assert record.unchanged.set_apart == 4
     assert record.spent_s <= 1.1 * 180
+
+
+def test_no_run_is_set_apart_where_unchanged_ones_differ_by_more_than_speeds_do():
+    record, _ = tuned(MadeUp({"data-in-memory": 0.02}, start_s=1.0, noise=1.0, beside=set(range(36, 40))))
+    assert record.unchanged.set_apart == 0
+    assert "a factor of" in as_text(record)
+    assert all(run.counts for run in record.timed)
+
+
+def test_a_record_lists_the_runs_behind_its_ratios():
+    record, _ = tuned(MadeUp({"data-in-memory": 0.5}, noise=0.0, beside={10}))
+    assert len(record.timed) == record.runs - 1  # (the first look)
+    assert [run.at_s for run in record.timed] == sorted(run.at_s for run in record.timed)
+    assert [run.others_share for run in record.timed if not run.counts] == [0.5]
+    proven = [run.time_per_step_s for run in record.timed if run.confirms and run.lever == "data-in-memory"]
+    assert proven == pytest.approx([0.5 * STEP_S] * len(proven))
+    assert len(proven) >= plan.LEAST_ROUNDS
+
+
+def test_the_kernels_ticks_are_no_neighbours():
+    cpus = os.cpu_count() or 1
+    assert others_share(10.0, 10.02, 0.010) == 0.0  # two ticks of 10 ms: 0.51 of two processors for 10 ms
+    assert others_share(10.0, 11.02, 1.0) == pytest.approx(1 / cpus)
 
 
 def test_an_unchanged_run_that_takes_for_ever_is_lost_and_not_the_tuning():

@@ -37,6 +37,25 @@ def busy(what: str, is_long: bool) -> Iterator[None]:
 
 
 @contextmanager
+def ending_as_by_ctrl_c() -> Iterator[None]:
+    """A batch system's SIGTERM and a terminal that closes interrupt the command: nothing of it is left behind.
+
+    What is ignored, as under nohup, stays so.
+    """
+    import signal
+
+    kinds = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    ending = [kind for kind in kinds if signal.getsignal(kind) == signal.SIG_DFL]
+    for kind in ending:
+        signal.signal(kind, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for kind in ending:
+            signal.signal(kind, signal.SIG_DFL)
+
+
+@contextmanager
 def progress_bar(quiet: bool) -> Iterator[Callable[[str, float | None], None]]:
     """A bar on standard error with the time left; the function takes what happens and the share that is done.
 

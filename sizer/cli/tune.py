@@ -45,12 +45,12 @@ def tune(
     """
     from pathlib import Path
 
-    from sizer.cli.output import progress_bar, remark, say_changes, show
+    from sizer.cli.output import ending_as_by_ctrl_c, progress_bar, remark, say_changes, show
     from sizer.tuning.tuning import tune_script
 
     if not quiet:
         say_changes(None, told_elsewhere=True)
-    with progress_bar(quiet) as progress:
+    with ending_as_by_ctrl_c(), progress_bar(quiet) as progress:
         record = tune_script(
             *(script, arguments),
             module=module,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -198,6 +199,12 @@ def prepare(module: nn.Module | None) -> None:
     names = ["cpu"] if module is None else [device_name(unwrap(module))]
     if module is None and torch.cuda.is_initialized():  # type: ignore[no-untyped-call, unused-ignore]
         names.append("cuda:0")
+    _prepare(*names)
+
+
+@cache
+def _prepare(*names: str) -> None:
+    """Once in a process: a script may watch a thousand trainings."""
     for name in names:
         chosen = chosen_for(name, "float32")
     example = nn.Sequential(nn.Linear(2, 2, device="meta"), nn.ReLU(), nn.Linear(2, 2, device="meta"))

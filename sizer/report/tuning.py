@@ -53,8 +53,8 @@ def _first(record: Tuning) -> str:
         apart = record.unchanged.apart
         if apart is not None and apart[1] > _UNMEASURED:
             return (
-                f"{name}: nothing could be measured, unchanged runs lie up to {apart[1] - 1:.0%} apart; tune it again "
-                "on a quieter machine, or with a larger --budget"
+                f"{name}: nothing could be measured, unchanged runs lie up to {record.unchanged.told_apart}; tune it "
+                "again on a quieter machine, or with a larger --budget"
             )
         return f"{name}: none of the {tried} levers that were tried is proven to save 3 % or more of a step's {what}"
     changes = " and ".join(lever.changes for lever in record.chosen())

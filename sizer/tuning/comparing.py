@@ -2,15 +2,16 @@
 
 A run of a lever at a time *t* is held against the unchanged runs around it, their logarithms interpolated in time, so
 that a machine that grows slower over minutes slows both. The logarithm of each ratio is one observation r. Of one lever
-they scatter by s, estimated from its own n observations and, as strongly as `_PRIOR` of them, from all levers together
-and from unchanged runs held against their own neighbours (A/A): a moderated t statistic (Smyth, Statistical
-Applications in Genetics and Molecular Biology 3(1), 2004, equation 2 of section 5).
+they scatter by s, estimated from its own n observations and, as strongly as `_PRIOR` of them at most, from unchanged
+runs held against their own neighbours (A/A): a moderated t statistic (Smyth, Statistical Applications in Genetics and
+Molecular Biology 3(1), 2004, equation 2 of section 5). Other levers may scatter by more, and say nothing of this one;
+none counts as steadier than it was itself.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from scipy.special import stdtr, stdtrit
 WORTH = 0.97
 #: Chance that any lever of a tuning is recommended which is not worth it.
 FAMILY_ERROR = 0.05
-#: Observations that the scatter of all levers counts for in that of one.
+#: Observations that the scatter of unchanged runs counts for at most in that of a lever.
 _PRIOR = 8.0
 #: Least scatter of a logarithm: two of three pairs of runs on a quiet machine agree no better (docs/tuning.md).
 _LEAST_SCATTER = 0.004
@@ -75,35 +76,38 @@ def log_ratios(runs: Sequence[CostOf], between: bool = True) -> dict[str, list[f
 
 
 class Scatter(NamedTuple):
-    """Sum of squared deviations of logarithms, and its degrees of freedom."""
+    """Variance of logarithms, and its degrees of freedom."""
 
-    squares: float
+    variance: float
     freedom: float
 
 
-def scatter(groups: Iterable[Sequence[float]], unchanged: Sequence[float]) -> Scatter:
-    """That of all levers around their own means, and of unchanged runs around their neighbours."""
-    squares, freedom = _OVERLAP * sum(value**2 for value in unchanged), _OVERLAP * len(unchanged)
-    for values in groups:
-        mean = sum(values) / len(values) if values else 0.0
-        squares += sum((value - mean) ** 2 for value in values)
-        freedom += max(len(values) - 1, 0)
-    return Scatter(squares, freedom)
+def scatter(unchanged: Sequence[float]) -> Scatter:
+    """That of unchanged runs around their neighbours (A/A), which every ratio has in it."""
+    if not unchanged:
+        return Scatter(0.0, 0.0)
+    return Scatter(sum(value**2 for value in unchanged) / len(unchanged), _OVERLAP * len(unchanged))
 
 
-def compared(values: Sequence[float], pooled: Scatter) -> Compared:
-    """What the logarithms of a lever's ratios, at least one, say together with the scatter of all.
+def _own(values: Sequence[float]) -> Scatter:
+    """That of at least two values around their mean."""
+    mean, freedom = sum(values) / len(values), len(values) - 1
+    return Scatter(sum((value - mean) ** 2 for value in values) / freedom, freedom)
 
-    Without any scatter to go by (one run of each) the interval is 0 to infinity and p is 1.
+
+def compared(values: Sequence[float], unchanged: Scatter) -> Compared:
+    """What the logarithms of a lever's ratios, at least one, say together with the scatter of unchanged runs.
+
+    Where hardly anything tells the scatter (one run of each) the interval is 0 to infinity and p is 1.
     """
     count, mean = len(values), sum(values) / len(values)
-    own = sum((value - mean) ** 2 for value in values)
-    prior = min(pooled.freedom, _PRIOR)
-    freedom = prior + count - 1
-    if freedom <= 0:
+    own = _own(values) if count > 1 else Scatter(0.0, 0.0)
+    prior = min(unchanged.freedom, _PRIOR)
+    freedom = prior + own.freedom
+    if freedom < 1:
         return Compared(math.exp(mean), 0.0, math.inf, count, 1.0)
-    usual = pooled.squares / pooled.freedom if pooled.freedom else 0.0
-    deviation = max(math.sqrt((prior * usual + own) / freedom), _LEAST_SCATTER)
+    moderated = (prior * unchanged.variance + own.freedom * own.variance) / freedom
+    deviation = max(math.sqrt(max(moderated, own.variance)), _LEAST_SCATTER)
     reach = float(stdtrit(freedom, 0.95)) * deviation * math.sqrt(_FRESH_PAIR + _variance_of_mean(count))
     p = float(stdtr(freedom, (mean - math.log(WORTH)) / (deviation * math.sqrt(_variance_of_mean(count)))))
     return Compared(math.exp(mean), math.exp(mean - reach), math.exp(mean + reach), count, p)
@@ -118,12 +122,12 @@ def _variance_of_mean(count: int) -> float:
     return (2 * count - 0.5) / (1.5 * count**2)
 
 
-def apart(pooled: Scatter) -> tuple[float, float] | None:
+def apart(unchanged: Scatter) -> tuple[float, float] | None:
     """How far runs of the same lie apart: the 90 % interval of the ratio of two; None where nothing is known of it."""
-    if pooled.freedom < 1:
+    if unchanged.freedom < 1:
         return None
-    deviation = max(math.sqrt(pooled.squares / pooled.freedom), _LEAST_SCATTER) * math.sqrt(_FRESH_PAIR)
-    reach = float(stdtrit(pooled.freedom, 0.95)) * deviation
+    deviation = max(math.sqrt(unchanged.variance), _LEAST_SCATTER) * math.sqrt(_FRESH_PAIR)
+    reach = float(stdtrit(unchanged.freedom, 0.95)) * deviation
     return math.exp(-reach), math.exp(reach)
 
 

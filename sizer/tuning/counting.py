@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sizer.tuning.job import ENOUGH, WARM_UP, Answer, Job, write
 from sizer.tuning.levers.catalogue import put_in_place
-from sizer.tuning.usage import others_used_s, peak_bytes
+from sizer.tuning.usage import others_share, others_used_s, peak_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -121,7 +121,7 @@ class Counter:
         self.ends[-1] = time.perf_counter()  # (on a GPU the last step ends now, whatever ended the run)
         used, elapsed = others_used_s(), self.ends[-1] - self.ends[self.job.warm_up - 1]
         if used is not None and self._used is not None and elapsed > 0:
-            self._others = max(used - self._used, 0.0) / (elapsed * (os.cpu_count() or 1))
+            self._others = others_share(self._used, used, elapsed)
         if self._meter is not None and self._window is not None:
             self._window = (self._window[0], self._meter.snapshot())
 

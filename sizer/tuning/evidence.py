@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping
 from typing import NamedTuple
 
-from sizer.tuning.comparing import FAMILY_ERROR, Compared, CostOf, Scatter, apart, compared, holm, log_ratios, scatter
+from sizer.tuning.comparing import FAMILY_ERROR, Compared, CostOf, apart, compared, holm, log_ratios, scatter
 from sizer.tuning.job import Answer
 from sizer.tuning.machine_speed import Speed, another_speed, is_shared
 
 #: Name of all winners together, among names of levers.
 TOGETHER = "all together"
+#: Scatter of unchanged runs, in logarithms, from which no speed of the machine explains it.
+_UNSTEADY = 0.3
 
 
 class Measured(NamedTuple):
@@ -62,21 +63,16 @@ class Evidence:
         """What is known of each lever, by name: of its confirmation, where it had one, else of what was tried."""
         tried, confirming = self._by_observation(False), self._by_observation(True)
         values = {name: v for name, v in {**tried, **confirming}.items() if name and v}
-        # (a lever's own observations count by themselves, and not among those of the others too)
-        return {name: compared(v, self._scatter(tried, confirming, v)) for name, v in values.items()}
+        unchanged = scatter(self._unchanged())
+        return {name: compared(own, unchanged) for name, own in values.items()}
 
     def apart(self) -> tuple[float, float] | None:
-        """How far runs of the same lie apart: the 90 % interval of the ratio of two; None where nothing is known."""
-        return apart(self._scatter(self._by_observation(False), self._by_observation(True)))
+        """How far unchanged runs lie apart: the 90 % interval of the ratio of two; None where nothing is known."""
+        return apart(scatter(self._unchanged()))
 
-    def _scatter(
-        self,
-        tried: Mapping[str, list[float]],
-        confirming: Mapping[str, list[float]],
-        but: list[float] | None = None,
-    ) -> Scatter:
-        groups = [v for found in (tried, confirming) for name, v in found.items() if name and v is not but]
-        return scatter(groups, [*tried.get("", ()), *confirming.get("", ())])
+    def _unchanged(self) -> list[float]:
+        """Logarithms of unchanged runs over those around them."""
+        return [value for confirming in (False, True) for value in self._by_observation(confirming).get("", ())]
 
     def _by_observation(self, confirming: bool) -> dict[str, list[float]]:
         """Logarithms of ratios of the cost of an observation: a lever may put more of them into a step."""
@@ -104,9 +100,16 @@ class Evidence:
         return found
 
     def set_apart(self, confirming: bool) -> set[int]:
-        """Runs (by id) beside which the machine had another speed than beside most; none where they are many."""
+        """Runs (by id) beside which the machine had another speed than beside most.
+
+        None where they are many, or where unchanged runs at one speed differ by far more: that is not the machine's.
+        """
         runs = [run for run in self.measured if run.confirms is confirming]
         apart = another_speed([run.speed for run in runs])
+        usual = [math.log(run.answer.step_s or 1.0) for run, is_apart in zip(runs, apart, strict=True)
+                 if not (is_apart or run.lever)]  # fmt: skip
+        if len(usual) > 1 and statistics.stdev(usual) > _UNSTEADY:
+            return set()
         return {id(run) for run, is_apart in zip(runs, apart, strict=True) if is_apart}
 
     def unchanged_step_s(self) -> float | None:

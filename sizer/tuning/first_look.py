@@ -41,7 +41,7 @@ def usable(run: Run, script: str) -> Answer:
     if answer is None and NOT_DONE in run.error:
         raise UsageError(
             f"{script} made no {FEWEST} steps of one of torch's optimizers in {run.lasted_s:.0f} s; give more "
-            "time with --budget, or a script whose training begins sooner"
+            "time with --budget, or a script whose training begins sooner, in its own process"
         )
     if answer is None or answer.status not in (ENOUGH, ENDED):
         raise MeasurementError(f"{script} failed before anything was changed: {run.error}")

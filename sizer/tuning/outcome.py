@@ -17,7 +17,7 @@ from sizer.tuning.keeping import kept
 from sizer.tuning.launching import environment_of
 from sizer.tuning.levers.protocol import Lever
 from sizer.tuning.losses import reproducible, verdict
-from sizer.tuning.record import Together, TunedLever, Tuning, Unchanged, Where
+from sizer.tuning.record import TimedRun, Together, TunedLever, Tuning, Unchanged, Where
 from sizer.tuning.session import Session
 
 #: Why a lever is not tried where a function is tuned.
@@ -84,6 +84,7 @@ def outcome(session: Session, where: Where, complete: bool, shown_as: Callable[[
         interval=None if best is None else best.interval,
         environment=environment_of(chosen),
         notes=tuple(_notes(session, complete)),
+        timed=tuple(_timed(session)),
     )
 
 
@@ -206,6 +207,15 @@ def _unchanged(session: Session) -> Unchanged:
     )
 
 
+def _timed(session: Session) -> Iterator[TimedRun]:
+    evidence = session.evidence
+    apart = evidence.set_apart(True) | evidence.set_apart(False)
+    for run in evidence.measured:
+        answer = run.answer
+        costs = (answer.step_s or 0.0, answer.step_j, answer.others_share)
+        yield TimedRun(run.at_s, run.lever, *costs, run.confirms, id(run) not in apart)
+
+
 def _notes(session: Session, complete: bool) -> Iterator[str]:
     if not complete:
         yield "interrupted: what is said is of the runs until then"
@@ -218,8 +228,8 @@ def _notes(session: Session, complete: bool) -> Iterator[str]:
         yield "the unchanged script has other losses each time it runs: only their distributions could be compared"
     if unchanged.apart is not None and unchanged.apart[1] > _UNEASY:
         yield (
-            f"unchanged runs lie up to {unchanged.apart[1] - 1:.0%} apart: gains below that are hard to prove "
-            "(a quieter machine, a larger --budget, more --steps)"
+            f"unchanged runs lie up to {unchanged.told_apart}: gains below that are hard to prove (a quieter "
+            "machine, a larger --budget, more --steps)"
         )
 
 

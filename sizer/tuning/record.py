@@ -17,6 +17,8 @@ RECOMMENDED, UNPROVEN, LEFT, OUT, WITHOUT_EFFECT, NOT_TRIED = (
     *("recommended", "unproven", "left", "out"),
     *("without effect", "not tried"),
 )
+#: Ratio from which a difference is told as a factor, not in percent.
+_TIMES = 2.0
 #: Why a lever counts as not tried that had runs.
 SPOILED = "it ran beside another speed of the machine only"
 
@@ -97,6 +99,29 @@ class Unchanged:
     peak_bytes: int | None
     set_apart: int = 0
 
+    @property
+    def told_apart(self) -> str:
+        """How far its runs lie apart at most, in words."""
+        times = 1.0 if self.apart is None else self.apart[1]
+        return f"{times - 1:.0%} apart" if times < _TIMES else f"a factor of {times:.1f} apart"
+
+
+@dataclass(frozen=True)
+class TimedRun:
+    """A run that gave a cost: when it was half over (s since the beginning), and its lever (empty: unchanged).
+
+    ``others_share`` is how much of the processors others used meanwhile; it ``confirms`` where it had no say in
+    choosing, and ``counts`` unless the machine had another speed.
+    """
+
+    at_s: float
+    lever: str
+    time_per_step_s: float
+    energy_per_step_j: float | None
+    others_share: float | None
+    confirms: bool
+    counts: bool
+
 
 @dataclass(frozen=True)
 class Where:
@@ -119,7 +144,7 @@ class Tuning(Record):
     ``shares`` says where a step's time goes, ``bottleneck`` what stands out. ``levers`` are all that were thought of,
     the recommended ones first. ``recommended`` names those that hold together: with them a step costs ``ratio`` times
     what it did. ``quantity`` is ``energy`` where a meter measured every run, else ``time``. ``complete`` is False where
-    it was interrupted.
+    it was interrupted. ``timed`` are the runs that ratios are of.
     """
 
     main = "levers"
@@ -146,6 +171,7 @@ class Tuning(Record):
     interval: tuple[float, float] | None
     environment: Mapping[str, str]
     notes: tuple[str, ...] = ()
+    timed: tuple[TimedRun, ...] = ()
 
     def chosen(self) -> list[TunedLever]:
         """The recommended levers."""

@@ -197,27 +197,34 @@ class Session:
         """What looks worth it one by one, then all that is proven together; no run of these had a say before."""
         arms = self._winners()
         arms = sorted(arms, key=lambda lever: lever.results == TRAINING)[: plan.MOST_CONFIRMED]
-        while len(arms) > 1 and self._rounds(arms) < plan.LEAST_ROUNDS:
+        while len(arms) > 1 and self._rounds(arms, plan.FOR_TOGETHER * self.left_s) < plan.LEAST_ROUNDS:
             arms.pop()
         self.evidence.confirmed = [lever.name for lever in arms]
         pairs = [(lever.name, (lever,)) for lever in arms]
-        rounds = self._rounds(arms)
+        rounds = self._rounds(arms, plan.FOR_TOGETHER * self.left_s if len(arms) > 1 else 0.0)
         self._prove(pairs, rounds)
         lost = rounds - min((self.evidence.confirmations(lever.name) for lever in arms), default=rounds)
         if lost > 0:  # (beside a neighbour: what is left of the budget makes up for them)
-            self._prove(pairs, min(lost, self._rounds(arms)))
-        proven = self.evidence.proven()
-        together = tuple(lever for lever in arms if lever.name in proven and lever.results != TRAINING)
+            least_s = plan.LEAST_ROUNDS * (self.length.run_s + self._longest_s(arms)) if self._proven(arms)[1:] else 0.0
+            self._prove(pairs, min(lost, self._rounds(arms, least_s)))
+        together = self._proven(arms)
         if len(together) > 1:
             self.together = together
-            longest_s = max(self._expected_s(lever.name) for lever in together)
-            self._prove([(TOGETHER, together)], plan.rounds([longest_s], self.length.run_s, self.left_s))
+            rounds = plan.rounds([self._longest_s(together)], self.length.run_s, self.left_s)
+            self._prove([(TOGETHER, together)], rounds)
 
-    def _rounds(self, arms: Sequence[Lever]) -> int:
-        """Rounds in which these levers are proven; of several, the rest of the budget proves them together."""
-        share = plan.FOR_TOGETHER if len(arms) > 1 else 0.0
+    def _proven(self, arms: Sequence[Lever]) -> tuple[Lever, ...]:
+        """Those that are proven by now and leave the training what it is."""
+        proven = self.evidence.proven()
+        return tuple(lever for lever in arms if lever.name in proven and lever.results != TRAINING)
+
+    def _longest_s(self, levers: Sequence[Lever]) -> float:
+        return max(self._expected_s(lever.name) for lever in levers)
+
+    def _rounds(self, arms: Sequence[Lever], kept_s: float) -> int:
+        """Rounds in which these levers can be proven if so much time is kept for proving them together."""
         arms_s = [self._expected_s(lever.name) for lever in arms]
-        return plan.rounds(arms_s, self.length.run_s, (1 - share) * self.left_s)
+        return plan.rounds(arms_s, self.length.run_s, self.left_s - kept_s)
 
     def _prove(self, arms: Sequence[tuple[str, Sequence[Lever]]], rounds: int) -> None:
         """So many rounds of an unchanged run and one of each, whose order turns; and an unchanged one at the end."""

@@ -11,6 +11,17 @@ from pathlib import Path
 _WORKS = 0.25
 
 
+#: Ticks by which two looks at what others used may differ though nobody did anything: everybody's time and one's own
+#: are each counted in whole ones, and a window of 10 ms is one.
+_ROUNDED_TICKS = 2
+
+
+def others_share(before_s: float, after_s: float, elapsed_s: float) -> float:
+    """Share of the processors that others used between two looks, as far as the kernel's ticks tell."""
+    used = max(after_s - before_s - _ROUNDED_TICKS / os.sysconf("SC_CLK_TCK"), 0.0)
+    return used / (elapsed_s * (os.cpu_count() or 1))
+
+
 def others_used_s() -> float | None:
     """Processor time in s that everybody but this process and its children has used since boot; Linux only."""
     from sizer.calibration.disturbance import read_counters

@@ -14,6 +14,8 @@ from sizer.base.units import format_bytes
 
 #: Largest folder that is copied.
 MOST_BYTES = 500 * 2**20
+#: Characters of a reason that are told.
+_TOLD = 200
 #: Folders that a training only reads, as links in the copy.
 _LINKED = (".git", ".hg", ".venv", "venv", "env", "node_modules", "site-packages")
 
@@ -33,14 +35,24 @@ class WorkingCopy:
                 )
         self._temporary = tempfile.TemporaryDirectory(prefix="sizer-copy-", ignore_cleanup_errors=True)
         self.folder = Path(self._temporary.name).resolve() / self._own.name
-        self._copy()
+        try:
+            self._copy()
+        except OSError as error:
+            self._temporary.cleanup()
+            raise UsageError(
+                f"{folder} cannot be copied ({_why(error)}); start in another folder, or add --in-place"
+            ) from None
         self._state = self._states()
 
     def _copy(self) -> None:
-        def links(folder: str, names: list[str]) -> list[str]:
-            return [name for name in names if name in _LINKED and Path(folder, name).is_dir()]
+        def left_out(folder: str, names: list[str]) -> list[str]:
+            """What is linked instead, and the copy itself where temporary files lie in the folder."""
+            own = self.folder.parent
+            return [
+                name for name in names if (name in _LINKED and Path(folder, name).is_dir()) or Path(folder, name) == own
+            ]
 
-        shutil.copytree(self._own, self.folder, symlinks=True, ignore=links, dirs_exist_ok=True)
+        shutil.copytree(self._own, self.folder, symlinks=True, ignore=left_out, dirs_exist_ok=True)
         for root, names, _ in os.walk(self._own):
             for name in [name for name in names if name in _LINKED]:
                 names.remove(name)
@@ -78,6 +90,11 @@ class WorkingCopy:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._temporary.cleanup()
+
+
+def _why(error: OSError) -> str:
+    """The first reason: copytree goes on to the end, and lists the source, the copy and the reason of each failure."""
+    return str(error.args[0][0][2] if isinstance(error, shutil.Error) else error)[:_TOLD]
 
 
 def _files(folder: Path) -> Iterator[Path]:
