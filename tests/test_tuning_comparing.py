@@ -7,7 +7,18 @@ import math
 import numpy as np
 import pytest
 
-from sizer.tuning.comparing import FAMILY_ERROR, WORTH, CostOf, Scatter, apart, compared, holm, log_ratios, scatter
+from sizer.tuning.comparing import (
+    FAMILY_ERROR,
+    WORTH,
+    CostOf,
+    Scatter,
+    apart,
+    comparable,
+    compared,
+    holm,
+    log_ratios,
+    scatter,
+)
 from sizer.tuning.losses import ALIKE, DIFFERENT, ROUNDED, SAME, UNKNOWN, UNLIKE, verdict
 
 
@@ -46,6 +57,17 @@ def test_a_run_that_no_unchanged_one_follows_proves_nothing():
     assert log_ratios(runs)["a"] == [pytest.approx(math.log(0.5))]
     assert log_ratios(runs, between=False)["a"] == [pytest.approx(math.log(0.5)), pytest.approx(math.log(3.0))]
     assert "a" not in log_ratios(runs[:2])
+
+
+def test_a_run_is_held_against_unchanged_ones_at_its_own_speed():
+    """At the slow speed a lever gains less: both count, and neither is held against the other's unchanged runs."""
+    slow = [CostOf(0, "", 2.0, 1), CostOf(1, "a", 1.0, 1), CostOf(2, "", 2.0, 1)]
+    mixed = [CostOf(3, "a", 0.2), CostOf(4, "", 1.0)]
+    usual = [CostOf(5, "a", 0.4), CostOf(6, "", 1.0), CostOf(7, "", 1.0)]
+    found = log_ratios([*slow, *mixed, *usual])
+    assert found["a"] == pytest.approx([math.log(0.5), math.log(0.4)])
+    assert found[""] == [0.0]  # (between unchanged ones at its speed)
+    assert comparable([*slow, *mixed], between=False) == [slow[1]]
 
 
 def test_what_is_not_worth_it_is_seldom_recommended_however_many_are_tried():

@@ -253,7 +253,7 @@ def test_a_lever_that_only_ran_beside_a_neighbour_is_named_as_that():
     machine = MadeUp({"data-in-memory": 0.5}, beside={2, 3}, start_s=3.0)
     record, _ = tuned(machine, budget_s=60.0)
     assert machine.started.count(["data-in-memory"]) == 2
-    assert "Beside another speed of the machine only, which says nothing of: data-in-memory." in " ".join(
+    assert "Beside others or a change of the machine's speed only, which says nothing of: data-in-memory." in " ".join(
         as_text(record).split()
     )
 

@@ -171,7 +171,7 @@ def _left_over(record: Tuning) -> Iterator[Block]:
     not_tried = [lever.name for lever in record.levers if lever.state == NOT_TRIED and lever.why != SPOILED]
     for names, told in (
         (without, "Without effect here"),
-        (spoiled, "Beside another speed of the machine only, which says nothing of"),
+        (spoiled, "Beside others or a change of the machine's speed only, which says nothing of"),
         (not_tried, f"Not tried, {why}"),
     ):
         if names:

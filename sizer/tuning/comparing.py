@@ -1,15 +1,16 @@
 """What runs prove: ratios to unchanged runs before and after, intervals, and tests that hold together. Pure arithmetic.
 
 A run of a lever at a time *t* is held against the unchanged runs around it, their logarithms interpolated in time, so
-that a machine that grows slower over minutes slows both. The logarithm of each ratio is one observation r. Of one lever
-they scatter by s, estimated from its own n observations and, as strongly as `_PRIOR` of them at most, from unchanged
-runs held against their own neighbours (A/A): a moderated t statistic (Smyth, Statistical Applications in Genetics and
-Molecular Biology 3(1), 2004, equation 2 of section 5). Other levers may scatter by more, and say nothing of this one;
-none counts as steadier than it was itself.
+that a machine that grows slower over minutes slows both; where it had another speed beside one of them, against none.
+The logarithm of each ratio is one observation r. Of one lever they scatter by s, estimated from its own n observations
+and, as strongly as `_PRIOR` of them at most, from unchanged runs held against their own neighbours (A/A): a moderated t
+statistic (Smyth, Statistical Applications in Genetics and Molecular Biology 3(1), 2004, equation 2 of section 5). Other
+levers may scatter by more, and say nothing of this one; none counts as steadier than it was itself.
 """
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -33,11 +34,12 @@ _OVERLAP = 0.5
 
 
 class CostOf(NamedTuple):
-    """One run: when it was (s, any origin), of which lever (empty: unchanged), what a step cost."""
+    """One run: when it was (s, any origin), of which lever (empty: unchanged), what a step cost, at which speed."""
 
     at_s: float
     lever: str
     cost: float
+    speed: int = 0
 
 
 class Compared(NamedTuple):
@@ -56,23 +58,41 @@ class Compared(NamedTuple):
 def log_ratios(runs: Sequence[CostOf], between: bool = True) -> dict[str, list[float]]:
     """Logarithms of each lever's ratios, by its name, and under the empty name those of unchanged runs (A/A).
 
-    Only runs ``between`` unchanged ones count, since nothing takes a drift out of others; those are held against the
-    nearest one otherwise. Where an unchanged run is missing, its neighbours are interpolated over a wider gap with the
-    weight of the others. Without an unchanged run there are none.
+    Where an unchanged run is missing, its neighbours are interpolated over a wider gap with the weight of the others.
+    Without an unchanged run there are none.
     """
-    unchanged = sorted((run.at_s, math.log(run.cost)) for run in runs if not run.lever)
+    unchanged = sorted(run for run in runs if not run.lever)
     if not unchanged:
         return {}
-    times, logs = zip(*unchanged, strict=True)
     found: dict[str, list[float]] = {"": []}
-    for run in runs:
-        if run.lever and (times[0] < run.at_s < times[-1] or not between):
-            found.setdefault(run.lever, []).append(math.log(run.cost) - float(np.interp(run.at_s, times, logs)))
-    for index in range(1, len(times) - 1):
-        around = [index - 1, index + 1]
-        expected = np.interp(times[index], [times[k] for k in around], [logs[k] for k in around])
-        found[""].append(logs[index] - float(expected))
+    for run in comparable(runs, between):
+        found.setdefault(run.lever, []).append(_log_ratio(run, unchanged))
+    for before, run, after in zip(unchanged, unchanged[1:], unchanged[2:], strict=False):
+        if before.speed == run.speed == after.speed:
+            found[""].append(_log_ratio(run, (before, after)))
     return found
+
+
+def comparable(runs: Sequence[CostOf], between: bool) -> list[CostOf]:
+    """The runs of levers that can be held against unchanged ones.
+
+    Only runs ``between`` unchanged ones count, since nothing takes a drift out of others; those are held against the
+    nearest one otherwise. All of them have to be at one speed.
+    """
+    unchanged = sorted(run for run in runs if not run.lever)
+    found = []
+    for run in runs:
+        after = bisect.bisect(unchanged, run)
+        around = unchanged[max(after - 1, 0) : after + 1]
+        is_between = len(around) == 2 and after > 0
+        if run.lever and around and (is_between or not between) and {one.speed for one in around} == {run.speed}:
+            found.append(run)
+    return found
+
+
+def _log_ratio(run: CostOf, unchanged: Sequence[CostOf]) -> float:
+    expected = np.interp(run.at_s, [one.at_s for one in unchanged], [math.log(one.cost) for one in unchanged])
+    return math.log(run.cost) - float(expected)
 
 
 class Scatter(NamedTuple):

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from sizer.tuning.comparing import FAMILY_ERROR, Compared, CostOf, apart, compared, holm, log_ratios, scatter
+from sizer.tuning.comparing import (
+    FAMILY_ERROR,
+    Compared,
+    CostOf,
+    apart,
+    comparable,
+    compared,
+    holm,
+    log_ratios,
+    scatter,
+)
 from sizer.tuning.job import Answer
-from sizer.tuning.machine_speed import Speed, another_speed, is_shared
+from sizer.tuning.machine_speed import Speed, another_speed, beside_others, is_shared
 
 #: Name of all winners together, among names of levers.
 TOGETHER = "all together"
@@ -90,27 +101,37 @@ class Evidence:
         return math.exp(sum(values) / len(values)) if values else math.inf
 
     def costs(self, confirming: bool) -> list[CostOf]:
-        """Runs as costs, those of the confirmation or those before; beside another speed of the machine left out."""
-        apart, quantity = self.set_apart(confirming), self.quantity
-        found = []
-        for run in self.measured:
-            cost = run.answer.step_j if quantity == "energy" else run.answer.step_s
-            if run.confirms is confirming and id(run) not in apart and cost:
-                found.append(CostOf(run.at_s, run.lever, cost))
+        """Runs as costs, those of the confirmation or those before; those beside others are left out."""
+        return [cost for _, cost in self._costs(confirming)]
+
+    def set_apart(self) -> set[int]:
+        """Runs (by id) that say nothing: beside others, or at another speed than the unchanged ones around them."""
+        counting = set()
+        for confirming in (False, True):
+            costs = self._costs(confirming)
+            usable = comparable([cost for _, cost in costs], between=False)
+            counting |= {id(run) for run, cost in costs if not run.lever or cost in usable}
+        return {id(run) for run in self.measured} - counting
+
+    def _costs(self, confirming: bool) -> list[tuple[Measured, CostOf]]:
+        runs = [run for run in self.measured if run.confirms is confirming]
+        beside = beside_others([run.answer.others_share for run in runs])
+        speeds = another_speed([run.speed for run in runs])
+        alike = [run for run, *differs in zip(runs, beside, speeds, strict=True) if not any(differs)]
+        if _differ_widely(alike):
+            beside = speeds = [False] * len(runs)
+        found = [
+            (run, CostOf(run.at_s, run.lever, cost, int(speed)))
+            for run, is_beside, speed in zip(runs, beside, speeds, strict=True)
+            if (cost := self._cost(run)) and not is_beside
+        ]
+        changed, usable = sum(1 for run, _ in found if run.lever), comparable([cost for _, cost in found], confirming)
+        if 2 * len(usable) < changed:  # (the reference steps are restless by themselves)
+            return [(run, cost._replace(speed=0)) for run, cost in found]
         return found
 
-    def set_apart(self, confirming: bool) -> set[int]:
-        """Runs (by id) beside which the machine had another speed than beside most.
-
-        None where they are many, or where unchanged runs at one speed differ by far more: that is not the machine's.
-        """
-        runs = [run for run in self.measured if run.confirms is confirming]
-        apart = another_speed([run.speed for run in runs])
-        usual = [math.log(run.answer.step_s or 1.0) for run, is_apart in zip(runs, apart, strict=True)
-                 if not (is_apart or run.lever)]  # fmt: skip
-        if len(usual) > 1 and statistics.stdev(usual) > _UNSTEADY:
-            return set()
-        return {id(run) for run, is_apart in zip(runs, apart, strict=True) if is_apart}
+    def _cost(self, run: Measured) -> float | None:
+        return run.answer.step_j if self.quantity == "energy" else run.answer.step_s
 
     def unchanged_step_s(self) -> float | None:
         """Time of an unchanged step in s: the median of its runs, those beside others left out where there are more."""
@@ -121,3 +142,9 @@ class Evidence:
     def is_mostly_shared(self) -> bool:
         """Whether others used the processors beside more than half of the runs."""
         return 2 * sum(is_shared(run.answer.others_share) for run in self.measured) > len(self.measured)
+
+
+def _differ_widely(runs: Sequence[Measured]) -> bool:
+    """Whether unchanged runs at one speed differ by far more than speeds do: that is the script's own."""
+    logs = [math.log(run.answer.step_s or 1.0) for run in runs if not run.lever]
+    return len(logs) > 1 and statistics.stdev(logs) > _UNSTEADY

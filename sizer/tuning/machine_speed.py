@@ -13,11 +13,9 @@ from sizer.calibration.disturbance import TOLERANCE, of_steps, scatter
 #: How often the reference steps are taken at once, 3 ms each time: the median counts.
 _TAKES = 3
 #: The usual speed is that of the quietest quarter of the runs, so that a neighbour who is there half of the time stands
-#: out; were more runs than this share beside another speed, that is the machine's own, and none is set apart.
-_USUAL_QUANTILE, _MOST_APART = 0.25, 0.6
-
-
-#: Name of what others used, beside the reference steps.
+#: out; beside one who is there in more than a share of the runs none is left out.
+_USUAL_QUANTILE, _MOST_BESIDE = 0.25, 0.6
+#: What others used scatters as reference steps in near caches do.
 _OTHERS = "others"
 
 
@@ -25,10 +23,6 @@ class Speed(NamedTuple):
     """Times of the reference steps by name, in s."""
 
     times_s: Mapping[str, float]
-
-    def beside(self, others_share: float | None) -> Speed:
-        """With the share of the processors' time that others used meanwhile, as if it slowed a step down by that."""
-        return self if others_share is None else Speed({**self.times_s, _OTHERS: 1.0 + others_share})
 
     def mean_with(self, other: Speed) -> Speed:
         """That of before and after together."""
@@ -55,27 +49,34 @@ class MachineSpeed:
 
 
 def another_speed(speeds: Sequence[Speed]) -> list[bool]:
-    """Which of them differ from the usual speed by more than the steps scatter.
-
-    None by the reference steps where those are too many, and none by what others used where they are always there; the
-    one says nothing of the other.
-    """
+    """Beside which of them a reference step took another time than usual."""
     names = [name for name in speeds[0].times_s if all(name in one.times_s for one in speeds)] if speeds else []
-    by_steps = _apart(speeds, [name for name in names if name != _OTHERS])
-    by_others = _apart(speeds, [name for name in names if name == _OTHERS])
-    return [one or other for one, other in zip(by_steps, by_others, strict=True)]
+    usual = {name: _usual([one.times_s[name] for one in speeds]) for name in names}
+    return [any(_differs(one.times_s[name] / usual[name], name) for name in names) for one in speeds]
 
 
-def _apart(speeds: Sequence[Speed], names: Sequence[str]) -> list[bool]:
-    usual = {name: float(np.quantile([one.times_s[name] for one in speeds], _USUAL_QUANTILE)) for name in names}
-    apart = [any(_differs(one.times_s[name] / usual[name], name) for name in names) for one in speeds]
-    return apart if sum(apart) <= _MOST_APART * len(apart) else [False] * len(apart)
+def beside_others(shares: Sequence[float | None]) -> list[bool]:
+    """Beside which of them others used more of the processors than usual; none where they are there most of the time.
+
+    A share counts as if it slowed a step down by that; None is not known.
+    """
+    slowed = [1.0 + (share or 0.0) for share in shares]
+    beside = [_is_slower(one / _usual(slowed), _OTHERS) for one in slowed]
+    return beside if sum(beside) <= _MOST_BESIDE * len(beside) else [False] * len(beside)
+
+
+def _usual(values: Sequence[float]) -> float:
+    return float(np.quantile(values, _USUAL_QUANTILE))
 
 
 def is_shared(others_share: float | None) -> bool:
     """Whether others used so much of the processors that a run beside them is one at another speed."""
-    return others_share is not None and _differs(1.0 + others_share, _OTHERS)
+    return others_share is not None and _is_slower(1.0 + others_share, _OTHERS)
 
 
 def _differs(ratio: float, name: str) -> bool:
-    return max(of_steps(name, ratio), of_steps(name, 1 / ratio)) > TOLERANCE * scatter(name)
+    return _is_slower(ratio, name) or _is_slower(1 / ratio, name)
+
+
+def _is_slower(ratio: float, name: str) -> bool:
+    return of_steps(name, ratio) > TOLERANCE * scatter(name)

@@ -203,13 +203,13 @@ def _unchanged(session: Session) -> Unchanged:
         apart=session.evidence.apart(),
         reproducible=reproducible(losses) if len(losses) > 1 else None,
         peak_bytes=int(statistics.median(peaks)) if peaks else None,
-        set_apart=len(session.evidence.set_apart(True)) + len(session.evidence.set_apart(False)),
+        set_apart=len(session.evidence.set_apart()),
     )
 
 
 def _timed(session: Session) -> Iterator[TimedRun]:
     evidence = session.evidence
-    apart = evidence.set_apart(True) | evidence.set_apart(False)
+    apart = evidence.set_apart()
     for run in evidence.measured:
         answer = run.answer
         costs = (answer.step_s or 0.0, answer.step_j, answer.others_share)
@@ -222,7 +222,8 @@ def _notes(session: Session, complete: bool) -> Iterator[str]:
     unchanged = _unchanged(session)
     if unchanged.set_apart:
         yield (
-            f"{unchanged.set_apart} of {session.runs} runs were left out, beside which this machine had another speed"
+            f"{unchanged.set_apart} of {session.runs} runs were left out: beside others, or at another speed of this "
+            "machine than the unchanged runs around them"
         )
     if unchanged.reproducible is False:
         yield "the unchanged script has other losses each time it runs: only their distributions could be compared"

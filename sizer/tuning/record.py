@@ -20,7 +20,7 @@ RECOMMENDED, UNPROVEN, LEFT, OUT, WITHOUT_EFFECT, NOT_TRIED = (
 #: Ratio from which a difference is told as a factor, not in percent.
 _TIMES = 2.0
 #: Why a lever counts as not tried that had runs.
-SPOILED = "it ran beside another speed of the machine only"
+SPOILED = "it ran beside others or a change of the machine's speed only"
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class TimedRun:
     """A run that gave a cost: when it was half over (s since the beginning), and its lever (empty: unchanged).
 
     ``others_share`` is how much of the processors others used meanwhile; it ``confirms`` where it had no say in
-    choosing, and ``counts`` unless the machine had another speed.
+    choosing, and ``counts`` unless others were there or the machine changed its speed.
     """
 
     at_s: float

@@ -280,7 +280,6 @@ class Session:
         answer = run.answer
         if answer is not None:
             self._lasted.setdefault(name, []).append(self._clock() - began)
-            speed = speed.beside(answer.others_share)
         self._keep(name, levers, run, Measured(name, at_s, answer, speed, confirms) if answer else None)
         if not name and answer is not None:
             self._adapt()
