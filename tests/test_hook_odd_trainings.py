@@ -158,10 +158,14 @@ def test_an_odd_training_is_the_same_and_left(step):
         assert sum(watch.record.flops) == ODD[step]
 
 
-def test_a_training_with_hooks_of_its_own_on_steps_goes_on(capsys):
+@pytest.mark.parametrize("dropout", [False, True])
+def test_a_training_with_hooks_of_its_own_on_steps_goes_on(dropout, capsys):
+    """Also where the report, made inside of the hook, has to call a copy of the model."""
     from torch.optim.optimizer import _global_optimizer_post_hooks, register_optimizer_step_post_hook
 
     model, told = network(), []
+    if dropout:
+        model.append(torch.nn.Dropout(0.1))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with sizer.watch():
         own = register_optimizer_step_post_hook(lambda *_: told.append(1))

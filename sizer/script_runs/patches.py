@@ -82,13 +82,14 @@ class Patches:
         self._call_as_before()
         while self._undo:
             self._undo.pop()()
-        # (torch stumbles over a hook that is taken out while it has others after that to go through)
-        if self._inside and not all(map(_is_last, self._handles)):
-            self.when_next_called_in(threading.get_ident(), self._take_hooks_out)
-        else:
-            self._take_hooks_out()
+        self._take_hooks_out()
 
     def _take_hooks_out(self) -> None:
+        # (torch stumbles over a hook that is taken out while it has others after that to go through; a report that is
+        # made in there calls modules too)
+        if self._inside and not all(map(_is_last, self._handles)):
+            self.when_next_called_in(threading.get_ident(), self._take_hooks_out)
+            return
         while self._handles:
             self._handles.pop().remove()
 
