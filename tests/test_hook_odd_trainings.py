@@ -179,6 +179,40 @@ def test_a_training_with_hooks_of_its_own_on_steps_goes_on(dropout, capsys):
     assert "sizer" in capsys.readouterr().err
 
 
+def test_what_is_compiled_after_the_count_has_begun_is_compiled_as_without_the_hook():
+    ran = []
+
+    def backend(graph, inputs):
+        def run(*args):
+            ran.append(len(graph.graph.nodes))
+            return graph.forward(*args)
+
+        return run
+
+    class Late(nn.Module):
+        """Compiles its layers in its first call, as some libraries do."""
+
+        def __init__(self):
+            super().__init__()
+            self.layers, self.compiled = network(), None
+
+        def forward(self, x):
+            if self.compiled is None:
+                self.compiled = torch.compile(self.layers, backend=backend)
+            return self.compiled(x)
+
+    original = torch.compile
+    with sizer.watch(quiet=True) as watched:
+        model = Late()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for _ in range(4):
+            plain(model, optimizer)
+    assert len(ran) == 4
+    assert torch.compile is original
+    assert watched.record is not None
+    torch._dynamo.reset()
+
+
 def test_an_optimizer_for_each_parameter_steps_inside_the_backward_pass(capsys):
     def train_so():
         torch.manual_seed(0)

@@ -293,8 +293,8 @@ class Answer:
             )
         if busy := [one for one in self.timed if not one.quiet]:
             yield (
-                f"{len(busy)} of {len(self.timed)} timed sizes were never timed undisturbed: times may be too high; "
-                f"run it again when the machine is quiet"
+                f"{len(busy)} of {len(self.timed)} timed sizes {'was' if len(busy) == 1 else 'were'} never timed "
+                f"undisturbed: times may be too high; run it again when the machine is quiet"
             )
         yield from self._unchanged()
         yield from dict.fromkeys(note for one in self.members for note in one.notes)

@@ -123,6 +123,12 @@ class Observer:
             self._counter.whole = self._counter.start() if begins else True
             self._mark = self._counter.forward
 
+    def compiles(self) -> None:
+        """Something is about to be compiled, and what is compiled beside a count stays slow: it ends here."""
+        if self._counter is not None and self._counter.is_on:
+            self._counter.stop()
+            self._counter.whole = False
+
     def _charge(self) -> None:
         """What was counted since the last call ended belongs to the script after it."""
         if self._counter is not None and self.seen.calls:

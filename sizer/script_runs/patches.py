@@ -1,12 +1,13 @@
 """The places in torch that tell what a training does, and functions put there for a while.
 
-A module's outermost call, an outermost backward pass, an optimizer's step, a data loader's next batch. What is inside a
-call never sees the function that stands in for `Module.__call__`: the original is back in place while a module runs, so
-that nothing that torch.compile traces is other than without it.
+A module's outermost call, an outermost backward pass, an optimizer's step, a data loader's next batch, torch.compile.
+What is inside a call never sees the function that stands in for `Module.__call__`: the original is back in place while
+a module runs, so that nothing that torch.compile traces is other than without it.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from collections.abc import Callable
@@ -49,6 +50,9 @@ class Listener(Protocol):
     def waited(self, token: Any) -> None:
         """It has it."""
 
+    def compiles(self) -> None:
+        """Something is about to be compiled: what runs is no longer what is seen."""
+
     def safely(self, action: Callable[..., Any], *args: Any) -> Any:
         """The action's answer; None, and the end of listening, where it raised."""
 
@@ -74,6 +78,7 @@ class Patches:
         self._handles = [register_optimizer_step_pre_hook(self._before), register_optimizer_step_post_hook(self._after)]
         self._undo.append(self._patch_backward())
         self._undo.append(self._patch_loader())
+        self._undo.append(self._patch_compile())
         self._patch_call()
 
     def remove(self) -> None:
@@ -176,6 +181,22 @@ class Patches:
             return original(iterator, *args, **kwargs)
         finally:
             self.listener.safely(self.listener.waited, token)
+
+    def _patch_compile(self) -> Callable[[], None]:
+        original = torch.compile
+
+        @functools.wraps(original)
+        def compile(*args: Any, **kwargs: Any) -> Any:  # noqa: A001 (takes torch.compile's place)
+            if self._ours():
+                self.listener.safely(self.listener.compiles)
+            return original(*args, **kwargs)
+
+        def restore() -> None:
+            if torch.compile is compile:
+                torch.compile = original
+
+        torch.compile = compile
+        return restore
 
     def _patched(self, owner: Any, name: str, around: Callable[..., Any]) -> Callable[[], None]:
         """Put ``around(original, first argument, others, keywords)`` in a function's place; the answer undoes it."""

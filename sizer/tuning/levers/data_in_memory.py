@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sizer.tuning.levers.protocol import IDENTICAL, TRAINING, Changed, Keep, Lever, Seen, SeenLoader
@@ -49,7 +48,7 @@ def _free_bytes() -> int:
 def apply(settings: Mapping[str, Any], changed: Changed) -> None:  # noqa: ARG001
     """Stand in for the iteration over loaders of torch's own kind; the order and the random numbers stay the same."""
     import torch
-    from torch.utils._pytree import tree_map
+    from torch.utils._pytree import tree_flatten, tree_unflatten
     from torch.utils.data import DataLoader
 
     original = DataLoader.__iter__
@@ -59,17 +58,30 @@ def apply(settings: Mapping[str, Any], changed: Changed) -> None:  # noqa: ARG00
         if not fits_in_batches(loader):
             return original(loader)
         if id(loader.dataset) not in held:
-            held[id(loader.dataset)] = (loader.dataset, _collated(loader))
+            held[id(loader.dataset)] = (loader.dataset, tree_flatten(_collated(loader)))
             changed("the data set is in memory")
         return slices(loader, held[id(loader.dataset)][1])
 
     def slices(loader: Any, data: Any) -> Iterator[Any]:
         # what torch's own iterator draws, so that the shuffling after it is the same
         torch.empty((), dtype=torch.int64).random_(generator=loader.generator)
-        for rows in loader._index_sampler:
-            yield tree_map(operator.itemgetter(torch.as_tensor(rows)), data)
+        leaves, structure = data
+        for rows in _rows_of_batches(loader):
+            yield tree_unflatten([leaf[rows] for leaf in leaves], structure)
 
     DataLoader.__iter__ = __iter__  # type: ignore[method-assign, assignment]
+
+
+def _rows_of_batches(loader: Any) -> Iterable[Any]:
+    """Rows of each batch: of torch's own samplers, which draw once an epoch, all in one tensor."""
+    import torch
+    from torch.utils.data import BatchSampler, RandomSampler, SequentialSampler
+
+    if type(loader.batch_sampler) is not BatchSampler or type(loader.sampler) not in (RandomSampler, SequentialSampler):
+        return map(torch.as_tensor, loader.batch_sampler)
+    batches = torch.tensor(list(loader.sampler), dtype=torch.int64).split(loader.batch_size)
+    is_cut = loader.drop_last and len(batches[-1]) < loader.batch_size
+    return batches[:-1] if is_cut else batches
 
 
 def fits_in_batches(loader: Any) -> bool:
