@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 
 import click
 import pytest
@@ -67,6 +68,13 @@ def test_no_whole_numbers(text):
 )
 def test_quantities(read, text, value):
     assert read(text) == pytest.approx(value)
+
+
+def test_many_blanks_in_a_time_take_no_time():
+    began = time.process_time()
+    with pytest.raises(ValueError):
+        read_seconds("1h" + " " * 5000 + "x")
+    assert time.process_time() - began < 0.5  # (a minute for 3,000 blanks, when three groups could share them)
 
 
 @pytest.mark.parametrize(

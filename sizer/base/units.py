@@ -143,7 +143,7 @@ def read_bytes(text: str) -> int:
 
 def read_seconds(text: str) -> float:
     """A time in s: ``60``, ``90s``, ``10m``, ``2h``, ``1h30m``, ``1ms``. Raises ValueError."""
-    if several := re.fullmatch(r"\s*(\d+h)\s*(\d+m(?:in)?)?\s*(\d+s)?\s*", text):
+    if several := re.fullmatch(r"(\d+h)(?:\s*(\d+m(?:in)?))?(?:\s*(\d+s))?", text.strip()):
         return sum(read_number(part, _SECONDS) for part in several.groups() if part)
     return read_number(text, _SECONDS)
 

@@ -170,11 +170,15 @@ def _within_reach(arms: Arms) -> Arms:
     if len(rates) > 1:
         begun = [arm for arm in begun if len(arm.values) >= REACH_EPOCHS] or begun
     near = range(-OUTWARDS, OUTWARDS + 1)
-    there = {(sizes[arm.num_free_parameters], rates[arm.multiple]) for arm in begun}
+    reached = {
+        (sizes[arm.num_free_parameters] + further, rates[arm.multiple] + higher)
+        for arm in begun
+        for further in near
+        for higher in (near if len(rates) > 1 else (0,))
+    }
 
     def is_near(arm: SearchCandidate) -> bool:
-        size, rate = sizes[arm.num_free_parameters], rates[arm.multiple]
-        return any((size + further, rate + higher) in there for further in near for higher in near)
+        return (sizes[arm.num_free_parameters], rates[arm.multiple]) in reached
 
     return tuple(arm for arm in _open(arms) if arm.values or is_near(arm))
 
