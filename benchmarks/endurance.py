@@ -83,14 +83,14 @@ def hook(steps: int, folder: Path) -> Iterator[int]:  # noqa: ARG001
     """A report of the hook each, on a network and an optimizer of its own; every 50th finds the optimizer by itself."""
     import torch
 
-    import sizer
+    from sizer.hook.watching import Watch
 
     data = torch.ones(8, 4)
     for number in range(steps):
         model = torch.nn.Linear(4, 2)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
         named = {"model": model, "optimizer": optimizer} if number % _LOOKS else {}
-        with sizer.watch(quiet=True, **named) as watched:
+        with Watch(quiet=True, **named) as watched:
             for _ in range(2):
                 optimizer.zero_grad()
                 model(data).square().mean().backward()

@@ -32,7 +32,7 @@ def test_it_tells_right_from_wrong(fuzz):
     assert fuzz.wrong(lambda: None) is None
     assert fuzz.wrong(lambda: refuse("line 3 is no table")) is None
     assert "several lines" in fuzz.wrong(lambda: refuse("a\nb"))
-    assert "too many letters" in fuzz.wrong(lambda: refuse("a" * 3000))
+    assert "no letter" in fuzz.wrong(lambda: refuse(""))
     assert fuzz.wrong(lambda: [][1]).startswith("IndexError")
 
 
@@ -70,7 +70,7 @@ def test_names_of_others_are_listed_short():
 
     assert listed(["a", "b"]) == "a, b"
     assert listed(["a" * 100]) == "a" * 37 + "..."
-    assert listed(map(str, range(10))) == "0, 1, 2, 3, 4, 5, 6, 7, ..."
+    assert listed(map(str, range(10))) == "0, 1, 2, 3, 4, 5, 6, 7 and 2 more"
 
 
 def test_faults_and_endurance_tell_right_from_wrong(monkeypatch):

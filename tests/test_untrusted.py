@@ -16,14 +16,20 @@ import time
 import warnings
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from sizer.base.errors import SizerError
+from sizer.calibration.measurements import timing_of
 from sizer.cli import run
 from sizer.inspection.loading import load_target
+from sizer.size_search.data.file_kinds import read_file
+from sizer.size_search.data.reading.cells import _with_names
+from sizer.size_search.data.reading.rules import Reading
 from sizer.size_search.saved_network import load
 
 SAVED = Path(__file__).parent / "data" / "before_the_move" / "search" / "model.pt2"
@@ -507,3 +513,43 @@ def test_a_full_disk_is_no_wrong_usage(tmp_path, monkeypatch, number, exit_code)
     with pytest.raises(SizerError, match="it does not fit") as refusal:
         SearchFolder(tmp_path).append({})
     assert refusal.value.exit_code == exit_code
+
+
+def test_a_message_quotes_no_more_of_a_file_than_can_be_read():
+    error = SizerError("a" * 5000 + "; name another")
+    assert len(str(error)) <= 1205
+    assert str(error).endswith("; name another")
+    assert str(SizerError("short")) == "short"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["report", "\0"], "no command line can hold"), (["report", "\ud800"], "no command line can hold"),
+     (["help", "--", "--"], "no such command ''")],
+)  # fmt: skip
+def test_what_no_shell_hands_over_is_refused_in_one_line(arguments, said, capsys):
+    assert run(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+def test_thousands_of_columns_of_one_name_are_counted_up_in_no_time():
+    dialect, remarks = SimpleNamespace(names=["a"] * 30_000, delimiter=","), []
+    began = time.process_time()
+    cells = _with_names("same.csv", [pa.array(["1"])] * 30_000, np.array([2]), dialect, remarks)
+    assert time.process_time() - began < 5  # (each counted up from 1: 450,000,000 names)
+    assert cells.names[:3] == ("a", "a.1", "a.2")
+    assert len(set(cells.names)) == 30_000
+
+
+def test_a_whole_number_beyond_all_floats_is_infinite(tmp_path):
+    (tmp_path / "large.csv").write_text("a,b\n" + "9" * 400 + ",1.5\n0.5,2\n")
+    frame = read_file(tmp_path / "large.csv", Reading()).frame
+    assert frame["a"].tolist() == [float("inf"), 0.5]
+
+
+def test_times_that_no_clock_gives_are_no_timings():
+    timing = {"case": 0, "round": 0, "steps": 3, "step_s": 1.0, "disturbed": 0.0}
+    for odd in (0.0, -1.0, float("inf")):
+        with pytest.raises(ValueError, match="no timing"):
+            timing_of({**timing, "reference_s": {"near": [1e-3, odd]}})

@@ -38,7 +38,7 @@ def listed(names: Iterable[object], most: int = 8, letters: int = 40) -> str:
     """Names of others with commas between them, the first ones, each cut: a message stays one that is read."""
     found = [str(name) for name in names]
     short = [name if len(name) <= letters else f"{name[: letters - 3]}..." for name in found[:most]]
-    return ", ".join([*short, *(["..."] if len(found) > most else [])])
+    return ", ".join(short) + (f" and {len(found) - most} more" if len(found) > most else "")
 
 
 def named_arguments(function: Function) -> Function:
@@ -78,10 +78,20 @@ def _plain(name: str) -> str:
     return name.strip().lower().replace("_", "-")
 
 
+#: Letters of a message, and those kept of its end: what it quotes of somebody's file may be a line of a megabyte.
+_MOST_LETTERS, _END_LETTERS = 1200, 300
+
+
 class SizerError(Exception):
     """Something could not be done; the message names the remedy. Exit code 1."""
 
     exit_code = 1
+
+    def __init__(self, message: object = "") -> None:
+        said = str(message)
+        if len(said) > _MOST_LETTERS:
+            said = f"{said[: _MOST_LETTERS - _END_LETTERS]} ... {said[-_END_LETTERS:]}"
+        super().__init__(said)
 
 
 class UsageError(SizerError):

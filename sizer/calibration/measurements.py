@@ -130,6 +130,8 @@ def timing_of(record: Mapping[str, Any], planned: int = _MOST) -> Timing:
         raise TypeError(f"no timing: {record}")
     if timing.reference_s is not None:
         around = {str(name): (float(before), float(after)) for name, (before, after) in timing.reference_s.items()}
+        if not all(0 < each < float("inf") for pair in around.values() for each in pair):
+            raise ValueError(f"no timing: {record}")
         timing = timing._replace(reference_s=around)
     window = timing.window_unix_s
     return timing if window is None else timing._replace(window_unix_s=(float(window[0]), float(window[1])))

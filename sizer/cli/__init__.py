@@ -94,6 +94,9 @@ def _leave(exit_code: int) -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Run the command line and return the exit code. Every failure is one line on standard error."""
+    odd = next((each for each in arguments if not _may_be_typed(each)), None)
+    if odd is not None:
+        return _fail(f"{odd[:40]!r} has characters that no command line can hold", 2)
     try:
         result: Any = sizer.main(arguments, prog_name="sizer", standalone_mode=False)
         sys.stdout.flush()
@@ -114,6 +117,14 @@ def run(arguments: list[str]) -> int:
     except OSError as error:
         return _fail(str(error), 1)
     return result if isinstance(result, int) else 0
+
+
+def _may_be_typed(argument: str) -> bool:
+    """Whether a shell could hand it over, and a file be named so: a call from Python can say more."""
+    try:
+        return b"\0" not in os.fsencode(argument)
+    except UnicodeEncodeError:
+        return False
 
 
 def _fail(message: str, exit_code: int) -> int:

@@ -97,8 +97,8 @@ class Group(click.Group):
         except click.NoSuchOption:
             raise
         except click.UsageError:
-            known = self.list_commands(ctx)
-            raise click.UsageError(f"no such command {args[0]!r}; {one_of(args[0], known)}", ctx) from None
+            known, asked = self.list_commands(ctx), next(iter(args), "")
+            raise click.UsageError(f"no such command {asked!r}; {one_of(asked, known)}", ctx) from None
 
 
 def usage_line(error: click.UsageError) -> str:

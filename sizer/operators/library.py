@@ -137,7 +137,7 @@ def _holding(path: Path, now: Mapping[str, Any] | None) -> Iterator[dict[str, An
     for record in records:
         if "conditions" in record:
             made = record.get("unix_s", 0)
-            young = isinstance(made, int | float) and time.time() - made < MOST_DAYS * _DAY_S
+            young = isinstance(made, int | float) and made > time.time() - MOST_DAYS * _DAY_S
             known = record.get("format") == OPERATORS_FORMAT
             holds = known and young and (now is None or record["conditions"] == dict(now))
         elif holds:

@@ -11,6 +11,7 @@ import errno
 import hashlib
 import io
 import math
+import operator
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -211,7 +212,7 @@ def _as_log(lines: list[dict[str, Any]]) -> Log:
     for line in rest:
         event = line.pop("event")
         if event == "round":
-            log.open_round[:] = [Planned(name, int(epochs), *why) for name, epochs, *why in line["slices"]]
+            log.open_round[:] = [Planned(name, operator.index(epochs), *why) for name, epochs, *why in line["slices"]]
         elif event == "ensemble":
             log = log._replace(ensemble=line)
         else:

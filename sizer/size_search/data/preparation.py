@@ -7,7 +7,7 @@ that matrix; the module that `saved_network` exports does the same arithmetic in
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sizer.base.errors import DataError
+from sizer.base.errors import DataError, listed
 from sizer.base.records import plain
 from sizer.size_search.data.metrics import CLASSIFICATION
 from sizer.size_search.data.table import as_categories, as_numbers
@@ -122,8 +122,8 @@ class Preparation:
         """A raw table (n rows) as a matrix (n, columns). Raises DataError for a column that is not there."""
         absent = [name for name in self.column_names if name not in frame.columns]
         if absent:
-            found = _listed([str(name) for name in frame.columns])
-            raise DataError(f"the data has no column {_listed(absent)} that was trained on; it has {found}")
+            found, wanted = listed(map(repr, map(str, frame.columns)), most=10), listed(map(repr, absent), most=10)
+            raise DataError(f"the data has no column {wanted} that was trained on; it has {found}")
         encoded = np.empty((len(frame), len(self.column_names)), dtype=np.float64)
         for position, number in enumerate(self.numbers):
             values = as_numbers(frame[number.name], number.role)
@@ -189,8 +189,3 @@ def _codes(values: pd.Series[Any], column: CategoryColumn) -> Matrix:
     codes = texts.map(position).fillna(unlisted).to_numpy(dtype=np.float64, copy=True)
     codes[texts.isna().to_numpy()] = MISSING
     return codes
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(map(repr, names[:10]))
-    return f"{shown} and {len(names) - 10} more" if len(names) > 10 else shown

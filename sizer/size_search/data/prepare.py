@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sizer.base.errors import DataError, UsageError, one_of
+from sizer.base.errors import DataError, UsageError, listed, one_of
 from sizer.size_search.data.fit_columns import FittedColumns, LeftOut, Look, fit_columns, likely_codes, looks_of
 from sizer.size_search.data.memory import require_memory
 from sizer.size_search.data.metrics import CLASSIFICATION, KINDS, LOSS, REGRESSION, metric_of
 from sizer.size_search.data.preparation import Preparation, Target
 from sizer.size_search.data.table import NUMBER, Table, Task, counts_rows
-from sizer.size_search.data.targets import encode_targets, find_targets, fit_target, kind_of, listed
+from sizer.size_search.data.targets import encode_targets, find_targets, fit_target, kind_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -170,7 +170,7 @@ def _rows_with_targets(frame: pd.DataFrame, names: tuple[str, ...], source: str)
     """The rows whose targets are all known, and a remark where that is not every row."""
     absent = [name for name in names if name not in frame.columns]
     if absent:
-        raise DataError(f"{source} has no column {listed(absent)}; its columns are {listed(list(frame.columns))}")
+        raise DataError(f"{source} has no column {listed(absent)}; its columns are {listed(frame.columns, most=20)}")
     is_known = frame[list(names)].notna().all(axis=1)
     missing = int((~is_known).sum())
     if missing == len(frame):

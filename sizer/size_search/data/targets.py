@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sizer.base.errors import DataError, UsageError, did_you_mean
+from sizer.base.errors import DataError, UsageError, did_you_mean, listed
 from sizer.size_search.data.metrics import CLASSIFICATION, KINDS, REGRESSION, metric_names
 from sizer.size_search.data.preparation import Target
 from sizer.size_search.data.table import NUMBER, Targets, as_categories, as_numbers, role_of
@@ -30,7 +30,7 @@ def find_targets(frame: pd.DataFrame, asked: Sequence[str], named_by_source: Seq
     if not asked and not named_by_source:
         raise UsageError(
             f"which column is the target? name it with --target, such as --target {columns[-1]} for the last one; "
-            f"there are {listed(columns)}"
+            f"there are {listed(columns, most=20)}"
         )
     found = []
     for name in asked or named_by_source:
@@ -42,15 +42,9 @@ def find_targets(frame: pd.DataFrame, asked: Sequence[str], named_by_source: Seq
             meant = did_you_mean(name, columns)
             raise UsageError(
                 f"there is no column {name!r}; {meant or 't'}{'T' if meant else ''}he last one is {columns[-1]!r}; the "
-                f"columns are {listed(columns)}"
+                f"columns are {listed(columns, most=20)}"
             )
     return tuple(dict.fromkeys(found))
-
-
-def listed(names: Sequence[str], most: int = 20) -> str:
-    """Names with commas between them, the first of many."""
-    shown = ", ".join(map(str, names[:most]))
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
 def kind_of(targets: pd.DataFrame, asked: str | None, metric: str, of_source: str | None) -> tuple[str, str | None]:

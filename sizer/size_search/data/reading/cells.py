@@ -9,7 +9,8 @@ import codecs
 import gzip
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -214,12 +215,16 @@ def _with_names(
 
     kept: list[tuple[str, Any]] = []
     taken: set[str] = set()
+    last: dict[str, int] = defaultdict(int)
     nameless = 0
     for position, (given, column) in enumerate(zip(dialect.names, columns, strict=True)):
         if not given and not pc.any(pc.not_equal(column, "")).as_py():
             nameless += 1
             continue
-        called = next(other for other in _numbered(given or f"Unnamed: {position}") if other not in taken)
+        called = wanted = given or f"Unnamed: {position}"
+        while called in taken:
+            last[wanted] += 1
+            called = f"{wanted}.{last[wanted]}"
         if given and called != given:
             remarks.append(f"{name} has two columns of the name {given!r}: the second is {called!r}")
         taken.add(called)
@@ -230,14 +235,6 @@ def _with_names(
         raise DataError(f"{name} has no column with a name or a value; expected a table in text")
     names, arrays = zip(*kept, strict=True)
     return Cells(name, names, arrays, lines, dialect.delimiter, "line", tuple(remarks), dialect)
-
-
-def _numbered(name: str) -> Iterator[str]:
-    yield name
-    number = 1
-    while True:
-        yield f"{name}.{number}"
-        number += 1
 
 
 class _Capped(io.RawIOBase):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -232,7 +233,15 @@ def _spread(read: Sequence[Any], codes: Any, kind: str) -> Any:
         if has_gaps:
             return pd.array([read[code] for code in codes], dtype="Int64")
         return np.array(read, dtype=np.int64)[codes]
-    return np.array([np.nan if value is None else value for value in read], dtype=np.float64)[codes]
+    return np.array([np.nan if value is None else _as_float(value) for value in read], dtype=np.float64)[codes]
+
+
+def _as_float(value: float) -> float:
+    """As float reads its digits: a whole number that is too large is infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _objects(values: Sequence[Any]) -> Any:
