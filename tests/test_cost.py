@@ -19,6 +19,7 @@ from sizer.method.cost import (
     analyse,
     backward_flops,
     backward_row,
+    every_step_row,
     forward_row,
     predict,
     priced_row,
@@ -27,8 +28,8 @@ from sizer.method.cost import (
     step_row,
     training_cost,
 )
-from sizer.method.epochs_to_loss import relative_epochs
-from sizer.method.placement import Hierarchy
+from sizer.method.epochs_to_loss import difficulty_of, relative_epochs
+from sizer.method.placement import NOWHERE, Hierarchy
 from sizer.method.training_step import Training
 from sizer.method.working_sets import count_parameters, stack
 from sizer.models import SHAPES, Topology
@@ -167,3 +168,26 @@ def test_activations_of_32_mib_are_mapped_afresh(small_cpu):
         networks = analyse(full, count_parameters(full), Training(batch_size), Hierarchy.of(small_cpu))
         for backward in (False, True):
             assert small_work_row(networks, backward)["mapped"].tolist() == [elements]
+
+
+def test_epochs_that_no_size_saves_are_a_share_of_those_at_2_16():
+    """With c = -1 the law gives 2^16 parameters 15^-3; half of that is added whatever the size."""
+    sizes = [2**1.5, 2**3, 2**16]
+    expected = [8 + 0.5 / 3375, 1 / 8 + 0.5 / 3375, 1.5 / 3375]
+    assert relative_epochs(sizes, saturation=0.5).tolist() == pytest.approx(expected)
+
+
+def test_how_hard_a_target_is_depends_on_its_ratio_alone():
+    for best in (0.25, 4.0):
+        assert [difficulty_of(ratio * best, best) for ratio in (1.05, 1.4, 3.0)] == ["hard", "medium", "easy"]
+
+
+def test_every_step_is_the_step_and_the_small_work_of_both_passes():
+    full = stack([[2, 3, 1]])
+    networks = analyse(full, count_parameters(full), Training(10), ONE_LEVEL_EACH)
+    every = every_step_row(networks)
+    assert (every["pass"][0], every["step"][0], every["row"][0], every["unit"][0]) == (2, 1, 2 * 10 * 2, 2 * 4)
+
+
+def test_a_level_has_its_name_and_nowhere_has_none():
+    assert [ONE_LEVEL_EACH.name(index) for index in (0, 1, NOWHERE)] == ["L1", "RAM", None]

@@ -180,3 +180,27 @@ def test_a_pilots_chance_by_then_is_lognormal_about_the_law_at_1e_3_and_raw():
             by_then = pilot._replace(epochs=median[each] * 2 ** (scatters * law.CURVES.scatter))
             found = expectation._chance_by_then(by_then, KNOWN, ratios, None)
             assert found[each] == pytest.approx(share * chance[each], rel=1e-6)
+
+
+def test_a_network_is_the_rectangle_of_depth_4_with_as_many_parameters():
+    """7-5-5-5-3 has 8 x 5 + 2 x 6 x 5 + 6 x 3 = 118; the narrowest has width 1."""
+    parameters, same = np.array([118.0, 2.0]), np.ones(2)
+    found = law.as_rectangles(parameters, 7, 3, 4 * same, 256 * same)
+    assert found.hidden_width.tolist() == pytest.approx([5.0, 1.0])
+    assert found.num_free_parameters.tolist() == parameters.tolist()
+
+
+def test_pilots_of_one_task_count_as_one_together():
+    prior, pilot, other = expectation.hardness_prior(None), Pilot(1000, 0.4), Pilot(8000, 0.3)
+    one, twice = (expectation.narrowed(*prior, pilots, 0.29, KNOWN)[1] for pilots in ((pilot,), (pilot, pilot)))
+    assert twice == pytest.approx(one)
+    first, second, both = (
+        np.log(expectation.narrowed(*prior, pilots, 0.29, KNOWN)[1]) for pilots in ((pilot,), (other,), (pilot, other))
+    )
+    assert np.diff(both) == pytest.approx(np.diff(first + second) / 2)
+
+
+def test_pilots_or_a_target_alone_narrow_nothing():
+    prior = expectation.hardness_prior(None)
+    assert expectation.narrowed(*prior, (), 0.3, KNOWN) == prior
+    assert expectation.narrowed(*prior, (Pilot(1000, 0.4),), None, KNOWN) == prior
