@@ -23,7 +23,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from sizer.base.errors import SizerError
+from sizer.base.errors import DataError, SizerError
 from sizer.calibration.measurements import timing_of
 from sizer.cli import run
 from sizer.inspection.loading import load_target
@@ -553,3 +553,9 @@ def test_times_that_no_clock_gives_are_no_timings():
     for odd in (0.0, -1.0, float("inf")):
         with pytest.raises(ValueError, match="no timing"):
             timing_of({**timing, "reference_s": {"near": [1e-3, odd]}})
+
+
+def test_a_program_that_does_not_fit_its_preparation_is_refused_in_one_line():
+    network = load(SAVED)
+    with pytest.raises(DataError, match="does not take what its preparation makes"):
+        network._of_encoded(np.zeros((2, 99)))

@@ -216,8 +216,14 @@ class SavedNetwork:
         encoded = torch.from_numpy(matrix)
         if not len(encoded):
             return np.empty((0, self.preparation.target.output_dim))
-        with torch.no_grad():
-            parts = [self.module(part) for part in torch.split(encoded, _CHUNK)]
+        try:
+            with torch.no_grad():
+                parts = [self.module(part) for part in torch.split(encoded, _CHUNK)]
+        except AssertionError as error:  # (a guard of the program)
+            raise DataError(
+                f"the program of this network does not take what its preparation makes ({error}): the file is damaged, "
+                "or was put together from two; save it anew"
+            ) from None
         return np.asarray(torch.cat(parts).numpy(), dtype=np.float64)
 
 
