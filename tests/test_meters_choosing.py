@@ -6,14 +6,15 @@ import os
 import subprocess
 import sys
 import time
+from types import ModuleType
 
 import pytest
 from meter_fakes import FakeNvml, FakeRapl, FakeZeus, NVMLError, at
 
 from sizer.base.errors import MeterError, SizerError, UsageError
 from sizer.meters import choosing, nvml
-from sizer.meters.choosing import METER_NAMES, MeterOptions, available_meters, choose_meter
-from sizer.meters.protocol import NullMeter
+from sizer.meters.choosing import METER_NAMES, Availability, MeterOptions, available_meters, choose_meter
+from sizer.meters.protocol import Energy, NullMeter, rejected
 from sizer.meters.stated_power import PowerModel
 from sizer.meters.zeus_adapter import ZeusMeter
 
@@ -108,8 +109,16 @@ def test_the_doctor_sees_every_meter_with_problem_and_remedy(with_rapl):
     assert not found["nvml"].available
     assert found["nvml"].problem == "no NVIDIA driver answers (NVML: Driver Not Loaded)"
     assert found["nvml"].remedy == "check that `nvidia-smi` works"
-    assert found["zeus"].remedy == "run `pip install 'cache-sizer[zeus]'`"
+    remedy = "run `pip install 'cache-sizer[zeus]'`"
+    assert found["zeus"] == Availability("zeus", False, None, "zeus is not installed", remedy)
     assert found["none"].available
+    assert found["nvml"].available is False
+
+
+def test_the_doctor_looks_zeus_up_and_does_not_try_it(bare, monkeypatch):
+    monkeypatch.setattr(choosing, "find_spec", lambda name: name if name == "zeus" else None)
+    found = {meter.name: meter for meter in available_meters("cpu", bare)}
+    assert found["zeus"] == Availability("zeus", True, "installed (not tried)")
 
 
 def test_a_permission_problem_comes_with_the_command(with_rapl, monkeypatch):
@@ -142,8 +151,18 @@ def test_without_a_meter_there_is_time_and_no_joules():
     energy = meter.energy(start, start._replace(time_s=start.time_s + 2.0))
     assert (energy.joules, energy.seconds, energy.label) == (None, 2.0, "none")
     assert energy.warnings == ("no energy meter: nothing works",)
+    assert energy.detail == {}
+    assert start.unix_s == pytest.approx(time.time(), abs=60.0)
     with pytest.raises(MeterError, match="nothing works"):
         energy.required()
+
+
+def test_joules_that_are_asked_for_come_or_all_the_reasons_do():
+    assert Energy(3.5, 1.0, "measured").required() == 3.5
+    with pytest.raises(MeterError, match=r"^window rejected: one; window rejected: two$"):
+        rejected(1.0, "measured", ("wall",), "one", "two").required()
+    with pytest.raises(MeterError, match=r"^no meter measured this window; choose one with --meter$"):
+        Energy(None, 1.0, "none").required()
 
 
 def test_stated_power_times_time_is_labelled_estimated():
@@ -152,14 +171,36 @@ def test_stated_power_times_time_is_labelled_estimated():
     assert energy.joules == 300.0
     assert energy.detail == {"idle": 100.0, "above idle": 200.0}
     assert energy.label == meter.label == "estimated"
-    assert "120 W busy, 40 W idle (stated by the user)" in meter.source
-    assert meter.energy(at(3.0), at(1.0)).joules is None
+    assert meter.source == "power model: 120 W busy, 40 W idle (stated by the user)"
+    backwards = Energy(
+        None, -2.0, "estimated", {"idle": None, "above idle": None}, ("window rejected: its end lies before its start",)
+    )
+    assert meter.energy(at(3.0), at(1.0)) == backwards
+    assert meter.energy(at(1.0), at(1.0)).joules == 0.0
+    assert meter.energy(at(1.0), at(1.5)).joules == 60.0
+
+
+def test_who_stated_the_power_is_kept_and_idle_power_may_be_as_much():
+    meter = PowerModel(120.0, basis="of a profile")
+    assert (meter.basis, meter.source) == ("of a profile", "power model: 120 W busy (of a profile)")
+    assert meter.quantities == ("busy",)
+    assert PowerModel(120.0, 120.0).estimate(1.0, 1.0).joules == 240.0
+
+
+def test_the_snapshots_of_a_stated_power_are_times_on_both_clocks():
+    meter = PowerModel(120.0)
+    before = time.perf_counter()
+    snapshot = meter.snapshot()
+    assert before <= snapshot.time_s <= time.perf_counter()
+    assert snapshot.unix_s == pytest.approx(time.time(), abs=60.0)
 
 
 def test_idle_time_costs_idle_power_and_is_not_known_without_it():
-    assert PowerModel(120.0, 40.0).estimate(2.0, 3.0).joules == 360.0
-    assert PowerModel(120.0).estimate(2.0).joules == 240.0
-    assert PowerModel(120.0).estimate(2.0, 3.0).joules is None
+    both = Energy(360.0, 5.0, "estimated", {"idle": 200.0, "above idle": 160.0})
+    assert PowerModel(120.0, 40.0).estimate(2.0, 3.0) == both
+    assert PowerModel(120.0).estimate(2.0) == Energy(240.0, 2.0, "estimated", {"busy": 240.0})
+    unknown = Energy(None, 5.0, "estimated", {"busy": 240.0}, ("idle power is not stated",))
+    assert PowerModel(120.0).estimate(2.0, 3.0) == unknown
 
 
 @pytest.mark.parametrize(
@@ -233,6 +274,75 @@ def test_a_zeus_that_fails_in_the_middle_rejects_the_window_and_goes_on():
     assert energy.joules is None
     assert "zeus could not measure: driver fell over" in energy.warnings[0]
     assert meter.energy(end, meter.snapshot()._replace(time_s=end.time_s + 2.0)).joules == 50.0
+
+
+class _Broken:
+    """A monitor that cannot begin."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def begin_window(self, key, sync_execution=True):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"), [(RuntimeError("no RAPL. No GPU."), "no RAPL. No GPU"), (ValueError(), "ValueError")]
+)
+def test_a_zeus_that_cannot_begin_says_why_in_one_line(error, reason):
+    with pytest.raises(MeterError) as caught:
+        ZeusMeter("cuda:1", _Broken(error))
+    assert str(caught.value) == f"zeus cannot measure cuda:1: {reason}; see `python -m zeus.show_env`"
+
+
+def test_a_zeus_meter_says_what_it_reads_and_each_failure_counts():
+    monitor = FakeZeus(gpu_energy={}, cpu_energy={0: 9000.0}, dram_energy={0: 1.0})
+    meter = ZeusMeter("cpu", monitor)
+    assert meter.source == "zeus monitor of cpu 0, dram 0"
+    start = meter.snapshot()
+    assert start == (start.time_s, start.unix_s, (9000.0, 1.0), 0, None)
+    assert start.unix_s == pytest.approx(time.time(), abs=60.0)
+    monitor.error = KeyError()
+    failed, again = meter.snapshot(), meter.snapshot()
+    assert failed[2:] == ((None, None), 1, "zeus could not measure: KeyError")
+    assert again.interruptions == 2
+    monitor.error = None
+    begun = meter.snapshot()
+    energy = meter.energy(begun, meter.snapshot()._replace(time_s=begun.time_s + 2.0))
+    assert energy.joules is None
+    assert "cpu 0 rose by 9000 J" in energy.warnings[0]
+    assert "more than 3000 W" in energy.warnings[0]
+    assert energy.label == "measured"
+
+
+@pytest.mark.parametrize(
+    ("device", "asked"),
+    [
+        ("cpu", {"gpu_indices": []}),
+        ("mps", {"gpu_indices": []}),
+        ("cuda", {"gpu_indices": [0], "cpu_indices": []}),
+        ("cuda:3", {"gpu_indices": [3], "cpu_indices": []}),
+    ],
+)
+def test_zeus_is_asked_for_the_one_device(monkeypatch, device, asked):
+    """A stand-in for the package: importing the real one takes seconds, and it looks for hardware."""
+    seen = []
+
+    def monitor(**options):
+        seen.append(options)
+        return FakeZeus(gpu_energy={0: 5.0})
+
+    monkeypatch.setitem(sys.modules, "zeus", ModuleType("zeus"))
+    module = ModuleType("zeus.monitor")
+    module.ZeusMonitor = monitor
+    monkeypatch.setitem(sys.modules, "zeus.monitor", module)
+    assert ZeusMeter(device).quantities == ("gpu 0",)
+    assert seen == [asked]
+
+
+def test_zeus_takes_no_other_device():
+    with pytest.raises(MeterError, match=r"zeus cannot meter the device 'tpu:0'; expected cpu, mps, cuda or cuda:N"):
+        ZeusMeter("tpu:0")
 
 
 def test_a_zeus_that_finds_nothing_is_no_meter():

@@ -44,6 +44,36 @@ def test_standing_still_is_a_disagreement():
     assert "stood still" in disagreement(None)
 
 
+def read(*joules: float, watts: float = 10.0) -> list[Reading]:
+    """A reading each second."""
+    return [Reading(float(second), value, watts) for second, value in enumerate(joules)]
+
+
+def test_three_moves_are_enough_for_a_period_and_two_are_not():
+    assert update_period_s(read(0.0, 1.0, 2.0, 2.0, 3.0)) == 1.5
+    assert update_period_s(read(0.0, 1.0, 2.0)) is None
+
+
+def test_the_ratio_counts_from_the_first_move_to_the_last():
+    """What was shown before the first move and after the last is of another time: 20 W there, 10 W in between."""
+    powers = [20.0, 10.0, 10.0, 10.0, 20.0, 20.0]
+    readings = [Reading(float(at), joules, powers[at]) for at, joules in enumerate([0.0, 7.0, 7.0, 27.0, 47.0, 47.0])]
+    assert counter_over_power(readings) == pytest.approx(40.0 / 30.0)
+    assert counter_over_power(read(0.0, 7.0, 17.0)) == 1.0
+    assert counter_over_power(read(0.0, 7.0)) is None
+    assert counter_over_power(read(0.0, 7.0, 6.0)) is None
+    assert counter_over_power(read(0.0, 7.0, 17.0, watts=0.0)) is None
+    assert counter_over_power(read(0.0, 7.0, 7.5, watts=0.5)) == 1.0
+    assert counter_over_power(read(0.0, 7.0, 17.0, 7.0)) is None
+
+
+@pytest.mark.parametrize("ratio", [1.0, 0.91, 1.09])
+def test_a_tenth_off_is_still_agreement(ratio):
+    assert disagreement(ratio) is None
+    assert disagreement(None) == "the counter or the power stood still under load"
+    assert disagreement(1.11).startswith("the counter shows 1.11 times the energy")
+
+
 class Counting:
     """A meter of a board with its own clock: a step lasts 5 ms; the counter is up to 0.1 s old, and shows a share."""
 

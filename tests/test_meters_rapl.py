@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from meter_fakes import FakeRapl
 
 from sizer.base.errors import MeterError
-from sizer.meters.rapl import RaplMeter
+from sizer.meters.rapl import RaplMeter, _apart
 
 
 @pytest.fixture
@@ -230,6 +231,70 @@ def test_a_counter_that_goes_away_is_a_rejected_window_and_no_exception(rapl):
     rapl.set("intel-rapl:0", 3_000_000)
     assert meter.energy(back, meter.snapshot()._replace(time_s=back.time_s + 1.0)).joules == 1.0
     meter.close()
+
+
+def test_the_source_says_what_is_added_and_what_is_left_out(rapl):
+    meter = RaplMeter(rapl.two_packages().root)
+    names = "package-0, package-0/dram, package-1, package-1/dram"
+    assert meter.source == f"RAPL energy counters of {names} (memory included)"
+    meter.close()
+
+
+def test_two_memories_left_out_and_dies_of_one_counter_are_named_in_turn(rapl):
+    for die in range(3):
+        rapl.zone(f"intel-rapl:{die}", f"package-0-die-{die}", energy_uj=7_654_321)
+    for die in range(2):
+        rapl.zone(f"intel-rapl:{die}:0", "dram", energy_uj=0)
+    meter = RaplMeter(rapl.root)
+    assert meter.source == (
+        "RAPL energy counters of package-0-die-0 (memory not included; package-0-die-0/dram, package-0-die-1/dram left "
+        "out: its counter stays at 0; package-0-die-1 left out: it shows the counter of package-0-die-0; "
+        "package-0-die-2 left out: it shows the counter of package-0-die-0)"
+    )
+    meter.close()
+
+
+def test_each_failure_of_a_counter_counts_and_says_why(rapl):
+    rapl.zone("intel-rapl:0", "package-0")
+    meter = RaplMeter(rapl.root)
+    assert meter.snapshot().unix_s == pytest.approx(time.time(), abs=60.0)
+    rapl.set("intel-rapl:0", "gone")
+    first, second = meter.snapshot(), meter.snapshot()
+    assert (first.interruptions, second.interruptions) == (1, 2)
+    assert first.problem.startswith("a RAPL counter could not be read (invalid literal")
+    meter.close()
+
+
+def test_counters_are_not_handed_to_programs_that_are_started(rapl):
+    rapl.zone("intel-rapl:0", "package-0")
+    meter = RaplMeter(rapl.root)
+    assert not any(os.get_inheritable(handle) for handle in meter._handles)
+    meter.close()
+
+
+def test_a_counter_that_is_not_there_says_why(rapl):
+    rapl.zone("intel-rapl:0", "package-0")
+    (rapl.folder / "intel-rapl:0/energy_uj").unlink()
+    with pytest.raises(MeterError, match=r"the RAPL counter .*/energy_uj cannot be opened: No such file"):
+        RaplMeter(rapl.root)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "apart"),
+    [
+        ((10, 10), (110, 110), False),
+        ((10, 10), (110, 85), False),
+        ((10, 10), (110, 80), True),
+        ((10, 10), (80, 110), True),
+        ((10, 10), (10, 110), True),
+        ((10, 10), (11, 10), True),
+        ((10, 10), (5, 110), False),
+        ((10, None), (110, 20), False),
+        ((10, 10), (110, None), False),
+    ],
+)
+def test_counters_are_apart_where_one_moved_a_third_more(before, after, apart):
+    assert _apart(before, after, 0, 1) is apart
 
 
 def test_closing_lets_go_of_the_files(rapl):

@@ -10,7 +10,7 @@ from meter_fakes import at
 
 from sizer.meters.counters import Counter, CounterSet
 from sizer.meters.intervals import NotedWindows, Windows
-from sizer.meters.protocol import MEASURED, Snapshot
+from sizer.meters.protocol import MEASURED, Energy, Snapshot
 
 
 class Wrapping:
@@ -96,4 +96,26 @@ def test_noted_windows_are_charged_later():
     windows = NotedWindows(Wrapping())
     energy = windows.energy(at(1.0, 0), at(2.0, 5))
     windows.close()
-    assert (energy.joules, energy.label) == (None, MEASURED)
+    assert energy == Energy(None, 1.0, MEASURED, {}, ("the log is read when the run is over",))
+
+
+def test_windows_show_what_their_meter_does():
+    meter = Wrapping()
+    meter.maximum_window_s = None
+    assert (Windows(meter).edge_period_s, Windows(meter).reading) == (None, None)
+    meter.edge_period_s = 0.1
+    assert Windows(meter).edge_period_s == 0.1
+
+
+def test_the_thread_reads_twice_in_the_longest_window_and_never_keeps_a_program_from_ending(windows):
+    assert windows._thread.daemon
+    assert windows._thread._args == (0.05,)
+
+
+def test_parts_as_short_as_the_meter_allows_count():
+    windows = Windows(Wrapping())
+    windows.close()
+    windows._between = [at(100.25, 5_000), at(100.75, 15_000)]
+    windows.minimum_window_s = 0.25
+    windows._meter.energy = lambda start, end: Energy(1.0, end.time_s - start.time_s, MEASURED)
+    assert windows.energy(at(100.0, 0), at(101.0, 20_000)).joules == 3.0
