@@ -79,7 +79,8 @@ def _rows_of_batches(loader: Any) -> Iterable[Any]:
 
     if type(loader.batch_sampler) is not BatchSampler or type(loader.sampler) not in (RandomSampler, SequentialSampler):
         return map(torch.as_tensor, loader.batch_sampler)
-    batches = torch.tensor(list(loader.sampler), dtype=torch.int64).split(loader.batch_size)
+    rows: Any = torch.tensor(list(loader.sampler), dtype=torch.int64)
+    batches: tuple[Any, ...] = rows.split(loader.batch_size)
     is_cut = loader.drop_last and len(batches[-1]) < loader.batch_size
     return batches[:-1] if is_cut else batches
 
