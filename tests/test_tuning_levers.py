@@ -7,7 +7,10 @@ import subprocess
 import sys
 
 import pytest
+import torch
+from torch.utils.data import DataLoader, SubsetRandomSampler, TensorDataset
 
+from sizer.tuning.levers.data_in_memory import _rows_of_batches
 from sizer.tuning.machine_speed import Speed, another_speed, beside_others
 from sizer.tuning.operations import OperationCount
 
@@ -156,3 +159,15 @@ def test_runs_at_another_speed_are_told_and_those_beside_others_unless_they_are_
     assert another_speed([]) == beside_others([]) == []
     assert beside_others([0.0, 0.5, 0.0, None]) == [False, True, False, False]
     assert beside_others([0.0, 0.5, 0.5, 0.5, 0.5]) == [False] * 5
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [{}, {"shuffle": True}, {"shuffle": True, "drop_last": True}, {"sampler": SubsetRandomSampler(range(3, 13))}],
+)
+def test_rows_of_a_data_set_in_memory_are_those_of_the_loaders_own_sampler(facts):
+    loader = DataLoader(TensorDataset(torch.arange(23)), batch_size=4, **facts)
+    torch.manual_seed(3)
+    own = list(loader.batch_sampler)
+    torch.manual_seed(3)
+    assert [rows.tolist() for rows in _rows_of_batches(loader)] == own
