@@ -222,8 +222,8 @@ def _notes(session: Session, complete: bool) -> Iterator[str]:
     unchanged = _unchanged(session)
     if unchanged.set_apart:
         yield (
-            f"{unchanged.set_apart} of {session.runs} runs were left out: beside others, or at another speed of this "
-            "machine than the unchanged runs around them"
+            f"{unchanged.set_apart} of {session.runs} runs {'was' if unchanged.set_apart == 1 else 'were'} left out: "
+            "beside others, or at another speed of this machine than the unchanged runs around them"
         )
     if unchanged.reproducible is False:
         yield "the unchanged script has other losses each time it runs: only their distributions could be compared"
