@@ -16,6 +16,7 @@ from sizer.inspection.networks import inspect_topologies
 from sizer.method.coefficients import Coefficients
 from sizer.method.training_step import Training
 from sizer.models.topology import Topology
+from sizer.report.hook import training_text
 from sizer.report.inspection import module_report
 
 CALIBRATED = Coefficients(
@@ -159,6 +160,7 @@ def test_the_set_that_pushes_another_is_said(small_cpu):
     record = inspect(small_cpu, "adam", batch_size=128, widths=(4000, 8, 10))
     assert record.pushed_by == network.pushed_by
     assert "L3 (activations already fill L2)" in str(list(module_report(record)))
+    assert "in L3 (activations already fill L2), " in training_text([record]).replace("\nsizer:  ", "")
 
 
 def test_many_networks_outside_are_counted_in_one_note(small_cpu):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sizer.base.units import format_bytes, format_count, format_quantity
@@ -17,11 +17,14 @@ from sizer.inspection.module_record import (
     PartRecord,
     StepRecord,
 )
+from sizer.method.explanation import home
 from sizer.method.training_step import SET_NAMES
 from sizer.report.layout import STEP_PARTS
 
 if TYPE_CHECKING:
     from sizer.hook.blocks import Unseen
+    from sizer.method.hardware import Device
+    from sizer.method.recommendation import PlacedSet
 
 #: Share of the time that goes into waiting, or into the script's own rest, from which that is said before all else.
 LOST = 0.5
@@ -129,10 +132,10 @@ def _block_lines(record: ModuleInspection) -> Iterator[str]:
     if record.optimizer_implementation is not None:
         settings += f" ({record.optimizer_implementation})"
     yield f"{settings}, on {record.device.id}"
+    sets = {SET_NAMES[name]: found for name, found in record.working_sets.items() if found is not None}
     placed = [
-        f"{SET_NAMES[name]} {format_bytes(found.bytes)} in {found.level or 'no level'}"
-        for name, found in record.working_sets.items()
-        if found is not None
+        f"{name} {format_bytes(found.bytes)} in {level}"
+        for (name, found), level in zip(sets.items(), homes(record.working_sets, record.device), strict=True)
     ]
     yield f"working sets: {', '.join(placed)}; saved for backward {format_bytes(record.saved_activation_bytes)}"
     yield f"step: {step_text(record)}"
@@ -140,6 +143,12 @@ def _block_lines(record: ModuleInspection) -> Iterator[str]:
         yield from _step_lines(record.step)
     if record.refused is not None:
         yield f"does not fit: {record.refused}"
+
+
+def homes(working_sets: Mapping[str, PlacedSet | None], device: Device) -> list[str]:
+    """Where each of the known sets lives and, if it would fit a nearer level, what fills that."""
+    capacities = {level.name: level.sizing_bytes or 0 for level in device.sizing_levels()}
+    return [home(name, working_sets, capacities) for name, found in working_sets.items() if found]
 
 
 def _headline(record: ModuleInspection) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from sizer.base.units import format_bytes, format_cost, format_count, format_quantity, format_widths
-from sizer.method.explanation import SET_CONTENTS, home
+from sizer.method.explanation import SET_CONTENTS
 from sizer.method.training_step import SET_NAMES
-from sizer.report.hook import advice_text, percent, step_text, unpredicted, what_to_do
+from sizer.report.hook import advice_text, homes, percent, step_text, unpredicted, what_to_do
 from sizer.report.layout import (
     BLANK,
     Block,
@@ -26,7 +26,6 @@ from sizer.report.layout import (
 if TYPE_CHECKING:  # (another command's record is not loaded with this one's)
     from sizer.inspection.module_record import LayerRecord, ModuleInspection, OperatorsRecord
     from sizer.inspection.networks import InspectedNetwork, Inspection
-    from sizer.method.hardware import Device
 
 #: From how many networks on a row each says enough.
 _WHOLE_TABLES = 3
@@ -79,7 +78,7 @@ def _network(network: InspectedNetwork, record: Inspection) -> Iterator[Block]:
         Column("working set", [SET_NAMES[name] for name in sets]),
         Column("of", [SET_CONTENTS[name] for name in sets], leave_out=1),
         Column("size", [format_bytes(placed.bytes) for placed in sets.values()], right=True),
-        Column("lives in", _levels(network, record.device)),
+        Column("lives in", homes(network.working_sets, record.device)),
     ]
     yield Table(columns)
 
@@ -240,15 +239,9 @@ def _memory_table(record: ModuleInspection) -> Table:
         Column("bytes", [format_bytes(size) for size in kept.values()], right=True),
         Column("working set", [SET_NAMES[name] for name in sets]),
         Column("size", [format_bytes(placed.bytes) for placed in sets.values()], right=True),
-        Column("lives in", _levels(record, record.device)),
+        Column("lives in", homes(record.working_sets, record.device)),
     ]
     return Table(columns)
-
-
-def _levels(record: InspectedNetwork | ModuleInspection, device: Device) -> list[str]:
-    """Where each set lives and, if it would fit a nearer level, what fills that."""
-    capacities = {level.name: level.sizing_bytes or 0 for level in device.sizing_levels()}
-    return [home(name, record.working_sets, capacities) for name, found in record.working_sets.items() if found]
 
 
 def _layer_table(layers: Sequence[LayerRecord]) -> Table:
