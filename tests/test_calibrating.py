@@ -228,7 +228,7 @@ print(record.networks)
 @pytest.mark.slow
 def test_a_killed_calibration_resumes_and_its_profile_is_used(isolated_user, small_cpu):
     measurements = isolated_user / "data" / "sizer" / "measurements" / "cpu.jsonl"
-    for _ in range(3):
+    for _ in range(2):
         process = subprocess.Popen([sys.executable, "-c", SCRIPT])
         _wait_for(lambda: measurements.exists() and measurements.read_bytes().count(b"\n") > 4, process)
         process.send_signal(signal.SIGKILL)

@@ -30,11 +30,16 @@ def test_training_is_bit_identical(scenario):
 
 
 COMPILER = shutil.which(os.environ.get("CXX") or "g++") or shutil.which("clang++")
-INDUCTOR = pytest.param("inductor", marks=pytest.mark.skipif(COMPILER is None, reason="inductor needs a C++ compiler"))
+NO_COMPILER = pytest.mark.skipif(COMPILER is None, reason="inductor needs a C++ compiler")
+COMPILED = [
+    "compiled",
+    pytest.param("compiled optimizer", marks=pytest.mark.long),
+    pytest.param("inductor", marks=[pytest.mark.long, NO_COMPILER]),
+]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scenario", ["compiled", "compiled optimizer", INDUCTOR])
+@pytest.mark.parametrize("scenario", COMPILED)
 def test_compiled_training_is_bit_identical(scenario):
     found = [run_script(scenario, state).split() for state in ("off", "on")]
     assert found[0][1] == found[1][1]
