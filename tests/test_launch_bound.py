@@ -25,7 +25,6 @@ from sizer.calibration.measurements import Case, Timing
 from sizer.calibration.validation import validate
 from sizer.method.advisor import recommend
 from sizer.method.coefficients import LAUNCH_TERMS, Coefficients, why_outside
-from sizer.method.cost import predict
 from sizer.method.placement import Hierarchy
 from sizer.method.request import Request
 from sizer.method.training_step import Training
@@ -129,13 +128,6 @@ def test_networks_of_one_kind_are_one_sum_that_nothing_is_launched_in():
     assert one.waiting is None
     assert not one.fit.terms.keys() & LAUNCH_TERMS
     assert one.fit.mean_error < 0.1
-
-
-def test_time_is_the_longer_one_and_energy_a_sum():
-    row = {"operation": np.array([1.0, 10.0]), "launch": np.array([1.0, 1.0])}
-    terms = {"operation": 2.0, "launch": 5.0}
-    cost = [predict(row, Coefficients("calibrated", "calibrated", quantity, terms)) for quantity in ("time", "energy")]
-    assert [each.tolist() for each in cost] == [[5.0, 20.0], [7.0, 25.0]]
 
 
 def test_what_was_timed_on_a_gpu_is_not_outside_of_what_was_calibrated():

@@ -30,6 +30,8 @@ from sizer.method.training_step import SET_NAMES
 
 #: Shares below this are not worth a word.
 _SAME = 0.01
+#: Beyond so many times as often, how many does not matter.
+_MANY_TIMES = 90
 #: What is in each working set.
 SET_CONTENTS = {
     "f": "for the forward pass",
@@ -99,10 +101,12 @@ def _half_as_wide(chance: float, half: Half) -> str:
 def _how_often(failing: float, than: float) -> str:
     if failing < _SAME:
         return "as rarely"
-    times = failing / max(than, 1e-9)
+    if failing > _MANY_TIMES * than:
+        return f"over {_MANY_TIMES} times as often"
+    times = failing / than
     if times < 1 + 10 * _SAME:
         return "as often"
-    return "twice as often" if round(times, 1) == 2 else f"{min(times, 100):.2g} times as often"
+    return "twice as often" if round(times, 1) == 2 else f"{times:.2g} times as often"
 
 
 def _verb(verb: str, name: str) -> str:
@@ -136,8 +140,6 @@ def home(name: str, placed: Mapping[str, PlacedSet | None], capacities: Mapping[
 def pushed_up(swept: Sweep, index: int) -> Iterator[str]:
     """A warning for f or b where one wide layer's t_l alone pushes it to a farther level."""
     sizes = swept.networks.sets.t.distributed[:, index]
-    if len(sizes) < 2:
-        return
     order = np.argsort(sizes)
     widest, second = int(order[-1]), int(sizes[order[-2]])
     hierarchy = swept.networks.hierarchy
@@ -150,7 +152,7 @@ def pushed_up(swept: Sweep, index: int) -> Iterator[str]:
         )
         lives = int(swept.networks.placement(name).level[index])
         without = int(place(below, alone, hierarchy).level[0])
-        if 0 <= without < lives:
+        if without < lives:
             yield (
                 f"layer {widest + 1}'s inter-layer set ({format_bytes(int(sizes[widest]))}) alone pushes "
                 f"{SET_NAMES[name]} from {hierarchy.name(without)} to {hierarchy.name(lives)}"
