@@ -206,6 +206,7 @@ def test_without_a_meter_there_is_time_and_no_joules():
     assert start.unix_s == pytest.approx(time.time(), abs=60.0)
     with pytest.raises(MeterError, match="nothing works"):
         energy.required()
+    assert choose_meter("none").source == "no energy meter: none was asked for"
 
 
 def test_joules_that_are_asked_for_come_or_all_the_reasons_do():
@@ -257,7 +258,7 @@ def test_idle_time_costs_idle_power_and_is_not_known_without_it():
 @pytest.mark.parametrize(
     ("busy", "idle", "reason"),
     [
-        (0.0, None, "busy power is 0 W"),
+        (0.0, None, "^busy power is 0 W; expected what the machine draws while it trains$"),
         (-1.0, None, "busy power is -1.0; expected"),
         (float("nan"), None, "busy power is nan"),
         (float("inf"), None, "busy power is inf"),
@@ -410,6 +411,14 @@ def test_auto_takes_an_installed_zeus_where_no_counter_works_and_no_captured_mac
 def test_zeus_takes_no_other_device():
     with pytest.raises(MeterError, match=r"zeus cannot meter the device 'tpu:0'; expected cpu, mps, cuda or cuda:N"):
         ZeusMeter("tpu:0")
+
+
+def test_a_zeus_that_goes_wrong_for_good_is_closed_all_the_same(monkeypatch):
+    monitor = FakeZeus(gpu_energy={0: 50.0})
+    meter = ZeusMeter("cuda:0", monitor)
+    monkeypatch.setattr(monitor, "begin_window", _Broken(RuntimeError("driver fell over")).begin_window)
+    assert meter.snapshot().problem == "zeus could not measure: driver fell over"
+    meter.close()
 
 
 def test_a_zeus_that_finds_nothing_is_no_meter():

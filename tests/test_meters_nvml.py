@@ -103,6 +103,8 @@ def test_without_a_counter_power_is_sampled_and_said():
         "NVML power (from Ampere on a mean over one second) of cuda:0, the whole board, sampled every 0.05 s and held "
         "(no energy counter)"
     )
+    (thread,) = [thread for thread in threading.enumerate() if thread.name == "sizer-power-sampler"]
+    assert thread.daemon, "a program that ends without closing its meter must end"
     start = meter.snapshot()
     assert start.unix_s == pytest.approx(time.time(), abs=60.0)
     time.sleep(0.2)
@@ -111,7 +113,7 @@ def test_without_a_counter_power_is_sampled_and_said():
     assert meter.energy(start, end).joules is None, "shorter than the power reading's averaging time"
     meter.close()
     assert nvml.open == 0
-    assert "sizer-power-sampler" not in {thread.name for thread in threading.enumerate()}
+    assert not thread.is_alive()
 
 
 def test_instant_power_is_sampled_where_there_is_such_a_field():
@@ -277,9 +279,9 @@ def test_other_devices_are_wrong_usage():
 class _Sampled:
     """A sampler on a clock that the test moves."""
 
-    def __init__(self) -> None:
+    def __init__(self, period_s: float = 0.1) -> None:
         self.now, self.watts = 100.0, 50.0
-        self.sampler = PowerSampler(lambda: self.watts, 0.1, lambda: self.now)
+        self.sampler = PowerSampler(lambda: self.watts, period_s, lambda: self.now)
 
     def step(self, seconds, watts):
         self.now += seconds
@@ -293,6 +295,30 @@ def test_samples_are_held_until_the_next():
     run.step(0.5, 20.0)
     run.now += 0.25
     assert run.sampler.reading() == (101.0, 50.0 * 0.25 + 80.0 * 0.5 + 20.0 * 0.25, 0, None)
+
+
+def test_a_sample_that_fails_interrupts_and_says_why():
+    run = _Sampled()
+    run.sampler._read_watts = lambda: int("no number")
+    run.step(0.1, 50.0)
+    assert run.sampler.reading()[1:3] == (None, 1)
+    assert run.sampler.reading()[3].startswith("invalid literal for int")
+    run.sampler._read_watts = _fail_without_words
+    run.step(0.1, 50.0)
+    assert run.sampler.reading()[2:] == (2, "RuntimeError")
+
+
+def _fail_without_words():
+    raise RuntimeError
+
+
+def test_a_sample_below_one_watt_is_one_and_may_be_held_for_ten_periods():
+    run = _Sampled(0.125)
+    run.step(0.25, 0.5)
+    run.step(1.25, 0.5)
+    assert run.sampler.reading() == (101.5, 50.0 * 0.25 + 0.5 * 1.25, 0, None)
+    run.now += 1.25
+    assert run.sampler.reading() == (102.75, 50.0 * 0.25 + 0.5 * 2.5, 0, None)
 
 
 @pytest.mark.parametrize("watts", [0.0, -1.0, float("nan")])
