@@ -54,7 +54,10 @@ class GpuIsLostError(NVMLError):
 
 
 class FakeNvml:
-    """The part of pynvml that the meters use. ``energy_mj`` and ``power_mw`` are numbers or errors to raise."""
+    """The part of pynvml that the meters use. ``energy_mj``, ``power_mw`` and ``mig`` are values or errors to raise.
+
+    Asked for a GPU that it does not have it raises LookupError or TypeError, which no meter expects.
+    """
 
     NVMLError = NVMLError
     NVMLError_NotSupported = NotSupportedError
@@ -67,8 +70,10 @@ class FakeNvml:
         self.energy_mj: dict[int, int | Exception] = dict.fromkeys(range(len(gpus)), 5_000_000)
         self.power_mw: int | Exception = 300_000
         self.instant_mw: int | Exception | None = None
-        self.partitioned = False
+        self.mig: list[int] | Exception = [0, 0]  # now, and after the next reset
         self.init_error: Exception | None = None
+        self.handle_error: Exception | None = None
+        self.shutdown_error: Exception | None = None
         self.open = 0
 
     def nvmlInit(self):
@@ -78,11 +83,15 @@ class FakeNvml:
 
     def nvmlShutdown(self):
         self.open -= 1
+        if self.shutdown_error is not None:
+            raise self.shutdown_error
 
     def nvmlDeviceGetCount(self):
         return len(self.gpus)
 
     def nvmlDeviceGetHandleByIndex(self, index):
+        if self.handle_error is not None:
+            raise self.handle_error
         return index
 
     def nvmlDeviceGetUUID(self, handle):
@@ -95,18 +104,21 @@ class FakeNvml:
         return _value(self.energy_mj[handle])
 
     def nvmlDeviceGetPowerUsage(self, handle):
+        self.gpus[handle]
         return _value(self.power_mw)
 
     NVML_FI_DEV_POWER_INSTANT = 186
 
     def nvmlDeviceGetFieldValues(self, handle, fields):
+        self.gpus[handle]
         assert fields == [self.NVML_FI_DEV_POWER_INSTANT]
         known = self.instant_mw is not None
-        value = SimpleNamespace(uiVal=_value(self.instant_mw) if known else 0)
+        value = SimpleNamespace(uiVal=_value(self.instant_mw) if known else 7)  # (NVML leaves there what was there)
         return [SimpleNamespace(nvmlReturn=0 if known else 3, value=value)]
 
     def nvmlDeviceGetMigMode(self, handle):
-        return [int(self.partitioned), int(self.partitioned)]
+        self.gpus[handle]
+        return _value(self.mig)
 
 
 class FakeZeus:
@@ -118,11 +130,12 @@ class FakeZeus:
         self.error: Exception | None = None
 
     def begin_window(self, key, sync_execution=True):
-        assert not sync_execution, "waiting for the GPU is the caller's part"
+        assert sync_execution is False, "waiting for the GPU is the caller's part"
         assert key not in self.windows
         self.windows.add(key)
 
     def end_window(self, key, sync_execution=True):
+        assert sync_execution is False, "waiting for the GPU is the caller's part"
         self.windows.remove(key)
         if self.error is not None:
             raise self.error

@@ -2,56 +2,55 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 
 import pytest
 
-SCRIPT = """
-import sys
 from sizer.base.storage import cache_folder, config_folder, data_folder
-sys.platform = {platform!r}
-sys.modules["ctypes"] = None  # there is no Windows to ask here: its variables tell
-print(cache_folder(), config_folder(), data_folder(), sep="\\n")
-print("platformdirs" in sys.modules)
-"""
+
+XDG = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")
 
 
-def folders(home, platform, **environment):
-    """Cache, config and data folder below home, and whether platformdirs was asked."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
-    script = SCRIPT.format(platform=platform)
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env={**kept, "HOME": str(home), **environment},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    *paths, asked = done.stdout.splitlines()
-    return [path.removeprefix(f"{home}/") for path in paths], asked == "True"
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """Of a platform and its variables: cache, config and data folder below home, and whether platformdirs was asked."""
+
+    def found(platform, **environment):
+        for name in [name for name in sys.modules if name.partition(".")[0] == "platformdirs"]:
+            monkeypatch.delitem(sys.modules, name)  # (it looks at the platform when it is imported)
+        monkeypatch.setitem(sys.modules, "ctypes", None)  # there is no Windows to ask here: its variables tell
+        monkeypatch.setattr(sys, "platform", platform)
+        for name in XDG:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in {"HOME": str(tmp_path), **environment}.items():
+            monkeypatch.setenv(name, value)
+        paths = [str(folder()) for folder in (cache_folder, config_folder, data_folder)]
+        asked = "platformdirs" in sys.modules
+        monkeypatch.undo()
+        return [path.removeprefix(f"{tmp_path}/") for path in paths], asked
+
+    return found
 
 
-def test_linux_follows_the_xdg_defaults(tmp_path):
-    assert folders(tmp_path, "linux") == ([".cache/sizer", ".config/sizer", ".local/share/sizer"], False)
+def test_linux_follows_the_xdg_defaults(folders, tmp_path):
+    assert folders("linux") == ([".cache/sizer", ".config/sizer", ".local/share/sizer"], False)
     set_to = {"XDG_CACHE_HOME": "relative", "XDG_DATA_HOME": str(tmp_path / "d")}
-    assert folders(tmp_path, "linux", **set_to)[0] == [".cache/sizer", ".config/sizer", "d/sizer"]
+    assert folders("linux", **set_to)[0] == [".cache/sizer", ".config/sizer", "d/sizer"]
 
 
-def test_macos_and_windows_have_their_own(tmp_path):
+def test_macos_and_windows_have_their_own(folders, tmp_path):
     pytest.importorskip("platformdirs")
     support = "Library/Application Support/sizer"
-    assert folders(tmp_path, "darwin") == (["Library/Caches/sizer", support, support], True)
+    assert folders("darwin") == (["Library/Caches/sizer", support, support], True)
     roots = {"LOCALAPPDATA": str(tmp_path / "Local"), "APPDATA": str(tmp_path / "Roaming")}
-    found, _ = folders(tmp_path, "win32", **roots)
+    found, _ = folders("win32", **roots)
     assert [path.replace("\\", "/") for path in found] == ["Local/sizer/Cache", "Roaming/sizer", "Local/sizer"]
 
 
 @pytest.mark.parametrize("platform", ["darwin", "win32"])
-def test_xdg_wins_and_data_in_the_old_place_is_still_read(tmp_path, platform):
-    names = {name: str(tmp_path / name) for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")}
-    assert folders(tmp_path, platform, **names) == ([f"{name}/sizer" for name in names], False)
+def test_xdg_wins_and_data_in_the_old_place_is_still_read(folders, tmp_path, platform):
+    names = {name: str(tmp_path / name) for name in XDG}
+    assert folders(platform, **names) == ([f"{name}/sizer" for name in XDG], False)
     for old in (".cache", ".config", ".local/share"):
         (tmp_path / old / "sizer").mkdir(parents=True)
-    assert folders(tmp_path, platform) == ([".cache/sizer", ".config/sizer", ".local/share/sizer"], False)
+    assert folders(platform) == ([".cache/sizer", ".config/sizer", ".local/share/sizer"], False)

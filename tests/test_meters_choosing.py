@@ -6,17 +6,20 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from types import ModuleType
 
 import pytest
 from meter_fakes import FakeNvml, FakeRapl, FakeZeus, NVMLError, at
 
 from sizer.base.errors import MeterError, SizerError, UsageError
-from sizer.meters import choosing, nvml
-from sizer.meters.choosing import METER_NAMES, Availability, MeterOptions, available_meters, choose_meter
+from sizer.meters import choosing, nvml, rapl
+from sizer.meters.choosing import METER_NAMES, Availability, MeterOptions, about_gpu, available_meters, choose_meter
 from sizer.meters.protocol import Energy, NullMeter, rejected
 from sizer.meters.stated_power import PowerModel
+from sizer.meters.wattmeter_csv import LogFormat
 from sizer.meters.zeus_adapter import ZeusMeter
+from sizer.method.hardware import Device
 
 
 @pytest.fixture(autouse=True)
@@ -78,9 +81,17 @@ def test_an_unknown_name_lists_the_names_and_why_some_do_not_work(bare):
         choose_meter("watt", "cpu", bare)
     message = str(caught.value)
     assert "did you mean wattmeter-log? Expected one of auto, rapl, nvml, zeus, wattmeter-log," in message
-    for reason in ("rapl: no RAPL counter", "nvml: nvml meters cuda", "zeus: zeus is not installed", "power-model: "):
+    for reason in (
+        "rapl: no RAPL counter",
+        "; nvml: nvml meters cuda",
+        "; zeus: zeus is not installed; ",
+        "power-model: ",
+    ):
         assert reason in message
     assert "\n" not in message
+    with pytest.raises(UsageError, match="unknown meter 'watt'") as caught:
+        choose_meter("watt", "cpu", replace(bare, busy_w=60.0))
+    assert "power-model: " not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -91,14 +102,47 @@ def test_an_unknown_name_lists_the_names_and_why_some_do_not_work(bare):
         ("nvml", "cuda:0", 1, "no NVIDIA driver answers"),
         ("nvml", "cpu", 1, "nvml meters cuda devices, not cpu"),
         ("zeus", "cpu", 1, r"zeus is not installed .*pip install 'cache-sizer\[zeus\]'"),
-        ("power-model", "cpu", 2, "has no power; state what the machine draws"),
-        ("wattmeter-log", "cpu", 2, "has no log; name its file"),
+        (
+            "power-model",
+            "cpu",
+            2,
+            "^the meter power-model has no power; state what the machine draws while it trains, in W$",
+        ),
+        ("wattmeter-log", "cpu", 2, "^the meter wattmeter-log has no log; name its file$"),
     ],
 )
 def test_a_meter_asked_for_by_name_works_or_says_why_not(bare, name, device, exit_code, reason):
     with pytest.raises(SizerError, match=reason) as caught:
         choose_meter(name, device, bare)
     assert caught.value.exit_code == exit_code
+
+
+def test_a_meter_is_told_what_is_its_own(no_real_hardware, tmp_path, monkeypatch):
+    no_real_hardware.init_error = None
+    no_real_hardware.gpus = (("GPU-aa11", "H200"), ("GPU-bb22", "H200"))
+    no_real_hardware.energy_mj = {0: 111, 1: 222}
+    log = tmp_path / "power.csv"
+    log.write_text("time,power\n0,2\n1,2\n")
+    options = MeterOptions(60.0, 20.0, "of a profile", log, LogFormat(unit="kW"), "GPU-bb22")
+    assert choose_meter("nvml", "cuda:0", options).snapshot().readings == (222,)
+    assert choose_meter("power-model", "cpu", options).source == "power model: 60 W busy, 20 W idle (of a profile)"
+    assert choose_meter("wattmeter-log", "cpu", options).energy(at(0.0), at(1.0)).joules == 2000.0
+    monkeypatch.setattr(rapl, "RaplMeter", lambda sysroot: sysroot)
+    assert choose_meter("rapl", "cpu", options) == "/"
+
+
+@pytest.mark.parametrize(
+    ("stated", "facts", "uuid"),
+    [
+        (None, {"uuid": {"value": "GPU-bb22"}}, "GPU-bb22"),
+        ("GPU-aa11", {"uuid": {"value": "GPU-bb22"}}, "GPU-aa11"),
+        (None, {"uuid": {"value": None}}, None),
+        (None, {}, None),
+    ],
+)
+def test_the_gpu_is_named_by_the_uuid_that_was_detected_unless_one_is_stated(stated, facts, uuid):
+    options = MeterOptions(busy_w=60.0, gpu_uuid=stated)
+    assert about_gpu(options, Device("cuda:1", "cuda", "H200", 132, (), facts=facts)) == replace(options, gpu_uuid=uuid)
 
 
 def test_the_doctor_sees_every_meter_with_problem_and_remedy(with_rapl):
@@ -119,6 +163,13 @@ def test_the_doctor_looks_zeus_up_and_does_not_try_it(bare, monkeypatch):
     monkeypatch.setattr(choosing, "find_spec", lambda name: name if name == "zeus" else None)
     found = {meter.name: meter for meter in available_meters("cpu", bare)}
     assert found["zeus"] == Availability("zeus", True, "installed (not tried)")
+
+
+def test_what_is_wrong_ends_at_the_first_semicolon_and_the_rest_is_what_to_do(bare):
+    (bare.sysroot / "sys/class/powercap/intel-rapl:0").mkdir(parents=True)
+    (found, *_) = available_meters("cpu", bare)
+    assert found.problem.endswith("in /sys/class/powercap (intel-rapl:0)")
+    assert found.remedy.startswith("container runtimes hide them; start the container with")
 
 
 def test_a_permission_problem_comes_with_the_command(with_rapl, monkeypatch):
@@ -155,6 +206,7 @@ def test_without_a_meter_there_is_time_and_no_joules():
     assert start.unix_s == pytest.approx(time.time(), abs=60.0)
     with pytest.raises(MeterError, match="nothing works"):
         energy.required()
+    assert choose_meter("none").source == "no energy meter: none was asked for"
 
 
 def test_joules_that_are_asked_for_come_or_all_the_reasons_do():
@@ -206,7 +258,7 @@ def test_idle_time_costs_idle_power_and_is_not_known_without_it():
 @pytest.mark.parametrize(
     ("busy", "idle", "reason"),
     [
-        (0.0, None, "busy power is 0 W"),
+        (0.0, None, "^busy power is 0 W; expected what the machine draws while it trains$"),
         (-1.0, None, "busy power is -1.0; expected"),
         (float("nan"), None, "busy power is nan"),
         (float("inf"), None, "busy power is inf"),
@@ -325,24 +377,48 @@ def test_a_zeus_meter_says_what_it_reads_and_each_failure_counts():
     ],
 )
 def test_zeus_is_asked_for_the_one_device(monkeypatch, device, asked):
-    """A stand-in for the package: importing the real one takes seconds, and it looks for hardware."""
     seen = []
 
     def monitor(**options):
         seen.append(options)
         return FakeZeus(gpu_energy={0: 5.0})
 
+    install_zeus(monkeypatch, monitor)
+    assert ZeusMeter(device).quantities == ("gpu 0",)
+    assert seen == [asked]
+
+
+def install_zeus(monkeypatch, monitor):
+    """A stand-in for the package: importing the real one takes seconds, and it looks for hardware."""
     monkeypatch.setitem(sys.modules, "zeus", ModuleType("zeus"))
     module = ModuleType("zeus.monitor")
     module.ZeusMonitor = monitor
     monkeypatch.setitem(sys.modules, "zeus.monitor", module)
-    assert ZeusMeter(device).quantities == ("gpu 0",)
-    assert seen == [asked]
+    monkeypatch.setattr(choosing, "find_spec", lambda name: name if name == "zeus" else None)
+
+
+def test_auto_takes_an_installed_zeus_where_no_counter_works_and_no_captured_machine_is_meant(monkeypatch, bare):
+    install_zeus(monkeypatch, lambda **options: FakeZeus(soc_energy=_Apple()))
+    assert choose_meter("auto", "mps").name == "zeus"
+    assert choose_meter("auto", "mps", bare).name == "none"
+    install_zeus(monkeypatch, lambda **options: FakeZeus())
+    assert choose_meter("auto", "cuda:0").source == (
+        "no energy meter: no NVIDIA driver answers (NVML: Driver Not Loaded); check that `nvidia-smi` works; "
+        "zeus finds nothing it can measure for cuda:0; see `python -m zeus.show_env`"
+    )
 
 
 def test_zeus_takes_no_other_device():
     with pytest.raises(MeterError, match=r"zeus cannot meter the device 'tpu:0'; expected cpu, mps, cuda or cuda:N"):
         ZeusMeter("tpu:0")
+
+
+def test_a_zeus_that_goes_wrong_for_good_is_closed_all_the_same(monkeypatch):
+    monitor = FakeZeus(gpu_energy={0: 50.0})
+    meter = ZeusMeter("cuda:0", monitor)
+    monkeypatch.setattr(monitor, "begin_window", _Broken(RuntimeError("driver fell over")).begin_window)
+    assert meter.snapshot().problem == "zeus could not measure: driver fell over"
+    meter.close()
 
 
 def test_a_zeus_that_finds_nothing_is_no_meter():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 import torch
@@ -117,8 +118,15 @@ def test_without_a_counter_or_power_there_is_nothing_to_compare(monkeypatch):
 def test_nvml_tells_counter_and_power_together():
     nvml = FakeNvml()
     meter = NvmlMeter(nvml=nvml, environment={})
+    before = time.perf_counter()
     assert meter.reading()[1:] == (5000.0, 300.0)
+    assert before <= meter.reading().time_s <= time.perf_counter()
     assert Windows(meter).reading()[1:] == (5000.0, 300.0)
-    nvml.power_mw = NotSupportedError("Not Supported")
+    nvml.instant_mw = 450_000
+    assert meter.reading().watts == 450.0
+    nvml.instant_mw, nvml.power_mw = None, NotSupportedError("Not Supported")
     with pytest.raises(MeterError, match="neither energy nor power"):
+        meter.reading()
+    nvml.power_mw, nvml.energy_mj[0] = 300_000, NotSupportedError("No Counter")
+    with pytest.raises(MeterError, match=r"neither energy nor power .NVML: No Counter.*; use --meter power-model"):
         meter.reading()

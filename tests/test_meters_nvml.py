@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 
 import pytest
-from meter_fakes import FakeNvml, GpuIsLostError, NotSupportedError, NVMLError
+from meter_fakes import FakeNvml, GpuIsLostError, NotSupportedError, NVMLError, at
 
 from sizer.base.errors import MeterError, UsageError
 from sizer.meters.nvml import GpuState, NvmlMeter
+from sizer.meters.protocol import Energy
 from sizer.meters.sampling import PowerSampler
 
 SECOND = "0a1b2c3d-0000-1111-2222-333344445555"
@@ -27,8 +29,22 @@ def test_the_energy_counter_is_in_millijoules():
     assert energy.label == "measured"
     assert meter.minimum_window_s == 1.0
     assert meter.maximum_window_s is None
+    assert start.unix_s == pytest.approx(time.time(), abs=60.0)
     meter.close()
     assert nvml.open == 0
+
+
+@pytest.mark.parametrize("counter", [True, False], ids=["counted", "sampled"])
+def test_a_board_may_draw_3000_w_and_no_more(counter):
+    nvml = FakeNvml()
+    if not counter:
+        nvml.energy_mj[0] = NotSupportedError("Not Supported")
+    meter = _closed(NvmlMeter(nvml=nvml, environment={}))
+    per_joule = 1000 if counter else 1
+    sound = meter.energy(at(0.0, 5.0), at(10.0, 5.0 + 29_000 * per_joule))
+    assert sound == Energy(29_000.0, 10.0, "measured", {"cuda:0": 29_000.0})
+    jumped = meter.energy(at(0.0, 5.0), at(10.0, 5.0 + 31_000 * per_joule))
+    assert "the counter of cuda:0 rose by 3.1e+04 J in 10.1 s, more than 3000 W: it jumped" in jumped.warnings[0]
 
 
 def test_a_window_below_ten_update_periods_is_rejected():
@@ -52,8 +68,21 @@ def test_a_gpu_that_disappears_rejects_every_window_it_was_away_in_and_says_what
     for end in (lost, back):
         energy = meter.energy(start, end._replace(time_s=start.time_s + 5.0))
         assert energy.joules is None
-        with pytest.raises(MeterError, match=r"cuda:0 has disappeared .NVML: GPU is lost.*; see `nvidia-smi`"):
-            energy.required()
+        assert energy.warnings == (
+            "window rejected: the GPU cuda:0 has disappeared (NVML: GPU is lost); see `nvidia-smi` and the kernel log "
+            "for an Xid error, reset the GPU or restart the machine, and measure again",
+        )
+
+
+def test_each_failure_counts_and_has_no_reading():
+    nvml = FakeNvml()
+    meter = NvmlMeter(nvml=nvml, environment={})
+    nvml.energy_mj[0] = NVMLError("Unknown Error")
+    first, second = meter.snapshot(), meter.snapshot()
+    assert first[2:] == ((None,), 1, "NVML cannot read the energy of cuda:0: Unknown Error")
+    assert second.interruptions == 2
+    nvml.shutdown_error = NVMLError("Uninitialized")
+    meter.close()
 
 
 def test_a_driver_reload_is_a_jump_back():
@@ -70,25 +99,30 @@ def test_without_a_counter_power_is_sampled_and_said():
     nvml = FakeNvml()
     nvml.energy_mj[0] = NotSupportedError("Not Supported")
     meter = NvmlMeter(nvml=nvml, environment={})
-    assert "sampled every 0.05 s and held" in meter.source
+    assert meter.source == (
+        "NVML power (from Ampere on a mean over one second) of cuda:0, the whole board, sampled every 0.05 s and held "
+        "(no energy counter)"
+    )
+    (thread,) = [thread for thread in threading.enumerate() if thread.name == "sizer-power-sampler"]
+    assert thread.daemon, "a program that ends without closing its meter must end"
     start = meter.snapshot()
+    assert start.unix_s == pytest.approx(time.time(), abs=60.0)
     time.sleep(0.2)
     end = meter.snapshot()
     assert end.readings[0] - start.readings[0] == pytest.approx(300.0 * (end.time_s - start.time_s), rel=1e-6)
     assert meter.energy(start, end).joules is None, "shorter than the power reading's averaging time"
     meter.close()
     assert nvml.open == 0
-    assert "sizer-power-sampler" not in {thread.name for thread in threading.enumerate()}
+    assert not thread.is_alive()
 
 
 def test_instant_power_is_sampled_where_there_is_such_a_field():
     """From Ampere on the other reading is a mean over a second."""
     nvml = FakeNvml()
     nvml.energy_mj[0] = NotSupportedError("Not Supported")
-    assert "a mean over one second" in _closed(NvmlMeter(nvml=nvml, environment={})).source
     nvml.instant_mw = 450_000
     meter = NvmlMeter(nvml=nvml, environment={})
-    assert "instant power" in meter.source
+    assert meter.source.startswith("NVML instant power of cuda:0, the whole board, sampled")
     start, end = meter.snapshot(), meter.snapshot()
     assert (end.readings[0] - start.readings[0]) / (end.time_s - start.time_s) == pytest.approx(450.0)
     assert _closed(meter).edge_period_s is None
@@ -101,18 +135,43 @@ def _closed(meter):
     return meter
 
 
-def test_the_counter_of_a_superchip_covers_its_module_and_says_so():
-    nvml = FakeNvml((("GPU-aa11", "NVIDIA GH200 480GB"),))
-    assert "the whole module, its processor" in NvmlMeter(nvml=nvml, environment={}).source
+def test_an_instant_power_that_is_no_longer_told_interrupts_the_samples():
+    nvml = FakeNvml()
+    nvml.energy_mj[0] = NotSupportedError("Not Supported")
+    nvml.instant_mw = 450_000
+    meter = _closed(NvmlMeter(nvml=nvml, environment={}))
+    nvml.instant_mw = None
+    meter._sampler.sample()
+    assert meter.snapshot().problem == "NVML does not read the instant power of cuda:0 any more"
+
+
+@pytest.mark.parametrize(
+    ("name", "covered"),
+    [
+        ("NVIDIA H200", "the whole board"),
+        ("NVIDIA GH200 480GB", "the whole module, its processor and that memory included"),
+        ("NVIDIA GB200", "the whole module, its processor and that memory included"),
+    ],
+)
+def test_the_counter_of_a_superchip_covers_its_module_and_says_so(name, covered):
+    nvml = FakeNvml((("GPU-aa11", name),))
+    assert NvmlMeter(nvml=nvml, environment={}).source == f"NVML energy counter of cuda:0, {covered}"
 
 
 @pytest.mark.parametrize("uuid", ["GPU-aa11", "aa11", None])
 def test_an_instance_is_never_metered_as_the_whole_card(uuid):
     nvml = FakeNvml()
-    nvml.partitioned = True
+    nvml.mig = [1, 1]
     with pytest.raises(MeterError, match=r"cuda:0 is a part of a GPU that is partitioned .*; use --meter power-model"):
         NvmlMeter("cuda:0", uuid, nvml, {})
     assert nvml.open == 0
+
+
+@pytest.mark.parametrize("mig", [[0, 1], NotSupportedError("Not Supported")], ids=["after a reset", "not supported"])
+def test_a_gpu_that_is_whole_now_is_metered(mig):
+    nvml = FakeNvml()
+    nvml.mig = mig
+    assert NvmlMeter(nvml=nvml, environment={}).snapshot().readings == (5_000_000,)
 
 
 @pytest.mark.parametrize(
@@ -161,6 +220,7 @@ def test_a_machine_without_a_driver_is_no_meter():
         ("cuda", None, {}, 0),
         ("cuda:1", None, {}, 1),
         ("cuda:0", None, {"CUDA_VISIBLE_DEVICES": "1"}, 1),
+        ("cuda:0", None, {"CUDA_VISIBLE_DEVICES": "1,0"}, 1),
         ("cuda:1", None, {"CUDA_VISIBLE_DEVICES": "1, 0"}, 0),
         ("cuda:0", None, {"CUDA_VISIBLE_DEVICES": "GPU-bb"}, 1),
         ("cuda:0", "GPU-bb22", {"CUDA_VISIBLE_DEVICES": "0"}, 1),
@@ -181,7 +241,12 @@ def test_the_gpu_metered_is_the_one_that_pytorch_uses(device, uuid, environment,
         ("cuda:1", {"CUDA_VISIBLE_DEVICES": "0"}, "no GPU is cuda:1; CUDA_VISIBLE_DEVICES is '0'"),
         ("cuda:0", {"CUDA_VISIBLE_DEVICES": ""}, "no GPU is cuda:0"),
         ("cuda:0", {"CUDA_VISIBLE_DEVICES": "-1"}, "no GPU is cuda:0"),
-        ("cuda:0", {"CUDA_VISIBLE_DEVICES": "GPU-cc"}, "0 of the 2 GPUs"),
+        ("cuda:0", {"CUDA_VISIBLE_DEVICES": "5"}, "no GPU is cuda:0: NVML sees 2; `nvidia-smi -L` lists them$"),
+        (
+            "cuda:0",
+            {"CUDA_VISIBLE_DEVICES": "GPU-cc"},
+            r"^0 of the 2 GPUs that NVML sees have a UUID beginning with GPU-cc .cuda:0.; `nvidia-smi -L` lists them$",
+        ),
         ("cuda:0", {"CUDA_VISIBLE_DEVICES": "GPU-"}, "2 of the 2 GPUs"),
         ("cuda:0", {"CUDA_VISIBLE_DEVICES": "MIG-12"}, "whole GPUs only; use --meter power-model"),
     ],
@@ -193,11 +258,17 @@ def test_a_gpu_that_cannot_be_identified_is_refused(device, environment, reason)
     assert nvml.open == 0
 
 
-def test_unlike_gpus_need_their_order_pinned():
+def test_a_uuid_that_no_gpu_has_is_named_with_the_device():
+    with pytest.raises(MeterError, match=r"^0 of the 2 GPUs .* beginning with cc33 \(cuda:1\); "):
+        NvmlMeter("cuda:1", "cc33", FakeNvml(TWO_GPUS), {})
+
+
+@pytest.mark.parametrize("visible", [{}, {"CUDA_VISIBLE_DEVICES": "0"}])
+def test_unlike_gpus_need_their_order_pinned(visible):
     nvml = FakeNvml((("GPU-aa11", "T4"), ("GPU-bb22", "H200")))
     with pytest.raises(MeterError, match=r"CUDA's ordering of H200, T4; set CUDA_DEVICE_ORDER=PCI_BUS_ID"):
-        NvmlMeter("cuda:0", None, nvml, {})
-    NvmlMeter("cuda:0", None, nvml, {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"})
+        NvmlMeter("cuda:0", None, nvml, visible)
+    NvmlMeter("cuda:0", None, nvml, {**visible, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"})
 
 
 def test_other_devices_are_wrong_usage():
@@ -208,9 +279,9 @@ def test_other_devices_are_wrong_usage():
 class _Sampled:
     """A sampler on a clock that the test moves."""
 
-    def __init__(self) -> None:
+    def __init__(self, period_s: float = 0.1) -> None:
         self.now, self.watts = 100.0, 50.0
-        self.sampler = PowerSampler(lambda: self.watts, 0.1, lambda: self.now)
+        self.sampler = PowerSampler(lambda: self.watts, period_s, lambda: self.now)
 
     def step(self, seconds, watts):
         self.now += seconds
@@ -224,6 +295,30 @@ def test_samples_are_held_until_the_next():
     run.step(0.5, 20.0)
     run.now += 0.25
     assert run.sampler.reading() == (101.0, 50.0 * 0.25 + 80.0 * 0.5 + 20.0 * 0.25, 0, None)
+
+
+def test_a_sample_that_fails_interrupts_and_says_why():
+    run = _Sampled()
+    run.sampler._read_watts = lambda: int("no number")
+    run.step(0.1, 50.0)
+    assert run.sampler.reading()[1:3] == (None, 1)
+    assert run.sampler.reading()[3].startswith("invalid literal for int")
+    run.sampler._read_watts = _fail_without_words
+    run.step(0.1, 50.0)
+    assert run.sampler.reading()[2:] == (2, "RuntimeError")
+
+
+def _fail_without_words():
+    raise RuntimeError
+
+
+def test_a_sample_below_one_watt_is_one_and_may_be_held_for_ten_periods():
+    run = _Sampled(0.125)
+    run.step(0.25, 0.5)
+    run.step(1.25, 0.5)
+    assert run.sampler.reading() == (101.5, 50.0 * 0.25 + 0.5 * 1.25, 0, None)
+    run.now += 1.25
+    assert run.sampler.reading() == (102.75, 50.0 * 0.25 + 0.5 * 2.5, 0, None)
 
 
 @pytest.mark.parametrize("watts", [0.0, -1.0, float("nan")])
@@ -254,17 +349,23 @@ class StateNvml(FakeNvml):
 
     NVML_CLOCK_SM = 1
     clock: int | None = 900
+    processes = ("this one", "another", "a third")
 
     def nvmlDeviceGetClockInfo(self, handle, kind):
-        if self.clock is None:
-            raise self.NVMLError_NotSupported("Not Supported")
-        return self.clock
+        return self._told(handle, kind, self.clock)
 
     def nvmlDeviceGetMaxClockInfo(self, handle, kind):
-        return 1980
+        return self._told(handle, kind, 1980)
+
+    def _told(self, handle, kind, clock):
+        self.gpus[handle]
+        if clock is None or kind != self.NVML_CLOCK_SM:
+            raise self.NVMLError_NotSupported("Not Supported")
+        return clock
 
     def nvmlDeviceGetComputeRunningProcesses(self, handle):
-        return ["this one", "another", "a third"]
+        self.gpus[handle]
+        return self.processes
 
 
 def test_a_gpus_clock_and_other_processes_explain():
@@ -272,8 +373,31 @@ def test_a_gpus_clock_and_other_processes_explain():
     state = GpuState("cuda:0", "GPU-aa11", nvml)
     assert state.read() == {"sm_clock_mhz": 900, "sm_clock_most_mhz": 1980, "other_processes": 2}
     nvml.clock = None
-    assert state.read() == {"sm_clock_most_mhz": 1980, "other_processes": 2}
+    nvml.processes = ()  # (those of another container are not seen, this one may not be either)
+    assert state.read() == {"sm_clock_most_mhz": 1980, "other_processes": 0}
+    nvml.shutdown_error = NVMLError("Uninitialized")
     state.close()
     assert nvml.open == 0
-    assert GpuState("cuda:0", "GPU-elsewhere", StateNvml()).read() == {}
-    assert GpuState("cuda:0", None, FakeNvml()).read() == {}
+
+
+def test_without_a_gpu_to_ask_nothing_is_told():
+    lost = StateNvml()
+    lost.handle_error = GpuIsLostError("GPU is lost")
+    no_driver = StateNvml()
+    no_driver.init_error = NVMLError("Driver Not Loaded")
+    for nvml, uuid in ((StateNvml(), "GPU-elsewhere"), (FakeNvml(), None), (lost, None), (no_driver, None)):
+        state = GpuState("cuda:0", uuid, nvml)
+        assert state.read() == {}
+        state.close()
+        assert nvml.open == 0
+
+
+def test_nvml_is_the_package_of_nvidia_or_is_missed_by_its_name(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", StateNvml())
+    assert GpuState("cuda:0").read()["sm_clock_mhz"] == 900
+    assert NvmlMeter(environment={}).snapshot().readings == (5_000_000,)
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    missed = "^the package nvidia-ml-py is not installed; install it to read NVIDIA GPUs$"
+    with pytest.raises(MeterError, match=missed):
+        NvmlMeter(environment={})
+    assert GpuState("cuda:0").read() == {}

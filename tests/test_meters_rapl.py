@@ -42,6 +42,11 @@ def test_packages_and_their_memory_add_up_and_nothing_counts_twice(rapl):
     meter.close()
 
 
+def _closed(meter):
+    meter.close()
+    return meter
+
+
 def after(meter, start, seconds=1.0):
     return meter.snapshot()._replace(time_s=start.time_s + seconds)
 
@@ -141,6 +146,7 @@ def test_packages_come_in_numeric_order(rapl):
 
 def test_the_wrap_around_of_the_file_s_own_range_is_followed(rapl):
     rapl.zone("intel-rapl:0", "package-0", energy_uj=65_532_000_000, range_uj=65_532_610_987)
+    assert _closed(RaplMeter(rapl.root, max_power_w=500.0)).maximum_window_s == 131.065221974
     meter = RaplMeter(rapl.root)
     assert meter.maximum_window_s == 65.532610987
     start = meter.snapshot()
@@ -150,9 +156,11 @@ def test_the_wrap_around_of_the_file_s_own_range_is_followed(rapl):
     meter.close()
 
 
-def test_a_memory_counter_that_never_ran_is_left_out_and_said(rapl):
+@pytest.mark.parametrize("count", [0, "none"])
+def test_a_memory_counter_that_never_ran_is_left_out_and_said(rapl, count):
     rapl.zone("intel-rapl:0", "package-0")
-    rapl.zone("intel-rapl:0:0", "dram", energy_uj=0)
+    rapl.zone("intel-rapl:0:0", "dram")
+    rapl.set("intel-rapl:0:0", count)
     meter = RaplMeter(rapl.root)
     assert meter.quantities == ("package-0",)
     assert "memory not included; package-0/dram left out: its counter stays at 0" in meter.source
@@ -160,27 +168,34 @@ def test_a_memory_counter_that_never_ran_is_left_out_and_said(rapl):
 
 
 def test_counters_that_never_ran_are_no_meter(rapl):
-    rapl.zone("intel-rapl:0", "package-0", energy_uj=0)
-    with pytest.raises(MeterError, match=r"read 0 .package-0.*; use --meter"):
+    for package in (0, 1):
+        rapl.zone(f"intel-rapl:{package}", f"package-{package}", energy_uj=0)
+    with pytest.raises(MeterError, match=r"read 0 .package-0, package-1.*; use --meter"):
         RaplMeter(rapl.root)
 
 
 def test_a_machine_without_rapl_is_told_what_to_do(tmp_path):
-    remedy = r"no RAPL counter.*modprobe intel_rapl_msr.*--meter wattmeter-log or power-model"
+    remedy = r"no RAPL counter.* with `sudo modprobe intel_rapl_msr`, .* --meter wattmeter-log or power-model$"
     with pytest.raises(MeterError, match=remedy):
         RaplMeter(tmp_path)
 
 
 def test_a_container_that_hides_the_counters_is_told_how_to_show_them(rapl):
-    (rapl.folder / "intel-rapl:0").symlink_to("../../devices/virtual/powercap/intel-rapl/intel-rapl:0")
-    with pytest.raises(MeterError, match=r"container .*-v /sys/devices/virtual/powercap"):
+    for zone in ("intel-rapl:0", "intel-rapl:0:0"):
+        (rapl.folder / zone).symlink_to(f"../../devices/virtual/powercap/intel-rapl/{zone}")
+    reason = (
+        r"\(intel-rapl:0, intel-rapl:0:0\); container runtimes hide them; start the container with "
+        "`-v /sys/devices/virtual/powercap:/sys/devices/virtual/powercap:ro`$"
+    )
+    with pytest.raises(MeterError, match=reason):
         RaplMeter(rapl.root)
 
 
-def test_a_missing_range_is_no_meter(rapl):
+@pytest.mark.parametrize("content", ["", "0"])
+def test_a_missing_range_is_no_meter(rapl, content):
     rapl.zone("intel-rapl:0", "package-0")
-    (rapl.folder / "intel-rapl:0/max_energy_range_uj").unlink()
-    with pytest.raises(MeterError, match="max_energy_range_uj is missing"):
+    (rapl.folder / "intel-rapl:0/max_energy_range_uj").write_text(content)
+    with pytest.raises(MeterError, match=r"max_energy_range_uj is missing: package-0's wrap-around"):
         RaplMeter(rapl.root)
 
 
@@ -193,6 +208,7 @@ def test_without_permission_the_message_is_the_command_that_grants_it(rapl, monk
     message = str(caught.value)
     assert "CVE-2020-8694" in message
     assert "sudo chgrp $(id -gn) /sys/class/powercap/intel-rapl:*/energy_uj && sudo chmod g+r" in message
+    assert message.endswith("energy_uj` (for good: docs/meters.md)")
     assert "\n" not in message
     assert _open_files() == before
 

@@ -115,7 +115,7 @@ def test_the_thread_reads_twice_in_the_longest_window_and_never_keeps_a_program_
 def test_parts_as_short_as_the_meter_allows_count():
     windows = Windows(Wrapping())
     windows.close()
-    windows._between = [at(100.25, 5_000), at(100.75, 15_000)]
+    windows._between = [at(100.125, 2_500), at(100.25, 5_000), at(100.75, 15_000)]
     windows.minimum_window_s = 0.25
     windows._meter.energy = lambda start, end: Energy(1.0, end.time_s - start.time_s, MEASURED)
     assert windows.energy(at(100.0, 0), at(101.0, 20_000)).joules == 3.0

@@ -15,7 +15,7 @@ from profile_records import changed, sound, write
 
 from sizer import profiles
 from sizer.base.errors import ProfileError, UsageError
-from sizer.base.storage import config_folder, data_folder, write_whole
+from sizer.base.storage import config_folder, data_folder
 from sizer.cli import run, sizer
 from sizer.profiles import filing
 
@@ -185,15 +185,3 @@ def test_commands_that_file_profiles_load_nothing_heavy(tmp_path):
     )
     assert done.stderr.strip() == "0 []"
     assert Path(tmp_path).exists()
-
-
-def test_files_get_the_permissions_that_any_new_file_gets(tmp_path):
-    before = os.umask(0o027)
-    try:
-        write_whole(tmp_path / "new", "text")
-    finally:
-        os.umask(before)
-    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o640
-    (tmp_path / "new").chmod(0o604)
-    write_whole(tmp_path / "new", "other text")
-    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o604

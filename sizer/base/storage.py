@@ -78,18 +78,25 @@ def _mode(path: Path) -> int:
     return 0o666 & ~umask
 
 
+#: What Linux and macOS say of a lock that is held, and Windows.
+_HELD = (errno.EWOULDBLOCK, errno.EACCES)
+
+
 def hold_lock(path: Path) -> IO[str]:
     """Lock a file that nobody writes, made with its folder if need be, until it is closed or this process ends.
 
-    Raises BlockingIOError when another process holds it, another OSError when it cannot be made. By hand, since these
-    are two calls of the system and a lock file that outlives a killed process would refuse the run that goes on.
+    Raises BlockingIOError when another process holds it, another OSError when it cannot be made or its file system has
+    no locks. By hand, since these are two calls of the system and a lock file that outlives a killed process would
+    refuse the run that goes on.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     stream = path.open("a")
     try:
         _lock(stream)
-    except OSError:
+    except OSError as error:
         stream.close()
+        if error.errno not in _HELD:
+            raise
         raise BlockingIOError(errno.EWOULDBLOCK, f"{path} is held by another process") from None
     return stream
 

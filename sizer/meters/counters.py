@@ -120,10 +120,10 @@ class CounterSet:
         # The first reading may be an update period old, so that the counter shows that much more time.
         shown_s = seconds + self.update_period_s
         readings = zip(self.counters, start.readings, end.readings, strict=True)
-        used = [_used(counter, before, after, shown_s) for counter, before, after in readings]
-        detail = dict(zip(self.names, (joules for joules, _ in used), strict=True))
-        problems = tuple(rejection(problem) for _, problem in used if problem is not None)
-        total = None if problems else math.fsum(joules for joules, _ in used if joules is not None)
+        used = {counter.name: _used(counter, before, after, shown_s) for counter, before, after in readings}
+        detail = {name: joules for name, (joules, _) in used.items()}
+        problems = tuple(rejection(problem) for _, problem in used.values() if problem is not None)
+        total = None if problems else math.fsum(joules for joules, _ in used.values() if joules is not None)
         return Energy(total, seconds, self.label, detail, problems)
 
     def _window_problem(self, seconds: float) -> str | None:

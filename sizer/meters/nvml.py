@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from sizer.base.errors import MeterError, SizerError, UsageError
+from sizer.base.errors import MeterError, UsageError
 from sizer.detection.nvml import text
 from sizer.meters.counters import Counter, CounterMeter, CounterSet, Reading
 from sizer.meters.protocol import MEASURED, Snapshot
@@ -177,10 +177,11 @@ class GpuState:
 
     def __init__(self, device: str, uuid: str | None = None, nvml: Any = None) -> None:
         self._nvml: Any = None
-        with suppress(SizerError):
+        with suppress(Exception):  # (without a driver or that GPU nothing is told)
             loaded = nvml if nvml is not None else _load()
             _initialise(loaded)
-            self._nvml, self._handle = loaded, gpu_handle(loaded, device, uuid, os.environ)
+            self._nvml = loaded
+            self._handle = gpu_handle(loaded, device, uuid, os.environ)
 
     def read(self) -> dict[str, float]:
         """The clock of the SMs now and at most, in MHz, and the number of other processes."""
@@ -190,16 +191,15 @@ class GpuState:
             "other_processes": lambda: len(self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)) - 1,
         }
         found: dict[str, float] = {}
-        for name, ask in asked.items() if self._nvml is not None else ():
-            with suppress(Exception):  # (each may be missing in a driver, or not be allowed)
+        for name, ask in asked.items():
+            with suppress(Exception):  # (each may be missing in a driver, or not be allowed; all are without a driver)
                 found[name] = max(float(ask()), 0.0)
         return found
 
     def close(self) -> None:
         """Let go of NVML."""
-        if self._nvml is not None:
-            with suppress(Exception):
-                self._nvml.nvmlShutdown()
+        with suppress(Exception):
+            self._nvml.nvmlShutdown()
 
 
 def _load() -> Any:
@@ -250,7 +250,7 @@ def _handle(nvml: Any, device: str, position: int, uuid: str | None, environment
     visible = environment.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
         return _by_number(nvml, handles, device, position, environment)
-    entry = dict(enumerate(map(str.strip, visible.split(",")))).get(position, "")
+    entry = dict(enumerate(map(str.strip, visible.split(",")))).get(position)
     if not entry or entry.startswith("-"):
         raise MeterError(f"no GPU is {device}; CUDA_VISIBLE_DEVICES is {visible!r}")
     if entry.isdecimal():

@@ -80,7 +80,7 @@ def _without_overlap(named: dict[str, str | None]) -> dict[str, str]:
     """
     chosen: dict[str, str] = {}
     for folder, name in sorted(named.items(), key=lambda item: _numbers(item[0])):
-        package = named.get(folder.rpartition(":")[0]) if folder.count(":") == 2 else None
+        package = named.get(folder.rpartition(":")[0])  # (the zone that it is in)
         if package is None and name is not None and name.startswith("package"):
             chosen.setdefault(name, folder)
         elif package is not None and package.startswith("package") and name == "dram":
@@ -116,7 +116,6 @@ class RaplMeter(CounterMeter):
 
     def __init__(self, sysroot: str | os.PathLike[str] = "/", max_power_w: float = MAX_POWER_W) -> None:
         self._handles: list[int] = []
-        self._repeats: dict[int, int] = {}
         self._interruptions = 0
         self._problem: str | None = None
         root = os.path.realpath(sysroot).rstrip(os.sep)
@@ -214,11 +213,9 @@ def _apart(before: Readings, after: Readings, one: int, other: int) -> bool:
 
     Less is the time between reading one and the other, in which this program may have been kept waiting.
     """
-    moved = [(after[index], before[index]) for index in (one, other)]
-    if any(end is None or start is None for end, start in moved):
-        return False
-    less, more = sorted(end - start for end, start in moved if end is not None and start is not None)
-    return less >= 0 and more - less > 0.25 * more
+    read = [(before[index], after[index]) for index in (one, other)]
+    moved = sorted(end - start for start, end in read if start is not None and end is not None)
+    return len(moved) == 2 and moved[0] >= 0 and moved[1] - moved[0] > 0.25 * moved[1]
 
 
 def _is_dram(zone: Zone) -> bool:
@@ -232,7 +229,7 @@ def _package(zone: Zone) -> str:
 
 def _open_counter(path: str) -> int:
     try:
-        return os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        return os.open(path, os.O_RDONLY)
     except PermissionError as error:
         raise MeterError(
             f"no permission to read {path}: since CVE-2020-8694 Linux lets root alone read it, as power leaks what "
