@@ -138,7 +138,7 @@ class _Zoned:
 
     def _zone_of(self, text: str | None) -> tzinfo | None:
         if self._zone is not None:
-            self._said[f"{getattr(self._zone, 'key', self._zone)}, as named"] = None
+            self._said[f"{self._zone}, as named"] = None
             return self._zone
         if text is None:
             self._said["this machine's zone"] = None

@@ -90,7 +90,7 @@ _WORDS: dict[str, Unit] = {
     **{f"{word}watthour{end}": Unit(f"{prefix}Wh", ENERGY) for word, prefix in _LONG for end in ("", "s")},
     **{f"{word}joule{end}": Unit(f"{prefix}J", ENERGY) for word, prefix in _LONG for end in ("", "s")},
     **dict.fromkeys(("voltampere", "voltamperes", "voltamps", "voltamp"), Unit("VA", APPARENT)),
-    **dict.fromkeys(("percent", "pct", "prozent"), Unit("%", OTHER)),
+    **dict.fromkeys(("percent", "percents", "pct", "prozent"), Unit("%", OTHER)),
 }
 #: Units that a name may end in without brackets ("power_w", "Pwr.kW"); other single letters are words of their own.
 _SUFFIXES = {name for name, unit in _UNITS.items() if unit.kind != OTHER and name not in ("J",)} | {"%"}
@@ -103,7 +103,7 @@ def unit_named(text: str) -> Unit | None:
     """The unit that a text is, as in ``[kW]`` or ``Watts.``; None where it is none."""
     bare = text.strip().strip("[](){}").strip().removesuffix(".")
     word = re.sub(r"[\s_-]+", "", bare.lower())
-    return _UNITS.get(bare) or _WORDS.get(word) or (_WORDS.get(word[:-1]) if word.endswith("s") else None)
+    return _UNITS.get(bare) or _WORDS.get(word)
 
 
 def stated_unit(text: str | None) -> Unit | None:
@@ -167,11 +167,9 @@ def number(text: str, mark: str) -> float | None:
     """A number with this decimal mark and any grouping; None where it does not fit."""
     if not _GROUPED[mark].fullmatch(text) or not _DIGIT.search(text):
         return None
-    if (
-        text.lstrip("+-")[0] == "0" and mark not in text and ("." in text or "," in text)
-    ):  # no group follows a leading 0
-        return None
     other = "," if mark == "." else "."
+    if text.lstrip("+-").startswith("0") and mark not in text and other in text:
+        return None  # no group follows a leading 0
     return float(_GROUPS.sub("", text).replace(other, "").replace(mark, "."))
 
 
@@ -220,13 +218,15 @@ def powers(
     watts = []
     for one, own in zip(split, in_cells, strict=True):
         used = own if own is _UNKNOWN else stated or own or unit
-        value = number(one.number, mark or ".") if one is not None and used is not None and used.kind == POWER else None
-        watts.append(None if value is None or used is None or math.isinf(value) else _scaled(value, used))
+        watts.append(None if one is None or used is None else _watts(one.number, mark or ".", used))
     return Powers(tuple(watts), unit_text, mark)
 
 
-def _scaled(value: float, unit: Unit) -> float:
+def _watts(text: str, mark: str, unit: Unit) -> float | None:
     """W; divided where the unit is a part of a W, so that 1234 mW are 1.234 W to the last digit."""
+    value = number(text, mark)
+    if unit.kind != POWER or value is None or math.isinf(value):
+        return None
     return value * unit.watts if unit.watts >= 1 else value / round(1 / unit.watts)
 
 
@@ -281,12 +281,12 @@ def _mark(what: str, numbers: Sequence[str], allowed: str) -> str | None:
     """The decimal mark that fits all numbers, None where they have none. Raises MeterError where that is not sure."""
     marks = decimal_marks(numbers)
     if not marks:
-        with_dot = next((text for text in numbers if number(text, ",") is None), "")
-        with_comma = next((text for text in numbers if number(text, ".") is None), "")
+        with_dot = next(text for text in numbers if number(text, ",") is None)
+        with_comma = next(text for text in numbers if number(text, ".") is None)
         raise MeterError(f"{what} mixes decimal marks: {with_dot!r} and {with_comma!r}; write them in one way")
-    unsure = differing(numbers) if len(marks) == 2 else None
     if len(marks) == 1:
-        return marks[0] if any(sign in text for text in numbers for sign in ".,") else None
+        return marks[0]
+    unsure = differing(numbers)
     if unsure is None:
         return None
     if len(allowed) != 1:

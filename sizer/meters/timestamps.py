@@ -73,8 +73,6 @@ _MONTHS = sorted(
     ),
     reverse=True,
 )
-#: Digits of a date and a clock time without a sign between them: numbers with fewer are no dates.
-_BARE_DIGITS = 14
 # Epoch numbers above these are in milliseconds, microseconds, nanoseconds: as seconds they lie after the year 5000.
 _EPOCH_UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
 YEAR_FIRST, DAY_FIRST, MONTH_FIRST = "year first", "day first", "month first"
@@ -94,7 +92,7 @@ def read_stamp(text: str) -> Stamp:
     """A timestamp with its date. Raises ValueError for a text that is none."""
     text = text.strip()
     is_number = _NUMBER.fullmatch(text) is not None
-    forms = _FORMS if not is_number else _FORMS[-1:] if len(text) >= _BARE_DIGITS else ()
+    forms = _FORMS[-1:] if is_number else _FORMS  # a number may be a date whose digits have no sign between them
     matched = next((found for form in forms if (found := form.fullmatch(text))), None)
     if matched is not None:
         return _dated(matched)
