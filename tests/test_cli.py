@@ -233,6 +233,27 @@ def test_a_closed_pipe_is_no_traceback(output):
     assert b"Broken" not in errors
 
 
+@pytest.mark.parametrize("closed_streams", [(1,), (0, 1, 2)])
+def test_streams_that_are_closed_from_the_start_keep_nothing_from_being_done(tmp_path, closed_streams):
+    """As `>&-` in a shell, or a supervisor that gives no output, leaves them."""
+    page = tmp_path / "page.html"
+    command = "; ".join(["import os, sys", *(f"os.close({number})" for number in closed_streams)])
+    command += "; os.execv(sys.argv[1], sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", command, *SIZER, *RECOMMEND, "--html", str(page)], capture_output=True, check=False
+    )
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
+    assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")  # noqa: PTH110
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_an_output_that_takes_no_more_is_one_line(options):
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = subprocess.run([*SIZER, *RECOMMEND, *options], stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr.splitlines()[0]) == (1, b"sizer: the output: No space left on device")
+
+
 def test_an_unwritable_cache_folder_only_slows(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 import click
@@ -76,6 +77,9 @@ def sizer() -> None:
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 could not, 2 wrong usage, 130 interrupted."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed by what started this: what is asked for is done all the same
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 (open to the end)
     _leave(run(sys.argv[1:]))
 
 
@@ -114,8 +118,8 @@ def run(arguments: list[str]) -> int:
         return left.code if isinstance(left.code, int) else 1
     except UnicodeDecodeError:
         return _fail("standard input is not text in UTF-8; write it out as that", 2)
-    except OSError as error:
-        return _fail(str(error), 1)
+    except OSError as error:  # (without a name it is a stream that is open already)
+        return _fail(f"{error.filename or 'the output'}: {error.strerror or error}", 1)
     return result if isinstance(result, int) else 0
 
 
