@@ -55,6 +55,7 @@ def test_bytes_as_they_are_written(given, text):
         (99.75e12, "J", "99.75 TJ"),
         (9999e12, "J", "9999 TJ"),
         (12345e12, "J", "12345 TJ"),
+        (1e16, "J", "10000 TJ"),
         (1234.5e12, "J", "1234 TJ"),
         (None, "s", "unknown"),
     ],

@@ -76,7 +76,7 @@ def format_chance(chance: float) -> str:
 
 def _digits(value: float) -> str:
     """Three significant digits, or four where that shows a whole number or a quarter; no trailing zeros."""
-    if value == int(value) and abs(value) < 10_000:
+    if value == int(value):
         return f"{int(value)}"
     if value * 4 == int(value * 4) and abs(value) < 100:
         return f"{value:g}"
