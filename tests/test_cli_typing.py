@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 
 import click
 import pytest
 
 import sizer
 from sizer.base.errors import did_you_mean
-from sizer.base.units import read_bytes, read_joules, read_number, read_seconds, read_separate, read_whole
 from sizer.cli import COMMANDS, LazyGroup, run
 from sizer.cli import sizer as commands
 from sizer.cli.commands import GROUPS
@@ -21,68 +19,6 @@ from sizer.method.epochs_to_loss import Pilot
 from sizer.method.request import check_training, parse_pilots
 
 SIZER = [sys.executable, "-c", "from sizer.cli import main; main()"]
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        *(("784", 784), ("20,000", 20_000), ("1_000", 1000), ("20k", 20_000), ("20K", 20_000), ("1.5k", 1500)),
-        *(("1e3", 1000), ("2^20", 2**20), ("2**20", 2**20), ("1,234,567", 1_234_567), ("1.1M", 1_100_000)),
-        *(("-5", -5), ("9007199254740993", 2**53 + 1), ("20 000", 20_000)),
-    ],
-)
-def test_whole_numbers(text, value):
-    assert read_whole(text) == value
-
-
-@pytest.mark.parametrize(
-    "text", ["7.5", "many", "", "k", "1,00", "0,250", "2^99", "1e999", "20 k k", "9" * 5000, "1e-3", "nan", "inf"]
-)
-def test_no_whole_numbers(text):
-    with pytest.raises(ValueError):
-        read_whole(text)
-
-
-@pytest.mark.parametrize(
-    ("read", "text", "value"),
-    [
-        (read_number, "0.25", 0.25),
-        (read_number, "1e-3", 1e-3),
-        (read_seconds, "60", 60),
-        (read_seconds, "1ms", 1e-3),
-        (read_seconds, "5 us", 5e-6),
-        (read_seconds, "\u00b5s".join(["5", ""]), 5e-6),
-        (read_seconds, "2m", 120),
-        (read_seconds, "10min", 600),
-        (read_seconds, "1h30m", 5400),
-        (read_seconds, "-3s", -3),
-        (read_bytes, "10MiB", 10 * 2**20),
-        (read_bytes, "10M", 10 * 2**20),
-        (read_bytes, "10 MB", 10**7),
-        (read_bytes, "1,048,576", 2**20),
-        (read_joules, "2kJ", 2000),
-        (read_joules, "5Wh", 18_000),
-        (read_joules, "3mJ", 3e-3),
-        (read_joules, "3MJ", 3e6),
-    ],
-)
-def test_quantities(read, text, value):
-    assert read(text) == pytest.approx(value)
-
-
-def test_many_blanks_in_a_time_take_no_time():
-    began = time.process_time()
-    with pytest.raises(ValueError):
-        read_seconds("1h" + " " * 5000 + "x")
-    assert time.process_time() - began < 0.5  # (a minute for 3,000 blanks, when three groups could share them)
-
-
-@pytest.mark.parametrize(
-    ("text", "parts"),
-    [("64,128,256", ["64", "128", "256"]), ("20,000", ["20,000"]), ("64", ["64"]), ("L1, L2", ["L1", "L2"])],
-)
-def test_commas_group_digits_or_separate_values(text, parts):
-    assert read_separate(text) == parts
 
 
 @pytest.mark.parametrize("text", ["30-64-1", "30,64,1", "30x64x1", "30 , 64, 1", "(30, 64, 1)", "30->64->1"])

@@ -149,8 +149,8 @@ def test_an_instant_power_that_is_no_longer_told_interrupts_the_samples():
     ("name", "covered"),
     [
         ("NVIDIA H200", "the whole board"),
-        ("NVIDIA GH200 480GB", "the whole module, its processor and that memory included"),
-        ("NVIDIA GB200", "the whole module, its processor and that memory included"),
+        ("NVIDIA GH200 480GB", "the whole module, its processor and that one's memory included"),
+        ("NVIDIA GB200", "the whole module, its processor and that one's memory included"),
     ],
 )
 def test_the_counter_of_a_superchip_covers_its_module_and_says_so(name, covered):

@@ -14,15 +14,7 @@ import pytest
 from rich.console import Console
 
 from sizer.base.errors import UsageError
-from sizer.base.units import (
-    format_bytes,
-    format_cost,
-    format_count,
-    format_network,
-    format_quantity,
-    format_times,
-    format_widths,
-)
+from sizer.base.units import format_cost, format_quantity, format_times, format_widths
 from sizer.inspection.networks import inspect_topologies, parse_mlp
 from sizer.method.advisor import recommend
 from sizer.method.request import Request
@@ -199,43 +191,6 @@ def test_a_refused_network_says_so_in_the_terminal(small_cpu, time_coefficients)
     record = inspect_topologies([parse_mlp("100000x3-1")], Training(), small_cpu, time_coefficients)
     assert any("Does not fit" in line for line in shown(record))
     assert record.to_frame()["f_level"].tolist() == [None]
-
-
-@pytest.mark.parametrize(
-    ("given", "text"),
-    [(0, "0 B"), (1023, "1023 B"), (48 * 1024, "48 KiB"), (25_952_256, "24.75 MiB"), (None, "unknown")],
-)
-def test_bytes(given, text):
-    assert format_bytes(given) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "unit", "text"),
-    [
-        (1.25e-5, "s", "12.5 us"),
-        (0.0034, "J", "3.4 mJ"),
-        (0, "s", "0 s"),
-        (10_200.0, "J", "10.2 kJ"),
-        (2.97e-10, "J", "0.297 nJ"),
-        (None, "s", "unknown"),
-    ],
-)
-def test_quantities(value, unit, text):
-    assert format_quantity(value, unit) == text
-
-
-def test_counts_and_widths():
-    assert format_count(1234567) == "1,234,567"
-    assert format_widths((512, 512, 512, 10)) == "512x3-10"
-    assert format_widths((805, 390, 5)) == "805-390-5"
-    assert format_network((512, 512, 10), 1234567) == "512x2-10 (1,234,567 parameters)"
-
-
-def test_joules_where_they_are_known_and_multiples():
-    assert format_cost(0.002, 5.0) == "2 mJ"
-    assert format_cost(None, 5.0) == "5 s"
-    assert format_cost(None, None) == "unknown"
-    assert (format_times(1.0234), format_times(None)) == ("1.02x", "")
 
 
 def test_a_report_does_not_load_what_other_records_need():

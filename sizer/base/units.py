@@ -71,12 +71,12 @@ def format_times(ratio: float | None) -> str:
 
 def format_chance(chance: float) -> str:
     """A chance in whole percent, never quite none or certain: 85 %, under 1 %, over 99 %."""
-    return "under 1 %" if chance < 0.005 else "over 99 %" if chance > 0.995 else f"{100 * chance:.0f} %"
+    return "under 1 %" if chance <= 0.005 else "over 99 %" if chance >= 0.995 else f"{100 * chance:.0f} %"
 
 
 def _digits(value: float) -> str:
     """Three significant digits, or four where that shows a whole number or a quarter; no trailing zeros."""
-    if value == int(value) and abs(value) < 10_000:
+    if value == int(value):
         return f"{int(value)}"
     if value * 4 == int(value * 4) and abs(value) < 100:
         return f"{value:g}"
@@ -156,5 +156,5 @@ def read_joules(text: str) -> float:
 def read_separate(text: str) -> list[str]:
     """The parts of a list with commas, or the whole where the commas only group digits: a part such as ``000``."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
-    grouped = len(parts) > 1 and any(part.startswith("0") and part.isdigit() and part != "0" for part in parts[1:])
+    grouped = any(part.startswith("0") and part.isdigit() and part != "0" for part in parts[1:])
     return [text.strip()] if grouped else parts

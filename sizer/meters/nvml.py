@@ -97,7 +97,7 @@ class NvmlMeter(CounterMeter):
     def _covered(self) -> str:
         name = text(self._nvml.nvmlDeviceGetName(self._handle))
         if "GH200" in name or "GB200" in name:
-            return "the whole module, its processor and that memory included"
+            return "the whole module, its processor and that one's memory included"
         return "the whole board"
 
     def snapshot(self) -> Snapshot:
