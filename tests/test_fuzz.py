@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import random
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,12 +16,9 @@ FUZZ = Path(__file__).parents[1] / "benchmarks" / "fuzz.py"
 
 @pytest.fixture(scope="module")
 def fuzz():
-    spec = importlib.util.spec_from_file_location("fuzz", FUZZ)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["fuzz"] = module  # (a named tuple of it asks for its module)
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["fuzz"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(FUZZ.parent))
+        yield importlib.import_module("fuzz")
 
 
 def test_it_tells_right_from_wrong(fuzz):

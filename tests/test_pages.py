@@ -543,6 +543,21 @@ def test_anonymous_leaves_out_who_and_where(tmp_path, monkeypatch):
     assert "ada" not in re.sub(r"<style>.*?</style>", "", page([read_entry(path, is_anonymous=True)]), flags=re.S)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_every_record_has_an_anonymous_page(name):
+    assert page([read_entry(path_of(name), is_anonymous=True)])
+
+
+def test_an_anonymous_fleet_numbers_its_nodes(tmp_path):
+    text = path_of("fleet").read_text(encoding="utf-8").replace('"middling', '"ada-01').replace("middling", "ada-01")
+    (tmp_path / "fleet.json").write_text(text, encoding="utf-8")
+    record = read_entry(tmp_path / "fleet.json", is_anonymous=True).record
+    assert [node.name for node in record.nodes] == ["node 1", "node 2", "node 3"]
+    assert record.cheapest.name == "node 1"
+    assert "ada-01" not in str(record)
+    assert "node 2" in str(record)
+
+
 def test_no_other_command_pays_for_pages():
     script = (
         "import sys; from sizer.cli import run; run(['recommend', '--input-dim', '8', '--depth', '3', '--device', "

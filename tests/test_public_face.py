@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import re
 import shutil
 import subprocess
@@ -110,6 +111,23 @@ def test_what_is_loaded_is_what_is_wanted(tmp_path):
     assert sizer.load(path, sizer.Inspection).networks[0].widths == (4, 1)
     with pytest.raises(sizer.DataError, match="holds Inspection, not SavedNetwork"):
         sizer.load(path, sizer.SavedNetwork)
+
+
+@pytest.mark.parametrize(
+    ("record", "change"),
+    [
+        ("validation", lambda data: data["device"]["levels"][0].update(capacity_bytes="much", effective_bytes=None)),
+        ("recommendation", lambda data: data["candidates"][0].update(memory_bytes={})),
+        ("search", lambda data: data.update(trials=[{"widths": "x"}])),
+    ],
+)
+def test_a_damaged_record_is_refused_in_one_line_before_it_is_printed(tmp_path, record, change):
+    data = json.loads((Path(__file__).parent / "data" / "records" / f"{record}.json").read_text())
+    change(data)
+    (tmp_path / "damaged.json").write_text(json.dumps(data))
+    with pytest.raises(sizer.DataError, match=r"damaged\.json") as error:
+        sizer.load(tmp_path / "damaged.json")
+    assert len(str(error.value).splitlines()) == 1
 
 
 @pytest.fixture(scope="module")

@@ -90,7 +90,8 @@ class SizerError(Exception):
     def __init__(self, message: object = "") -> None:
         said = str(message)
         if len(said) > _MOST_LETTERS:
-            said = f"{said[: _MOST_LETTERS - _END_LETTERS]} ... {said[-_END_LETTERS:]}"
+            gap = " ... "
+            said = f"{said[: _MOST_LETTERS - _END_LETTERS - len(gap)]}{gap}{said[-_END_LETTERS:]}"
         super().__init__(said)
 
 

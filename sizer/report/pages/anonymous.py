@@ -26,6 +26,8 @@ _PLACES = {
     "uuid",
     "pci_bus_id",
 }
+#: Those of them that are records in some formats: where a script was tuned is its machine, its torch and its script.
+_RECORDS = {"where"}
 #: Paths of the system, which are the same everywhere and say where a value was read.
 _SYSTEM = ("/sys", "/proc", "/dev", "/etc")
 _PATH = re.compile(r"(?<![\w/.~:])(~?/(?:[^\s/:;,'\"()`]+/)*[^\s/:;,'\"()`]*|[A-Za-z]:\\[^\s:;,'\"()`]+)")
@@ -42,8 +44,38 @@ _COMMON = {"root", "user", "localhost", "admin", "home"}
 
 def anonymous(data: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON without hosts, users and paths: fields that hold one are null or empty, texts say ``(path)`` for it."""
+    data = _numbered(data)
     cleaned = cleaning(_texts(data))
     return {key: _without(key, value, cleaned) for key, value in data.items()}
+
+
+def _numbered(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A fleet whose nodes have numbers instead of names, but for those that are called after their hardware."""
+    nodes = data.get("nodes")
+    if not isinstance(nodes, list) or not all(isinstance(node, Mapping) for node in nodes):
+        return data
+    numbered = {
+        str(node["name"]): f"node {number}"
+        for number, node in enumerate(nodes, start=1)
+        if node.get("name") and node["name"] != _id_of(node.get("device"))
+    }
+    named = re.compile("|".join(rf"(?<!\w){re.escape(name)}(?!\w)" for name in sorted(numbered, key=len, reverse=True)))
+
+    def told(value: Any) -> Any:
+        if isinstance(value, list):
+            return [told(item) for item in value]
+        return named.sub(lambda found: numbered[found.group()], value) if isinstance(value, str) and numbered else value
+
+    said = {name: told(data[name]) for name in ("cheapest", "notes") if name in data}
+    return {**data, **said, "nodes": [{**node, **_told_in(node, told)} for node in nodes]}
+
+
+def _told_in(node: Mapping[str, Any], told: Callable[[Any], Any]) -> dict[str, Any]:
+    return {name: told(node[name]) for name in ("name", "refused") if name in node}
+
+
+def _id_of(device: Any) -> Any:
+    return device.get("id") if isinstance(device, Mapping) else None
 
 
 def cleaning(texts: Iterable[str]) -> Callable[[str], str]:
@@ -90,11 +122,11 @@ def _without(key: str, value: Any, cleaned: Callable[[str], str]) -> Any:
     if isinstance(value, str):
         return cleaned(value) if key not in _PLACES else ""
     if isinstance(value, Mapping):
-        if key in _PLACES:
+        if key in _PLACES - _RECORDS:
             return {}
         return {cleaned(str(name)): _without(name, item, cleaned) for name, item in value.items()}
     if isinstance(value, list):
         # Kinds of node are a list of records, and only the names of nodes are places.
         places = key in _PLACES and not any(isinstance(item, Mapping) for item in value)
-        return [] if places else [_without(key, item, cleaned) for item in value]
+        return [] if places else [_without("", item, cleaned) for item in value]
     return value

@@ -16,12 +16,10 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from sizer._version import __version__
-from sizer.base.errors import DataError
 from sizer.base.records import Record
 from sizer.base.visible import visible
 from sizer.report.charts import charts
@@ -30,6 +28,7 @@ from sizer.report.charts.icicle import drawn_icicle
 from sizer.report.charts.picture import SIZES
 from sizer.report.charts.plot import drawn_chart
 from sizer.report.layout import BLANK, Block, Column, Curve, Detail, Fitted, Line, More, Paragraph, Table
+from sizer.report.pages.odd_values import refusing_odd_values
 from sizer.report.pages.text import label, labels, told
 from sizer.report.pages.writing import write_page
 from sizer.report.terminal import remarks, report
@@ -127,12 +126,8 @@ def _guarded(entry: Entry, ids: str) -> dict[str, Any]:
     """An entry as the templates need it. Raises DataError for a record that was read and has values no record has."""
     if entry.data is None:
         return _shown(entry, ids)
-    try:
-        with np.errstate(all="ignore"):
-            return _shown(entry, ids)
-    except (TypeError, AttributeError, LookupError, ValueError, ArithmeticError, RecursionError) as error:
-        said = f"{type(error).__name__}: {error}"[:120]
-        raise DataError(f"{visible(entry.title)} cannot be shown: it has values that no record has ({said})") from None
+    with refusing_odd_values(entry.title):
+        return _shown(entry, ids)
 
 
 def _shown(entry: Entry, ids: str, whole: bool = True) -> dict[str, Any]:

@@ -14,10 +14,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from sizer.base.errors import DataError, SizerError, UsageError
+from sizer.base.errors import DataError, UsageError
 from sizer.base.records import Record, rebuild
 from sizer.base.units import format_bytes
+from sizer.report.charts import charts
 from sizer.report.pages.anonymous import anonymous
+from sizer.report.pages.odd_values import NO_RECORD, refusing_odd_values
 
 if TYPE_CHECKING:
     from sizer.report.pages.page import Entry
@@ -26,17 +28,6 @@ if TYPE_CHECKING:
 MOST_BYTES = 50 * 2**20
 #: Whole numbers beyond this are no count of anything here, and no float holds them.
 _LARGEST = 2**63
-#: What reading a record may raise where the schema let something through that is none.
-_NO_RECORD = (
-    SizerError,
-    TypeError,
-    AttributeError,
-    LookupError,
-    ValueError,
-    ArithmeticError,
-    RecursionError,
-    StopIteration,
-)
 
 
 def holds_json(path: str | Path) -> bool:
@@ -49,10 +40,16 @@ def holds_json(path: str | Path) -> bool:
 
 
 def read_record(path: str | Path) -> Record:
-    """The record that a file holds as JSON. Raises UsageError for no file, DataError for one that holds none."""
+    """The record that a file holds as JSON. Raises UsageError for no file, DataError for one that holds none.
+
+    It is drawn once, since schemas let through what only drawing tells to be no value, such as a text for a size.
+    """
     if not Path(path).is_file():
         raise UsageError(f"there is no file {path}; `--json`, or a record's save(path), writes one")
-    return record_of(read_json(Path(path)), f"{path}")
+    record = record_of(read_json(Path(path)), f"{path}")
+    with refusing_odd_values(f"{path}"):
+        _ = str(record), list(charts(record))
+    return record
 
 
 def read_entry(path: Path, is_anonymous: bool = False) -> Entry:
@@ -125,7 +122,7 @@ def record_of(data: Mapping[str, Any], named: str) -> Record:
     _check_schema(data, wanted, named)
     try:
         return READERS[wanted](data)
-    except _NO_RECORD as error:
+    except NO_RECORD as error:
         raise DataError(f"{named} is no {wanted} that can be shown ({type(error).__name__}: {_said(error)})") from None
 
 

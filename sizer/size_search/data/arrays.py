@@ -10,6 +10,7 @@ import io
 import math
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,16 +87,18 @@ def _npz_bytes(path: Path) -> int:
 def _loaded(file_name: str, archive: Any, name: str) -> Array:
     try:
         array: Array = archive[name]
-    except ValueError as error:
-        reason = "Python objects (a pickle)" if "pickle" in str(error) else f"something damaged ({error})"
-        raise DataError(f"{name} in {file_name} holds {reason}, which is not read; save plain arrays") from None
-    except NotImplementedError:
-        raise
+        array = array.astype(str) if array.dtype.kind == "S" else array
+    except (MemoryError, NotImplementedError, OSError, EOFError, zlib.error, zipfile.BadZipFile):
+        raise  # (`read_file` says these of any archive)
     except RuntimeError as error:  # (an archive that asks for a password)
         raise DataError(f"{name} in {file_name} is not read ({error}); save plain arrays") from None
-    if array.dtype.kind not in "biufUSM":
+    except Exception as error:  # (NumPy evaluates the header of an array, which raises what its text makes it)
+        told = f"something damaged ({' '.join(str(error).split())[:120]})"
+        reason = "Python objects (a pickle)" if "pickle" in str(error) else told
+        raise DataError(f"{name} in {file_name} holds {reason}, which is not read; save plain arrays") from None
+    if array.dtype.kind not in "biufUM":
         raise DataError(f"{name} in {file_name} is of type {array.dtype}; expected numbers or text")
-    return array.astype(str) if array.dtype.kind == "S" else array
+    return array
 
 
 def _parts(arrays: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, Array]]:

@@ -1,0 +1,321 @@
+"""The first inputs of each reader of `fuzz.py`: valid files of every kind that it reads."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from fuzz_inputs import GZIP, ZIP, dumped
+
+ROOT = Path(__file__).resolve().parents[1]
+TESTS = ROOT / "tests"
+_MOVED = TESTS / "data" / "before_the_move"
+NETWORK, SMALL = _MOVED / "search" / "model.pt2", _MOVED / "search" / "small.csv"
+#: A zone whose clocks are put back: an hour comes twice.
+BERLIN = "Europe/Berlin"
+#: How files begin that are no text.
+BINARY = (GZIP, ZIP, b"PA")
+
+
+def files(*patterns: str) -> Callable[[], Iterator[bytes]]:
+    """The contents of the repository's files of these names."""
+    return lambda: (path.read_bytes() for pattern in patterns for path in sorted(ROOT.glob(pattern)) if path.is_file())
+
+
+def tables() -> Iterator[bytes]:
+    """Tables of text of every odd kind that tests know, and of every other kind of file."""
+    sys.path.insert(0, str(TESTS))
+    from odd_tables import ODD
+
+    for odd in ODD.values():
+        yield odd.text if isinstance(odd.text, bytes) else odd.text.encode()
+    yield from files("tests/data/cases/*.csv", "tests/data/cases/*.txt", "tests/data/cases/*.tsv")()
+    yield b"% c\n@relation r\n@attribute 'a b' numeric\n@attribute c {x,y}\n@data\n" + b"1,x\n2,y\n?,x\n" * 9
+    yield b"@relation r\n@attribute a real\n@data\n{0 1}\n"
+    yield b"1 1:0.5 3:2e-3\n-1 2:1 # c\n" * 12
+    yield b"sep=;\na;b\n" + b"1,5;2\n" * 25
+    rows = b"a,b,c,d,y\n" + b"".join(
+        b"%d,%.1f,k%d,2021-01-%02d,%d\n" % (n, n / 7, n % 3, 1 + n % 28, n % 4) for n in range(40)
+    )
+    yield gzip.compress(rows, mtime=0)
+    yield from (b"<!doctype html><p>no", b'{"a": 1}', b"\x89HDF....", b"\0\1\2" * 9, b" \n", b"PK\3\4....")
+    yield from _typed_tables()
+
+
+def _typed_tables() -> Iterator[bytes]:
+    """NPZ archives and Parquet files with columns of every type, and with parts set aside."""
+    import numpy as np
+    import pandas as pd
+
+    x = np.arange(60.0).reshape(30, 2)
+    y, words = np.arange(30) % 3, np.array(["a", "b", "?"] * 10)
+    for arrays in (
+        {"x": x, "y": y},
+        {"x_train": x, "y_train": y, "x_test": x[:9], "y_test": y[:9]},
+        {"X": x[:, 0], "label": words},
+        {"a": x[:, 0], "b": words, "c": y > 0},
+        {"x": x.reshape(30, 2, 1), "y": np.eye(3)[y], "z": np.arange(4)},
+        {"x": x, "y": y, "x_val": x[:9], "y_val": y[:9], "words": words},
+        {"x": x, "x_test": x, "y": y},
+        {"c": x + 1j, "y": y, "s": np.zeros(30, dtype=[("p", "f4")])},
+    ):
+        target = io.BytesIO()
+        np.savez(target, **arrays)
+        yield target.getvalue()
+    days = pd.date_range("2021-01-01", periods=30, tz="UTC")
+    frame = pd.DataFrame({"a": x[:, 0], "b": words, "d": days, "e": days - days[0], "y": y, "t": y > 0})
+    frame["k"], frame["n"], frame["l"] = frame["b"].astype("category"), ["1,5", "2,5", "-200"] * 10, [[1]] * 30
+    frame["m"] = pd.array([1, None, -200] * 10, dtype="Int64")
+    for part in (frame, frame[["a", "y"]], frame[["b", "n", "m", "y"]], frame.head(0), frame[["l", "y"]]):
+        target = io.BytesIO()
+        part.to_parquet(target)
+        yield target.getvalue()
+
+
+def prepared_tables() -> Iterator[bytes]:
+    """Tables with targets of each kind, and columns that are filled, flagged, left out, or look otherwise later."""
+    yield from small_tables()
+    yield from list(_typed_tables())
+    yield b"a,b,y\n" + b"".join(b"%d,%s,%d\n" % (n, b"x" if n % 5 else b"", n // 30) for n in range(60))
+    yield b"n,a,y\n" + b"".join(b"%d,%d,%.2f\n" % (n, 9999 if n % 9 == 0 else n * 7 % 11, n / 3) for n in range(90))
+    yield b"a,t,y\n" + b"".join(b"%d,t%d,%d\n" % (n * (1000 if n > 30 else 1), n, n % 2) for n in range(60))
+    yield b"a,t,y\n" + b"".join(
+        b"%s,c%d,%.1f\n" % (b"inf" if n == 5 else b"%d" % n, n // 3, n * 0.1) for n in range(360)
+    )
+    yield b"a,t,y\n" + b"".join(b"%d,c%d,v%d\n" % (n * n, n % 7 and n // 2, n % 2) for n in range(500))
+    yield b"a,k,y\n" + b"".join(
+        b"%s,%s,%d\n" % (b"" if n > 40 else b"1%d" % n, b"new" if n < 9 else b"old", n % 9) for n in range(60)
+    )
+    yield b"d,y\n" + b"".join(b"2021-02-%02d,%d\n" % (1 + n % 28, 9007199254740993 + n % 2) for n in range(60))
+    yield b"d,y\n" + b"".join(b"2021-02-%02d,%d\n" % (1 + n % 28, n) for n in range(60))
+    yield b"c,z,y\n" + b"".join(
+        b"1,%d,%s\n" % (9007199254740993 + n % 2, b"" if n < 5 else b"True" if n % 2 else b"False") for n in range(60)
+    )
+    yield b"a,y\n" + b"".join(b"%d,1\n" % n for n in range(40))
+    yield b"a,y\n" + b"".join(b"%d,u%d\n" % (n, n) for n in range(40))
+    yield b"a,y\n" + b"1,2\n" * 9
+
+
+def small_tables() -> Iterator[bytes]:
+    """Tables of sixty rows, and one of enough that its validation rows come in halves."""
+    yield b"a,b,y\n" + b"".join(b"%d,%d,%d\n" % (n, n * n % 17, n % 5) for n in range(60))
+    yield b"a;b;y\n" + b"".join(b"%d,5;k%d;%d\n" % (n, n % 3, n % 5) for n in range(60))
+    yield b"a,b,y\n" + b"".join(b"%d,%d,%.2f\n" % (n % 31, n * n % 17, n % 31 + n / 900) for n in range(900))
+    yield b"a,b,y\n" + b"".join(
+        b"%d,%d,%s\n" % (n % 31, n * n % 17, b"big" if n % 31 > 9 else b"low") for n in range(900)
+    )
+
+
+def short_logs(*patterns: str) -> Iterator[bytes]:
+    """Logs cut to their first lines: a reader sees no more kinds of line in the rest."""
+    return (b"\n".join(content.split(b"\n")[:60]) + b"\n" for content in files(*patterns)())
+
+
+def power_logs() -> Iterator[bytes]:
+    """The first rows of every family of logs that power_logs.py writes, of what ipmitool prints, of those of tests."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    import power_logs
+
+    watts = power_logs.known_watts(0)[:12]
+    for one in power_logs.variants(40, 0):
+        text = power_logs.FAMILIES[one.family](one, list(power_logs.samples(one, watts)))
+        yield ((power_logs.PREAMBLE if one.preamble else "") + text + "\n").encode()
+    yield from short_logs("tests/data/cases/logs/*")
+    yield from _odd_power_logs()
+
+
+def _odd_power_logs() -> Iterator[bytes]:
+    yield b"03/06/2025 18:00:00\nPSU1 Power | 120 | Watts | ok\nTemp | 30 | degrees C | ok\n" * 12
+    yield b"    Instantaneous power reading:  120 Watts\n    IPMI timestamp: Thu Mar  6 18:00:00 2025\n" * 6
+    yield b'[{"time": "2025-03-06T18:00:00Z", "power": {"watts": 12.5, "of": [1, null]}}, 3]\n'
+    yield b'{"ts": 1741290000, "apower": 12.5}\n{"ts": 1741290001, "apower": 13}\n' * 6
+
+
+def networks() -> Iterator[bytes]:
+    """Networks and amounts."""
+    yield from (b"784-512x5-10", b"784,512,10", b"30x64x1", b"2^20", b"1h30m", b"10MiB", b"5Wh", b"20,000", b"1e-3")
+
+
+CONDITIONS = {"torch": "2", "threads": 1}
+
+
+def library() -> Iterator[bytes]:
+    """A library of three operators."""
+    from sizer.operators.call import Call, TensorSpec
+    from sizer.operators.library import Log
+    from sizer.operators.timing import OperatorTime
+
+    a, b, c = (TensorSpec(shape, None, "float32") for shape in ((8, 16), (16, 4), (8, 4)))
+    calls = [Call("aten.mm.default", (a, b), (), (c,), 512), Call("aten.relu.default", (c,), (), (c,), 0)]
+    calls += [Call("aten.sum.dim_IntList", (a, (0,), True), (), (TensorSpec((1, 16), None, "float32"),), 0)]
+    with tempfile.TemporaryDirectory() as folder:
+        log = Log(Path(folder, "library.jsonl"), CONDITIONS)
+        log.timings([(call, OperatorTime(1e-6 * (n + 1), 2e-6 * (n + 1))) for n, call in enumerate(calls)])
+        terms = ("operators_s", "forward", "backward", "optimizer", "views", "kept_bytes", "measured_s")
+        log.steps([{"block": f"b{n}", **{name: 1.0 + n % (3 + m) for m, name in enumerate(terms)}} for n in range(9)])
+        log.close()
+        yield Path(folder, "library.jsonl").read_bytes()
+
+
+def records() -> Iterator[bytes]:
+    """A record of each kind, one of them with answers beside its fields."""
+    yield from files("tests/data/records/*.json")()
+    one = json.loads((TESTS / "data" / "records" / "recommendation.json").read_bytes())
+    yield dumped({**one, "answers": {"why not 512": ["too wide"], "x": 3}})
+    yield b" \n" + dumped({**one, "answers": []})
+
+
+def tunings() -> Iterator[bytes]:
+    """A tuning that recommends levers and sets variables, those that levers set and another."""
+    one = json.loads((TESTS / "data" / "records" / "tuning.json").read_bytes())
+    yield dumped(one)
+    yield dumped({**one, "environment": {"OMP_NUM_THREADS": "1", "OMP_PLACES": "cores"}})
+    yield dumped({**one, "environment": {"LD_PRELOAD": "libother.so"}})
+    yield dumped({**one, "levers": [{**lever, "file": "os"} for lever in one["levers"]]})
+
+
+def measurements() -> Iterator[bytes]:
+    """A measurement file of the least networks, with each field that a timing can have."""
+    for content in files("tests/data/before_the_move/calibration/*.jsonl")():
+        yield content
+        header, *timings = map(json.loads, content.splitlines())
+        header["plan"], shown = header["plan"][:2], [one for one in timings if one.get("case", 9) < 2]
+        more = {"reference_s": {"a": [1e-3, 1.1e-3]}, "energy_j": 2.0, "window_unix_s": [1.0, 2.0]}
+        yield b"\n".join(dumped(each) for each in (header, *({**one, **more} for one in shown), {"end": True})) + b"\n"
+
+
+def search_logs() -> Iterator[bytes]:
+    """The logs of searches, one of them with an ensemble."""
+    for content in short_logs("tests/data/before_the_move/search/*/log.jsonl"):
+        yield content
+        yield content + dumped({"event": "ensemble", "members": [], "value": 0.5}) + b"\n"
+
+
+def study_logs() -> Iterator[bytes]:
+    """The log of a study whose joules are estimated, of one where they are measured, of one of time alone."""
+    for content in short_logs("tests/data/before_the_move/study/*.jsonl"):
+        header, _, rest = content.partition(b"\n")
+        for label in ("estimated", "measured", "none"):
+            meter = {**json.loads(header)["meter"], "label": label}
+            yield dumped({**json.loads(header), "meter": meter}) + b"\n" + rest
+
+
+def family_logs() -> Iterator[bytes]:
+    """Timings of a family, and a file that has grown so long that it is written anew."""
+    from datetime import datetime, timezone
+
+    date, around = datetime.now(timezone.utc).isoformat(timespec="seconds"), {"a": [1e-3, 1.1e-3], "b": [2e-3, 2e-3]}
+    timing = {"case": 0, "step_s": 1e-3, "steps": 9, "disturbed": 0.0, "reference_s": around}
+    rows = ({"structure": "a", "date": date, "round": n, **timing, "kernel": {"switches": 3.0}} for n in range(6))
+    lines = b"".join(dumped(row) + b"\n" for row in rows)
+    yield lines
+    yield b"{}\n" * 10_001 + lines
+
+
+def trees() -> Iterator[bytes]:
+    """Captured machines: this one, those of tests, and those of the published collections where they are there."""
+    from sizer.detection.captured_tree import NotedTree
+    from sizer.detection.linux import read_cpu
+
+    def noted(root: str) -> bytes:
+        tree = NotedTree(root)
+        read_cpu(tree)
+        return dumped(tree.noted)
+
+    yield noted("/")
+    sys.path.insert(0, str(TESTS))
+    import machines
+
+    for make in (machines.server, machines.hybrid):
+        with tempfile.TemporaryDirectory() as folder:
+            yield noted(str(make(Path(folder))))
+
+
+def _program(name: str = "archive/models/model.json") -> Any:
+    with zipfile.ZipFile(NETWORK) as archive:
+        return json.loads(archive.read(name))
+
+
+def saved_networks() -> Iterator[bytes]:
+    """The parts of a saved network that are JSON: what it is, as it is, of classes, of an array; the others."""
+    facts = "archive/extra/sizer.json"
+    found = _program(facts)
+    yield dumped({facts: found})
+    made = found["preparation"]
+    target = {**made["target"], "kind": "classification", "classes": [0], "means": [], "scales": []}
+    yield dumped({facts: {**found, "preparation": {**made, "target": target}}})
+    numbers = [{**column, "name": f"x_{number}"} for number, column in enumerate(made["numbers"])]
+    categories = [{**column, "name": "x_3", "has_missing": True} for column in made["categories"]]
+    yield dumped({facts: {**found, "preparation": {**made, "numbers": numbers, "categories": categories}}})
+    rule = {"kind": "number", "form": {"decimal": ".", "grouping": "", "affix": ""}, "order": None, "missing": ["-1"]}
+    rules = [{"name": name, **rule, "is_used": True} for name in "abc"]
+    yield dumped({facts: {**found, "reading": {"format": "sizer.reading/1", "columns": rules, "notation": {}}}})
+    with zipfile.ZipFile(NETWORK) as archive:
+        for name in archive.namelist():
+            if name.endswith((".json", "model.pt")) and name != facts:
+                yield dumped({name: json.loads(archive.read(name)) if name.endswith(".json") else "no pickle"})
+    program = _program()
+    program["graph_module"]["graph"]["nodes"][0]["target"] = "torch.os.system"
+    yield dumped({"archive/models/model.json": program})
+    yield dumped({"archive/models/model.json": {**_program(), "guards_code": ["1"]}})
+    yield dumped({"archive/data/aotinductor/x": "code"})
+    yield dumped({facts: 3})
+
+
+def exported_programs() -> Iterator[bytes]:
+    """Programs of small networks, as torch.export writes them."""
+    import warnings
+
+    import torch
+    from torch import nn
+
+    class Odd(nn.Module):
+        """Arguments of every kind that a program can have."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.tokens, self.conv, self.norm = nn.Embedding(11, 8), nn.Conv1d(8, 8, 3, padding=1), nn.BatchNorm1d(8)
+            self.out = nn.Linear(8, 11)
+            self.out.weight = self.tokens.weight
+            self.register_buffer("places", torch.arange(8))
+
+        def forward(self, words: torch.Tensor, _: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+            found = self.norm(self.conv(self.tokens(words).transpose(1, 2)))
+            low, high = found.clamp(min=0.1).chunk(2, dim=1)
+            found = torch.cat([high, low], dim=1).to(torch.float64).to(torch.float32)
+            found = nn.functional.pad(found, (1, 0), value=0.5)[..., 1:].contiguous().transpose(1, 2)
+            found = found[:, :, self.places] * torch.ones(8, dtype=torch.float32)
+            found = found.reshape(words.shape[0], 5 * 8).reshape(-1, 8)
+            return self.out(nn.functional.dropout(found, 0.1)), torch.full_like(
+                found, 2.0, memory_format=torch.preserve_format
+            )
+
+    plain = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2))
+    rows = torch.export.Dim("rows", min=2, max=64)
+    programs = (
+        (plain, (torch.ones(3, 6),), None),
+        (plain, (torch.ones(3, 6),), ({0: rows},)),
+        (Odd(), (torch.ones(3, 5, dtype=torch.int64),), ({0: rows},)),
+        (Odd(), (torch.ones(3, 5, dtype=torch.int64), None), None),
+    )
+    for module, given, shapes in programs:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # (torch's tracer warns of its own insides)
+            program = torch.export.export(module, given, dynamic_shapes=shapes)
+            target = io.BytesIO()
+            torch.export.save(program, target)
+        with zipfile.ZipFile(target) as archive:
+            parts = {
+                name: json.loads(archive.read(name))
+                for name in archive.namelist()
+                if name.endswith(("model.json", "_weights_config.json"))
+            }
+        yield dumped(parts)
+        yield dumped({"serialized_exported_program.json": parts["archive/models/model.json"]})

@@ -1,0 +1,385 @@
+"""What `fuzz.py` gives odd inputs to: each reader, its first inputs, and the modules that are its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import fuzz_first as first
+from fuzz_first import BERLIN, CONDITIONS, NETWORK, SMALL
+
+
+class Reader(NamedTuple):
+    """What reads a file, and what is known of it.
+
+    ``suffix`` is the file's ending, ``form`` how inputs are changed, ``seeds`` gives the first ones; coverage is of
+    ``modules`` without the functions of ``other``, each set of them with the reason why no file can reach it. An input
+    takes as long as ``slow`` of others', and a run gives so many fewer.
+    """
+
+    read: Callable[[Path], Any]
+    suffix: str
+    form: str
+    seeds: Callable[[], Iterator[bytes]]
+    modules: tuple[str, ...]
+    other: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    slow: int = 1
+
+
+def _chosen(path: Path, options: tuple[dict[str, Any], ...]) -> dict[str, Any]:
+    """Options that go with a file: the same for the same content."""
+    return options[zlib.crc32(path.read_bytes()) % len(options)]
+
+
+_READINGS: tuple[dict[str, Any], ...] = (
+    *({}, {}, {}, {"decimal": ","}, {"decimal": "."}, {"decimal": ";"}),
+    *({"missing": ("-200", "x")}, {"missing": ("0", "?"), "targets": ("-1",)}, {"targets": ("-1",)}),
+    *({"targets": ("y", "target")}, {"wanted": ("x", "y", "a")}),
+)
+
+
+def table(path: Path) -> None:
+    """A table, as a search reads it, and once more by the rules that its first half has, as new data is read."""
+    from sizer.size_search.data.file_kinds import read_table
+    from sizer.size_search.data.reading.rules import Reading, ReadingOptions
+
+    options = dict(_chosen(path, _READINGS))
+    asked = {name: options.pop(name) for name in ("targets", "wanted") if name in options}
+    reading = Reading(ReadingOptions(**options), **asked)
+    content = path.read_bytes()
+    # A name without an ending lets the content decide what it is; one in some says that it is text.
+    named = path.with_name("input.csv" if zlib.crc32(content) % 17 == 0 else "input")
+    named.write_bytes(content)
+    whole = read_table(named, reading)
+    half = path.with_name("half")
+    half.write_bytes(content[: len(content) // 2] if content[:2] not in first.BINARY else content)
+    rules = read_table(half, reading).rules
+    read_table(named, Reading(rules=rules, wanted=tuple(whole.frame.columns[1:])))
+
+
+def power_log(path: Path) -> None:
+    """The log of a wattmeter."""
+    from sizer.meters.wattmeter_csv import LogFormat, read_power_log
+
+    read_power_log(path, LogFormat(**_chosen(path, _LAYOUTS)))
+
+
+_LAYOUTS: tuple[dict[str, Any], ...] = (
+    *({}, {}, {}, {}, {"time_zone": "US/Mountain"}, {"time_zone": "+02:00"}, {"unit": "kW"}, {"decimal": ","}),
+    *({"node": "node1"}, {"node": "plug"}, {"watts_column": "watts"}, {"time_column": "time"}, {"period_s": 1.0}),
+    *({"watts_column": "power", "unit": "mW"}, {"time_zone": BERLIN, "clock_offset_s": -3600.0}, {"time_zone": BERLIN}),
+    *({"decimal": "x"}, {"period_s": 0.0}, {"unit": "kWh"}),
+)
+
+
+def profile(path: Path) -> None:
+    """A profile of hardware."""
+    from sizer import profiles
+
+    profiles.load(path)
+
+
+def measurements(path: Path) -> None:
+    """What a calibration timed, read; one in some fitted again, which takes a hundred times as long."""
+    from sizer.calibration.calibration import replay
+    from sizer.calibration.measurements import read_measurements
+
+    read_measurements(path)
+    if zlib.crc32(path.read_bytes()) % 16 == 0:
+        replay(path, keep=False)
+
+
+def search_log(path: Path) -> None:
+    """The log of a search."""
+    from sizer.size_search.log import SearchFolder
+
+    folder = path.parent / "search"
+    folder.mkdir(exist_ok=True)
+    path.replace(folder / "log.jsonl")
+    SearchFolder(folder).read()
+
+
+def study_log(path: Path) -> None:
+    """The log of one's own study."""
+    from sizer.study.own_runs.log import read_log
+
+    path.replace(path.parent / "own_study.jsonl")
+    study = read_log(path.parent)
+    _ = study.levels, study.remarks
+
+
+def operators(path: Path) -> None:
+    """The library of operators that were timed here, and the prices made of it."""
+    from sizer.operators.between import fit_between
+    from sizer.operators.library import read_library
+    from sizer.operators.prices import Prices
+
+    library = read_library(path, CONDITIONS)
+    fit_between(library.steps)
+    prices = Prices(library)
+    for call in library.calls.values():
+        prices.of(call)
+
+
+def family_log(path: Path) -> None:
+    """Timings of a family that were kept."""
+    from sizer.calibration.disturbance import disturbed, quiet_levels
+    from sizer.families.kept import KeptTimings
+
+    timings = KeptTimings(path).timings("a")
+    levels_s = quiet_levels(timings)
+    for timing in timings:
+        disturbed(timing, levels_s)
+
+
+def tuning(path: Path) -> None:
+    """What a tuning recommends, before a script is run with it."""
+    from sizer.report.pages.saved import read_json, record_of
+    from sizer.tuning import applying
+    from sizer.tuning.record import Tuning
+
+    found = record_of(read_json(path), path.name)
+    if isinstance(found, Tuning):  # (`sizer run --with` refuses the others)
+        applying.check_levers(found, path.name)
+
+
+def record(path: Path) -> None:
+    """A record, read back from Python and shown, and put on a page as `sizer report` does."""
+    import sizer
+    from sizer.report.pages.page import page
+    from sizer.report.pages.saved import read_entry
+
+    str(sizer.load(path))
+    page([read_entry(path, is_anonymous=zlib.crc32(path.read_bytes()) % 2 == 0)])
+
+
+def exported(path: Path) -> None:
+    """An exported program, inspected."""
+    import sizer
+    from sizer.inspection.loading import load_target
+
+    _packed(path)
+    module, inputs = load_target(str(path), ())
+    sizer.inspect(module, inputs)
+
+
+def saved(path: Path) -> None:
+    """A network that a search saved, which predicts a file, tables, and an array."""
+    import numpy as np
+    import pandas as pd
+
+    import sizer
+
+    _packed(path, NETWORK)
+    network = sizer.load(path)
+    frame = pd.read_csv(SMALL)
+    refused = None
+    for asked in (
+        lambda: network.predict_source(SMALL),
+        lambda: network.predict(frame),
+        lambda: network.predict(frame.head(0)),
+        lambda: network.doubts(frame),
+        lambda: network.predict(np.zeros((4, len(network.preparation.column_names)))),
+        lambda: network.probabilities(frame),
+    ):
+        try:
+            asked()
+        except sizer.SizerError as error:  # noqa: PERF203 (six of them)
+            refused = error
+    if refused is not None:
+        raise refused
+
+
+def _packed(path: Path, base: Path | None = None) -> None:
+    """An archive of the members that a file holds as JSON, text as it is, and of those that a base has beside them."""
+    content = path.read_bytes()
+    if content.startswith(b"PK"):
+        return  # (an archive already)
+    try:
+        members = json.loads(content)
+    except (ValueError, RecursionError):
+        members = None
+    if not isinstance(members, dict):
+        members = {}
+    with zipfile.ZipFile(path, "w") as target:
+        for name, value in members.items():
+            text = value if isinstance(value, str) else json.dumps(value)
+            with contextlib.suppress(ValueError):  # (a name that no archive can have)
+                target.writestr(name[:1000], text.encode("utf-8", "surrogatepass"))
+        if base is not None:
+            with zipfile.ZipFile(base) as source:
+                for name in source.namelist():
+                    if name not in members:
+                        target.writestr(name, source.read(name))
+
+
+def sysfs(path: Path) -> None:
+    """A captured machine: JSON of paths and texts."""
+    from sizer.detection.detect import detect
+
+    try:
+        files = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        for name, text in files.items() if isinstance(files, dict) else ():
+            with contextlib.suppress(OSError, ValueError):
+                if ".." not in name and isinstance(text, str):
+                    file = Path(folder, name.lstrip("/"))
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    file.write_bytes(text.encode("utf-8", "surrogatepass"))
+        str(detect(folder))
+
+
+def network(path: Path) -> None:
+    """Networks and amounts, as options take them."""
+    from sizer.base.units import read_bytes, read_joules, read_number, read_seconds, read_whole
+    from sizer.inspection.networks import parse_mlp
+    from sizer.method.training_step import Training  # noqa: F401 (what a network is priced with is there)
+
+    text = path.read_bytes().decode("utf-8", "surrogateescape")
+    for read in (read_whole, read_number, read_seconds, read_bytes, read_joules):
+        with contextlib.suppress(ValueError):  # (what options take for a refusal)
+            read(text)
+    parse_mlp(text)
+
+
+_TASKS: tuple[dict[str, Any], ...] = (
+    *({}, {}, {}, {"kind": "classification"}, {"kind": "regression"}, {"metric": "accuracy"}, {"metric": "r2"}),
+    *({"validation_share": 0.5}, {"target": ()}, {"seed": 3, "metric": "auc"}, {"metric": "none"}),
+    *({"validation_share": 2}, {"kind": "other"}, {"target": ("-1",)}, {"target": ("a", "y")}),
+)
+
+
+def prepared(path: Path) -> None:
+    """A table, prepared for a search: its first half as new data, its second half as the validation part of some."""
+    from sizer.size_search.data.file_kinds import read_table
+    from sizer.size_search.data.fit_columns import unlike
+    from sizer.size_search.data.preparation import Preparation
+    from sizer.size_search.data.prepare import PreparingSettings, prepare
+    from sizer.size_search.data.reading.rules import Reading
+
+    settings = PreparingSettings(**{"target": _last_column(path), **_chosen(path, _TASKS)})
+    named = path.with_suffix("")
+    path.replace(named)
+    found = read_table(named, Reading(targets=settings.target))
+    half = len(found.frame) // 2
+    made = prepare(found, settings, replace(found, frame=found.frame[half:]) if half % 3 == 0 else None)
+    again = Preparation.from_dict(json.loads(json.dumps(made.preparation.to_dict())))
+    unlike(again, made.looks, again.encode(found.frame[:half]))
+
+
+def _last_column(path: Path) -> tuple[str, ...]:
+    """The name of the last column of a table, as its first line has it."""
+    line = path.read_bytes()[:10_000].split(b"\n")[0].decode("utf-8", "replace")
+    return (line.replace(";", ",").replace("\t", ",").split(",")[-1].strip(' "\r\ufeff') or "y",)
+
+
+_AIMS: tuple[dict[str, Any], ...] = (
+    *({"target_r2": 0.5}, {"target_r2": 0.5}, {"target_loss": 0.1}, {"target_accuracy": 0.9}),
+    *({"target_metric": ("f1", 0.5)}, {"target_metric": ("auc", 0.7)}, {"target_metric": ("rmse", 1e-3)}),
+    *({"target_metric": ("balanced_accuracy", 2.0)}, {"target_metric": ("mae", -1.0)}, {"target_r2": float("nan")}),
+    *({"target_metric": ("mse", 0.0), "kind": "regression"}, {"target_metric": ("error", 0.3)}, {"target_r2": 1.5}),
+)
+
+
+def small_search(path: Path) -> None:
+    """A search on a table, one epoch a size."""
+    import sizer
+
+    for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
+        os.environ[name] = str(path.parent / "home")
+    aim = _chosen(path, _AIMS)
+    small: dict[str, Any] = {"max_epochs": 1, "max_time_s": 2.0, "depth": 2, "meter": "none", "fresh": True}
+    sizer.search(path, target=_last_column(path), **aim, **small)
+
+
+_WRITES, _OBJECTS, _PEOPLE = "they write", "what they take are objects of Python", "they are for people"
+_ELSEWHERE = "what they read is a name, not a file"
+
+READERS: dict[str, Reader] = {
+    "table": Reader(
+        *(table, "", "table", first.tables),
+        ("size_search/data/file_kinds", "size_search/data/arrays", "size_search/data/reading/*"),
+        {_ELSEWHERE: ("read_sklearn", "read_pmlb", "_nearest")},
+    ),
+    "power-log": Reader(
+        *(power_log, ".csv", "text", first.power_logs),
+        ("meters/wattmeter_csv", "meters/log_*", "meters/power_units", "meters/timestamps", "meters/local_times"),
+        {"it is of a run, not of a file": ("WattmeterLog.*",)},
+    ),
+    "network": Reader(*(network, ".txt", "text", first.networks), ("base/units",), {_PEOPLE: ("format_*", "_digits")}),
+    "profile": Reader(profile, ".json", "json", first.files("profiles/*.json"), ("profiles/rules", "profiles/reading")),
+    "record": Reader(
+        *(record, ".json", "json", first.records), ("report/pages/saved", "report/pages/odd_values"), slow=10
+    ),
+    "sysfs": Reader(
+        *(sysfs, ".json", "json", first.trees),
+        ("detection/linux", "detection/sysfs_caches", "detection/cpu_topology", "detection/procfs", "detection/levels"),
+    ),
+    "measurements": Reader(
+        *(measurements, ".jsonl", "lines", first.measurements),
+        ("calibration/measurements",),
+        {
+            _WRITES: ("interrupted_or_new", "create", "appended", "_not_written"),
+            _OBJECTS: ("Case.*", "Measurements.*"),
+        },
+        slow=4,
+    ),
+    "search-log": Reader(
+        *(search_log, ".jsonl", "lines", first.search_logs),
+        ("size_search/log",),
+        {_WRITES: ("SearchFolder.[!r]*", "*_checkpoint"), _OBJECTS: ("check_same", "fingerprint", "Epoch.*")},
+    ),
+    "study-log": Reader(
+        *(study_log, ".jsonl", "lines", first.study_logs),
+        ("study/own_runs/log",),
+        {_WRITES: ("RunLog.*",), _OBJECTS: ("origin_of",)},
+    ),
+    "operators": Reader(
+        *(operators, ".jsonl", "lines", first.library),
+        ("operators/library",),
+        {_WRITES: ("Log.*", "_shorten", "library_*", "conditions", "text_of")},
+    ),
+    "family-log": Reader(
+        *(family_log, ".jsonl", "lines", first.family_logs),
+        ("families/kept",),
+        {_WRITES: ("KeptTimings.*", "_not_written")},
+    ),
+    "tuning": Reader(
+        *(tuning, ".json", "json", first.tunings),
+        ("tuning/applying",),
+        {"they look at a script and start a process": ("check", "begin_anew", "put*", "_*")},
+    ),
+    "exported": Reader(
+        *(exported, ".pt2", "members", first.exported_programs), ("inspection/exported_program",), slow=20
+    ),
+    "saved": Reader(
+        *(saved, ".pt2", "members", first.saved_networks),
+        ("size_search/saved_network", "inspection/safe_program"),
+        {
+            _WRITES: ("facts_of_reading", "SavedNetwork.of_*", "SavedNetwork.save", "_exported", "check_path"),
+            "it is what is written": ("PreparedNetwork*",),
+        },
+        slow=50,
+    ),
+    "prepared": Reader(
+        *(prepared, ".csv", "table", first.prepared_tables),
+        tuple(f"size_search/data/{name}" for name in ("table", "targets", "fit_columns", "prepare", "preparation")),
+        slow=4,
+    ),
+    "search": Reader(
+        *(small_search, ".csv", "text", first.small_tables),
+        tuple(f"size_search/data/{name}" for name in ("halves", "other_rows", "metrics")),
+        slow=100,
+    ),
+}
