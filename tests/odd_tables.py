@@ -67,10 +67,10 @@ ODD: dict[str, Odd] = {
     "a delimiter at the end of every row": Odd(rows(["x", "y"], X, Y, [""] * N), XY),
     "a delimiter at the end of every line": Odd(rows(["x", "y", ""], X, Y, [""] * N), XY, said="without a name"),
     "one long row": Odd(PLAIN.replace(f"{X[7]},", f"{X[7]},5,"), refused=r"line 9 has 3 cells and the header 2"),
-    "one short row": Odd(PLAIN.replace(f"\n{X[7]},", "\n"), refused=r"line 9 has 1 cells and the header 2"),
-    "a file cut short": Odd(PLAIN.rsplit(",", 1)[0], refused=rf"line {N + 1} has 1 cells"),
+    "one short row": Odd(PLAIN.replace(f"\n{X[7]},", "\n"), refused=r"line 9 has 1 cell and the header 2"),
+    "a file cut short": Odd(PLAIN.rsplit(",", 1)[0], refused=rf"line {N + 1} has 1 cell"),
     "a total below the table": Odd(
-        rows(["k", "x", "y"], range(N), X, Y) + "Total;;\n", refused=rf"line {N + 2} has 1 cells"
+        rows(["k", "x", "y"], range(N), X, Y) + "Total;;\n", refused=rf"line {N + 2} has 1 cell"
     ),
     "decimal commas in one column, in commas": Odd(
         rows(["x", "k", "y"], [comma(v) for v in X], [7 + i % 3 for i in range(N)], [int(v) for v in Y]),
@@ -412,5 +412,5 @@ ODD |= {
         rows(["x", "y"], [f"{i} USD" if i % 2 else f"{i} EUR" for i in range(N)], Y), refused="EUR and USD"
     ),
     "a header that comes twice": Odd(PLAIN + PLAIN, refused=r"'y' \(line 42\)"),
-    "a note below the table": Odd(PLAIN + "Source: my own data\n", refused="line 42 has 1 cells"),
+    "a note below the table": Odd(PLAIN + "Source: my own data\n", refused="line 42 has 1 cell"),
 }

@@ -49,7 +49,7 @@ class Quantized(nn.Module):
         (lambda: mlp(4, 5, 2), torch.empty(2, 4, dtype=torch.int64), r"layer '0'.*product of float32 and int64"),
         (lambda: mlp(4, 5, 2), torch.empty(2, 4, dtype=torch.float64), r"layer '0'.*product of float32 and float64"),
         (lambda: nn.Linear(3, 3, dtype=torch.complex64), 4, "parameters of type complex64"),
-        (lambda: nn.Bilinear(2, 3, 4), torch.empty(2, 2), r"Bilinear takes \(input1.*given 1 inputs: missing"),
+        (lambda: nn.Bilinear(2, 3, 4), torch.empty(2, 2), r"Bilinear takes \(input1.*given 1 input: missing"),
         (lambda: nn.Linear(3, 3), {"y": torch.empty(2, 3)}, r"Linear takes \(input.*given y: "),
     ],
 )

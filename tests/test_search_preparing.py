@@ -195,7 +195,7 @@ BAD = [
     ({"y": np.nan}, "has no value"),
     ({"y": "same"}, "in every row: there is nothing to learn"),
     ({"y": [f"name {i}" for i in range(N)]}, "200 different values in 200 rows, too many for classes"),
-    ({"y": np.r_[np.inf, np.ones(N - 1)], "options": {"metric": "r2"}}, "infinite in 1 rows"),
+    ({"y": np.r_[np.inf, np.ones(N - 1)], "options": {"metric": "r2"}}, "infinite in 1 row"),
     ({"y": ["a", "b"] * (N // 2), "options": {"metric": "r2"}}, "'a', which is no number"),
     ({"options": {"metric": "accuracy"}}, "name a metric of regression"),
     ({"options": {"metric": "f7"}}, "unknown metric 'f7'"),

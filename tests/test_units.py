@@ -7,6 +7,7 @@ import time
 import pytest
 
 from sizer.base.units import (
+    counted,
     format_bytes,
     format_chance,
     format_cost,
@@ -66,6 +67,8 @@ def test_quantities_as_they_are_written(value, unit, text):
 
 def test_counts_and_widths():
     assert format_count(1234567) == "1,234,567"
+    assert [counted(count, "row") for count in (0, 1, 20_640)] == ["0 rows", "1 row", "20,640 rows"]
+    assert counted(2, "pass", "passes") == "2 passes"
     assert format_widths((512, 512, 512, 10)) == "512x3-10"
     assert format_widths((805, 390, 5)) == "805-390-5"
     assert format_network((512, 512, 10), 1234567) == "512x2-10 (1,234,567 parameters)"

@@ -43,6 +43,11 @@ def format_count(count: int) -> str:
     return f"{count:,}"
 
 
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """So many of something: ``1 row``, ``20,640 rows``."""
+    return f"{format_count(count)} {one if count == 1 else many or one + 's'}"
+
+
 def format_widths(widths: Sequence[int]) -> str:
     """Widths in short: 512x5-10, or 805-390-188-91-44-21-10-5."""
     runs = [(width, len(list(run))) for width, run in itertools.groupby(widths)]
@@ -51,7 +56,7 @@ def format_widths(widths: Sequence[int]) -> str:
 
 def format_network(widths: Sequence[int], num_free_parameters: int) -> str:
     """A network in short: 512x5-10 (1,055,242 parameters)."""
-    return f"{format_widths(widths)} ({format_count(num_free_parameters)} parameters)"
+    return f"{format_widths(widths)} ({counted(num_free_parameters, 'parameter')})"
 
 
 def format_cost(energy_j: float | None, time_s: float | None) -> str:

@@ -16,6 +16,7 @@ import torch
 from sizer.base.errors import MeasurementError, UsageError
 from sizer.base.progress import Progress
 from sizer.base.storage import data_folder, hold_lock
+from sizer.base.units import counted
 from sizer.calibration.timed_step import leaving_nothing
 from sizer.calibration.validity import identity
 from sizer.detection.captured_tree import Tree
@@ -167,7 +168,7 @@ def _check(settings: Settings, smallest_budget_s: float) -> None:
         raise UsageError("idle power is stated without busy power; state what the machine draws while it trains too")
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if settings.threads is not None and not 1 <= settings.threads <= cpus:
-        raise UsageError(f"{settings.threads} threads on {cpus} CPUs; give 1 to {cpus}")
+        raise UsageError(f"{counted(settings.threads, 'thread')} on {cpus} CPUs; give 1 to {cpus}")
 
 
 @contextmanager

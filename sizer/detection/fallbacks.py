@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from sizer.base.units import counted
 from sizer.method.hardware import RAM, Device, Level
 
 # What no core of a machine that runs PyTorch is below; a quotient that is was no sum to begin with (old lscpu).
@@ -60,7 +61,7 @@ def cache_levels(
 def _one_instance(total: int, parts: int | None, smallest: int) -> tuple[int, str]:
     if parts is None or parts == 1 or total % parts or total // parts < smallest:
         return total, "py-cpuinfo (estimated)"
-    return total // parts, f"py-cpuinfo (estimated: its sum divided by {parts} cores)"
+    return total // parts, f"py-cpuinfo (estimated: its sum divided by {counted(parts, 'core')})"
 
 
 def _bytes(value: Any) -> int | None:

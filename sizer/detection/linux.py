@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sizer.base.units import format_bytes
+from sizer.base.units import counted, format_bytes
 from sizer.detection import cgroups
 from sizer.detection.captured_tree import Tree
 from sizer.detection.cgroups import Limits
@@ -189,11 +189,10 @@ def implausible_cache_warning(caches: Sequence[Cache], topology: Topology) -> st
     capacity = last.capacity_bytes or 0
     if plausible is None or capacity <= plausible * cores:
         return None
-    counted = "1 core" if cores == 1 else f"{cores} cores"
     return (
-        f"This is a virtual machine, and its L{last.level} of {format_bytes(capacity)} for {counted} is implausible: a "
-        "hypervisor shows the cache of the whole processor, or an invented one, and other guests use it too. "
-        "Run `sizer calibrate` to measure how much of it is really there."
+        f"This is a virtual machine, and its L{last.level} of {format_bytes(capacity)} for {counted(cores, 'core')} is "
+        "implausible: a hypervisor shows the cache of the whole processor, or an invented one, and other guests use "
+        "it too. Run `sizer calibrate` to measure how much of it is really there."
     )
 
 

@@ -10,7 +10,7 @@ import torch
 
 from sizer.base.errors import MeasurementError, UnreachableError, UsageError, one_of
 from sizer.base.progress import Progress, silent
-from sizer.base.units import format_bytes
+from sizer.base.units import counted, format_bytes
 from sizer.calibration.session import only_one, using_threads
 from sizer.devices import choose, is_device_id
 from sizer.families.answer import Answer, weights
@@ -128,6 +128,6 @@ def _time(
     if len(timed) < _FEWEST:
         why = f": {left[0].reason}" if left else ""
         raise MeasurementError(
-            f"{len(timed)} sizes of {family.request.target} could be timed, and {_FEWEST} are needed{why}"
+            f"{counted(len(timed), 'size')} of {family.request.target} could be timed, and {_FEWEST} are needed{why}"
         )
     return timed, left

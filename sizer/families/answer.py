@@ -287,9 +287,12 @@ class Answer:
         beyond = [index for index in range(len(self.members)) if self.step_s[index] > 1.1 * largest.step_s]
         if beyond:
             named = values_text(self.family.request.named(largest.values))
+            slower = (
+                f"{len(beyond)} of {len(self.members)} sizes {'is' if len(beyond) == 1 else 'are'} slower than {named}"
+            )
             yield (
-                f"{len(beyond)} sizes are slower than {named}, the slowest that was timed "
-                f"({format_quantity(largest.step_s, 's')}): their times are extrapolated; a longer --budget times them"
+                f"{slower}, the slowest that was timed ({format_quantity(largest.step_s, 's')}): their times are "
+                f"extrapolated; a longer --budget times them"
             )
         if busy := [one for one in self.timed if not one.quiet]:
             yield (

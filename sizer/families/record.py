@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sizer.base.records import Record, plain, rebuild
-from sizer.base.units import format_count
+from sizer.base.units import counted
 from sizer.families.request import FamilyRequest
 from sizer.method.hardware import Device, device_to_dict
 from sizer.method.recommendation import Anchor, PlacedSet
@@ -132,7 +132,9 @@ class FamilyRecommendation(Record):
 
     def in_short(self) -> str:
         """The size to train and where."""
-        return f"{self.module} with {values_text(self.best.values)} on {self.device.id}; {len(self)} candidates"
+        return (
+            f"{self.module} with {values_text(self.best.values)} on {self.device.id}; {counted(len(self), 'candidate')}"
+        )
 
     @property
     def best(self) -> FamilySize:
@@ -178,7 +180,7 @@ def values_text(values: Mapping[str, int]) -> str:
 
 def size_text(size: FamilySize | FamilyPoint) -> str:
     """A size with its parameters."""
-    return f"{values_text(size.values)} ({format_count(size.num_free_parameters)} parameters)"
+    return f"{values_text(size.values)} ({counted(size.num_free_parameters, 'parameter')})"
 
 
 def flat_row(size: FamilySize) -> dict[str, Any]:

@@ -163,7 +163,8 @@ def remedy(module: nn.Module, name: str, shapes: Sequence[tuple[int, ...]], reas
     layer, sides = dict(module.named_modules()).get(name), _PRODUCT.search(reason)
     if isinstance(layer, nn.Linear) and sides is not None:
         got = sides[1] or sides[2]
-        return f"it got {got} features; make it nn.Linear({got}, {layer.out_features}), or give another size of input"
+        remedy = f"make it nn.Linear({got}, {layer.out_features}), or give another size of input"
+        return f"it got {got} features; {remedy}"
     return None
 
 

@@ -15,6 +15,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor
 
 from sizer.base.errors import UsageError
+from sizer.base.units import counted
 from sizer.inspection.checks import VALUES, Loss, depends_on_values, expectation, remedy
 from sizer.inspection.module_record import Counted, LayerRecord
 from sizer.inspection.networks import Passes
@@ -269,7 +270,7 @@ def _why_not(module: nn.Module, settings: StepSettings, layer: str, error: Excep
     try:
         inspect.signature(module.forward).bind(*settings.args, **settings.kwargs)
     except TypeError as mismatch:
-        arguments = f"{len(settings.args)} inputs" if settings.args else ", ".join(settings.kwargs) or "no input"
+        arguments = counted(len(settings.args), "input") if settings.args else ", ".join(settings.kwargs) or "no input"
         expected = inspect.signature(module.forward)
         return f"{type(module).__name__} takes {expected} and was given {arguments}: {mismatch}"
     if depends_on_values(error):

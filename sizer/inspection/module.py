@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from sizer.base.errors import UsageError
-from sizer.base.units import format_bytes
+from sizer.base.units import counted, format_bytes
 from sizer.devices import chosen_for
 from sizer.inspection.advice_larger import advise_fused, advise_size
 from sizer.inspection.advice_unpredicted import Subject, advise_other
@@ -176,7 +176,7 @@ def _check_one_batch(example_input: Any, batch_size: int | None, settings: StepS
     sizes = {size for shape in shapes for size in (*shape[:2], shape.numel() // max(1, shape[-1]))}
     if shapes and batch_size not in sizes:
         raise UsageError(
-            f"batch_size is {batch_size} and the example has {shapes[0][0]} observations (its shape is "
+            f"batch_size is {batch_size} and the example has {counted(shapes[0][0], 'observation')} (its shape is "
             f"{','.join(map(str, shapes[0]))}); leave out the batch size, or give an example of that many"
         )
 

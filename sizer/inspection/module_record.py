@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from sizer.base.records import Record, plain
+from sizer.base.units import counted
 from sizer.inspection.networks import Passes, Placed
 from sizer.method.coefficients import Coefficients
 from sizer.method.hardware import Device, device_to_dict
@@ -219,7 +220,9 @@ class ModuleInspection(Placed, Prediction, Counted, Memory, Record):
 
     def in_short(self) -> str:
         """The module, its size, its batch and device."""
-        return f"{self.module}, {self.num_parameters:,} parameters, batch {self.batch_size} on {self.device.id}"
+        return (
+            f"{self.module}, {counted(self.num_parameters, 'parameter')}, batch {self.batch_size} on {self.device.id}"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The record as the JSON data ``sizer.module/1``."""

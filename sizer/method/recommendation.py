@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sizer.base.errors import UsageError
 from sizer.base.records import Record, plain, rebuild
-from sizer.base.units import format_network
+from sizer.base.units import counted, format_network
 from sizer.method.coefficients import Coefficients
 from sizer.method.epochs_to_loss import DIFFICULTIES
 from sizer.method.hardware import Device, device_to_dict
@@ -221,7 +221,7 @@ class Recommendation(Record):
     def in_short(self) -> str:
         """The size to train and where."""
         best = format_network(self.best.widths, self.best.num_free_parameters)
-        return f"train {best} on {self.device.id}; {len(self)} candidates"
+        return f"train {best} on {self.device.id}; {counted(len(self), 'candidate')}"
 
     @property
     def best(self) -> Candidate:
@@ -273,8 +273,8 @@ def rows_note(candidate: Candidate, observations: int | None) -> tuple[str, ...]
     if observations is None or candidate.num_free_parameters < CROWDED * observations:
         return ()
     return (
-        f"{candidate.num_free_parameters:,} parameters for {observations:,} rows: whether such a network overfits is "
-        f"not predicted; keep validation rows aside and stop by them, or take a smaller size",
+        f"{candidate.num_free_parameters:,} parameters for {counted(observations, 'row')}: whether such a network "
+        f"overfits is not predicted; keep validation rows aside and stop by them, or take a smaller size",
     )
 
 

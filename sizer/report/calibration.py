@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import TYPE_CHECKING
 
-from sizer.base.units import format_bytes, format_count, format_quantity, format_widths
+from sizer.base.units import counted, format_bytes, format_count, format_quantity, format_widths
 from sizer.method.coefficients import LEVEL_TERMS, PLAIN_TERMS, term_unit
 from sizer.report.layout import (
     BLANK,
@@ -183,7 +183,7 @@ def operators_report(record: OperatorCalibration) -> Iterator[Block]:
         ]
     )
     yield More(
-        [BLANK, Line(f"torch {record.torch}, {record.threads} threads"), Paragraph(record.path, "in ")],
+        [BLANK, Line(f"torch {record.torch}, {counted(record.threads, 'thread')}"), Paragraph(record.path, "in ")],
         "torch, threads, the file",
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from sizer.base.units import (
+    counted,
     format_bytes,
     format_cost,
     format_count,
@@ -40,8 +41,8 @@ def comparison_report(record: Comparison) -> Iterator[Block]:
     yield from answer(first, *others, *_sureness(record))
     yield BLANK
     yield Paragraph(
-        f"{record.quantity} of a step: rectangle, depth {asked.depth}, {asked.input_dim} inputs, {asked.output_dim} "
-        f"outputs, batch {asked.batch_size}"
+        f"{record.quantity} of a step: rectangle, depth {asked.depth}, {counted(asked.input_dim, 'input')}, "
+        f"{counted(asked.output_dim, 'output')}, batch {asked.batch_size}"
     )
     yield from _legend(record)
     yield _cost_table(record)
@@ -139,7 +140,7 @@ def _crossings(record: Comparison) -> Iterator[str]:
         other = next(name for name in record.names if name != cheaper)
         yield f"{cheaper} is the cheaper one at every size of this sweep: {other} does not pay"
     for crossing in record.crossings[:_SHOWN]:
-        size = f"{format_count(crossing.num_free_parameters)} parameters (width {crossing.first_width})"
+        size = f"{counted(crossing.num_free_parameters, 'parameter')} (width {crossing.first_width})"
         yield f"From {size} on {crossing.cheaper_from_here} pays; below that {crossing.cheaper_below} is cheaper"
     if (rest := len(record.crossings) - _SHOWN) > 0:
         yield f"They cross {rest} more times; --json lists all."

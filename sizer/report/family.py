@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 
-from sizer.base.units import format_count, format_quantity, format_times
+from sizer.base.units import counted, format_count, format_quantity, format_times
 from sizer.families.record import (
     FamilyPoint,
     FamilyRecommendation,
@@ -58,7 +58,7 @@ def family_report(record: FamilyRecommendation) -> Iterator[Block]:
 def _train(record: FamilyRecommendation) -> str:
     """``Train width 96: Net, 85,002 parameters; batch 64, adam``."""
     best = record.best
-    counts = f"{format_count(best.num_free_parameters)} parameters"
+    counts = f"{counted(best.num_free_parameters, 'parameter')}"
     train = "Train" if record.fit.mean_error <= _UNSURE else "Too disturbed to tell, time it again; for now:"
     return (
         f"{train} {values_text(best.values)}: {record.module}, {counts}; batch {record.batch_size}, {_settings(record)}"
@@ -157,7 +157,9 @@ def _behind(record: FamilyRecommendation) -> Iterator[Block]:
     yield BLANK
     yield from device_lines(record.device)
     inputs = "; ".join(record.request.inputs)
-    yield Paragraph(f"{record.request.target}, called with {inputs}; {record.threads} threads, {_settings(record)}")
+    yield Paragraph(
+        f"{record.request.target}, called with {inputs}; {counted(record.threads, 'thread')}, {_settings(record)}"
+    )
     if record.candidates:
         yield BLANK
         yield reasoned(_table(record, record.candidates), [one.why for one in record.candidates])

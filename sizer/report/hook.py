@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from sizer.base.units import format_bytes, format_count, format_quantity
+from sizer.base.units import counted, format_bytes, format_count, format_quantity
 from sizer.base.visible import visible
 from sizer.inspection.module_record import (
     Advice,
@@ -67,7 +67,7 @@ def training_text(
         lines += _block_lines(block) if isinstance(block, ModuleInspection) else _unseen_lines(block)
         notes += block.notes if isinstance(block, ModuleInspection) else ()
     if len(blocks) > BLOCKS:
-        lines.append(f"and {len(blocks) - BLOCKS} more optimizers")
+        lines.append(f"and {counted(len(blocks) - BLOCKS, 'more optimizer')}")
     lines += dict.fromkeys(notes)
     if measured is not None:
         first = blocks[0] if blocks and isinstance(blocks[0], ModuleInspection) else None
@@ -154,7 +154,7 @@ def homes(working_sets: Mapping[str, PlacedSet | None], device: Device) -> list[
 def _headline(record: ModuleInspection) -> str:
     """What trains: ``Sequential 20-8-1, 177 parameters, all trained``."""
     widths = "" if record.widths is None else f" {'-'.join(map(str, record.widths))}"
-    return f"{record.module}{widths}, {format_count(record.num_parameters)} parameters, {trained_text(record)}"
+    return f"{record.module}{widths}, {counted(record.num_parameters, 'parameter')}, {trained_text(record)}"
 
 
 def trained_text(record: ModuleInspection) -> str:
@@ -181,32 +181,33 @@ def _part_lines(parts: Sequence[PartRecord]) -> Iterator[str]:
     for part in parts[:_PARTS]:
         widths = "" if part.widths is None else f" {'-'.join(map(str, part.widths))}"
         name = f"{part.name} ({part.kind}{widths})" if part.name else f"{part.kind}{widths}"
-        calls = f"{part.calls} calls, each" if part.calls > 1 else "1 call,"
+        calls = f"{counted(part.calls, 'call')},{' each' if part.calls > 1 else ''}"
         of_batch = _batch(part.batch_size, part.first_dimension)
-        yield f"part {name}: {format_count(part.num_parameters)} parameters, {calls} {of_batch}"
+        yield f"part {name}: {counted(part.num_parameters, 'parameter')}, {calls} {of_batch}"
     if len(parts) > _PARTS:
         rest = parts[_PARTS:]
-        total = format_count(sum(part.num_parameters for part in rest))
-        yield f"and {len(rest)} more parts: {total} parameters, {sum(part.calls for part in rest)} calls"
+        total = sum(part.num_parameters for part in rest)
+        calls = counted(sum(part.calls for part in rest), "call")
+        yield f"and {counted(len(rest), 'more part')}: {counted(total, 'parameter')}, {calls}"
 
 
 def _coverage(record: ModuleInspection, step: StepRecord) -> Iterator[str]:
     """Which share of what the optimizer trains this is."""
     if step.covered_parameters >= step.optimizer_parameters:
-        yield f"that is 100 % of what {record.optimizer} trains ({format_count(step.optimizer_parameters)} parameters)"
+        yield f"that is 100 % of what {record.optimizer} trains ({counted(step.optimizer_parameters, 'parameter')})"
     else:
         share = step.covered_parameters / step.optimizer_parameters
         yield (
             f"that covers {percent(share)} of what {record.optimizer} trains: {format_count(step.covered_parameters)} "
-            f"of {format_count(step.optimizer_parameters)} parameters; the rest was not in a module called here"
+            f"of {counted(step.optimizer_parameters, 'parameter')}; the rest was not in a module called here"
         )
 
 
 def _step_lines(step: StepRecord) -> Iterator[str]:
     """How a step is made up, where it is more than one call and one backward pass."""
     if (step.calls, step.backward_passes) != (1, 1):
-        passes = f"{step.backward_passes} backward pass{'es' if step.backward_passes != 1 else ''}"
-        yield f"a step is {step.calls} call{'s' if step.calls != 1 else ''} and {passes}"
+        passes = counted(step.backward_passes, "backward pass", "backward passes")
+        yield f"a step is {counted(step.calls, 'call')} and {passes}"
     if step.others:
         names = Counter(step.others)
         steps = " and ".join(f"{times} step{'s' if times > 1 else ''} of {name}" for name, times in names.items())
@@ -220,8 +221,7 @@ def _step_lines(step: StepRecord) -> Iterator[str]:
 
 def _unseen_lines(block: Unseen) -> Iterator[str]:
     modules = f"{', '.join(block.modules)}: " if block.modules else ""
-    plural = "" if block.parameters == 1 else "s"
-    yield f"{modules}{format_count(block.parameters)} parameter{plural}, trained by {block.optimizer}"
+    yield f"{modules}{counted(block.parameters, 'parameter')}, trained by {block.optimizer}"
     yield f"no working sets, no prediction: {block.why}"
     if block.flops is not None:
         yield f"step: {format_count(sum(block.flops))} FLOPs, counted between two of its steps"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from sizer.base.units import format_bytes, format_cost, format_count, format_quantity, format_widths
+from sizer.base.units import counted, format_bytes, format_cost, format_count, format_quantity, format_widths
 from sizer.method.explanation import SET_CONTENTS
 from sizer.method.training_step import SET_NAMES
 from sizer.report.hook import advice_text, homes, percent, step_text, unpredicted, what_to_do
@@ -67,7 +67,7 @@ def _networks_behind(record: Inspection) -> Iterator[Block]:
 def _network(network: InspectedNetwork, record: Inspection) -> Iterator[Block]:
     """One network: what a step costs with its interval, its sets by level."""
     yield from answer(
-        f"{_name(network)}: {format_count(network.num_free_parameters)} parameters; a step of {network.batch_size} "
+        f"{_name(network)}: {counted(network.num_free_parameters, 'parameter')}; a step of {network.batch_size} "
         f"{_takes(network)}",
         f"Does not fit {record.device.name or record.device.id}: {network.refused}." if network.refused else "",
         short_label(record.device, record.coefficients),
@@ -128,7 +128,7 @@ def _level(network: InspectedNetwork, name: str) -> str:
 
 def module_report(record: ModuleInspection) -> Iterator[Block]:
     """What a step of the module takes, what to do, its memory and where its sets live; behind it the layers."""
-    counts = f"{format_count(record.num_parameters)} parameters; batch {record.batch_size}, {record.dtype}"
+    counts = f"{counted(record.num_parameters, 'parameter')}; batch {record.batch_size}, {record.dtype}"
     yield from answer(
         f"{record.module}: {counts}, {record.optimizer}",
         f"A step: {_step(record)}.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from sizer.base.units import format_bytes
+from sizer.base.units import counted, format_bytes
 from sizer.method.hardware import RAM, Device, Level, Machine
 from sizer.report.layout import BLANK, Block, Column, Detail, Fitted, Line, Paragraph, Table, label_text
 
@@ -53,7 +53,7 @@ def diagnosis_report(record: Diagnosis) -> Iterator[Block]:
 def _summary(device: Device) -> Iterator[str]:
     """What is known beside the levels, in words."""
     one, many = _UNITS.get(device.kind, ("unit", "units"))
-    yield f"number of {many} unknown" if device.units is None else _count(device.units, one, many)
+    yield f"number of {many} unknown" if device.units is None else counted(device.units, one, many)
     if device.kind == "cpu":
         yield from _cpu_facts(device)
     if (capability := _fact(device, "compute_capability")) is not None:
@@ -67,22 +67,18 @@ def _summary(device: Device) -> Iterator[str]:
 def _cpu_facts(device: Device) -> Iterator[str]:
     cpus, in_use = _fact(device, "logical_cpus"), _fact(device, "logical_cpus_in_use")
     if cpus is not None:
-        yield f"{in_use} of {cpus} logical CPUs" if in_use not in (None, cpus) else _count(cpus, "logical CPU")
+        yield f"{in_use} of {cpus} logical CPUs" if in_use not in (None, cpus) else counted(cpus, "logical CPU")
     if (quota := _fact(device, "cpu_quota_cpus")) is not None:
         yield f"quota of {quota:g} {'CPU' if quota == 1 else 'CPUs'}"
     for name, noun in (("sockets", "socket"), ("numa_nodes", "NUMA node")):
         if (number := _fact(device, name)) is not None:
-            yield _count(number, noun)
+            yield counted(number, noun)
     if _fact(device, "hypervisor") is not None:
         yield "virtual machine"
 
 
 def _fact(device: Device, name: str) -> Any:
     return device.facts.get(name, {}).get("value")
-
-
-def _count(number: int, one: str, many: str | None = None) -> str:
-    return f"{number} {one}" if number == 1 else f"{number} {many or one + 's'}"
 
 
 def _level_table(device: Device) -> Table:
@@ -107,7 +103,7 @@ def _level_list(device: Device) -> Iterator[Block]:
         effective = f" ({_bytes(level.effective_bytes)} effective)" if level.effective_bytes is not None else ""
         count = f" x {level.instances}" if level.instances is not None and level.name != RAM else ""
         yield Line(f"{level.name}  {format_bytes(level.capacity_bytes)}{effective}{count}")
-        sharing = _count(level.cpus_per_instance, "CPU") + " each" if level.cpus_per_instance is not None else ""
+        sharing = counted(level.cpus_per_instance, "CPU") + " each" if level.cpus_per_instance is not None else ""
         line = f"lines of {level.line_bytes} bytes" if level.line_bytes is not None else ""
         details = ", ".join(filter(None, (level.core_kind, sharing, line)))
         yield from map(Detail, filter(None, (details, _source(level))))

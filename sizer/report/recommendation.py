@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from sizer.base.units import format_cost, format_count, format_network, format_quantity, format_times, format_widths
+from sizer.base.units import (
+    counted,
+    format_cost,
+    format_count,
+    format_network,
+    format_quantity,
+    format_times,
+    format_widths,
+)
 from sizer.method.cost_to_loss import HIGH_RATE, carried_on
 from sizer.method.epochs_to_loss import DIFFICULTIES
 from sizer.method.recommendation import Candidate, CurvePoint, Recommendation
@@ -54,8 +62,8 @@ def _train(record: Recommendation) -> str:
     """``Train 78x3-1: 30-78-78-78-1, ReLU, 14,821 parameters, Adam at 0.008, weights averaged``."""
     best, request = record.best, record.request
     written = "-".join(map(str, (best.input_dim, *best.widths)))
-    parts = [written] if len(best.widths) <= _WRITTEN_OUT else [f"{best.input_dim} inputs"]
-    parts += ["ReLU", f"{format_count(best.num_free_parameters)} parameters"]
+    parts = [written] if len(best.widths) <= _WRITTEN_OUT else [counted(best.input_dim, "input")]
+    parts += ["ReLU", counted(best.num_free_parameters, "parameter")]
     if best.shape != "rectangle" or len(request.shape) > 1:
         parts.append(best.shape)
     if len(request.batch_size) > 1:
@@ -222,8 +230,7 @@ def _behind(record: Recommendation) -> Iterator[Block]:
 def _settings(record: Recommendation) -> Iterator[Block]:
     request = record.request
     yield from device_lines(record.device)
-    outputs = "1 output" if request.output_dim == 1 else f"{request.output_dim} outputs"
-    settings = f"{request.input_dim} inputs, {outputs}, {request.dtype}"
+    settings = f"{counted(request.input_dim, 'input')}, {counted(request.output_dim, 'output')}, {request.dtype}"
     if request.purpose == "training":
         settings += f", {request.optimizer}"
     yield Paragraph(f"{settings}, batch {' '.join(map(str, request.batch_size))}, for {request.purpose}")

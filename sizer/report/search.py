@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sizer.base.units import format_count, format_network, format_quantity, format_widths
+from sizer.base.units import counted, format_count, format_network, format_quantity, format_widths
 from sizer.method.recommendation import CurvePoint
 from sizer.report.layout import BLANK, Block, Column, Curve, Line, More, Paragraph, Table, levels_text
 from sizer.report.recommendation import fill_text
@@ -47,8 +47,8 @@ def _data(record: SearchResult) -> Iterator[Block]:
     if prepared is not None:
         answers = f"{prepared.n_classes} classes" if prepared.kind == CLASSIFICATION else "regression"
         yield Paragraph(
-            f"{prepared.n_train:,} rows to train, {prepared.n_validation:,} to validate ({prepared.split}); "
-            f"{prepared.n_columns:,} columns as {prepared.n_features:,} features, {answers}"
+            f"{counted(prepared.n_train, 'row')} to train, {prepared.n_validation:,} to validate ({prepared.split}); "
+            f"{counted(prepared.n_columns, 'column')} as {counted(prepared.n_features, 'feature')}, {answers}"
         )
         if prepared.missing:
             yield Paragraph(_missing(prepared.missing, prepared.n_train), "missing: ")
@@ -141,9 +141,7 @@ def _winner(record: SearchResult, winner: SearchTrial) -> str:
     """What met the target, in words."""
     if record.ensemble is None:
         return f"{_named(winner)} after {winner.epochs} epoch{'' if winner.epochs == 1 else 's'}{_how(record, winner)}"
-    return (
-        f"the average of {len(record.ensemble.members)} networks, {format_count(winner.num_free_parameters)} parameters"
-    )
+    return f"the average of {len(record.ensemble.members)} networks, {counted(winner.num_free_parameters, 'parameter')}"
 
 
 def _how(record: SearchResult, trial: SearchTrial) -> str:

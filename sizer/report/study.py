@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sizer.base.units import format_count
+from sizer.base.units import counted, format_count
 from sizer.report.layout import BLANK, Block, Column, Line, Paragraph, Table
 from sizer.study.step import Rule, StudyStep
 
@@ -16,8 +16,8 @@ _MOST_ROWS = 40
 def step_report(record: StudyStep) -> Iterator[Block]:
     """Rows in and out, each rule with its count, the numbers, the table, the files written."""
     yield Line(f"{record.step}: {record.title}", strong=True)
-    came = "" if record.rows_in is None else f"{format_count(record.rows_in)} rows in, "
-    yield Line(f"{came}{format_count(record.rows_out)} rows out")
+    came = "" if record.rows_in is None else f"{counted(record.rows_in, 'row')} in, "
+    yield Line(f"{came}{counted(record.rows_out, 'row')} out")
     if record.rules:
         yield BLANK
         yield from _rules(record.rules)
@@ -60,7 +60,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Iterator[Block]:
     ]
     yield Table(columns)
     if hidden > 0:
-        yield Line(f"({hidden} rows between the first and the last {half} are in the files)")
+        yield Line(f"(between the first and the last {half}, {counted(hidden, 'more row')} in the files)")
 
 
 def _shown(value: object) -> str:

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from sizer.base.units import format_count
+from sizer.base.units import counted
 from sizer.method.cost_to_loss import HIGH_RATE
 from sizer.method.recommendation import Candidate, Recommendation
 
@@ -130,7 +130,7 @@ def torch_code(record: Recommendation, prepared: Prepared | None = None) -> str:
 
 
 def _head(best: Candidate) -> Iterator[str]:
-    yield from _comment(f"{format_count(best.num_free_parameters)} parameters; {best.why}")
+    yield from _comment(f"{counted(best.num_free_parameters, 'parameter')}; {best.why}")
     yield "import sys"
     yield ""
     yield "import torch"

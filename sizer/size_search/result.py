@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sizer.base.errors import UsageError
 from sizer.base.records import Record, plain
-from sizer.base.units import format_network
+from sizer.base.units import counted, format_network
 from sizer.method.hardware import Device, device_to_dict
 from sizer.method.recommendation import Anchor
 from sizer.size_search.data.metrics import higher_is_better
@@ -298,7 +298,7 @@ class SearchResult(Record):
         value = None if best is None else best.best_value
         by = "" if best is None else f" by {format_network(best.widths, best.num_free_parameters)}"
         found = "nothing trained" if value is None else f"{self.task.metric} {value:.4g}{by}"
-        return f"{self.task.source}: {self.status}, {found}; {len(self)} sizes trained"
+        return f"{self.task.source}: {self.status}, {found}; {counted(len(self), 'size')} trained"
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the trained network (``.pt2``), which `sizer.load` reads, or the record as JSON (``.json``).

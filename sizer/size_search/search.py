@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sizer.base.progress import Progress
-from sizer.base.units import format_quantity
+from sizer.base.units import counted, format_quantity
 from sizer.detection.gpu_device import check_usable
 from sizer.devices import Chosen, Predicted, choose, trains_on
 from sizer.method.recommendation import Anchor
@@ -190,7 +190,7 @@ class Search:
         is_met = size.is_met or any(epoch.meets(metric, self.settings.target) for epoch in entry.epochs)
         ended = "it met the target" if is_met else entry.ended
         if ended is None and len(epochs) >= self.settings.max_epochs:
-            ended = f"it had all of its {self.settings.max_epochs} epochs"
+            ended = f"it had all of its {counted(self.settings.max_epochs, 'epoch')}"
         self.sizes[entry.trial] = replace(
             size,
             values=tuple(epoch.shortfall(metric) for epoch in epochs if not math.isnan(epoch.metric)),
@@ -278,7 +278,7 @@ class Search:
         last = f", {self.task.metric} {size.epochs[-1].metric:.4g}" if size.epochs else ""
         limit_s = self.settings.max_time_s
         share = None if limit_s is None else min(1.0, self.time_s / limit_s)
-        progress(f"{size.num_free_parameters:,} parameters, epoch {len(size.epochs) + 1}{last}", share)
+        progress(f"{counted(size.num_free_parameters, 'parameter')}, epoch {len(size.epochs) + 1}{last}", share)
 
 
 def total_energy(epochs: Iterable[Epoch]) -> float | None:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from sizer.base.records import Record, plain
 from sizer.base.storage import write_whole
+from sizer.base.units import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,7 +120,7 @@ class StudyStep(Record):
 
     def in_short(self) -> str:
         """The step and its rows."""
-        return f"{self.step}, {self.rows_out:,} rows out"
+        return f"{self.step}, {counted(self.rows_out, 'row')} out"
 
     def to_dict(self) -> dict[str, Any]:
         """The record ``sizer.study_step/1``."""

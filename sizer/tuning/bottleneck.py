@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from sizer.base.units import format_quantity
+from sizer.base.units import counted, format_quantity
 from sizer.tuning.levers.compiled import DISPATCH_S
 from sizer.tuning.levers.protocol import Seen
 
@@ -36,12 +36,13 @@ def _claims(seen: Seen) -> Iterator[Bottleneck]:
         yield Bottleneck("loader", f"a step waits for data for {seen.waiting:.0%} of its time", seen.waiting)
     if seen.oversubscribed and seen.waiting >= _LEAST:
         told = (
-            f"{seen.workers} worker processes with {seen.worker_threads} threads, and the script's own "
+            f"{seen.workers} worker processes with {counted(seen.worker_threads, 'thread')}, and the script's own "
             f"{seen.threads}, share {seen.cpus} processors"
         )
         yield Bottleneck("worker threads", told, 1.0)
     if seen.children and not seen.loaders and seen.threads * (seen.children + 1) > seen.cpus:
-        told = f"processes that the script starts work on {seen.threads} threads each, on {seen.cpus} processors"
+        threads = counted(seen.threads, "thread")
+        told = f"processes that the script starts work on {threads} each, on {seen.cpus} processors"
         yield Bottleneck("worker threads", told, 1.0)
     slowed = seen.subnormal_cost or 0.0
     lost = slowed * seen.busy

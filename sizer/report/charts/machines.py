@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from sizer.base.units import format_count, format_network, format_quantity, format_ratio, format_times
+from sizer.base.units import counted, format_count, format_network, format_quantity, format_ratio, format_times
 from sizer.method.coefficients import QUANTITY_UNIT
 from sizer.report.charts.figure import Axis, Band, Chart, Guide, Mark, Point, Series
 from sizer.report.charts.sizes import PARAMETERS
@@ -43,7 +43,7 @@ def _machine_series(record: Comparison, index: int, unit: str) -> Series:
         Point(
             point.num_free_parameters,
             point.costs[index],
-            f"{format_count(point.num_free_parameters)} parameters on {name}: "
+            f"{counted(point.num_free_parameters, 'parameter')} on {name}: "
             f"{format_quantity(point.costs[index], unit)} a step",
         )
         for point in record.points

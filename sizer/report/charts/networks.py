@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from sizer.base.units import format_bytes, format_cost, format_count, format_quantity, format_widths
+from sizer.base.units import counted, format_bytes, format_cost, format_count, format_quantity, format_widths
 from sizer.method.hardware import RAM, Device
 from sizer.method.placement import Hierarchy, place
 from sizer.method.working_sets import WorkingSet
@@ -75,9 +75,7 @@ def _network_point(network: InspectedNetwork, unit: str) -> Point:
     low, high = network.interval or (None, None)
     within = "" if low is None else f" ({format_quantity(low, unit)} to {format_quantity(high, unit)})"
     named = f"{network.input_dim}-{format_widths(network.widths)}"
-    told = (
-        f"{named}, {format_count(network.num_free_parameters)} parameters: {format_quantity(cost, unit)}{within} a step"
-    )
+    told = f"{named}, {counted(network.num_free_parameters, 'parameter')}: {format_quantity(cost, unit)}{within} a step"
     return Point(network.num_free_parameters, cost, f"{told}, {network.label}", low, high)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sizer.base.units import format_count, format_network, format_quantity, format_widths
+from sizer.base.units import counted, format_count, format_network, format_quantity, format_widths
 from sizer.report.charts.figure import Axis, Chart, Guide, Mark, Point, Series, Stretch, Strip, drawable, spread
 from sizer.report.charts.sizes import PARAMETERS, level_strips
 from sizer.report.layout import Column, Table
@@ -122,7 +122,9 @@ def _decisions(record: SearchResult) -> Iterator[Chart]:
 
 def _turn_box(turn: _Turn, nearest: float, unit: str) -> Stretch:
     at, why = format_quantity(turn.before, unit), turn.why or "reason not noted"
-    return Stretch(max(turn.before, nearest), turn.after, "", f"from {at} on, {turn.epochs} epochs: {why}", 2)
+    return Stretch(
+        max(turn.before, nearest), turn.after, "", f"from {at} on, {counted(turn.epochs, 'epoch')}: {why}", 2
+    )
 
 
 def _turn_table(turns: Sequence[_Turn], named: Mapping[str, str], metric: str, unit: str) -> Table:
@@ -198,8 +200,8 @@ def _at_rate(record: SearchResult, trial: SearchTrial) -> str:
 def _chosen_mark(trial: SearchTrial, first: _Epoch, unit: str) -> Mark:
     """Where a trial was begun, and how it ended."""
     at = format_quantity(first.spent, unit)
-    told = f"trial {trial.number} was begun, {at} spent with its first epoch; {trial.epochs} epochs in all, until "
-    return Mark(first.spent, first.value, f"{trial.number}", f"{told}{trial.why_stopped}")
+    told = f"trial {trial.number} was begun, {at} spent with its first epoch; {counted(trial.epochs, 'epoch')} in all"
+    return Mark(first.spent, first.value, f"{trial.number}", f"{told}, until {trial.why_stopped}")
 
 
 def _trial_table(record: SearchResult, unit: str) -> Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from sizer.base.units import format_cost, format_count, format_network, format_times, format_widths
+from sizer.base.units import counted, format_cost, format_count, format_network, format_times, format_widths
 from sizer.method.recommendation import Candidate, CurvePoint, Recommendation
 from sizer.report.charts.figure import Axis, Band, Chart, Mark, Point, Series, Stretch, Strip, spread
 from sizer.report.layout import Column, Table
@@ -200,7 +200,7 @@ def _level_strip(points: Sequence[CurvePoint], name: str, levels: Sequence[str])
     stretches = []
     for (level, low), high in zip(starts, ends, strict=True):
         shade = levels.index(level) if level in levels else None
-        told = f"{word} ({name}) in {level} from {format_count(low)} to {format_count(high)} parameters"
+        told = f"{word} ({name}) in {level} from {format_count(low)} to {counted(high, 'parameter')}"
         stretches.append(Stretch(low, high, level, told, shade))
     return Strip(word, stretches)
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sizer.base.errors import DataError
+from sizer.base.units import counted
 from sizer.size_search.data.memory import require_memory
 from sizer.size_search.data.reading.cells import collect
 from sizer.size_search.data.reading.dialect import Dialect
@@ -46,7 +47,7 @@ def read_parquet(path: Path) -> Table:
         header = pq.read_metadata(path)
         groups = [header.row_group(index) for index in range(header.num_row_groups)]
         held = max(sum(group.total_byte_size for group in groups), 8 * header.num_rows * header.num_columns)
-        require_memory(f"{path.name} ({header.num_rows:,} rows)", _PARQUET_COPIES * held)
+        require_memory(f"{path.name} ({counted(header.num_rows, 'row')})", _PARQUET_COPIES * held)
         frame: pd.DataFrame = pq.read_table(path).to_pandas(date_as_object=False)
     except (
         pa.ArrowException,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from sizer.base.units import counted
 from sizer.method.request import several
 from sizer.size_search.data.metrics import CLASSIFICATION
 from sizer.size_search.data.prepare import Prepared, PreparingSettings, prepare
@@ -43,7 +44,7 @@ def shape_of(data: Any, target: str | Sequence[str] = (), kind: str | None = Non
     left_out = tuple(f"{column.name} is left out: {column.reason}" for column in report.left_out)
     told = f"{report.n_classes} classes" if report.kind == CLASSIFICATION else "regression"
     shape = (
-        f"{report.source}: {report.n_columns:,} columns as {report.n_features:,} inputs, target "
+        f"{report.source}: {counted(report.n_columns, 'column')} as {counted(report.n_features, 'input')}, target "
         f"{', '.join(report.target)} ({told})"
     )
     return DataShape(

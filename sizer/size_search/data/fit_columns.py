@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from sizer.base.units import counted
 from sizer.size_search.data.preparation import MISSING, CategoryColumn, Matrix, NumberColumn, Preparation
 from sizer.size_search.data.table import CATEGORY, NUMBER, UNUSABLE, as_categories, as_numbers, role_of
 
@@ -102,7 +103,7 @@ def _unreadable(name: str, values: pd.Series[Any], numbers: npt.NDArray[np.float
     """A remark on values that are there but no finite number, None where there are none."""
     infinite = int(np.isinf(numbers).sum())
     if infinite:
-        return f"{name!r} is infinite in {infinite} rows: taken as missing there"
+        return f"{name!r} is infinite in {counted(infinite, 'row')}: taken as missing there"
     is_text = np.isnan(numbers) & values.notna().to_numpy()
     if not is_text.any():
         return None
@@ -123,7 +124,9 @@ def _fit_categories(name: str, values: pd.Series[Any]) -> _Fitted:
     kept = counts.iloc[: MAX_CATEGORIES - 1]
     covered = float(kept.sum() / counts.sum())
     if covered < _COVERED:
-        reason = f"is text with {len(counts):,} different values in {len(texts):,} rows, too many for categories"
+        reason = (
+            f"is text with {len(counts):,} different values in {counted(len(texts), 'row')}, too many for categories"
+        )
         return _Fitted(LeftOut(name, reason))
     remark = f"{name!r} has {len(counts):,} categories: the {len(kept)} most frequent ({covered:.0%} of rows) are kept"
     return _Fitted(CategoryColumn(name, tuple(sorted(kept.index)), True, missing > 0), missing, remark)
@@ -155,7 +158,7 @@ def likely_codes(values: pd.Series[Any]) -> str | None:
         if is_shared and gap >= (_GAP_OF_CODE if _is_code(value) else _GAP) * spread:
             rest = np.delete(distinct, position)
             return (
-                f"{values.name!r} is {value:.15g} in {count:,} of {len(known):,} rows, far outside the rest "
+                f"{values.name!r} is {value:.15g} in {count:,} of {counted(len(known), 'row')}, far outside the rest "
                 f"({rest[0]:.6g} to {rest[-1]:.6g}): likely a code for missing; --missing {value:.15g} says so"
             )
     return None

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sizer.base.errors import DataError, UsageError, listed, one_of
+from sizer.base.units import counted
 from sizer.size_search.data.fit_columns import FittedColumns, LeftOut, Look, fit_columns, likely_codes, looks_of
 from sizer.size_search.data.memory import require_memory
 from sizer.size_search.data.metrics import CLASSIFICATION, KINDS, LOSS, REGRESSION, metric_of
@@ -138,7 +139,9 @@ def prepare(table: Table, settings: PreparingSettings, validation: Table | None 
     kind, guessed = kind_of(frame[list(names)], settings.kind, settings.metric, table.kind)
     metric_of(settings.metric, kind)
     if len(frame) < MIN_ROWS:
-        raise DataError(f"{table.name} has {len(frame)} rows with a target; a search needs at least {MIN_ROWS}")
+        raise DataError(
+            f"{table.name} has {counted(len(frame), 'row')} with a target; a search needs at least {MIN_ROWS}"
+        )
     aside = table.validation if validation is None else validation.frame
     parts = _given(frame, aside, names) if aside is not None else _set_aside(frame, names, kind, settings)
     target = fit_target(parts.train[list(names)], kind)
@@ -174,8 +177,8 @@ def _rows_with_targets(frame: pd.DataFrame, names: tuple[str, ...], source: str)
     is_known = frame[list(names)].notna().all(axis=1)
     missing = int((~is_known).sum())
     if missing == len(frame):
-        raise DataError(f"target {listed(names)} has no value in any of the {len(frame)} rows; name another")
-    return (frame[is_known], f"{missing:,} rows without a target are left out") if missing else (frame, None)
+        raise DataError(f"target {listed(names)} has no value in any of the {counted(len(frame), 'row')}; name another")
+    return (frame[is_known], f"{counted(missing, 'row')} without a target left out") if missing else (frame, None)
 
 
 def _given(frame: pd.DataFrame, aside: pd.DataFrame, names: tuple[str, ...]) -> _Parts:
@@ -190,7 +193,9 @@ def _set_aside(frame: pd.DataFrame, names: tuple[str, ...], kind: str, settings:
     strata = strata_of(encoded.reshape(len(frame), -1)[:, 0], kind == CLASSIFICATION)
     split = split_rows(strata, settings.validation_share, settings.seed)
     if not len(split.validation):
-        raise DataError(f"validation_share {settings.validation_share:g} of {len(frame)} rows leaves none; raise it")
+        raise DataError(
+            f"validation_share {settings.validation_share:g} of {counted(len(frame), 'row')} leaves none; raise it"
+        )
     told = f"{settings.validation_share:.0%} set aside, stratified, seed {settings.seed}"
     return _Parts(frame.iloc[split.train], frame.iloc[split.validation], told)
 
@@ -209,7 +214,7 @@ def _check_columns(preparation: Preparation, n_rows: int, source: str) -> None:
     if not preparation.input_dim:
         raise DataError(f"{source} has no column to predict from beside the target; see that its cells are separated")
     row_bytes = 16 * len(preparation.column_names) + 8 * preparation.input_dim
-    require_memory(f"preparing {source} ({preparation.input_dim:,} features)", row_bytes * n_rows)
+    require_memory(f"preparing {source} ({counted(preparation.input_dim, 'feature')})", row_bytes * n_rows)
 
 
 def _task(name: str, metric: str, preparation: Preparation, parts: _Parts) -> Task:

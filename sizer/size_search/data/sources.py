@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sizer.base.errors import DataError, UsageError
+from sizer.base.units import counted
 from sizer.size_search.data.arrays import columns_of
 from sizer.size_search.data.file_kinds import read_table
 from sizer.size_search.data.memory import require_memory
@@ -65,7 +66,7 @@ def _of_pair(features: Any, targets: Any, name: str) -> Table:
     left = _with_text_names(features) if _is_frame(features) else columns_of(_array(features, "X"), "x")
     right, kind = _target_frame(targets)
     if len(left) != len(right):
-        raise DataError(f"X has {len(left)} rows and y has {len(right)}; expected as many")
+        raise DataError(f"X has {counted(len(left), 'row')} and y has {len(right)}; expected as many")
     clash = [column for column in right.columns if column in left.columns]
     right = right.rename(columns={column: f"target {column}" for column in clash})
     return Table(name, pd.concat([left, right], axis=1), tuple(right.columns), kind)

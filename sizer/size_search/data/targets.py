@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sizer.base.errors import DataError, UsageError, did_you_mean, listed
+from sizer.base.units import counted
 from sizer.size_search.data.metrics import CLASSIFICATION, KINDS, REGRESSION, metric_names
 from sizer.size_search.data.preparation import Target
 from sizer.size_search.data.table import NUMBER, Targets, as_categories, as_numbers, role_of
@@ -107,7 +108,7 @@ def _finite_numbers(values: pd.Series[Any]) -> npt.NDArray[np.float64]:
         )
     if not np.isfinite(numbers).all():
         count = int(np.isinf(numbers).sum())
-        raise DataError(f"target {values.name!r} is infinite in {count} rows; remove or correct them")
+        raise DataError(f"target {values.name!r} is infinite in {counted(count, 'row')}; remove or correct them")
     return numbers
 
 

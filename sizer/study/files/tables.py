@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from sizer.base.errors import MeasurementError, UsageError
+from sizer.base.units import counted
 from sizer.study import published as study
 from sizer.study.files import schema
 from sizer.study.files.partitioned import Partitioned, Where
@@ -105,7 +106,7 @@ def _read_runs(
     twice = ~incomplete & frame.duplicated("run_id")
     kept = frame[~(incomplete | backwards | twice)].reset_index(drop=True)
     if kept.empty:
-        raise MeasurementError(f"{path} has {len(frame)} rows, none of which is a complete run")
+        raise MeasurementError(f"{path} has {counted(len(frame), 'row')}, none of which is a complete run")
     whole: Mapping[Any, Any] = {**dict.fromkeys([*numbers, "size", "depth"], "int64"), "is_gpu": bool}
     lacks = f"no {', '.join(needed)}, {node} or dataset, or not readable"
     rules = (

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sizer.base.errors import DataError
-from sizer.base.units import format_bytes
+from sizer.base.units import counted, format_bytes
 from sizer.size_search.data.memory import available_bytes, require_memory
 from sizer.size_search.data.reading.dialect import DELIMITER_NAMES, Dialect, find_dialect
 from sizer.size_search.data.reading.rows import Record, records
@@ -204,7 +204,7 @@ def _uneven(name: str, row: Record, dialect: Dialect) -> str:
         guess
         or f"cells are taken to be separated by {between}: correct or remove that line, or put such cells in quotes"
     )
-    return f"{name} is no table: line {row.line} has {len(row.cells)} cells and {where} ({names}); {remedy}"
+    return f"{name} is no table: line {row.line} has {counted(len(row.cells), 'cell')} and {where} ({names}); {remedy}"
 
 
 def _with_names(
@@ -230,7 +230,7 @@ def _with_names(
         taken.add(called)
         kept.append((called, column))
     if nameless:
-        remarks.append(f"{name}: {nameless} columns without a name and a value are left out")
+        remarks.append(f"{name}: {counted(nameless, 'column')} without a name and a value left out")
     if not kept:
         raise DataError(f"{name} has no column with a name or a value; expected a table in text")
     names, arrays = zip(*kept, strict=True)

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple, NoReturn
 
 from sizer.base.errors import DataError
+from sizer.base.units import counted
 from sizer.size_search.data.reading.cells import Cells
 from sizer.size_search.data.reading.columns import Column, examined
 from sizer.size_search.data.reading.dates import ORDER_NAMES, ORDERS, read_date
@@ -74,7 +75,7 @@ def _say_without_target(column: Column, remarks: list[str]) -> None:
     marked = {cell: count for cell, count in column.counts.items() if cell and is_marker(cell)}
     for cell, count in marked.items():
         remarks.append(
-            f"target {column.name!r} is {cell!r} in {count:,} rows (first in {column.where(cell)}): left out"
+            f"target {column.name!r} is {cell!r} in {counted(count, 'row')} (first in {column.where(cell)}): left out"
         )
 
 
@@ -91,13 +92,15 @@ def _missing_words(column: Column, options: ReadingOptions, remarks: list[str]) 
         if is_common and (column.is_target or cell in WORDS):
             what = "class" if column.is_target else "category"
             remarks.append(
-                f"{column.title} is {cell!r} in {count:,} rows: kept as a {what} of its own; --missing {cell} says "
-                f"that it is none"
+                f"{column.title} is {cell!r} in {counted(count, 'row')}: kept as a {what} of its own; --missing {cell} "
+                "says that it is none"
             )
         else:
             missing.append(cell)
             if column.is_target:
-                remarks.append(f"target {column.name!r} is {cell!r} in {count:,} rows ({column.where(cell)}): left out")
+                remarks.append(
+                    f"target {column.name!r} is {cell!r} in {counted(count, 'row')} ({column.where(cell)}): left out"
+                )
     return missing
 
 
