@@ -137,6 +137,7 @@ def test_a_candidate_is_described_by_what_it_is_and_where_its_sets_live():
     """4-w-2 at batch 10: P = 7 w + 2; f 4 P, b 8 P + 40 (6 + w) - t_max + ..., o 16 P, t_max 40 (w + 4)."""
     record = recommend(asked(optimizer="adamw", observations=100), TINY, priced(**SPILLING))
     assert {one.anchor.level for one in record.candidates} == {"L1", "L2"}
+    assert [one.rank for one in (*record.candidates, record.optimum)] == [*range(1, len(record.candidates) + 1), None]
     for one in (*record.candidates, record.optimum):
         width = one.widths[0]
         parameters = 7 * width + 2
@@ -158,6 +159,21 @@ def test_a_candidate_is_described_by_what_it_is_and_where_its_sets_live():
         (point,) = [point for point in record.curve if point.widths == one.widths]
         assert point.levels == {name: found.level for name, found in one.working_sets.items()}
         assert point.relative_cost_to_loss == one.relative_cost_to_loss
+
+
+def test_a_wide_layer_that_pushes_a_set_outwards_is_warned_of():
+    """4-81-2 keeps 3,400 bytes between its first layers, and 3,320 behind them."""
+    record = recommend(asked(), TINY, priced(**SPILLING))
+    warned = {one.widths: one.warnings for one in record.candidates if one.warnings}
+    assert warned == {(81, 2): ("layer 1's inter-layer set (3.32 KiB) alone pushes backward from L2 to RAM",)}
+
+
+def test_a_size_that_no_level_holds_has_no_cost_to_a_loss():
+    """The optimizer's set of 4-w-2, 16 (7 w + 2) bytes, is beyond what is left of 100,000 first."""
+    last = recommend(asked(), TINY, priced(**SPILLING)).curve[-1]
+    assert last.widths[0] > 800
+    assert (last.relative_cost_to_loss, last.levels["o"]) == (None, None)
+    assert last.time_per_datum_s is not None
 
 
 def test_sets_that_inference_does_without_are_none():
@@ -183,8 +199,9 @@ def hierarchy():
     return Hierarchy.of(TINY, anchored=True)
 
 
-def test_the_network_that_still_fits_is_one_width_below_the_edge():
-    record = recommend(asked(), TINY, priced(**SPILLING))
+@pytest.mark.parametrize("terms", [SPILLING, {"pass": 1.0}])
+def test_the_network_that_still_fits_is_one_width_below_the_edge(terms):
+    record = recommend(asked(), TINY, priced(**terms))
     family = next(families(record.request))
     curve = {point.widths: point for point in record.curve}
     for one in record.candidates:
@@ -308,6 +325,7 @@ def test_the_narrowest_has_no_half():
     """Of multiples of 18, 18 itself is listed (o on L1: 1,024 bytes), 36 (f: 1,016) and 72 (t_max: 1,520)."""
     record = of_curves(width_multiple=18, levels=("L1",))
     assert {one.widths[0]: "half as wide" in one.why for one in record.candidates} == {18: False, 36: True, 72: True}
+    assert all(one.why.startswith("reaches medium targets with ") for one in record.candidates)
 
 
 def test_settings_are_plain_and_left_out_where_no_curve_was_recorded():
@@ -348,6 +366,13 @@ def test_another_speed_is_noted_where_it_puts_another_size_first(other_terms):
         f"instead of {width}-2, which costs {other.relative_cost_of_best:.2f}x as much there"
     )
     assert record.notes == (() if narrow == width else (noted,))
+
+
+def test_limits_hold_at_another_speed_too():
+    """Steps of 2 s are beyond the limit there, so nothing comes first."""
+    coefficients = replace(priced(step=1.0), other_speeds=(OtherSpeed(2.0, 1, {"step": 2.0}),))
+    assert len(recommend(asked(max_time=2.0), TINY, coefficients).at_other_speeds) == 1
+    assert recommend(asked(max_time=1.5), TINY, coefficients).at_other_speeds == ()
 
 
 def test_a_limit_keeps_what_it_allows_and_is_noted():
