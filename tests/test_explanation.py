@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tiny import TINY, asked, priced
 
 from sizer.devices import NO_COEFFICIENTS
 from sizer.method.advisor import recommend
@@ -16,18 +17,6 @@ from sizer.method.placement import Hierarchy
 from sizer.method.recommendation import Anchor, Candidate, Neighbour, PlacedSet, Recommendation
 from sizer.method.request import Request
 from sizer.method.sweep import Sweep, at_widths, families
-
-TINY = Device(
-    "cpu", "cpu", "tiny", 2, (Level("L1", 1000, 2, line_bytes=64), Level("L2", 8000, 1), Level("RAM", 100_000, 1))
-)
-
-
-def priced(quantity: str = "time", **terms: float) -> Coefficients:
-    return Coefficients("shipped", "estimated", quantity, terms)
-
-
-def asked(**options) -> Request:
-    return Request(**{"input_dim": 4, "depth": (2,), "output_dim": 2, "batch_size": (10,), "law": "paper", **options})
 
 
 def alone(request: Request, first_width: int, device: Device = TINY) -> Sweep:
@@ -54,7 +43,7 @@ def explained(coefficients: Coefficients, first_width: int = 8, **options) -> li
 
 def test_an_explanation_works_out_every_number_of_a_network():
     """4-8-2 at batch 10: 580 operations forward, 10 x 84 + 58 x 11 = 1478 backward."""
-    terms = {"pass": 1.0, "operation": 0.01, "layer": 0.0, "access.RAM": 7.0}
+    terms = {"pass": 1.0, "operation": 0.01, "layer": 0.25, "step": 0.0, "access.RAM": 7.0}
     assert explained(priced(**terms), observations=100) == [
         "P = (4 + 1) x 8 + (8 + 1) x 2 = 58 trainable parameters",
         "t_max (activations) = 4 B x 10 x (4 + 8) = 480 B (480 B), layer 1, distributed",
@@ -72,7 +61,8 @@ def test_an_explanation_works_out_every_number_of_a_network():
         "t_max (activations) fills L2 (0 + 480 / 1) / 8,000 = 0.060 times",
         "operation: 2058 x 0.01 s = 20.58 s a step",
         "pass: 2 x 1 s = 2 s a step",
-        "one step 22.58 s / batch 10 = 2.258 s a datum",
+        "layer: 4 x 0.25 s = 1 s a step",
+        "one step 23.58 s / batch 10 = 2.358 s a datum",
     ]
 
 
@@ -154,6 +144,8 @@ def test_a_size_is_listed_for_the_cache_it_fills():
         "backward in L2 (activations already fill L1)",
         "the largest that still fits L1 is 7-2",
     ]
+    two = {"f": EVERYWHERE["f"], "b": EVERYWHERE["b"], "t_max": EVERYWHERE["t_max"]}
+    assert reasons(placed=two)[1:] == ["weights, activations in L1", "backward in L2 (activations already fill L1)"]
     assert "480 B) fill L2 1.00 times" in reasons(Anchor("t_max", "L2", 1.0)), "activations are many"
 
 
@@ -169,6 +161,7 @@ def test_a_size_that_fills_no_cache_says_so_and_what_it_reaches():
     ("saved", "failing", "said"),
     [
         (0.3, 0.8, "half as wide would be 30 % cheaper a datum and fail twice as often"),
+        (0.9, 0.816, "half as wide would be 90 % cheaper a datum and fail twice as often"),
         (-0.05, 0.42, "half as wide would be 5 % dearer a datum and fail as often"),
         (0.0099, 0.6, "half as wide would cost the same and fail 1.5 times as often"),
         (-0.01, 0.45, "half as wide would be 1 % dearer a datum and fail 1.1 times as often"),
@@ -231,14 +224,22 @@ def test_a_wide_layer_that_alone_pushes_a_set_outwards_is_warned_of(first_level,
     assert list(pushed_up(alone(request, 4, device), 0)) == said
 
 
-def test_the_widest_layer_is_named_by_its_place_and_the_network_by_its_position():
-    """1-4-4-100 has 416 bytes behind its third layer, and weights of 2112; those of 1-4-4-1 lie in L1 anyway."""
-    device = replace(TINY, levels=(Level("L1", 2200, 1), Level("L2", 50_000, 1), Level("RAM", 10**9, 1)))
-    request = asked(input_dim=1, depth=(3,), output_dim=100, batch_size=(1,), law=None, purpose="inference")
-    hierarchy = Hierarchy.of(device, anchored=True)
-    swept = at_widths(next(families(request)), hierarchy, np.array([1, 4]))
-    said = [list(pushed_up(swept, index)) for index in (0, 1)]
-    assert said == [[], ["layer 3's inter-layer set (416 B) alone pushes weights from L1 to L2"]]
+@pytest.mark.parametrize(
+    ("first_level", "said"),
+    [
+        (2143, []),
+        (2144, ["layer 3's inter-layer set (416 B) alone pushes weights from L1 to L2"]),
+        (2528, []),
+        (4275, []),
+        (4276, ["layer 3's inter-layer set (416 B) alone pushes backward from L1 to L2"]),
+    ],
+)
+def test_the_widest_layer_is_named_by_its_place_and_the_network_by_its_position(first_level, said):
+    """1-4-4-100 has 416 and 32 bytes between layers, f of 2112 and b of 4224 + 20; those of 1-1-1-100 lie in L1."""
+    device = replace(TINY, levels=(Level("L1", first_level, 1), Level("L2", 50_000, 1), Level("RAM", 10**9, 1)))
+    request = asked(input_dim=1, depth=(3,), output_dim=100, batch_size=(1,))
+    swept = at_widths(next(families(request)), Hierarchy.of(device), np.array([1, 4]))
+    assert [list(pushed_up(swept, index)) for index in (0, 1)] == [[], said]
 
 
 # Why a size is not listed.

@@ -59,7 +59,8 @@ _GAP = 1.5
 def recommend(request: Request, device: Device, coefficients: Coefficients) -> Recommendation:
     """Recommend sizes for a device.
 
-    Raises UnreachableError when no network fits, UsageError for a level that is no cache of the device.
+    Raises UnreachableError when no network fits or one costs nothing, UsageError for a level that is no cache of the
+    device.
     """
     hierarchy = Hierarchy.of(device, anchored=True)
     request = _fill_defaults(request, device)
@@ -131,6 +132,11 @@ def vector_width(device: Device, dtype: str) -> int:
 
 def _best_cost(sweeps: list[PricedSweep]) -> float:
     best = min(float(priced.to_loss.min()) for priced in sweeps)
+    if best == 0:
+        raise UnreachableError(
+            "by the coefficients in use the cheapest network of this request costs nothing, so that no other can be "
+            "compared with it; calibrate the device (`sizer calibrate`) or name another --device"
+        )
     if np.isfinite(best):
         return best
     raise UnreachableError(
@@ -260,15 +266,14 @@ class _Context:
         if outlook is None:
             return None
         hardness = self.request.difficulty or ("target" if self.request.pilots else "medium")
-        chance = outlook.chance if hardness == "target" else outlook.chance_to_reach[hardness]
+        chance = _chance(outlook, hardness)
         widths, priced = pick.priced.sweep.first_widths, pick.priced
         index = int(np.argmin(np.abs(widths - widths[pick.position] / 2)))
         half = self._outlook(priced, index)
-        if half is None or not np.isfinite(priced.to_loss[index]) or 2 * widths[index] > 1.2 * widths[pick.position]:
+        if half is None or index == pick.position:  # (the narrowest has no half)
             return Prospects(hardness, chance, None)
-        half_chance = half.chance if hardness == "target" else half.chance_to_reach[hardness]
         saved = 1 - float(priced.per_datum[index] / priced.per_datum[pick.position])
-        return Prospects(hardness, chance, Half(saved, half_chance))
+        return Prospects(hardness, chance, Half(saved, _chance(half, hardness)))
 
     def _fitting_inside(self, pick: Pick) -> Neighbour | None:
         """The largest network of the sweep whose anchor set still fits the anchor's level."""
@@ -308,6 +313,10 @@ class _Context:
             outlook, known = self._outlook(priced, index), self._neighbour(priced, index)
             settings = self._settings(priced, index)
             yield NextSize(*known, **settings, chance=None if outlook is None else outlook.chance)
+
+
+def _chance(outlook: Outlook, hardness: str) -> float:
+    return outlook.chance if hardness == "target" else outlook.chance_to_reach[hardness]
 
 
 def _placed_sets(swept: Sweep, index: int) -> dict[str, PlacedSet | None]:

@@ -239,8 +239,7 @@ def _priced_at(record: Recommendation, candidate: Candidate) -> PricedSweep:
 
 
 def _priced(record: Recommendation, family: Family, first_width: int) -> PricedSweep:
-    hierarchy = Hierarchy.of(record.device, anchored=True)
-    swept = at_widths(family, hierarchy, np.array([first_width]))
+    swept = at_widths(family, Hierarchy.of(record.device), np.array([first_width]))
     return price(swept, record.coefficients, Law.of(record.request))
 
 
