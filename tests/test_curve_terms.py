@@ -29,10 +29,10 @@ def log_odds(chance: np.ndarray) -> np.ndarray:
         ("one", 1.0, 1.0),
         ("hardness", -1.0, -1.0),  # a ratio of 1.5: log2(0.5)
         ("width", np.log2(48.0), np.log2(48.0)),  # 192 / (1 + 192 / 64)
-        ("rate", 2.0, 2.0),  # 4e-3: two doublings of 1e-3
-        ("rate, rate", 4.0, 4.0),
-        ("rate, averaged", 2.0, 2.0),
-        ("rate, inputs", 4.0, 4.0),
+        ("rate", 3.0, 3.0),  # 8e-3: three doublings of 1e-3
+        ("rate, rate", 9.0, 9.0),
+        ("rate, averaged", 3.0, 3.0),
+        ("rate, inputs", 6.0, 6.0),
         ("large batch", 2.0, 0.0),
         ("deep", 1.0, 0.0),
     ],
@@ -40,7 +40,7 @@ def log_odds(chance: np.ndarray) -> np.ndarray:
 def test_each_term_of_the_log_odds_by_hand(term, deep, shallow):
     constants = EMPTY._replace(reach=((term, 1.0),))
     for network, expected in ((DEEP, deep), (SHALLOW, shallow)):
-        found = law.chance_to_reach(network, TABLE, 4e-3, True, np.array([1.5]), constants)
+        found = law.chance_to_reach(network, TABLE, 8e-3, True, np.array([1.5]), constants)
         assert log_odds(found) == pytest.approx(np.array([[expected]]))
 
 
@@ -51,11 +51,11 @@ def test_each_term_of_the_log_odds_by_hand(term, deep, shallow):
         ("steps", 4.0, 4.0),
         ("hardness", 1.0, 1.0),  # a ratio of 3: log2(2)
         ("width", np.log2(3.0), np.log2(3.0)),
-        ("rate", 2.0, 2.0),
-        ("rate, rate", 4.0, 4.0),
-        ("rate, width", 2 * np.log2(3.0), 2 * np.log2(3.0)),
+        ("rate", 3.0, 3.0),
+        ("rate, rate", 9.0, 9.0),
+        ("rate, width", 3 * np.log2(3.0), 3 * np.log2(3.0)),
         ("batch", 2.0, -2.0),
-        ("batch, rate", 4.0, -4.0),
+        ("batch, rate", 6.0, -6.0),
         ("shallow", 0.0, 2.0),
         ("deep", 1.0, 0.0),
     ],
@@ -64,26 +64,26 @@ def test_each_term_of_the_epochs_by_hand(term, deep, shallow):
     """Ten octaves are added, so that no number of epochs is below the least, 1."""
     constants = EMPTY._replace(epochs=(("one", 10.0), (term, 1.0)))
     for network, expected in ((DEEP, deep), (SHALLOW, shallow)):
-        found = law.median_epochs(network, TABLE, 4e-3, False, np.array([3.0]), constants)
+        found = law.median_epochs(network, TABLE, 8e-3, False, np.array([3.0]), constants)
         assert np.log2(found) == pytest.approx(np.array([[10 + expected]]))
     below = EMPTY._replace(epochs=(("one", -3.0),))
-    assert law.median_epochs(DEEP, TABLE, 4e-3, False, np.array([3.0]), below) == 1.0
+    assert law.median_epochs(DEEP, TABLE, 8e-3, False, np.array([3.0]), below) == 1.0
 
 
 @pytest.mark.parametrize(
     ("term", "expected"),
-    [("one", 1), ("steps", 4), ("width", np.log2(3)), ("rate", 2), ("rate, averaged", 2), ("batch", 2)],
+    [("one", 1), ("steps", 4), ("width", np.log2(3)), ("rate", 3), ("rate, averaged", 3), ("batch", 2)],
 )
 def test_each_term_of_giving_up_by_hand_and_twelve_epochs_of_patience(term, expected):
     constants = EMPTY._replace(left=((term, 1.0),))
-    found = law.epochs_until_given_up(DEEP, TABLE, 4e-3, True, constants)
+    found = law.epochs_until_given_up(DEEP, TABLE, 8e-3, True, constants)
     assert found == pytest.approx(np.array([2**expected + 12]))
 
 
 def test_expected_epochs_are_the_mean_of_a_lognormal_about_the_median():
     """Whose natural logarithm has the scatter s ln 2: the mean is exp((s ln 2)^2 / 2) medians."""
     constants = law.CURVES._replace(epochs=(("one", 5.0),), scatter=1.5)
-    setting = DEEP, TABLE, 4e-3, False, np.array([3.0])
+    setting = DEEP, TABLE, 8e-3, False, np.array([3.0])
     assert law.median_epochs(*setting, constants) == pytest.approx(32)
     by_hand = 32 * np.exp((1.5 * np.log(2)) ** 2 / 2)
     assert law.epochs_to_reach(*setting, constants) == pytest.approx(by_hand)

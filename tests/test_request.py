@@ -89,6 +89,7 @@ def test_names_are_read_as_they_are_spoken(option, given, meant):
 
 def test_an_unknown_name_is_refused_with_those_there_are():
     assert refused(optimizer="lion") == "unknown optimizer 'lion'; expected one of adam, adamw, sgd, sgd-momentum"
+    assert refused(optimizer="adamx").startswith("unknown optimizer 'adamx'; did you mean adam? ")
     assert refused(dtype="int8").startswith("unknown dtype 'int8'; ")
     assert refused(purpose="play") == "unknown purpose 'play'; expected one of training, inference"
     assert refused(law="moore") == "unknown law 'moore'; expected one of curves, paper"
@@ -185,7 +186,7 @@ def test_a_pilot_that_says_nothing_is_named():
         (Pilot(10, 0.1, MAX_OBSERVATIONS + 1), "the epochs of a pilot is 1099511627777;"),
     ):
         assert refused(pilots=(pilot, PILOTS[1]), target_loss=0.1).startswith(said)
-    Request(30, (4,), pilots=(Pilot(10, 0.1, 1), Pilot(20, 0.1, MAX_OBSERVATIONS)), target_loss=0.1)
+    Request(30, (4,), pilots=(Pilot(1, 0.1, 1), Pilot(20, 0.1, MAX_OBSERVATIONS)), target_loss=0.1)
 
 
 @pytest.mark.parametrize(
@@ -193,6 +194,7 @@ def test_a_pilot_that_says_nothing_is_named():
     [
         ({}, True, False, False),
         ({"law": "curves", "difficulty": "hard"}, True, True, False),
+        ({"averaged": True}, True, False, False),
         ({"law": "paper", "max_bytes": 10**6}, False, False, True),
         ({"purpose": "inference", "max_time": 1.0}, False, False, True),
         ({"purpose": "inference", "law": "paper", "max_energy": 1.0}, False, False, True),

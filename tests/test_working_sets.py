@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from study import STUDY_CPU, STUDY_GPU
 
+from sizer.base.errors import UnreachableError
 from sizer.method.cost import backward_flops, backward_operations, forward_flops, forward_operations
-from sizer.method.placement import NOWHERE, Hierarchy, place, place_all, place_alone
+from sizer.method.hardware import Device, Level
+from sizer.method.placement import NOWHERE, Hierarchy, fill, place, place_all, place_alone
 from sizer.method.training_step import DTYPES, OPTIMIZER_MOMENTS, Training
-from sizer.method.working_sets import WorkingSet, count_parameters, stack, working_sets
+from sizer.method.working_sets import WorkingSet, bytes_per_datum, count_parameters, stack, working_sets
 from sizer.models import SHAPES, Topology
 
 STUDY_NAMES = {"f": "fwd_pass", "b": "bwd_pass", "d": "epoch"}
@@ -110,13 +112,53 @@ def test_placement_by_hand():
         (0, 0, 400): (0, 100.0, 100.0),  # shared out over four instances
         (60, 41, 0): (1, 41.0, 141.0),
         (100, 1, 0): (1, 1.0, 101.0),  # nothing left in L1
+        (100, 0, 0): (1, 0.0, 100.0),  # not even an empty set lives on a level that is full
         (0, 1001, 0): (NOWHERE, None, None),
     }
     for (occupied, replicated, distributed), (level, cached, filled) in cases.items():
         placed = place(np.array([occupied]), WorkingSet(np.array([replicated]), np.array([distributed])), two)
         assert placed.level[0] == level
+        assert placed.level.dtype == np.int8
         if cached is not None:
             assert (placed.cached[0], placed.occupied[0]) == (cached, filled)
+
+
+def test_a_distributed_set_alone_lives_where_its_share_fits():
+    """Four instances of 100 bytes hold 400; one of 300 holds less, and is passed by; RAM holds 1,000."""
+    hierarchy = Hierarchy(("L1", "L2", "RAM"), (100, 300, 1000), (4, 1, 1))
+    levels = place_alone(np.array([[0, 400], [401, 1000], [1001, 10**9]]), hierarchy)
+    assert levels.tolist() == [[0, 0], [2, 2], [NOWHERE, NOWHERE]]
+    assert levels.dtype == np.int8
+
+
+def test_a_set_fills_a_level_by_what_each_instance_caches_of_it():
+    two = Hierarchy(("L1", "RAM"), (100, 1000), (4, 1))
+    working_set = WorkingSet(np.array([30, 0]), np.array([80, 600]))
+    assert fill(working_set, two, 0).tolist() == [0.5, 1.5]
+    assert fill(working_set, two, 1).tolist() == [0.11, 0.6]
+
+
+def test_the_hierarchy_of_a_device():
+    levels = (Level("L1", 1000, 4), Level("L2", 5000, None, effective_bytes=3000), Level("L3", None, 1))
+    device = Device("cpu", "cpu", "a CPU", 4, (*levels, Level("RAM", 10**6, 1)))
+    hierarchy = Hierarchy.of(device, anchored=True)
+    assert hierarchy == Hierarchy(("L1", "L2", "RAM"), (1000, 3000, 10**6), (4, 1, 1))
+    assert hierarchy.caches() == [(0, "L1"), (1, "L2")]
+
+
+def test_sizes_need_a_known_level_and_anchors_a_known_cache():
+    bare = Device("cpu", "cpu", "bare", 1, (Level("L1", None, 1), Level("RAM", 2**30, 1)))
+    assert Hierarchy.of(bare) == Hierarchy(("RAM",), (2**30,), (1,))
+    assert Hierarchy.of(bare).caches() == []
+    with pytest.raises(UnreachableError) as raised:
+        Hierarchy.of(bare, anchored=True)
+    assert str(raised.value) == (
+        "no cache of 'cpu' has a known capacity, so no size can be anchored to one; name a machine with --device "
+        "PROFILE (`sizer profiles list` shows them)"
+    )
+    with pytest.raises(UnreachableError) as raised:
+        Hierarchy.of(Device("cpu", "cpu", "unknown", 1, (Level("RAM", None, 1),)))
+    assert str(raised.value) == "no memory level of 'cpu' has a known capacity; name a machine with --device PROFILE"
 
 
 sizes = st.integers(0, 2**45)
@@ -160,6 +202,19 @@ def test_many_networks_of_any_depth_equal_one_by_one():
         alone = working_sets(one, count_parameters(one), training)
         for name in ("f", "b", "o", "d", "t_max"):
             assert getattr(together, name).total[index] == getattr(alone, name).total[0]
+
+
+def test_below_the_output_of_a_shallow_network_there_is_no_layer():
+    sets = working_sets(stack([[3, 4, 2], [3, 4, 5, 6, 2]]), np.array([26, 81]), Training(1))
+    assert sets.t.distributed.T.tolist() == [[28, 24, 0, 0], [28, 36, 44, 32]]
+    assert stack([]).shape == (1, 0)
+
+
+@pytest.mark.parametrize("elements", [None, 7])
+def test_a_datum_is_its_features_and_targets_or_what_is_said_of_it(elements):
+    full = stack([[3, 4, 2], [3, 4, 5, 6, 1]])
+    found = bytes_per_datum(full, Training(1, "mixed", datum_elements=elements))
+    assert found.tolist() == ([4 * 5, 4 * 4] if elements is None else [4 * 7, 4 * 7])
 
 
 def test_flops_are_those_that_torch_counts():

@@ -197,10 +197,6 @@ def _described(full: IntArray, num_free_parameters: IntArray, training: Training
     )
 
 
-def _within(value: int, recorded: Sequence[int]) -> bool:
-    return min(recorded) <= value <= max(recorded)
-
-
 # What the laws do not tell, and what learning curves were recorded for: beyond it theirs is carried on, which is said.
 
 

@@ -38,7 +38,7 @@ def relative_epochs(
     """
     base = np.log2(np.asarray(num_free_parameters, dtype=np.float64)) + c
     with np.errstate(divide="ignore"):
-        epochs = np.where(base > 0, np.maximum(base, 0.0) ** -3.0, np.inf)
+        epochs = np.maximum(base, 0.0) ** -3.0
     return np.asarray(epochs + saturation * (np.log2(_SATURATION_SIZE) + c) ** -3.0)
 
 

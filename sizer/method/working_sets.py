@@ -97,7 +97,7 @@ def _distributed(size: IntArray) -> WorkingSet:
 def bytes_per_datum(full: IntArray, training: Training) -> IntArray:
     """Bytes of one observation, its features and targets: by default the input and the output width, shape (N,)."""
     elements = full[0] + output_widths(full) if training.datum_elements is None else training.datum_elements
-    return np.asarray(training.element.data_bytes * elements * np.ones_like(full[0]))
+    return np.full_like(full[0], training.element.data_bytes * elements)
 
 
 def output_widths(full: IntArray) -> IntArray:
