@@ -55,6 +55,8 @@ def test_a_text_is_a_unit_or_none(text, unit):
         *(("Energy kWh", "kWh"), ("energy watt hours", "Wh"), ("Watt-hours", "Wh"), ("volt amps", "VA")),
         # Energy and densities spelt with a W in them name no power.
         *(("Energy kW*h", ""), ("Energy W.h", ""), ("Sun W/m2", ""), ("Energy in J", ""), ("Energy (J)", "J")),
+        # Words in brackets that are no unit are no part of the name.
+        *(("Power (mean of W) kW", "kW"), ("time (of W)", "")),
         *(("Power_MW", "MW"), ("POWER_MW", "MW or mW"), ("POWER_KW", "kW")),
     ],
 )
@@ -135,29 +137,29 @@ def read(*cells: str | tuple[str, str | None], column=None, stated=None, marks="
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("cells", "arguments", "expected"),
     [
-        (read("1.5", "2", column=KW), ((1500.0, 2000.0), "kW", ".")),
-        (read("1234", "5", column=MILLIWATT), ((1.234, 0.005), "mW", None)),
-        (read("5", column=MICROWATT), ((5e-6,), "uW", None)),
-        (read("50 W", column=WATT), ((50.0,), "W", None)),
-        (read("1,5 kW", "900 W", "800 W"), ((1500.0, 900.0, 800.0), "kW and W", ",")),
-        (read(("1.5", "kW"), ("900", "W")), ((1500.0, 900.0), "kW and W", ".")),
-        (read(("1.5 kW", "W"), ("900", "W")), ((1500.0, 900.0), "kW and W", ".")),
-        (read("50", "7 kW", stated=WATT), ((50.0, 7.0), "W (as --log-unit says)", None)),
-        (read("50 VA", column="is wrong", stated=KW), ((50000.0,), "kW (as --log-unit says)", None)),
-        (read("50", "60 bananas", column=WATT), ((50.0, None), "W", None)),
-        (read("50", "60 bananas", stated=WATT), ((50.0, None), "W (as --log-unit says)", None)),
-        (read("50 W", "3 kWh", "N/A"), ((50.0, None, None), "W", None)),
-        (read("50", "1e999", "12.3.4", "", column=WATT), ((50.0, None, None, None), "W", None)),
-        (read("N/A", column=WATT), ((None,), "W", None)),
-        (read("1.234", "5.678", column=WATT, marks="."), ((1.234, 5.678), "W", ".")),
-        (read("1.234", "5.678", column=WATT, marks=","), ((1234.0, 5678.0), "W", ",")),
-        (read("1.234", "12.5", column=WATT, marks=","), ((1.234, 12.5), "W", ".")),
+        (["1.5", "2"], {"column": KW}, ((1500.0, 2000.0), "kW", ".")),
+        (["1234", "5"], {"column": MILLIWATT}, ((1.234, 0.005), "mW", None)),
+        (["5"], {"column": MICROWATT}, ((5e-6,), "uW", None)),
+        (["50 W"], {"column": WATT}, ((50.0,), "W", None)),
+        (["1,5 kW", "900 W", "800 W"], {}, ((1500.0, 900.0, 800.0), "kW and W", ",")),
+        ([("1.5", "kW"), ("900", "W")], {}, ((1500.0, 900.0), "kW and W", ".")),
+        ([("1.5 kW", "W"), ("900", "W")], {}, ((1500.0, 900.0), "kW and W", ".")),
+        (["50", "7 kW"], {"stated": WATT}, ((50.0, 7.0), "W (as --log-unit says)", None)),
+        (["50 VA"], {"column": "is wrong", "stated": KW}, ((50000.0,), "kW (as --log-unit says)", None)),
+        (["50", "60 bananas"], {"column": WATT}, ((50.0, None), "W", None)),
+        (["50", "60 bananas"], {"stated": WATT}, ((50.0, None), "W (as --log-unit says)", None)),
+        (["50 W", "3 kWh", "N/A"], {}, ((50.0, None, None), "W", None)),
+        (["50", "1e999", "12.3.4", ""], {"column": WATT}, ((50.0, None, None, None), "W", None)),
+        (["N/A"], {"column": WATT}, ((None,), "W", None)),
+        (["1.234", "5.678"], {"column": WATT, "marks": "."}, ((1.234, 5.678), "W", ".")),
+        (["1.234", "5.678"], {"column": WATT, "marks": ","}, ((1234.0, 5678.0), "W", ",")),
+        (["1.234", "12.5"], {"column": WATT, "marks": ","}, ((1.234, 12.5), "W", ".")),
     ],
 )
-def test_the_powers_of_a_column(given, expected):
-    assert given == expected
+def test_the_powers_of_a_column(cells, arguments, expected):
+    assert read(*cells, **arguments) == expected
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,9 @@ from sizer.meters.power_units import POWER, WATT, Unit, unit_named, units_in
 from sizer.meters.timestamps import Stamp, read_stamp
 
 _ABBREVIATED = re.compile(r"\b(CES?T|[ECMPA][SD]T|BST|IST|JST|AE[SD]T|MSK|W?EE?S?T|SGT|HKT|KST)\b")
-_ZONE_ABOVE = re.compile(
-    r"time ?zone\W+((?:UTC|GMT)?[+-]\d{1,2}(?::?\d{2})?|[A-Za-z]+/[A-Za-z_/]+|UTC|GMT)", re.IGNORECASE
-)
+_OFFSET = r"\s*[+−-]\s*\d{1,2}(?::?\d{2})?(?!\d|\s*min)"  # "UTC - 5 min mean" is in UTC
+_ZONE_IN_NAME = re.compile(rf"(?:UTC|GMT){_OFFSET}|\b(?:UTC|GMT)\b|_(?:utc|gmt)\b", re.IGNORECASE)
+_ZONE_ABOVE = re.compile(rf"time ?zone\W+?((?:UTC|GMT)?{_OFFSET}|[A-Za-z]+/[A-Za-z_/]+|UTC|GMT)", re.IGNORECASE)
 
 
 class Entry(NamedTuple):
@@ -125,17 +125,18 @@ def _row_zone(table: Table, found: Roles, row: Row) -> str | None:
 
 def zone_written(table: Table, found: Roles) -> str | None:
     """A time zone that the time column's name, or a line above the table, states for all times."""
-    name = table.header[found.time[-1]] if table.header else ""
-    for text in (name, table.header[found.time[0]] if table.header else ""):
-        matched = re.search(
-            r"(?:UTC|GMT)\s*[+-]\d{1,2}(?::?\d{2})?|\b(?:UTC|GMT)\b|_(?:utc|gmt)\b", text, re.IGNORECASE
-        )
-        if matched is not None:
-            return matched[0].replace(" ", "").strip("_").upper()
-        if abbreviated := _ABBREVIATED.search(text):
+    for column in reversed(found.time) if table.header else ():
+        if matched := _ZONE_IN_NAME.search(table.header[column]):
+            return _plain_offset(matched[0].strip("_").upper())
+        if abbreviated := _ABBREVIATED.search(table.header[column]):
             return abbreviated[0]
     above = next((zone for line in table.above if (zone := _ZONE_ABOVE.search(line))), None)
-    return None if above is None else above[1]
+    return None if above is None else _plain_offset(above[1])
+
+
+def _plain_offset(text: str) -> str:
+    """An offset without the spaces and the typographic minus of people's headings (``UTC − 5``)."""
+    return re.sub(r"\s", "", text).replace("−", "-")
 
 
 _DIVISORS = {"ms": 1e3, "msec": 1e3, "millis": 1e3, "milliseconds": 1e3, "us": 1e6, "ns": 1e9}

@@ -83,10 +83,10 @@ def read_power_log(path: str | os.PathLike[str], layout: LogFormat | None = None
     read = _powers(path, table, found, entries, layout, node, warnings)
     zone_text = zone_written(table, found)
     try:
-        likely = readings([entry.stamp for entry in entries], zone, zone_text)
-        if _is_newest_first(likely[0]):
-            entries, read = entries[::-1], read._replace(watts=read.watts[::-1])
-            likely = readings([entry.stamp for entry in entries], zone, zone_text)
+        stamps = [entry.stamp for entry in entries]
+        likely = readings(stamps, zone, zone_text)
+        if not _rises(likely[0]) and _rises((turned := readings(stamps[::-1], zone, zone_text))[0]):
+            entries, read, likely = entries[::-1], read._replace(watts=read.watts[::-1]), turned
     except StampError as error:
         raise no_sample(path, entries[error.index].row, str(error)) from None
     said = _said(table, found, read, node)
@@ -98,8 +98,9 @@ def read_power_log(path: str | os.PathLike[str], layout: LogFormat | None = None
     return replace(logs[0], others=tuple(logs[1:]), taken=taken)
 
 
-def _is_newest_first(times: Times) -> bool:
-    return len(times.unix_s) > 2 and all(later < earlier for earlier, later in pairwise(times.unix_s))
+def _rises(times: Times) -> bool:
+    """Whether each sample is later than the one before. Read backwards, a log that does has its newest sample first."""
+    return len(times.unix_s) > 2 and all(earlier < later for earlier, later in pairwise(times.unix_s))
 
 
 def _check(layout: LogFormat) -> None:
@@ -152,7 +153,9 @@ def _powers(
         unit = entity_unit(what, node)
     texts = [(entry.cell, entry.unit) for entry in entries]
     read = powers(what, texts, unit, stated, layout.decimal or _marks(table))
-    if stated is None and found.unit is not None and not stated_units(table, columns_of(table)[found.power]):
+    if stated is not None:
+        return read
+    if found.unit is not None and not stated_units(table, columns_of(table)[found.power]):
         return _plausible(what, read, _LEAST_BARE_W)
     if is_history and unit is WATT and not units_in(node or ""):
         warnings.append(f"{what} has no unit; W, Home Assistant's default, is assumed: --log-unit names another")
