@@ -30,7 +30,16 @@ from sizer.size_search.log import (
 )
 from sizer.size_search.settings import SearchSettings
 
-HEADER = {"format": LOG_FORMAT, "task": "the data"}
+SIZE = {"widths": [8, 1], "epoch_cost": 1.0, "flops_per_epoch": 100, "anchor": None}
+HEADER = {
+    "format": LOG_FORMAT,
+    "task": "the data",
+    "settings": {"target": 0.1},
+    "device": "cpu",
+    "quantity": "time",
+    "first": "8",
+    "candidates": [{"name": name, **SIZE} for name in ("4", "8", "8 at 0.003", "16")],
+}
 EPOCH = Epoch(1, 0.9, 0.8, 0.7, 0.5, 0.4, 12.0, 30, 0.75, "averaged")
 NAME = "trials/8 at 0.003/000001.pt"
 ENTRY = LogEntry("8 at 0.003", (EPOCH, EPOCH._replace(epoch=2, energy_j=None, choosing=None)), NAME)
@@ -246,6 +255,62 @@ def refused(folder: SearchFolder) -> str:
 def test_a_log_of_another_format_is_refused(tmp_path):
     (tmp_path / "log.jsonl").write_text('{"format": "sizer.search-log/9"}\n')
     assert refused(SearchFolder(tmp_path)) == "its first line is not of the format sizer.search-log/1"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({name: 3} for name in ("task", "device", "quantity", "first")),
+        *({"settings": odd} for odd in (3, None, [["target", 0.1]])),
+    ],
+    ids=str,
+)
+def test_a_first_line_that_says_no_search_is_refused(tmp_path, change):
+    (tmp_path / "log.jsonl").write_text(json.dumps({**HEADER, **change}) + "\n")
+    assert refused(SearchFolder(tmp_path)) == "its first line does not say what is searched for"
+
+
+@pytest.mark.parametrize("name", ["task", "device", "quantity", "first", "settings", "candidates"])
+def test_a_first_line_that_lacks_something_is_refused(tmp_path, name):
+    """It was read, and ended the search in a KeyError."""
+    (tmp_path / "log.jsonl").write_text(json.dumps({key: HEADER[key] for key in HEADER if key != name}) + "\n")
+    assert refused(SearchFolder(tmp_path)) == f"'{name}'"
+
+
+def with_size(folder: Path, **changes: object) -> SearchFolder:
+    header = {**HEADER, "candidates": [{"name": "8", **SIZE, **changes}]}
+    (folder / "log.jsonl").write_text(json.dumps(header) + "\n")
+    return SearchFolder(folder)
+
+
+def test_a_size_may_say_what_makes_it_cache_aware_and_its_rate(tmp_path):
+    folder = with_size(tmp_path, anchor=["weights", "L2", 0.5], relative_cost=2, learning_rate=0.01, multiple=4.0)
+    assert folder.read().header["candidates"][0]["anchor"] == ["weights", "L2", 0.5]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({name: "x"} for name in ("epoch_cost", "flops_per_epoch", "relative_cost", "learning_rate", "multiple")),
+        *({"name": 8}, {"widths": [8.0, 1]}, {"anchor": ["weights", "L2"]}, {"anchor": "abc"}, {"multiple": None}),
+    ],
+    ids=str,
+)
+def test_a_size_of_which_something_is_none_is_refused(tmp_path, change):
+    size = {"name": "8", **SIZE, **change}
+    assert refused(with_size(tmp_path, **change)) == f"no size: {str(size)[:80]}"
+
+
+@pytest.mark.parametrize(
+    "line", [slice_line(trial="9"), {"event": "round", "slices": [["9", 1]]}], ids=["slice", "round"]
+)
+def test_a_size_that_the_first_line_does_not_list_is_refused(tmp_path, line):
+    """A decision on one ended the search in a KeyError."""
+    assert refused(written(tmp_path, line)) == "its first line does not list 9"
+
+
+def test_a_line_that_says_no_event_is_refused(tmp_path):
+    assert refused(written(tmp_path, {"no": "event"})) == "'event'"
 
 
 NO_EPOCHS = [
