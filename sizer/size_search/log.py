@@ -218,7 +218,8 @@ def _as_log(lines: list[dict[str, Any]]) -> Log:
             entry = _as_entry(line)
             log.entries.append(entry)
             log.open_round[:] = [planned for planned in log.open_round if planned.trial != entry.trial]
-    if others := {each.trial for each in (*log.entries, *log.open_round)} - names:
+    trials = [*(entry.trial for entry in log.entries), *(planned.trial for planned in log.open_round)]
+    if others := set(trials) - names:
         raise ValueError(f"its first line does not list {min(others)[:80]}")
     return log
 
