@@ -15,9 +15,9 @@ import pytest
 from calibrating_fakes import make_quick
 
 from sizer.base.errors import MeasurementError, ProfileError
-from sizer.calibration import measurements, plan, session
+from sizer.calibration import measurements, session
 from sizer.calibration.calibration import Settings, calibrate, measurement_path, replay
-from sizer.calibration.measurements import Timing, appended, create, read_measurements
+from sizer.calibration.measurements import Timing, appended, read_measurements
 from sizer.cli import run
 
 CALIBRATE = ["calibrate", "--budget", "15s", "--meter", "none", "--quiet"]
@@ -133,29 +133,6 @@ def test_a_file_of_another_version_is_named_when_it_is_replayed(tmp_path, capsys
     assert "this version reads sizer.measurements/1" in capsys.readouterr().err
     assert run(["calibrate", "--replay", str(tmp_path / "none.jsonl")]) == 1
     assert "cannot be read" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        {"case": 10**6},
-        {"case": -1},
-        {"step_s": -1.0},
-        {"step_s": 0.0},
-        {"step_s": "soon"},
-        {"steps": 0},
-        {"window_unix_s": [1.0]},
-    ],
-)
-def test_timings_that_cannot_be_are_damage(tmp_path, damage):
-    path = tmp_path / "m.jsonl"
-    log = create(path, {}, tuple(plan.draw(2, seed=1)))
-    log.close()
-    timing = Timing(0, 0, 1e-3, 10, None, None)._asdict() | damage
-    with path.open("a") as stream:
-        stream.write(json.dumps(timing) + "\n")
-    with pytest.raises(MeasurementError, match="damaged beyond its last line"):
-        read_measurements(path)
 
 
 def test_a_file_without_its_machine_is_one_line(quick):

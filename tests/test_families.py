@@ -323,20 +323,6 @@ def test_sizes_beyond_the_budget_are_named(monkeypatch, tmp_path):
     assert "of the budget of 1 s" in left[0].reason
 
 
-def test_kept_timings_are_young(tmp_path):
-    path = tmp_path / "kept.jsonl"
-    kept = KeptTimings(path)
-    kept.add("a", Timing(0, 0, 1.0, 2, None))
-    kept.close()
-    entry = json.loads(path.read_text())
-    path.write_text(json.dumps({**entry, "date": "2020-01-01T00:00:00+00:00"}) + "\n")
-    assert KeptTimings(path).timings("a") == []
-
-
-def test_timings_are_those_of_a_condition():
-    assert KeptTimings.of(SMALL_CPU, 1).path != KeptTimings.of(SMALL_CPU, 2).path
-
-
 # What is predicted.
 
 

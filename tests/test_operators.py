@@ -15,7 +15,7 @@ from study import KIB
 from torch import nn
 
 import sizer
-from sizer.base.errors import MeasurementError, UsageError
+from sizer.base.errors import UsageError
 from sizer.cli import run
 from sizer.detection.detect import detected
 from sizer.inspection import operator_calibration
@@ -33,7 +33,7 @@ from sizer.operators.call import Call, TensorSpec
 from sizer.operators.datasheet import Roofline
 from sizer.operators.interpolation import Interpolation, Known, Work
 from sizer.operators.kinds import kind_of, place_of
-from sizer.operators.library import MOST_DAYS, Library, Log, conditions, library_path, read_library
+from sizer.operators.library import Library, Log, conditions, library_path, read_library
 from sizer.operators.operands import Pools
 from sizer.operators.prices import INTERPOLATED, MEASURED, UNKNOWN, Prices
 from sizer.operators.reference_blocks import together
@@ -170,30 +170,6 @@ def test_a_family_that_misses_its_left_out_calls_tells_so():
     assert deviation(0.02) < 0.1
 
 
-def test_what_was_taken_under_other_conditions_or_long_ago_is_not_used(blocks, monkeypatch):
-    now = conditions(torch.get_num_threads())
-    write(blocks[:1], now={**now, "torch": "1.0"})
-    assert not read_library(library_path(), now).times
-    write(blocks[:1])
-    assert read_library(library_path(), now).times
-    later = time.time() + (MOST_DAYS + 1) * 86400
-    monkeypatch.setattr("sizer.operators.library.time.time", lambda: later)
-    assert not read_library(library_path(), now).times
-
-
-def test_damaged_lines_are_left_out_and_the_quieter_of_two_timings_holds(blocks):
-    now = conditions(torch.get_num_threads())
-    write(blocks[:1])
-    known = len(read_library(library_path(), now).times)
-    key, call = next(iter(blocks[0].distinct().items()))
-    with library_path().open("a") as file:
-        slower = [[key, call.to_json(), 1.0, 1.0], ["[", [], 1, 1], [key, call.to_json(), "x", 1]]
-        file.write('{"timings": [["cut\n' + json.dumps({"timings": slower}) + "\n")
-    library = read_library(library_path(), now)
-    assert len(library.times) == known
-    assert library.times[key] == law(call)
-
-
 ODD_LINES = [
     {"timings": None}, {"timings": 3}, {"timings": "ab"}, {"timings": [3, None, [], ["[]"], "abc"]},
     {"steps": None}, {"steps": "ab"}, {"steps": [3, None, {"measured_s": "x"}, {"measured_s": -1.0}, {"views": 1e999}]},
@@ -217,24 +193,6 @@ def test_lines_of_a_library_that_are_none_are_left_out(tmp_path, odd):
     assert not library.times
     assert not library.steps
     assert fit_between(library.steps)
-
-
-def test_a_library_that_cannot_be_made_is_one_line(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(MeasurementError, match="cannot be written"):
-        Log(tmp_path / "file" / "library.jsonl", {})
-
-
-def test_a_library_that_is_too_large_keeps_what_holds(blocks, monkeypatch):
-    now = conditions(torch.get_num_threads())
-    write(blocks[:1], now={**now, "threads": 77})
-    write(blocks[:1])
-    write(blocks[:1])
-    before = library_path().stat().st_size
-    monkeypatch.setattr("sizer.operators.library.MOST_BYTES", 1000)
-    write([])
-    assert library_path().stat().st_size < before / 2
-    assert len(read_library(library_path(), now).times) == len(blocks[0].distinct())
 
 
 def test_calls_are_measured_interpolated_or_unknown(blocks):

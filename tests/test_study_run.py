@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from sizer import cli
-from sizer.base.errors import MeasurementError, UsageError
+from sizer.base.errors import UsageError
 from sizer.meters.protocol import NullMeter
 from sizer.study.analysis.iso_loss import iso_loss, read_losses
 from sizer.study.analysis.trends import trends
@@ -20,7 +20,7 @@ from sizer.study.files.power_logs import read_power
 from sizer.study.files.tables import read_metadata
 from sizer.study.own_runs import plan, training
 from sizer.study.own_runs import run as own_runs
-from sizer.study.own_runs.log import LOG_NAME, RunLog, origin_of, read_log
+from sizer.study.own_runs.log import LOG_NAME, origin_of, read_log
 from sizer.study.own_runs.plan import PlannedRun, design
 from sizer.study.own_runs.run import Request, run_study
 from sizer.study.own_runs.training import LEAST_EPOCHS, Settings, train
@@ -181,15 +181,6 @@ def test_a_log_killed_in_its_first_line_begins_anew(tmp_path):
     assert step.rows_out == len(read_log(tmp_path).runs) > 0
 
 
-def test_two_studies_in_one_folder_are_kept_apart(tmp_path):
-    log = RunLog(tmp_path)
-    try:
-        with pytest.raises(MeasurementError, match="another study is running"):
-            RunLog(tmp_path)
-    finally:
-        log.close()
-
-
 def test_the_plan_fills_the_budget_with_whole_families(monkeypatch):
     monkeypatch.setattr(plan, "RUN_S", 2.5)
     small, large = design(150, DIMENSIONS), design(1500, DIMENSIONS)
@@ -235,15 +226,6 @@ def test_generated_data_stand_in_for_the_extra(monkeypatch):
         training.load("digits")
     with pytest.raises(UsageError, match="unknown data set 'mnist9'"):
         training.load("mnist9")
-
-
-def test_a_damaged_log_is_one_line(tmp_path):
-    (tmp_path / LOG_NAME).write_text("hello\n")
-    with pytest.raises(MeasurementError, match="is no log of a study"):
-        read_log(tmp_path)
-    (tmp_path / LOG_NAME).write_text('{"format": "sizer.own_study/9"}\n')
-    with pytest.raises(MeasurementError, match="this version reads sizer"):
-        read_log(tmp_path)
 
 
 def test_the_commands_work_on_ones_own_study(tmp_path, capsys):

@@ -456,9 +456,12 @@ def test_a_log_of_others_names_no_checkpoint_elsewhere(tmp_path, elsewhere):
     """A search removes the checkpoint that a new one replaces, and unpacks the one that it goes on from."""
     from sizer.size_search.log import LOG_FORMAT, SearchFolder
 
-    lines = [{"format": LOG_FORMAT}, {"event": "slice", "trial": "8", "checkpoint": elsewhere, "epochs": []}]
+    size = {"name": "8", "widths": [8, 1], "epoch_cost": 1.0, "flops_per_epoch": 100, "anchor": None}
+    header = {"format": LOG_FORMAT, "task": "", "settings": {}, "device": "cpu", "quantity": "time", "first": "8"}
+    lines = [{**header, "candidates": [size]}]
+    lines.append({"event": "slice", "trial": "8", "checkpoint": elsewhere, "epochs": []})
     (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
-    with pytest.raises(SizerError, match="is no log of a search, or is damaged"):
+    with pytest.raises(SizerError, match=r"or is damaged \((a checkpoint elsewhere|no slice of a trial): "):
         SearchFolder(tmp_path).read()
 
 

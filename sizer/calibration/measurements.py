@@ -7,6 +7,7 @@ file replays on any machine, and a run that was interrupted resumes from it.
 from __future__ import annotations
 
 import errno
+import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -99,8 +100,10 @@ def read_measurements(path: Path) -> Measurements:
         plan = tuple(_case(record) for record in header["plan"])
         timings = tuple(timing_of(record, len(plan)) for record in records if not _is_end(record))
         settings = dict(header["settings"])
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError):
-        raise MeasurementError(f"{path} is damaged beyond its last line; calibrate again with --fresh") from None
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise MeasurementError(
+            f"{path} is damaged beyond its last line ({error}); calibrate again with --fresh"
+        ) from None
     return Measurements(settings, plan, timings, any(map(_is_end, records)))
 
 
@@ -114,27 +117,25 @@ def _case(record: Mapping[str, Any]) -> Case:
     case = Case(record["shape"], record["input_dim"], widths, record["batch_size"], form)
     counts = (case.input_dim, case.batch_size, *widths)
     if not widths or form not in OPTIMIZER_FORMS or not all(type(each) is int and 0 < each <= _MOST for each in counts):
-        raise ValueError(f"no network: {record}")
+        raise ValueError(f"no network: {str(record)[:80]}")
     return case
 
 
 def timing_of(record: Mapping[str, Any], planned: int = _MOST) -> Timing:
     """A timing whose numbers can be such, later fields left out. Raises TypeError or ValueError for one that cannot."""
     timing = Timing(**{name: value for name, value in record.items() if name in Timing._fields})
-    places = (timing.case, timing.round, timing.steps)
-    if not all(type(each) is int and 0 <= each <= _MOST for each in places):
-        raise TypeError(f"no timing: {record}")
-    if not (timing.case < planned and 0 < timing.step_s < float("inf") and timing.steps > 0):
-        raise ValueError(f"no timing: {record}")
-    if not all(each is None or type(each) in (int, float) for each in (timing.disturbed, timing.energy_j)):
-        raise TypeError(f"no timing: {record}")
-    if timing.reference_s is not None:
-        around = {str(name): (float(before), float(after)) for name, (before, after) in timing.reference_s.items()}
-        if not all(0 < each < float("inf") for pair in around.values() for each in pair):
-            raise ValueError(f"no timing: {record}")
-        timing = timing._replace(reference_s=around)
-    window = timing.window_unix_s
-    return timing if window is None else timing._replace(window_unix_s=(float(window[0]), float(window[1])))
+    counts, amounts = (timing.case, timing.round, timing.steps), (timing.disturbed, timing.energy_j)
+    reference_s, window = timing.reference_s, timing.window_unix_s
+    around = {} if reference_s is None else {name: (float(b), float(a)) for name, (b, a) in reference_s.items()}
+    times_s = (timing.step_s, *(each for pair in around.values() for each in pair))
+    can_be = all(type(each) is int and 0 <= each <= _MOST for each in counts)
+    can_be &= timing.case < planned and timing.steps > 0 and all(0 < each < math.inf for each in times_s)
+    if not can_be or not all(each is None or type(each) in (int, float) for each in amounts):
+        raise ValueError(f"no timing: {str(record)[:80]}")
+    return timing._replace(
+        reference_s=None if reference_s is None else around,
+        window_unix_s=None if window is None else (float(window[0]), float(window[1])),
+    )
 
 
 def interrupted_or_new(

@@ -68,8 +68,9 @@ def _read(path: Path) -> dict[str, list[Timing]]:
         return {}
     except OSError as error:
         raise _not_written(path, error) from None
-    young = [each for each in lines if _age_days(each) <= _MOST_DAYS][-_MOST_LINES // 2 :]
+    young = [each for each in lines if _age_days(each) <= _MOST_DAYS]
     if len(lines) > _MOST_LINES:
+        young = young[-_MOST_LINES // 2 :]
         with suppress(OSError):
             write_whole(path, b"".join(map(line, young)))
     found: dict[str, list[Timing]] = {}

@@ -127,8 +127,8 @@ def _is_step(step: Any) -> bool:
     return all(isinstance(each, int | float) and 0 <= each < _MOST for each in numbers)
 
 
-def _holding(path: Path, now: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
-    """The lines of a file that hold under some conditions (None: any), each with whether it says conditions."""
+def _holding(path: Path, now: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The lines of a file that were taken under some conditions, and are young enough."""
     try:
         records = read_objects(path)
     except OSError:
@@ -139,7 +139,7 @@ def _holding(path: Path, now: Mapping[str, Any] | None) -> Iterator[dict[str, An
             made = record.get("unix_s", 0)
             young = isinstance(made, int | float) and made > time.time() - MOST_DAYS * _DAY_S
             known = record.get("format") == OPERATORS_FORMAT
-            holds = known and young and (now is None or record["conditions"] == dict(now))
+            holds = known and young and record["conditions"] == dict(now)
         elif holds:
             yield record
 
@@ -187,9 +187,3 @@ def _not_written(path: Path, error: OSError) -> MeasurementError:
         f"{path} cannot be written ({error.strerror or error}); free some space, or set XDG_DATA_HOME to a folder that "
         f"can"
     )
-
-
-def text_of(call: Call) -> str:
-    """A call in a few words, for people: ``mm 64x128, 128x256``."""
-    shapes = ", ".join("x".join(map(str, spec.shape)) for spec in call.tensors[:3])
-    return f"{call.packet} {shapes}" if shapes else call.packet

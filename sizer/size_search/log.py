@@ -206,8 +206,7 @@ class SearchFolder:
 
 def _as_log(lines: list[dict[str, Any]]) -> Log:
     header, *rest = lines
-    if header.get("format") != LOG_FORMAT:
-        raise ValueError(f"its first line is not of the format {LOG_FORMAT}")
+    names = _named(header)
     log = Log(header, [], [])
     for line in rest:
         event = line.pop("event")
@@ -219,7 +218,31 @@ def _as_log(lines: list[dict[str, Any]]) -> Log:
             entry = _as_entry(line)
             log.entries.append(entry)
             log.open_round[:] = [planned for planned in log.open_round if planned.trial != entry.trial]
+    trials = [*(entry.trial for entry in log.entries), *(planned.trial for planned in log.open_round)]
+    if others := set(trials) - names:
+        raise ValueError(f"its first line does not list {min(others)[:80]}")
     return log
+
+
+def _named(header: Mapping[str, Any]) -> set[str]:
+    """The names of the sizes of a log's first line. Raises ValueError, TypeError or KeyError where it is none."""
+    if header.get("format") != LOG_FORMAT:
+        raise ValueError(f"its first line is not of the format {LOG_FORMAT}")
+    texts = [header[name] for name in ("task", "device", "quantity", "first")]
+    if not all(isinstance(text, str) for text in texts) or not isinstance(header["settings"], dict):
+        raise TypeError("its first line does not say what is searched for")
+    return {_name_of(size) for size in header["candidates"]}
+
+
+def _name_of(size: Mapping[str, Any]) -> str:
+    """The name of a size of a log's first line; versions before noted less of it."""
+    costs = [size["epoch_cost"], size["flops_per_epoch"]]
+    numbers = costs + [size.get(name, 1.0) for name in ("relative_cost", "learning_rate", "multiple")]
+    is_size = isinstance(size["name"], str) and all(type(width) is int for width in size["widths"])
+    is_anchored = size["anchor"] is None or list(map(type, size["anchor"])) == [str, str, float]
+    if not (is_size and is_anchored and all(type(each) in (int, float) for each in numbers)):
+        raise TypeError(f"no size: {str(size)[:80]}")
+    return str(size["name"])
 
 
 def _as_entry(line: Mapping[str, Any]) -> LogEntry:

@@ -64,7 +64,7 @@ def read_log(folder: Path) -> OwnStudy:
         raise MeasurementError(f"{path} is damaged: a line in it is no run; restore it, or start anew with --fresh")
     study = OwnStudy(records[0], records[1:])
     try:
-        _ = study.levels, study.remarks
+        _ = study.levels, study.remarks, study.header["same"].items()
     except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError):
         raise MeasurementError(
             f"{path} is damaged: its first line does not describe a machine; restore it, or start anew with --fresh"
