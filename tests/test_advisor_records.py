@@ -15,7 +15,7 @@ from sizer.devices import NO_COEFFICIENTS
 from sizer.method.advisor import recommend, vector_width
 from sizer.method.coefficients import OtherSpeed
 from sizer.method.cost_to_loss import Law
-from sizer.method.epochs_to_loss import Pilot
+from sizer.method.epochs_to_loss import Pilot, relative_epochs
 from sizer.method.hardware import Device, Level
 from sizer.method.recommendation import CurvePoint, Recommendation
 from sizer.method.sweep import at_widths, families, windows
@@ -69,15 +69,16 @@ def test_a_vector_is_the_nearest_cache_line_that_is_known(lines, dtype, width):
 @pytest.mark.parametrize(
     ("device", "level", "said"),
     [
-        (TINY, "L3", "'L3' is no cache of cpu; "),
-        (GPU, "L1", "'L1' is no cache of cuda:0 that holds anything from one kernel to the next; "),
-        (GPU, "RAM", "'RAM' is no cache of cuda:0; "),
+        (TINY, "L3", "'L3' is no cache of cpu; expected one of L1, L2"),
+        (TINY, "l1", "'l1' is no cache of cpu; did you mean L1? Expected one of L1, L2"),
+        (GPU, "L1", "'L1' is no cache of cuda:0 that holds anything from one kernel to the next; expected one of L2"),
+        (GPU, "RAM", "'RAM' is no cache of cuda:0; expected one of L2"),
     ],
 )
 def test_a_level_that_is_no_cache_is_refused(device, level, said):
     with pytest.raises(UsageError) as refused:
         recommend(asked(levels=(level,)), device, priced(step=1.0))
-    assert str(refused.value).startswith(said)
+    assert str(refused.value) == said
 
 
 def test_a_request_that_nothing_fits_is_refused():
@@ -377,6 +378,8 @@ def test_limits_hold_at_another_speed_too():
 
 def test_a_limit_keeps_what_it_allows_and_is_noted():
     record = of_curves(max_bytes=5000)
+    assert of_curves().largest is None
+    assert of_curves().notes == recommend(asked(max_bytes=5000), TINY, priced(**SPILLING)).notes == ()
     assert record.largest.widths == (31, 2)  # 16 (7 x 31 + 2) + 40 (4 + 31 + 2) = 4984 bytes
     assert record.notes == (
         "a size that fails is taken to be followed by the next octave, beyond the limit given too: near the limit, "
@@ -392,6 +395,22 @@ def test_a_step_that_waits_is_noted_with_the_width_until_which():
         "until there; CUDA graphs or torch.compile(mode='reduce-overhead') would help",
     )
     assert recommend(asked(), GPU, priced(operation=1.0, launch=1.0)).notes == ()
+
+
+# The sweep.
+
+
+def test_a_wide_size_has_its_whole_vectors_beside_it_where_curves_count():
+    """A line of 64 bytes holds 16 numbers, which is the unit beyond 256."""
+    wide = {point.widths[0] for point in of_curves().curve if point.widths[0] > 256}
+    assert {width // 16 * 16 for width in wide} <= wide | {256}
+    assert len(wide) > 20
+
+
+def test_the_least_cost_to_a_loss_is_that_of_the_optimum_by_equation_10():
+    record = recommend(asked(), TINY, priced(**SPILLING))
+    costs = [p.time_per_datum_s * float(relative_epochs(p.num_free_parameters)) for p in reachable(record)]
+    assert record.least_cost_to_loss == pytest.approx(min(costs))
 
 
 # Several families.

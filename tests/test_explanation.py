@@ -276,6 +276,16 @@ def test_a_size_that_fills_nothing_is_told_how_far_it_is_and_what_it_costs():
     assert "L1" not in fewer
 
 
+def test_a_size_beyond_the_sweep_is_not_given_the_cost_of_its_end():
+    record = record_with([(29, 1.0), (57, 4.0), (58, None)])
+    (said,) = why_not(record, 8)
+    assert said.endswith(
+        "); it is larger than every size compared, the largest of which costs 4x the optimum to reach a loss"
+    )
+    (at_the_end,) = why_not(record_with([(29, 1.0), (58, 4.0)]), 8)
+    assert at_the_end.endswith("); reaching a loss costs 4x the optimum")
+
+
 def test_a_size_in_a_window_is_told_which_and_that_another_is_listed():
     """4-18-2 has 128 parameters: b is 1024 + 80 / 2 on L1, o 2048 / 2."""
     (said,) = why_not(record_with([(64, 1.5), (256, 1.5)]), 18)

@@ -262,7 +262,7 @@ def _verdict(record: Recommendation, priced: PricedSweep, widths: tuple[int, ...
         return "it has a working set that no level of the device holds"
     if apply_limits(priced, record.request, record.coefficients.quantity).to_loss[0] == float("inf"):
         return "it is beyond the limit given"
-    relative = f"reaching a loss costs {_relative_cost(record, swept):.3g}x the optimum"
+    relative = _against_the_optimum(record, swept)
     fills = {  # how far each set fills each cache that may be an anchor, and whether that makes it one
         f"{SET_NAMES[name]} {_verb('fill', name)} {level} {window.fill[0]:.2f} times": bool(window.inside[0])
         for (name, level), window in priced.windows.items()
@@ -274,13 +274,17 @@ def _verdict(record: Recommendation, priced: PricedSweep, widths: tuple[int, ...
     return f"no set fills a cache {WINDOW[0]:g} to {WINDOW[1]:g} times ({', '.join(fills)}); {relative}"
 
 
-def _relative_cost(record: Recommendation, swept: Sweep) -> float:
-    """Cost to a loss of one network relative to the optimum's, by its place on the curve of its family."""
+def _against_the_optimum(record: Recommendation, swept: Sweep) -> str:
+    """What reaching a loss costs with one network, by its place on the curve of its family, or that it is beyond it."""
     of_family = [point for point in record.curve if (point.shape, point.depth, point.batch_size) == swept.family.key]
     known = [point for point in of_family if point.relative_cost_to_loss is not None]
     sizes = np.log([point.num_free_parameters for point in known])
     costs = np.log([point.relative_cost_to_loss or np.inf for point in known])
-    return float(np.exp(np.interp(np.log(swept.num_free_parameters[0]), sizes, costs)))
+    size = np.log(swept.num_free_parameters[0])
+    cost = f"{np.exp(np.interp(size, sizes, costs)):.3g}x the optimum"
+    if size > sizes[-1]:
+        return f"it is larger than every size compared, the largest of which costs {cost} to reach a loss"
+    return f"reaching a loss costs {cost}"
 
 
 def _is_of(candidate: Candidate, family: Family) -> bool:
