@@ -14,7 +14,7 @@ KNOWN = Known(4000, 20, 3)
 #: Laws of a few terms: chances and epochs that differ from size to size, and nothing of the recorded curves' constants.
 LAWS = Constants(
     reach=(("one", -3.0), ("width", 0.7), ("hardness", 0.3)),
-    epochs=(("one", 6.0), ("width", -0.5), ("rate", -0.6)),
+    epochs=(("one", 6.0), ("width", -0.5), ("rate", -0.6), ("hardness", -0.2)),
     left=(("one", 4.0), ("width", -0.2), ("rate", -0.3)),
     scatter=1.0,
     together=0.5,
@@ -79,6 +79,12 @@ def test_the_mean_over_hardness_is_that_of_logarithms():
     each = [expected_cost(cost, *setting, ratio[None], np.ones(1), LAWS)[0] for ratio in ratios]
     both = expected_cost(cost, *setting, ratios, np.array([0.25, 0.75]), LAWS)
     assert both == pytest.approx([each[0] ** 0.25 * each[1] ** 0.75])
+
+
+def test_a_target_of_the_edge_ratio_is_hard_and_a_chance_of_one_in_twenty_not_ruled_out():
+    for ratio, chance, size in ((1.1, 0.05, 2**14), (1.1, 0.049, 2**13), (1.101, 0.5, 2**13)):
+        usual = expectation.usual_pair(KNOWN, np.array([ratio, 2.0]), np.array([chance, 1 - chance]))
+        assert usual.size == size
 
 
 def test_doubt_grows_with_the_distance_from_the_usual_pair_in_octaves():
