@@ -25,7 +25,7 @@ def test_bytes_of_an_element_by_what_it_is(dtype, activation, forward, backward,
 
 
 def test_a_type_of_one_size_keeps_that_of_each_and_twice_that_for_the_backward_pass():
-    assert _uniform("float8", 1) == ("float8", 1, 1, 2, 1)
+    assert _uniform("float24", 3) == ("float24", 3, 3, 6, 3)
 
 
 @pytest.mark.parametrize(("optimizer", "moments"), [("adam", 2), ("adamw", 2), ("sgd", 0), ("sgd-momentum", 1)])
