@@ -77,6 +77,7 @@ def test_a_window_of_which_nothing_is_within_the_limits_lists_nothing():
         ([1.0, 1.06, 1.06, 1.03], 16, 28),  # or of a quarter of it,
         ([1.0, 1.06, 1.06, 1.06], 16, 15),  # else the cheapest
         ([1.0, 1.06, 1.06, 1.03], 8, 28),
+        ([1.0, 1.06, 1.06, 1.03], 32, 15),  # (an eighth of the unit is no alignment)
         ([1.0, 1.06, 1.04, 1.03], 4, 28),  # of multiples of 4, which all three are, the cheapest
         ([1.0, 1.0, 1.0, 1.0], 2, 15),  # multiples below 4 are not looked at
         ([1.0, 1.0, 1.0, 1.0], 1, 15),

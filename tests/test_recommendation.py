@@ -8,6 +8,7 @@ import pytest
 
 from sizer.base.errors import UsageError
 from sizer.method.coefficients import Coefficients
+from sizer.method.epochs_to_loss import Pilot
 from sizer.method.recommendation import (
     Anchor,
     AtOtherSpeed,
@@ -62,7 +63,7 @@ def record(small_cpu) -> Recommendation:
     """A record in which every field has a value."""
     best, other = network(chance_to_reach={"hard": 0.2}), network(rank=2, anchor=None, interval=None)
     return Recommendation(
-        request=Request(30, (3,), observations=1000),
+        request=Request(30, (3,), observations=1000, pilots=(Pilot(100, 0.4), Pilot(400, 0.3)), target_loss=0.2),
         device=small_cpu.with_warning("hot"),
         coefficients=Coefficients("shipped", "estimated", "time", {"step": 1e-4}, (0.5, 2.0), "test"),
         candidates=(best, other),

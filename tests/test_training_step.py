@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sizer.method.training_step import DTYPES, OPTIMIZER_MOMENTS, Training, known_as
+from sizer.method.training_step import DTYPES, OPTIMIZER_MOMENTS, Training, _uniform, known_as
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,10 @@ def test_bytes_of_an_element_by_what_it_is(dtype, activation, forward, backward,
     assert DTYPES[dtype] == (dtype, activation, forward, backward, master)
     assert Training(dtype=dtype).element is DTYPES[dtype]
     assert DTYPES[dtype].data_bytes == master
+
+
+def test_a_type_of_one_size_keeps_that_of_each_and_twice_that_for_the_backward_pass():
+    assert _uniform("float24", 3) == ("float24", 3, 3, 6, 3)
 
 
 @pytest.mark.parametrize(("optimizer", "moments"), [("adam", 2), ("adamw", 2), ("sgd", 0), ("sgd-momentum", 1)])

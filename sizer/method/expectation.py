@@ -98,8 +98,8 @@ def _chance_by_then(pilot: Pilot, known: Known, ratios: _Array, constants: Const
 
 def _pilots_network(pilot: Pilot, known: Known) -> Networks:
     """A pilot as a network of the base of curves."""
-    size, same = np.array([float(pilot.size)]), np.ones(1)
-    return reach.as_rectangles(size, known.input_dim, known.output_dim, BASE_DEPTH * same, BASE_BATCH * same)
+    size, depth, batch_size = (np.array([float(value)]) for value in (pilot.size, BASE_DEPTH, BASE_BATCH))
+    return reach.as_rectangles(size, known.input_dim, known.output_dim, depth, batch_size)
 
 
 # Which pair is usual, and what a size costs.
