@@ -207,6 +207,14 @@ def test_a_gpu_with_neither_is_no_meter():
     assert nvml.open == 0
 
 
+def test_a_gpu_that_is_lost_from_the_start_is_no_meter():
+    nvml = FakeNvml()
+    nvml.handle_error = GpuIsLostError("GPU is lost")
+    with pytest.raises(MeterError, match=r"^the GPU cuda:0 has disappeared .NVML: GPU is lost.; see"):
+        NvmlMeter(nvml=nvml, environment={})
+    assert nvml.open == 0
+
+
 def test_a_machine_without_a_driver_is_no_meter():
     nvml = FakeNvml()
     nvml.init_error = NVMLError("NVML Shared Library Not Found")
