@@ -67,10 +67,13 @@ def found(rows: str, time_column: str | None = None, watts_column: str | None = 
         ("t,device,W / @,0,5 / @,1,5 / @,2,6", "t, W (W), node device"),
         # Zones of each row.
         ("t,utcOffset,W / @,1,5 / @,1,6", "t, W (W), zone utcOffset"),
+        ("t,utcoffset,W / @,1,5 / @,1,6", "t, W (W), zone utcoffset"),
+        ("t,TIMEZONE,W / @,+01:00,5 / @,+01:00,6", "t, W (W), zone TIMEZONE"),
         ("t,Time Zone,W / @,+01:00,5 / @,+01:00,6", "t, W (W), zone Time Zone"),
         ("t,tz,W / @,+01:00,5 / @,+01:00,6", "t, W (W), zone tz"),
         ("t,time,W / @,1,5 / @,1,6", "t, W (W)"),
         ("t,power offset / @,5 / @,6", "t, power offset (as its cells say)"),
+        ("t,offset watts / @,5 / @,6", "t, offset watts (W)"),
     ],
 )
 def test_the_power_and_what_stands_beside_it(rows, taken):
@@ -82,6 +85,7 @@ def test_the_power_and_what_stands_beside_it(rows, taken):
     [
         ("begin,end,W / 2025-01-01 00:00:00,@,5 / 2025-01-01 00:00:00,@,6", "end, W (W)"),
         ("local,in UTC,W / 2025-03-06 11:00:00,@,5 / 2025-03-06 11:00:01,@,6", "in UTC, W (W)"),
+        ("local,in GMT,W / 2025-03-06 11:00:00,@,5 / 2025-03-06 11:00:01,@,6", "in GMT, W (W)"),
         ("made,timestamp,W / 2025-03-06 11:00:00,@,5 / 2025-03-06 11:00:01,@,6", "timestamp, W (W)"),
         ("last_updated,last_changed,W / 2025-03-06 11:00:00,@,5 / 2025-03-06 11:00:01,@,6", "last_changed, W (W)"),
         # Two columns that hold the same times are one; two of one time each are as good as each other.
@@ -110,6 +114,10 @@ def test_the_time(rows, taken):
         ("@,5 / @,6", "column 1, column 2 (W)"),
         ("1000,n,5 / 1001,n,6", "column 1, column 3 (W), node column 2"),
         ("1000 5 mW / 1001 6 mW", "column 1, column 2 (as its cells say), unit in column 3"),
+        (
+            "1000,7,n,5,W / 1001,7,n,6,W",
+            "column 1, column 4 (as its cells say), unit in column 5, node column 3",
+        ),
         ("1000,n,5,W / 1001,n,6,W", "column 1, column 3 (as its cells say), unit in column 4, node column 2"),
         ("@,7,35 %,5 W,3 / @,8,35 %,6 W,3", "column 1, column 4 (as its cells say)"),
         ("@,5 W,3 / @,6 W,3", "column 1, column 2 (as its cells say), node column 3"),
@@ -129,6 +137,7 @@ def test_columns_without_names(rows, taken):
         ("t,a,gpu / @,1,0 / @,1,0 / @,1,0", {"watts_column": "gpu"}, "t, gpu (W)"),
         ("n,a,W / 7,1000,5 / 8,1001,6", {"time_column": "a"}, "a, W (W)"),
         ("day,clock,W / 2025-03-06,10:00:00,5 / 2025-03-06,10:00:01,6", {"time_column": "day"}, "day and clock, W (W)"),
+        ("date,time,W / 20250306,10:00,5 / 20250306,10:01,6", {"time_column": "date"}, "date and time, W (W)"),
         (
             "day,in,out,W / 2025-03-06,10:00:00,11:00:00,5 / 2025-03-06,10:00:01,11:00:01,6",
             {"time_column": "day"},

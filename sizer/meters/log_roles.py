@@ -83,8 +83,8 @@ def _time(path: object, table: Table, columns: Sequence[Column], name: str | Non
     clocks = clocks or [one for one in columns if one.mostly(is_bare_clock) and one.plain in _CLOCK_NAMES]
     if name is not None:
         named = columns[named_column(path, table.header, name, "time_column")]
-        alone = not named.mostly(is_date) or named.mostly(is_time) or len(clocks) != 1
-        return (named.number,) if alone else (named.number, clocks[0].number)
+        has_clock_beside = named.mostly(is_date) and len(clocks) == 1
+        return (named.number, clocks[0].number) if has_clock_beside else (named.number,)
     moments = _best_times([one for one in columns if one.mostly(is_moment)])
     if len(moments) == 1:
         return (moments[0].number,)

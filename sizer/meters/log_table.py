@@ -114,7 +114,7 @@ def cells(line: str, delimiter: str) -> tuple[str, ...]:
 
 
 def _count_samples(lines: Sequence[Line], delimiter: str) -> int:
-    widths = Counter(len(found) for _, line in lines if _is_sample(found := cells(line, delimiter)) and len(found) > 1)
+    widths = Counter(len(found) for _, line in lines if _is_sample(found := cells(line, delimiter)))
     return max(widths.values(), default=0)
 
 
@@ -124,8 +124,8 @@ def _table(rows: list[Row], above: list[str], delimiter: str) -> Table:
         samples = [row for row in samples if _has_moment(row.cells)]
     width = Counter(len(row.cells) for row in samples).most_common(1)[0][0]
     begin = next(index for index, row in enumerate(rows) if row in samples[:1] or _starts(row, samples, width))
-    header, units, begin_rows = _header(rows, begin, width)
-    body = [row for row in rows[begin_rows:] if row.cells != header]
+    header, units = _header(rows, begin, width)
+    body = [row for row in rows[begin:] if row.cells != header]
     kept = tuple(_fitted(row, max(width, len(header)), bool(header)) for row in body)
     over = [*above, *(row.line for row in rows[: begin - bool(header) - bool(units)])]
     if not header:
@@ -136,34 +136,36 @@ def _table(rows: list[Row], above: list[str], delimiter: str) -> Table:
 
 def _starts(row: Row, samples: Sequence[Row], width: int) -> bool:
     """Whether a row is of the table though its power is missing: it has as many cells, and a time where others do."""
-    if len(row.cells) != width or _has_moment(samples[0].cells):
-        return len(row.cells) == width and _has_moment(row.cells)
-    time = next((at for at, cell in enumerate(samples[0].cells) if is_time(cell)), 0)
+    if len(row.cells) != width:
+        return False
+    if _has_moment(samples[0].cells):
+        return _has_moment(row.cells)
+    time = next(at for at, cell in enumerate(samples[0].cells) if is_time(cell))
     return time < width and is_time(row.cells[time])
 
 
-def _header(rows: Sequence[Row], begin: int, width: int) -> tuple[tuple[str, ...], tuple[str, ...], int]:
-    """(names, units, index of the first row). The names stand right above the rows, a row of units between them."""
+def _header(rows: Sequence[Row], begin: int, width: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(names, units), both empty where there are none. The names stand right above the rows or a row of units."""
     units: tuple[str, ...] = ()
     at = begin - 1
     if at > 0 and len(rows[at].cells) > 1 and _is_row_of_units(rows[at].cells):
         units, at = rows[at].cells, at - 1
     if at < 0 or not _is_header(rows[at].cells, width):
-        return (), (), begin
+        return (), ()
     names = rows[at].cells
     while len(names) > width and not names[-1]:
         names = names[:-1]
     wide = rows[begin].cells
     extra = len(wide) - len(names)
     if extra == 1 and all(row.cells[:1] == (str(number),) for number, row in enumerate(rows[begin:], start=1)):
-        return ("", *names), units, begin  # R's write.table: rows are numbered, their column has no name
+        return ("", *names), units  # R's write.table: rows are numbered, their column has no name
     if extra and not (extra == 1 and not any(row.cells[-1] for row in rows[begin:] if len(row.cells) == width)):
         raise ValueError(
             f"line {rows[begin].number} has {len(wide)} cells ({rows[begin].line.strip()[:60]!r}), the header "
             f"{len(names)} ({', '.join(names)[:80]}): decimal commas between commas, or a name is missing; quote the "
             "numbers or write semicolons"
         )
-    return names, units, begin
+    return names, units
 
 
 def _commented_header(above: Sequence[str], width: int, delimiter: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
