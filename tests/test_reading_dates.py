@@ -9,6 +9,13 @@ import pytest
 from sizer.size_search.data.reading.dates import read_clock, read_date
 
 
+@pytest.fixture(autouse=True)
+def no_cell_is_known():
+    """Every test reads its cells, and takes none from the cache of another."""
+    read_date.cache_clear()
+    read_clock.cache_clear()
+
+
 def at(*parts: int) -> float:
     """Seconds since 1970 of a moment in UTC."""
     return datetime(*parts, tzinfo=timezone.utc).timestamp()

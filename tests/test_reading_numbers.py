@@ -17,6 +17,13 @@ from sizer.size_search.data.reading.numbers import (
     unit_kind,
 )
 
+
+@pytest.fixture(autouse=True)
+def no_cell_is_known():
+    """Every test reads its cells, and takes none from the cache of another."""
+    take_apart.cache_clear()
+
+
 #: A cell and its value by the forms that fit it, as decimal and grouping mark.
 FORMS = {
     "0": dict.fromkeys(MARKS, "0"),
