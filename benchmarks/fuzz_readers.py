@@ -348,7 +348,7 @@ READERS: dict[str, Reader] = {
     "operators": Reader(
         *(operators, ".jsonl", "lines", first.library),
         ("operators/library",),
-        {_WRITES: ("Log.*", "_shorten", "library_*", "conditions", "text_of")},
+        {_WRITES: ("Log.*", "_shorten", "library_*", "conditions")},
     ),
     "family-log": Reader(
         *(family_log, ".jsonl", "lines", first.family_logs),

@@ -245,6 +245,19 @@ ODD: dict[str, Odd] = {
         rows(["when", "y"], [f"{d:%d/%m/%y %H:%M}" for d in DAYS], Y), {"when": DAYS, "y": Y}
     ),
     "months by name": Odd(rows(["when", "y"], [f"{d:%d-%b-%Y %H:%M}" for d in DAYS], Y), {"when": DAYS, "y": Y}),
+    "days of one month by name": Odd(
+        rows(["when", "y"], [f"{1 + i % 28} March 2021" for i in range(N)], Y),
+        {"when": [datetime(2021, 3, 1 + i % 28) for i in range(N)], "y": Y},
+    ),
+    "days of two months by name, most of one": Odd(
+        rows(["when", "y"], ["1 April 2021", *[f"{1 + i % 28} March 2021" for i in range(N - 1)]], Y),
+        {"when": [datetime(2021, 4, 1), *[datetime(2021, 3, 1 + i % 28) for i in range(N - 1)]], "y": Y},
+    ),
+    "whole hours in the afternoon": Odd(
+        rows(["time", "y"], [f"{1 + i % 12} pm" for i in range(N)], Y),
+        {"time": [3600 * (12 + (1 + i % 12) % 12) for i in range(N)], "y": Y},
+        said="time of day",
+    ),
     "as mail has it": Odd(
         rows(["when", "y"], [f'"{d:%a, %d %b %Y %H:%M:%S} +0000"' for d in DAYS], Y), {"when": DAYS, "y": Y}
     ),

@@ -71,7 +71,7 @@ def test_timings_of_a_season_are_used(tmp_path, days, found):
 
 ODD = [
     {"date": None}, {"date": "soon"}, {"date": "2026-01-01T00:00:00"},
-    {"reference_s": {"near": [10**400, 1.0]}}, {"reference_s": {"near": [1.0]}}, {"case": None},
+    {"reference_s": {"near": [10**400, 1.0]}}, {"reference_s": {"near": [1.0]}}, {"reference_s": 3}, {"case": None},
 ]  # fmt: skip
 
 

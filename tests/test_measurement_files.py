@@ -200,7 +200,7 @@ def test_a_timing_that_cannot_be_is_refused(change):
         {"reference_s": {"near": [1.0]}},
         {"window_unix_s": [1.0]},
         {"step_s": "soon"},
-        {"case": None},
+        {"case": len(PLAN)},
     ],
     ids=str,
 )

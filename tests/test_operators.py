@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import replace
 from importlib.resources import files
+from types import SimpleNamespace
 
 import jsonschema
 import numpy as np
@@ -475,13 +475,24 @@ def test_every_call_of_the_reference_blocks_has_a_kind_and_features(blocks):
 
 
 def test_an_operator_calibration_goes_on_where_it_stopped(monkeypatch):
-    made = []
+    now_s = 0.0
+
+    def seconds_pass(seconds):
+        nonlocal now_s
+        now_s += seconds
+        return now_s
 
     def timed(call, pools):
-        made.append(call.key)
-        time.sleep(0.002)
+        seconds_pass(0.002)
         return law(call)
 
+    def traced(number):
+        seconds_pass(0.1)
+        return traced_block(number)
+
+    clock = SimpleNamespace(perf_counter=lambda: seconds_pass(1e-4))
+    monkeypatch.setattr(operator_calibration, "traced_block", traced)
+    monkeypatch.setattr(operator_calibration, "time", clock)
     monkeypatch.setattr(operator_calibration, "time_call", timed)
     monkeypatch.setattr(operator_calibration, "measured_step_s", lambda made: 0.01)
     monkeypatch.setattr(operator_calibration, "MIN_BUDGET_S", 0.1)

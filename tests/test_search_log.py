@@ -96,6 +96,7 @@ def test_a_slice_that_is_kept_is_read_back(tmp_path, entry):
     folder = SearchFolder(tmp_path)
     folder.append(HEADER)
     folder.keep(entry, None)
+    assert read_objects(tmp_path / "log.jsonl")[1]["event"] == "slice"
     log = folder.read()
     assert log.header == HEADER
     assert log.entries == [entry]
@@ -339,7 +340,9 @@ def test_a_slice_of_which_a_text_is_none_is_refused(tmp_path, name):
     assert len(said) == len("no slice of a trial: ") + 80
 
 
-@pytest.mark.parametrize("elsewhere", ["trials/a/1.pt/../../b", "../" * 40 + "mine.pt", "trials/a\\b/000001.pt"])
+@pytest.mark.parametrize(
+    "elsewhere", ["trials/../000001.pt", "trials/a/1.pt/../../b", "../" * 40 + "mine.pt", "trials/a\\b/000001.pt"]
+)
 def test_a_checkpoint_elsewhere_is_named(tmp_path, elsewhere):
     assert refused(written(tmp_path, slice_line(checkpoint=elsewhere))) == f"a checkpoint elsewhere: {elsewhere[:80]}"
 

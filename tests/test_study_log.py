@@ -48,6 +48,7 @@ def refused(folder: Path) -> str:
 def test_runs_are_read_back_in_the_order_in_which_they_ended(tmp_path, header):
     log = RunLog(tmp_path / "made" / "if need be")
     assert log.is_empty()
+    assert {path.name for path in log.path.parent.iterdir()} == {LOG_NAME, "lock"}
     for line in (header, RUN, {**RUN, "run_id": "b"}):
         log.append(line)
     assert not log.is_empty()
@@ -60,7 +61,7 @@ def test_a_log_that_is_cleared_begins_anew(tmp_path, header):
     log.append(header)
     log.append(RUN)
     log.clear()
-    assert log.is_empty()
+    assert log.path.read_bytes() == b""
     log.append(header)
     log.close()
     assert read_log(tmp_path) == OwnStudy(header, [])
@@ -129,7 +130,7 @@ def test_a_log_of_another_version_is_named(tmp_path, header):
 
 
 def test_a_line_that_is_no_run_is_damage(tmp_path, header):
-    assert refused(written(tmp_path, header, RUN, {"run": "a"})) == (
+    assert refused(written(tmp_path, header, {"run": "a"}, RUN)) == (
         "is damaged: a line in it is no run; restore it, or start anew with --fresh"
     )
 

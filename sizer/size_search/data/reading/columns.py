@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from sizer.base.errors import DataError
 from sizer.size_search.data.reading.cells import Cells
 from sizer.size_search.data.reading.dates import ORDER_NAMES, ORDERS, read_clock, read_date
-from sizer.size_search.data.reading.numbers import MARKS, TakenApart, as_value, normalise, take_apart, unit_kind
-from sizer.size_search.data.reading.rows import is_marker
+from sizer.size_search.data.reading.numbers import MARKS, TakenApart, as_value, normalise, unit_kind
+from sizer.size_search.data.reading.rows import is_marker, number_in
 from sizer.size_search.data.reading.rules import (
     BOOLEAN,
     BOOLEANS,
@@ -158,7 +158,7 @@ def _is_mostly(column: Column, read: Collection[str], known: Collection[str]) ->
 
 def _examine_numbers(column: Column, known: Sequence[str], options: ReadingOptions) -> bool:
     """Fill in what the column is as numbers; False where it is none. Raises DataError for a mixture."""
-    taken = {cell: number for cell in known if (number := take_apart(cell)) is not None}
+    taken = {cell: number for cell in known if (number := number_in(cell)) is not None}
     if not _is_mostly(column, taken, known):
         return False
     affix = _one_affix(column, taken)
@@ -306,7 +306,7 @@ def _examine_clocks(column: Column, known: Sequence[str], options: ReadingOption
 
 def _check_one_kind(column: Column, known: Sequence[str]) -> None:
     """Raise for a column that is numbers in some rows and dates in others."""
-    readers: tuple[Callable[[str], object], ...] = (take_apart, read_date, read_clock)
+    readers: tuple[Callable[[str], object], ...] = (number_in, read_date, read_clock)
     read = [[cell for cell in known if reader(cell) is not None] for reader in readers]
     present = [cells for cells in read if cells]
     if len(present) > 1 and _share(column, {cell for cells in present for cell in cells}, known) >= MOSTLY:

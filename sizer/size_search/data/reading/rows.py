@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sizer.base.errors import DataError
 from sizer.size_search.data.reading.dates import read_clock, read_date
-from sizer.size_search.data.reading.numbers import take_apart
+from sizer.size_search.data.reading.numbers import TakenApart, take_apart
 
 #: What people write for a missing value, beside an empty cell. Words may also be classes of their own.
 _MARKS_TEXT = (
@@ -93,11 +93,18 @@ def is_marker(cell: str) -> bool:
     return not cell or cell in MARKS or cell in WORDS
 
 
+def number_in(cell: str) -> TakenApart | None:
+    """What number a cell holds; None where it is none, and for a day or a time: 4 March 2021 is no 4 with a unit."""
+    taken = take_apart(cell)
+    is_time = taken is not None and taken.affix and (read_date(cell) or read_clock(cell) is not None)
+    return None if is_time else taken
+
+
 def kind_of_cell(cell: str) -> str | None:
     """What a cell holds by its look: number, date or clock; "" for no value, None for text."""
     if is_marker(cell):
         return ""
-    if take_apart(cell) is not None:
+    if number_in(cell) is not None:
         return "number"
     if read_date(cell) is not None:
         return "date"
