@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from fuzz_inputs import GZIP, ZIP, dumped
+from fuzz_options import AIMS, BERLIN, LAYOUTS, READINGS, TASKS, WAYS, aimed
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = ROOT / "tests"
 _MOVED = TESTS / "data" / "before_the_move"
 NETWORK, SMALL = _MOVED / "search" / "model.pt2", _MOVED / "search" / "small.csv"
-#: A zone whose clocks are put back: an hour comes twice.
-BERLIN = "Europe/Berlin"
 #: How files begin that are no text.
 BINARY = (GZIP, ZIP, b"PA")
 
@@ -47,6 +46,15 @@ def tables() -> Iterator[bytes]:
     yield gzip.compress(rows, mtime=0)
     yield from (b"<!doctype html><p>no", b'{"a": 1}', b"\x89HDF....", b"\0\1\2" * 9, b" \n", b"PK\3\4....")
     yield from _typed_tables()
+    yield b"a,b\n" + b"True,20210102\n" * 20 + b"False,20210103\n" * 20
+    yield b"a,t\n" + b"01/02/2021,12:30\n" * 20 + b"x,y\n" + b"13:00,2021-02-30\n"
+    yield b"a,y\n" + b"1,1.000\n2,2.000\n" * 20
+    yield aimed(b"a,y\n" + b"1,1.000\n2,?\n3,NA\n" * 20, READINGS, {"targets": ("-1",)})
+    yield aimed(b"a;y\n" + b"1,5;1.234\n2,5;2.345\n" * 20, READINGS, {"targets": ("-1",)})
+    yield aimed(rows + b"oops,x,k9,soon,no\n", READINGS, {})
+    yield aimed(b"d,n,y\n" + b"2021-01-02,1,4\n" * 20 + b"next week,12 km,4\n2021-31-31,2,1\n", READINGS, {})
+    yield gzip.compress(b" \n" * 9, mtime=0)
+    yield gzip.compress(b"\0\1\2" * 99, mtime=0)
 
 
 def _typed_tables() -> Iterator[bytes]:
@@ -81,8 +89,9 @@ def _typed_tables() -> Iterator[bytes]:
 
 def prepared_tables() -> Iterator[bytes]:
     """Tables with targets of each kind, and columns that are filled, flagged, left out, or look otherwise later."""
-    yield from small_tables()
-    yield from list(_typed_tables())
+    yield from (*_sixty_rows(), *_typed_tables())
+    plain = b"a,b,y\n" + b"".join(b"%d,%d,%d\n" % (n, n * n % 17, n % 2) for n in range(60))
+    named = b"k,d,y\n" + b"".join(b"%d,2021-02-%02d,%s\n" % (n, 1 + n % 28, b"ab"[n % 2 :][:1]) for n in range(60))
     yield b"a,b,y\n" + b"".join(b"%d,%s,%d\n" % (n, b"x" if n % 5 else b"", n // 30) for n in range(60))
     yield b"n,a,y\n" + b"".join(b"%d,%d,%.2f\n" % (n, 9999 if n % 9 == 0 else n * 7 % 11, n / 3) for n in range(90))
     yield b"a,t,y\n" + b"".join(b"%d,t%d,%d\n" % (n * (1000 if n > 30 else 1), n, n % 2) for n in range(60))
@@ -101,16 +110,25 @@ def prepared_tables() -> Iterator[bytes]:
     yield b"a,y\n" + b"".join(b"%d,1\n" % n for n in range(40))
     yield b"a,y\n" + b"".join(b"%d,u%d\n" % (n, n) for n in range(40))
     yield b"a,y\n" + b"1,2\n" * 9
+    for task in TASKS:
+        for table in (plain, named):
+            yield aimed(table, TASKS, task)
+
+
+def _sixty_rows() -> Iterator[bytes]:
+    yield b"a,b,y\n" + b"".join(b"%d,%d,%d\n" % (n, n * n % 17, n % 5) for n in range(60))
+    yield b"a;b;y\n" + b"".join(b"%d,5;k%d;%d\n" % (n, n % 3, n % 5) for n in range(60))
 
 
 def small_tables() -> Iterator[bytes]:
-    """Tables of sixty rows, and one of enough that its validation rows come in halves."""
-    yield b"a,b,y\n" + b"".join(b"%d,%d,%d\n" % (n, n * n % 17, n % 5) for n in range(60))
-    yield b"a;b;y\n" + b"".join(b"%d,5;k%d;%d\n" % (n, n % 3, n % 5) for n in range(60))
-    yield b"a,b,y\n" + b"".join(b"%d,%d,%.2f\n" % (n % 31, n * n % 17, n % 31 + n / 900) for n in range(900))
-    yield b"a,b,y\n" + b"".join(
-        b"%d,%d,%s\n" % (n % 31, n * n % 17, b"big" if n % 31 > 9 else b"low") for n in range(900)
-    )
+    """Tables of sixty rows, and some of enough that their validation rows come in halves, with each aim."""
+    yield from _sixty_rows()
+    numbers = b"a,b,y\n" + b"".join(b"%d,%d,%.2f\n" % (n % 31, n * n % 17, n % 31 + n / 900) for n in range(900))
+    words = (b"big" if n % 31 > 9 else b"low" for n in range(900))
+    classes = b"a,b,y\n" + b"".join(b"%d,%d,%s\n" % (n % 31, n * n % 17, word) for n, word in enumerate(words))
+    for aim in AIMS:
+        yield aimed(numbers, AIMS, aim)
+        yield aimed(classes, AIMS, aim)
 
 
 def short_logs(*patterns: str) -> Iterator[bytes]:
@@ -136,6 +154,60 @@ def _odd_power_logs() -> Iterator[bytes]:
     yield b"    Instantaneous power reading:  120 Watts\n    IPMI timestamp: Thu Mar  6 18:00:00 2025\n" * 6
     yield b'[{"time": "2025-03-06T18:00:00Z", "power": {"watts": 12.5, "of": [1, null]}}, 3]\n'
     yield b'{"ts": 1741290000, "apower": 12.5}\n{"ts": 1741290001, "apower": 13}\n' * 6
+    for header, *lines in _ODD_ROWS:
+        yield "\n".join((header, *lines, "")).encode()
+    for layout, header, clocks in _CLOCKS:
+        text = header + "\n" + "".join(f"{clock},{50 + at % 7}\n" for at, clock in enumerate(clocks))
+        yield aimed(text.encode(), LAYOUTS, layout)
+    watched = {"watts_column": "power", "unit": "mW"}
+    yield aimed(b"time,entity,value\n" + b"2025-03-06 18:00:00,power,9000\n" * 3, LAYOUTS, watched)
+    yield aimed(b"time;power (W)\n" + b"2025-03-06 18:00:00;1,234\n" * 3, LAYOUTS, {"decimal": ","})
+    yield "time,power (W)\n2025-03-06 18:00:00,50\n".encode("utf-16")
+    yield b"time,power (\xb5W)\n2025-03-06 18:00:00,50\n"
+
+
+_DAY = "2025-10-26"
+_ODD_ROWS = (
+    ("time;power (W)", *("2025-03-06 18:00:00;1,5", "2025-03-06 18:00:01;1.5")),
+    ("time;power (W)", *("2025-03-06 18:00:00;1,234", "2025-03-06 18:00:01;2,345")),
+    ("time;power (%)", *("2025-03-06 18:00:00;50", "2025-03-06 18:00:01;51")),
+    ("time;power (kWh)", *("2025-03-06 18:00:00;50", "2025-03-06 18:00:01;51")),
+    ("time;power (W)", *("2025-03-06 18:00:00;50 kW", "2025-03-06 18:00:01;51 kW")),
+    ("time;power", *("2025-03-06 18:00:00;50 kW", "2025-03-06 18:00:01;51")),
+    ("time;power", *("2025-03-06 18:00:00;50 VA", "2025-03-06 18:00:01;51 VA")),
+    ("time_ms,watts", *("0,50", "1000,51", "2000,52")),
+    ("time_ms,watts", *("1741290000,50", "1741290001,51")),
+    ("time,watts", *("45722.5,50", "45722.50001,51", "45722.50002,52")),
+    ("time (UTC),watts", *("2025-03-06 18:00:00,50", "2025-03-06 18:00:01,51")),
+    ("time (CET),watts", *("2025-03-06 18:00:00,50", "2025-03-06 18:00:01,51")),
+    ("time,watts", *("2025-03-06 18:00:00 ABC,50", "2025-03-06 18:00:01 ABC,51")),
+    ("time,watts", *("2025-03-06 18:00:03,50", "2025-03-06 18:00:02,51", "2025-03-06 18:00:01,51")),
+    ("time,watts", *("13/03/2025 18:00:00,50", "03/13/2025 18:00:02,51", "2025-03-06 18:00:01,51")),
+    ("time,watts", *("2025-03-06 18:00:00,50", "1741290000,51")),
+    ("time,start,watts", *("2025-03-06 18:00:00,2025-03-06 18:00:00,50", "2025-03-06 18:00:01,2025-03-06 18:00:02,51")),
+    ("time,watts,watts", *("2025-03-06 18:00:00,50,1", "2025-03-06 18:00:01,51,1")),
+    ("time,watts,,", *("2025-03-06 18:00:00,50", "2025-03-06 18:00:01,51")),
+    ("time watts", *("1 2025-03-06T18:00:00 50", "2 2025-03-06T18:00:01 51")),
+    ("# time,watts", *("2025-03-06 18:00:00,50", "2025-03-06 18:00:01,51")),
+    ("time,power_l1,power_l2,power_total", *("2025-03-06 18:00:00,50,51,101", "2025-03-06 18:00:01,50,51,101")),
+    ("time,power_now,power_avg", *("2025-03-06 18:00:00,50,51", "2025-03-06 18:00:01,50,51")),
+    ("time,a,b", *("2025-03-06 18:00:00,50,51", "2025-03-06 18:00:01,50,51")),
+    ("time,value", *("2025-03-06 18:00:00,50", "2025-03-06 18:00:01,50")),
+    ("time,offset,watts", *("2025-03-06 18:00:00,+01:00,50", "2025-03-06 18:00:01,60,50", "2025-03-06 18:00:01,,50")),
+    ("entity_id,state,last_changed", *(f"sensor.plug_power,50,2025-03-06T18:00:0{n}Z" for n in range(3))),
+    ("entity_id,state,last_changed", *(f"sensor.plug_voltage,50,2025-03-06T18:00:0{n}Z" for n in range(3))),
+)
+#: Hours that come twice: gone back within them, joined to what is before, after, to neither; one that is skipped.
+_CLOCKS = tuple(
+    ({"time_zone": BERLIN}, "time,power (W)", clocks)
+    for clocks in (
+        [f"{_DAY} 02:{minute:02d}:00" for minute in (*range(0, 60, 10), *range(0, 60, 10))],
+        [f"{_DAY} {clock}:00" for clock in ("01:40", "01:50", "02:00", "02:10", "05:00", "05:10")],
+        [f"{_DAY} {clock}:00" for clock in ("00:10", "02:40", "02:50", "03:00", "03:10")],
+        [f"{_DAY} {clock}:00" for clock in ("00:10", "02:30", "02:31", "05:00")],
+        [f"2025-03-30 {clock}:00" for clock in ("01:50", "02:30", "03:10")],
+    )
+)
 
 
 def networks() -> Iterator[bytes]:
@@ -167,9 +239,14 @@ def library() -> Iterator[bytes]:
 def records() -> Iterator[bytes]:
     """A record of each kind, one of them with answers beside its fields."""
     yield from files("tests/data/records/*.json")()
-    one = json.loads((TESTS / "data" / "records" / "recommendation.json").read_bytes())
-    yield dumped({**one, "answers": {"why not 512": ["too wide"], "x": 3}})
-    yield b" \n" + dumped({**one, "answers": []})
+    text = (TESTS / "data" / "records" / "recommendation.json").read_text(encoding="utf-8")
+    yield dumped({**json.loads(text), "answers": {"why not 512": ["too wide"]}})
+    yield dumped({**json.loads(text), "answers": []})
+    yield text.replace("0.001", "1e999").encode()
+    yield text.replace('"depth":6', f'"depth":{10**30}').replace('"depth": 6', f'"depth": {10**30}').encode()
+    yield from (b"[]", b'{"format": 3}', aimed(b"{}", WAYS, "large"))
+    for content in files("tests/data/records/*.json")():
+        yield aimed(content, WAYS, "anonymous")
 
 
 def tunings() -> Iterator[bytes]:
@@ -235,7 +312,37 @@ def trees() -> Iterator[bytes]:
 
     for make in (machines.server, machines.hybrid):
         with tempfile.TemporaryDirectory() as folder:
-            yield noted(str(make(Path(folder))))
+            tree = noted(str(make(Path(folder))))
+        yield tree
+        for more, gone in _MACHINES:
+            yield dumped({name: text for name, text in json.loads(tree).items() if not gone or gone not in name} | more)
+
+
+_CPU, _NODE = "/sys/devices/system/cpu", "/sys/devices/system/node"
+_INDEX = f"{_CPU}/cpu0/cache/index"
+#: What other machines have: (files more, a part of the names of those that are not there).
+_MACHINES: tuple[tuple[dict[str, str], str], ...] = (
+    ({"/sys/hypervisor/type": "xen\n"}, ""),
+    ({"/sys/class/dmi/id/sys_vendor": "QEMU\n", "/sys/class/dmi/id/product_name": "Standard PC\n"}, ""),
+    ({"/proc/cpuinfo": "vendor_id : IBM/S390\nprocessor 0: version = FF, machine = 2964\nprocessor 1: x\n"}, ""),
+    ({"/proc/cpuinfo": "processor : 0\nCPU implementer : 0x41\nCPU part : 0xd0b\n"}, ""),
+    ({f"{_NODE}/node0/meminfo": "Node 0 MemTotal: 1024 kB\n", f"{_NODE}/node0/cpulist": "0-3\n"}, "meminfo"),
+    ({f"{_NODE}/node0/cpumap": "f\n", f"{_NODE}/node1/cpumap": "0\n", f"{_NODE}/online": "0-1\n"}, ""),
+    ({"/proc/driver/nvidia/gpus/0000:01:00.0/numa_status": "Node: 1\nStatus: online\n"}, ""),
+    ({f"{_CPU}/types/core/cpulist": "0\n", f"{_CPU}/types/atom/cpumap": "2\n", f"{_CPU}/types/none/cpulist": "x"}, ""),
+    ({"/sys/devices/cpu_core/cpus": "\n", "/sys/devices/cpu_atom/cpus": "0-1\n"}, ""),
+    ({f"{_CPU}/online": "1-2\n"}, ""),
+    ({f"{_CPU}/cpu0/online": "0\n"}, f"{_CPU}/online"),
+    (
+        {
+            **{f"{_INDEX}{n}/level": "2\n" for n in (7, 8)},
+            **{f"{_INDEX}{n}/type": "Data\n" for n in (7, 8)},
+            **{f"{_INDEX}{n}/size": f"{n}00K\n" for n in (7, 8)},
+            **{f"{_INDEX}{n}/shared_cpu_list": "0-1\n" for n in (7, 8)},
+        },
+        "",
+    ),
+)
 
 
 def _program(name: str = "archive/models/model.json") -> Any:

@@ -15,7 +15,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import fuzz_first as first
-from fuzz_first import BERLIN, CONDITIONS, NETWORK, SMALL
+from fuzz_first import CONDITIONS, NETWORK, SMALL
+from fuzz_options import AIMS, LAYOUTS, READINGS, TASKS, WAYS, chosen
 
 
 class Reader(NamedTuple):
@@ -35,24 +36,12 @@ class Reader(NamedTuple):
     slow: int = 1
 
 
-def _chosen(path: Path, options: tuple[dict[str, Any], ...]) -> dict[str, Any]:
-    """Options that go with a file: the same for the same content."""
-    return options[zlib.crc32(path.read_bytes()) % len(options)]
-
-
-_READINGS: tuple[dict[str, Any], ...] = (
-    *({}, {}, {}, {"decimal": ","}, {"decimal": "."}, {"decimal": ";"}),
-    *({"missing": ("-200", "x")}, {"missing": ("0", "?"), "targets": ("-1",)}, {"targets": ("-1",)}),
-    *({"targets": ("y", "target")}, {"wanted": ("x", "y", "a")}),
-)
-
-
 def table(path: Path) -> None:
     """A table, as a search reads it, and once more by the rules that its first half has, as new data is read."""
     from sizer.size_search.data.file_kinds import read_table
     from sizer.size_search.data.reading.rules import Reading, ReadingOptions
 
-    options = dict(_chosen(path, _READINGS))
+    options = dict(chosen(path.read_bytes(), READINGS))
     asked = {name: options.pop(name) for name in ("targets", "wanted") if name in options}
     reading = Reading(ReadingOptions(**options), **asked)
     content = path.read_bytes()
@@ -70,15 +59,7 @@ def power_log(path: Path) -> None:
     """The log of a wattmeter."""
     from sizer.meters.wattmeter_csv import LogFormat, read_power_log
 
-    read_power_log(path, LogFormat(**_chosen(path, _LAYOUTS)))
-
-
-_LAYOUTS: tuple[dict[str, Any], ...] = (
-    *({}, {}, {}, {}, {"time_zone": "US/Mountain"}, {"time_zone": "+02:00"}, {"unit": "kW"}, {"decimal": ","}),
-    *({"node": "node1"}, {"node": "plug"}, {"watts_column": "watts"}, {"time_column": "time"}, {"period_s": 1.0}),
-    *({"watts_column": "power", "unit": "mW"}, {"time_zone": BERLIN, "clock_offset_s": -3600.0}, {"time_zone": BERLIN}),
-    *({"decimal": "x"}, {"period_s": 0.0}, {"unit": "kWh"}),
-)
+    read_power_log(path, LogFormat(**chosen(path.read_bytes(), LAYOUTS)))
 
 
 def profile(path: Path) -> None:
@@ -156,10 +137,13 @@ def record(path: Path) -> None:
     """A record, read back from Python and shown, and put on a page as `sizer report` does."""
     import sizer
     from sizer.report.pages.page import page
-    from sizer.report.pages.saved import read_entry
+    from sizer.report.pages.saved import MOST_BYTES, read_entry
 
+    way = chosen(path.read_bytes(), WAYS)
+    if way == "large":
+        os.truncate(path, MOST_BYTES + 1)
     str(sizer.load(path))
-    page([read_entry(path, is_anonymous=zlib.crc32(path.read_bytes()) % 2 == 0)])
+    page([read_entry(path, is_anonymous=way == "anonymous")])
 
 
 def exported(path: Path) -> None:
@@ -253,13 +237,6 @@ def network(path: Path) -> None:
     parse_mlp(text)
 
 
-_TASKS: tuple[dict[str, Any], ...] = (
-    *({}, {}, {}, {"kind": "classification"}, {"kind": "regression"}, {"metric": "accuracy"}, {"metric": "r2"}),
-    *({"validation_share": 0.5}, {"target": ()}, {"seed": 3, "metric": "auc"}, {"metric": "none"}),
-    *({"validation_share": 2}, {"kind": "other"}, {"target": ("-1",)}, {"target": ("a", "y")}),
-)
-
-
 def prepared(path: Path) -> None:
     """A table, prepared for a search: its first half as new data, its second half as the validation part of some."""
     from sizer.size_search.data.file_kinds import read_table
@@ -268,7 +245,7 @@ def prepared(path: Path) -> None:
     from sizer.size_search.data.prepare import PreparingSettings, prepare
     from sizer.size_search.data.reading.rules import Reading
 
-    settings = PreparingSettings(**{"target": _last_column(path), **_chosen(path, _TASKS)})
+    settings = PreparingSettings(**{"target": _last_column(path), **chosen(path.read_bytes(), TASKS)})
     named = path.with_suffix("")
     path.replace(named)
     found = read_table(named, Reading(targets=settings.target))
@@ -279,17 +256,11 @@ def prepared(path: Path) -> None:
 
 
 def _last_column(path: Path) -> tuple[str, ...]:
-    """The name of the last column of a table, as its first line has it."""
+    """The name of the last column of a table, as its first line has it; y of a table that is no text."""
+    if path.read_bytes()[:2] in first.BINARY:
+        return ("y",)
     line = path.read_bytes()[:10_000].split(b"\n")[0].decode("utf-8", "replace")
     return (line.replace(";", ",").replace("\t", ",").split(",")[-1].strip(' "\r\ufeff') or "y",)
-
-
-_AIMS: tuple[dict[str, Any], ...] = (
-    *({"target_r2": 0.5}, {"target_r2": 0.5}, {"target_loss": 0.1}, {"target_accuracy": 0.9}),
-    *({"target_metric": ("f1", 0.5)}, {"target_metric": ("auc", 0.7)}, {"target_metric": ("rmse", 1e-3)}),
-    *({"target_metric": ("balanced_accuracy", 2.0)}, {"target_metric": ("mae", -1.0)}, {"target_r2": float("nan")}),
-    *({"target_metric": ("mse", 0.0), "kind": "regression"}, {"target_metric": ("error", 0.3)}, {"target_r2": 1.5}),
-)
 
 
 def small_search(path: Path) -> None:
@@ -298,7 +269,7 @@ def small_search(path: Path) -> None:
 
     for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
         os.environ[name] = str(path.parent / "home")
-    aim = _chosen(path, _AIMS)
+    aim = chosen(path.read_bytes(), AIMS)
     small: dict[str, Any] = {"max_epochs": 1, "max_time_s": 2.0, "depth": 2, "meter": "none", "fresh": True}
     sizer.search(path, target=_last_column(path), **aim, **small)
 
