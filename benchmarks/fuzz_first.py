@@ -62,57 +62,90 @@ def _typed_tables() -> Iterator[bytes]:
     import numpy as np
     import pandas as pd
 
-    x = np.arange(60.0).reshape(30, 2)
-    y, words = np.arange(30) % 3, np.array(["a", "b", "?"] * 10)
+    x = np.arange(120.0).reshape(60, 2)
+    y, words = np.arange(60) % 3, np.array(["a", "b", "?"] * 20)
     for arrays in (
         {"x": x, "y": y},
         {"x_train": x, "y_train": y, "x_test": x[:9], "y_test": y[:9]},
         {"X": x[:, 0], "label": words},
         {"a": x[:, 0], "b": words, "c": y > 0},
-        {"x": x.reshape(30, 2, 1), "y": np.eye(3)[y], "z": np.arange(4)},
+        {"x": x.reshape(60, 2, 1), "y": np.eye(3)[y], "z": np.arange(4)},
         {"x": x, "y": y, "x_val": x[:9], "y_val": y[:9], "words": words},
         {"x": x, "x_test": x, "y": y},
-        {"c": x + 1j, "y": y, "s": np.zeros(30, dtype=[("p", "f4")])},
+        {"c": x + 1j, "y": y, "s": np.zeros(60, dtype=[("p", "f4")])},
     ):
         target = io.BytesIO()
         np.savez(target, **arrays)
         yield target.getvalue()
-    days = pd.date_range("2021-01-01", periods=30, tz="UTC")
+    days = pd.date_range("2021-01-01", periods=60, tz="UTC")
     frame = pd.DataFrame({"a": x[:, 0], "b": words, "d": days, "e": days - days[0], "y": y, "t": y > 0})
-    frame["k"], frame["n"], frame["l"] = frame["b"].astype("category"), ["1,5", "2,5", "-200"] * 10, [[1]] * 30
-    frame["m"] = pd.array([1, None, -200] * 10, dtype="Int64")
-    for part in (frame, frame[["a", "y"]], frame[["b", "n", "m", "y"]], frame.head(0), frame[["l", "y"]]):
+    frame["k"], frame["n"], frame["l"] = frame["b"].astype("category"), ["1,5", "2,5", "-200"] * 20, [[1]] * 60
+    frame["m"] = pd.array([1, None, -200] * 20, dtype="Int64")
+    frame["z"] = pd.Series([None] * 60, dtype=object)
+    for part in (
+        frame,
+        frame[["a", "y"]],
+        frame[["a", "y"]].astype(float),
+        frame[["b", "n", "m", "y"]],
+        frame.head(0),
+        frame[["l", "y"]],
+    ):
         target = io.BytesIO()
         part.to_parquet(target)
         yield target.getvalue()
 
 
 def prepared_tables() -> Iterator[bytes]:
-    """Tables with targets of each kind, and columns that are filled, flagged, left out, or look otherwise later."""
-    yield from (*_sixty_rows(), *_typed_tables())
-    plain = b"a,b,y\n" + b"".join(b"%d,%d,%d\n" % (n, n * n % 17, n % 2) for n in range(60))
-    named = b"k,d,y\n" + b"".join(b"%d,2021-02-%02d,%s\n" % (n, 1 + n % 28, b"ab"[n % 2 :][:1]) for n in range(60))
-    yield b"a,b,y\n" + b"".join(b"%d,%s,%d\n" % (n, b"x" if n % 5 else b"", n // 30) for n in range(60))
-    yield b"n,a,y\n" + b"".join(b"%d,%d,%.2f\n" % (n, 9999 if n % 9 == 0 else n * 7 % 11, n / 3) for n in range(90))
-    yield b"a,t,y\n" + b"".join(b"%d,t%d,%d\n" % (n * (1000 if n > 30 else 1), n, n % 2) for n in range(60))
-    yield b"a,t,y\n" + b"".join(
-        b"%s,c%d,%.1f\n" % (b"inf" if n == 5 else b"%d" % n, n // 3, n * 0.1) for n in range(360)
-    )
-    yield b"a,t,y\n" + b"".join(b"%d,c%d,v%d\n" % (n * n, n % 7 and n // 2, n % 2) for n in range(500))
-    yield b"a,k,y\n" + b"".join(
-        b"%s,%s,%d\n" % (b"" if n > 40 else b"1%d" % n, b"new" if n < 9 else b"old", n % 9) for n in range(60)
-    )
-    yield b"d,y\n" + b"".join(b"2021-02-%02d,%d\n" % (1 + n % 28, 9007199254740993 + n % 2) for n in range(60))
-    yield b"d,y\n" + b"".join(b"2021-02-%02d,%d\n" % (1 + n % 28, n) for n in range(60))
-    yield b"c,z,y\n" + b"".join(
-        b"1,%d,%s\n" % (9007199254740993 + n % 2, b"" if n < 5 else b"True" if n % 2 else b"False") for n in range(60)
-    )
-    yield b"a,y\n" + b"".join(b"%d,1\n" % n for n in range(40))
-    yield b"a,y\n" + b"".join(b"%d,u%d\n" % (n, n) for n in range(40))
-    yield b"a,y\n" + b"1,2\n" * 9
+    """Tables with targets of each kind, and columns that are filled, flagged, left out, or look otherwise before."""
+    yield from _typed_tables()
+    for text in (*_sixty_rows(), *_columns_of_each_kind()):
+        yield aimed(text, TASKS, {})
+    numbers, words = (rows("a,b,y", 80, line) for line in ("{n},{m},{b}", "{n},k{b},{w}"))
+    large, same = (rows("a,b,y", 80, line) for line in ("{n},{m},900719925474099{close}", "{n},{m},1"))
+    other = rows("a,b,y", 80, "{m},k{b},{w}", first="{m},k{b},c")
+    yield aimed(other, TASKS, {"seed": 3, "metric": "auc"})
+    yield aimed(numbers + b"3,3,inf\n", TASKS, {"kind": "regression"})
     for task in TASKS:
-        for table in (plain, named):
-            yield aimed(table, TASKS, task)
+        for text in (numbers, words, large, same):
+            yield aimed(text, TASKS, task)
+
+
+def rows(header: str, count: int, line: str, first: str | None = None) -> bytes:
+    """A table of so many rows of a form; the ``first`` half may have another."""
+    table = [header]
+    for n in range(count):
+        form = line if first is None or n >= count // 2 else first
+        table.append(
+            form.format(
+                n=n, m=n * 7 % 11, b=n % 2, w="ab"[n % 2], few=n % 9, many=n // 3, close=2 + n % 2, day=1 + n % 28
+            )
+        )
+    return ("\n".join(table) + "\n").encode()
+
+
+def _columns_of_each_kind() -> Iterator[bytes]:
+    yield rows("a,y", 80, "{n},{m}.5")
+    yield rows("a,b,y", 62, "{m},k{b},{m}.5")
+    yield rows("a,b,y", 80, "{m},x,{b}", first=",,{b}")
+    yield rows("a,k,y", 80, "{m},old,{b}", first="{m},new,{b}")
+    yield rows("a,k,y", 80, "1{m},k{few},{b}", first="{n}000,k{few},{b}")
+    yield rows("a,k,y", 120, "{m},k{few},{b}", first="5.00{m},k{few},{b}")
+    yield rows("a,t,y", 1200, "{m},k{few},{b}", first="{m},t{many},{b}")
+    yield rows("a,t,y", 1200, "{m},t{many},{b}")
+    yield rows("a,t,y", 3000, "{m},t{many},{b}")
+    yield rows("a,b,y", 80, "{m},k{b},\u0661") + "\n".join(["3,k1,\u0662"] * 9).encode()
+    yield rows("a,t,u,y", 1200, "{m},t{many},u{n},{b}")
+    yield rows("n,a,y", 80, "{n},{n}.5,{m}.5") + rows("n,a,y", 9, "{n},9999,{m}.5")[6:]
+    yield rows("a,i,y", 80, "{m},inf,{b}") + b"3,,1\n"
+    yield rows("a,i,y", 80, "{m},,{b}", first="{m},{m},{b}") + b"3,inf,1\n"
+    yield rows("a,z,y", 80, "{m},900719925474099{close},True", first="{n},1,False") + b"3,9007199254740991,False\n"
+    yield rows("d,y", 80, "2021-02-{day:02d},{b}") + b",1\n"
+    yield rows("d,e,y", 80, "2021-02-{day:02d}T10:00:00+01:00,oops,{m}") + b",,1\n"
+    yield rows("y,a", 80, "{n},") + rows("", 9, "{n},")
+    yield rows("a,y", 80, "{n},u{n}")
+    yield rows("a,y", 80, "{n},")
+    yield rows("y", 80, "{m}")
+    yield rows("a,y", 9, "{n},{b}")
 
 
 def _sixty_rows() -> Iterator[bytes]:
@@ -368,10 +401,14 @@ def saved_networks() -> Iterator[bytes]:
         for name in archive.namelist():
             if name.endswith((".json", "model.pt")) and name != facts:
                 yield dumped({name: json.loads(archive.read(name)) if name.endswith(".json") else "no pickle"})
-    program = _program()
-    program["graph_module"]["graph"]["nodes"][0]["target"] = "torch.os.system"
-    yield dumped({"archive/models/model.json": program})
-    yield dumped({"archive/models/model.json": {**_program(), "guards_code": ["1"]}})
+    for target in ("torch.os.system", "torch.ops.aten.from_file.default", "torch.ops.aten.no_such.default"):
+        program = _program()
+        program["graph_module"]["graph"]["nodes"][0]["target"] = target
+        yield dumped({"archive/models/model.json": program})
+    for more in ({"guards_code": ["1"]}, {"as_custom_obj": {}}, {"expr_str": "__import__('os')"}):
+        yield dumped({"archive/models/model.json": {**_program(), **more}})
+    for pickled in ([], {"config": {"a": {"path_name": "weight_0", "use_pickle": True}}}):
+        yield dumped({"archive/data/weights/model_weights_config.json": pickled})
     yield dumped({"archive/data/aotinductor/x": "code"})
     yield dumped({facts: 3})
 

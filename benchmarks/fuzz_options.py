@@ -25,7 +25,13 @@ LAYOUTS: tuple[dict[str, Any], ...] = (
 TASKS: tuple[dict[str, Any], ...] = (
     *({}, {}, {}, {"kind": "classification"}, {"kind": "regression"}, {"metric": "accuracy"}, {"metric": "r2"}),
     *({"validation_share": 0.01}, {"target": ()}, {"seed": 3, "metric": "auc"}, {"metric": "none"}),
-    *({"validation_share": 2}, {"kind": "other"}, {"target": ("-1",)}, {"target": ("a", "y")}, {"target": ("k", "d")}),
+    *(
+        {"validation_share": 2},
+        {"kind": "other"},
+        {"target": ("-1",)},
+        {"target": ("a", "y")},
+        {"target": ("a", "b"), "kind": "classification"},
+    ),
 )
 AIMS: tuple[dict[str, Any], ...] = (
     *({"target_r2": 0.5}, {"target_r2": 0.5}, {"target_loss": 0.1}, {"target_accuracy": 0.9}),

@@ -238,21 +238,24 @@ def network(path: Path) -> None:
 
 
 def prepared(path: Path) -> None:
-    """A table, prepared for a search: its first half as new data, its second half as the validation part of some."""
+    """The second half of a table, prepared for a search; the first half is new data, or the validation part."""
     from sizer.size_search.data.file_kinds import read_table
     from sizer.size_search.data.fit_columns import unlike
     from sizer.size_search.data.preparation import Preparation
     from sizer.size_search.data.prepare import PreparingSettings, prepare
     from sizer.size_search.data.reading.rules import Reading
 
-    settings = PreparingSettings(**{"target": _last_column(path), **chosen(path.read_bytes(), TASKS)})
+    content = path.read_bytes()
+    asked = {} if content[:2] in first.BINARY else chosen(content, TASKS)
+    settings = PreparingSettings(**{"target": _last_column(path), **asked})
     named = path.with_suffix("")
     path.replace(named)
     found = read_table(named, Reading(targets=settings.target))
     half = len(found.frame) // 2
-    made = prepare(found, settings, replace(found, frame=found.frame[half:]) if half % 3 == 0 else None)
+    new, own = replace(found, frame=found.frame[:half]), replace(found, frame=found.frame[half:])
+    made = prepare(own, settings, new if asked.get("seed") else None)
     again = Preparation.from_dict(json.loads(json.dumps(made.preparation.to_dict())))
-    unlike(again, made.looks, again.encode(found.frame[:half]))
+    unlike(again, made.looks, again.encode(new.frame if half % 7 != 3 else new.frame.iloc[:, 1:]))
 
 
 def _last_column(path: Path) -> tuple[str, ...]:
@@ -332,7 +335,7 @@ READERS: dict[str, Reader] = {
         {"they look at a script and start a process": ("check", "begin_anew", "put*", "_*")},
     ),
     "exported": Reader(
-        *(exported, ".pt2", "members", first.exported_programs), ("inspection/exported_program",), slow=20
+        *(exported, ".pt2", "members", first.exported_programs), ("inspection/exported_program",), slow=4
     ),
     "saved": Reader(
         *(saved, ".pt2", "members", first.saved_networks),
@@ -346,6 +349,7 @@ READERS: dict[str, Reader] = {
     "prepared": Reader(
         *(prepared, ".csv", "table", first.prepared_tables),
         tuple(f"size_search/data/{name}" for name in ("table", "targets", "fit_columns", "prepare", "preparation")),
+        {"trainings ask for them": ("Task.*",)},
         slow=4,
     ),
     "search": Reader(

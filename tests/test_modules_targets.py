@@ -81,6 +81,15 @@ def test_a_program_of_another_format_is_refused(tmp_path, program):
         load_target(str(path), ())
 
 
+@pytest.mark.parametrize("weights", ["[]", "3", '{"config": 3}', '{"config": {"a": 3}}', '{"config": {"a": null}}'])
+def test_a_list_of_weights_that_is_none_is_refused(tmp_path, weights):
+    with zipfile.ZipFile(tmp_path / "bad.pt2", "w") as archive:
+        archive.writestr("x/models/model.json", "{}")
+        archive.writestr("x/data/weights/model_weights_config.json", weights)
+    with pytest.raises(SizerError, match="no exported program of a known format"):
+        load_target(str(tmp_path / "bad.pt2"), ())
+
+
 @pytest.mark.parametrize(
     ("target", "expected"),
     [

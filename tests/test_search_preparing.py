@@ -252,3 +252,10 @@ def test_a_preparation_survives_json():
     assert again == found.preparation
     frame = pd.DataFrame({"x": [1.0, np.nan], "y": [0.0, 2.0], "city": ["b", "zzz"]})
     assert np.array_equal(again.features(frame), found.preparation.features(frame))
+
+
+def test_whole_numbers_beyond_all_floats_are_infinite():
+    found = prepared(z=[10**400, -(10**400), *range(N - 2)])
+    assert "'z' is infinite in" in " ".join(found.report.remarks)
+    with pytest.raises(DataError, match="target 'z' is infinite in"):
+        prepared("z", {"kind": "regression"}, z=[10**400, -(10**400), *range(N - 2)])

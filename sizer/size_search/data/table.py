@@ -14,6 +14,7 @@ import numpy.typing as npt
 from sizer.models.topology import Topology
 from sizer.size_search.data.halves import Validation
 from sizer.size_search.data.metrics import CLASSIFICATION, LOSS, REGRESSION, evaluate
+from sizer.size_search.data.reading.numbers import as_float
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +85,10 @@ def as_numbers(values: pd.Series[Any], role: str) -> npt.NDArray[np.float64]:
         values = values.dt.total_seconds()
     elif not types.is_numeric_dtype(values):
         values = pd.to_numeric(values, errors="coerce")
-    return np.asarray(values.to_numpy(dtype=np.float64, na_value=np.nan))
+    try:
+        return np.asarray(values.to_numpy(dtype=np.float64, na_value=np.nan))
+    except OverflowError:  # (whole numbers beyond all floats)
+        return np.array([np.nan if pd.isna(value) else as_float(value) for value in values], dtype=np.float64)
 
 
 def _seconds(values: pd.Series[Any]) -> npt.NDArray[np.float64]:

@@ -6,6 +6,7 @@ text until the column's form is decided, so that none is rounded on the way. Pur
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from functools import cache, lru_cache
@@ -171,3 +172,11 @@ def as_value(text: str) -> Number:
         return int(text)
     except ValueError:
         return float(text)
+
+
+def as_float(value: float) -> float:
+    """As float reads its digits: a whole number that is too large is infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from sizer.base.errors import DataError, UsageError
 from sizer.base.records import plain
 from sizer.size_search.data.reading.cells import Cells
 from sizer.size_search.data.reading.dates import ORDERS, read_clock, read_date
-from sizer.size_search.data.reading.numbers import NumberForm, as_value, read_number, take_apart
+from sizer.size_search.data.reading.numbers import NumberForm, as_float, as_value, read_number, take_apart
 from sizer.size_search.data.reading.rows import MARKS, WORDS, is_marker
 
 if TYPE_CHECKING:
@@ -233,15 +232,7 @@ def _spread(read: Sequence[Any], codes: Any, kind: str) -> Any:
         if has_gaps:
             return pd.array([read[code] for code in codes], dtype="Int64")
         return np.array(read, dtype=np.int64)[codes]
-    return np.array([np.nan if value is None else _as_float(value) for value in read], dtype=np.float64)[codes]
-
-
-def _as_float(value: float) -> float:
-    """As float reads its digits: a whole number that is too large is infinite."""
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf
+    return np.array([np.nan if value is None else as_float(value) for value in read], dtype=np.float64)[codes]
 
 
 def _objects(values: Sequence[Any]) -> Any:
