@@ -156,12 +156,12 @@ def _sixty_rows() -> Iterator[bytes]:
 def small_tables() -> Iterator[bytes]:
     """Tables of sixty rows, and some of enough that their validation rows come in halves, with each aim."""
     yield from _sixty_rows()
-    numbers = b"a,b,y\n" + b"".join(b"%d,%d,%.2f\n" % (n % 31, n * n % 17, n % 31 + n / 900) for n in range(900))
-    words = (b"big" if n % 31 > 9 else b"low" for n in range(900))
-    classes = b"a,b,y\n" + b"".join(b"%d,%d,%s\n" % (n % 31, n * n % 17, word) for n, word in enumerate(words))
+    numbers = rows("a,b,y", 900, "{n},{m},{n}.{b}", first="{n},{few},{n}")
+    classes = rows("a,b,y", 900, "{n},{m},high", first="{n},{m},low")
     for aim in AIMS:
-        yield aimed(numbers, AIMS, aim)
-        yield aimed(classes, AIMS, aim)
+        yield aimed(classes if {"target_accuracy", "target_metric"} & aim.keys() else numbers, AIMS, aim)
+    yield aimed(rows("a,b,y", 2100, "{m},{few},{m}.{b}"), AIMS, {"target_r2": 0.5})
+    yield aimed(rows("a,b,y", 900, "{m},{few},high") + b"1,1,low\n" * 2, AIMS, {"target_metric": ("auc", 0.7)})
 
 
 def short_logs(*patterns: str) -> Iterator[bytes]:

@@ -273,7 +273,7 @@ def small_search(path: Path) -> None:
     for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
         os.environ[name] = str(path.parent / "home")
     aim = chosen(path.read_bytes(), AIMS)
-    small: dict[str, Any] = {"max_epochs": 1, "max_time_s": 2.0, "depth": 2, "meter": "none", "fresh": True}
+    small: dict[str, Any] = {"max_epochs": 1, "max_time_s": 1.0, "depth": 2, "meter": "none", "fresh": True}
     sizer.search(path, target=_last_column(path), **aim, **small)
 
 

@@ -208,3 +208,10 @@ def test_requests_that_make_no_sense(tmp_path, options, said):
     with pytest.raises(sizer.SizerError, match=said):
         sizer.search((X, Y), folder=tmp_path / "state", **options)
     assert not (tmp_path / "state").exists()
+
+
+def test_a_search_whose_trainings_all_diverge_says_so(tmp_path):
+    few = {"max_epochs": 2, "max_time_s": 2.0, "meter": "none"}
+    found = sizer.search((X, Y), target_loss=0.3, depth=2, learning_rate=1e30, folder=tmp_path, **few)
+    assert not found.reached
+    assert "a smaller learning rate may" in str(found)

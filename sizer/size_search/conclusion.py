@@ -189,6 +189,8 @@ def estimate_of(search: Search, curve: tuple[SearchPoint, ...]) -> str | None:
     best = best_of(search)
     if search.status == SearchStatus.REACHED or best is None:
         return None
+    if not best.values:
+        return f"no training came to a finite {search.task.metric}: a smaller learning rate may"
     known = [point for point in curve if point.cost is not None]
     if known:
         point = min(known, key=lambda point: point.cost or math.inf)
