@@ -86,7 +86,7 @@ def test_a_list_of_weights_that_is_none_is_refused(tmp_path, weights):
     with zipfile.ZipFile(tmp_path / "bad.pt2", "w") as archive:
         archive.writestr("x/models/model.json", "{}")
         archive.writestr("x/data/weights/model_weights_config.json", weights)
-    with pytest.raises(SizerError, match="no exported program of a known format"):
+    with pytest.raises(SizerError, match=r"no exported program of a known format|is no \.pt2 archive"):
         load_target(str(tmp_path / "bad.pt2"), ())
 
 

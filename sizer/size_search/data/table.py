@@ -83,12 +83,18 @@ def as_numbers(values: pd.Series[Any], role: str) -> npt.NDArray[np.float64]:
         values = values.astype(object)
     if types.is_timedelta64_dtype(values):
         values = values.dt.total_seconds()
-    elif not types.is_numeric_dtype(values):
-        values = pd.to_numeric(values, errors="coerce")
     try:
-        return np.asarray(values.to_numpy(dtype=np.float64, na_value=np.nan))
+        numbers = values if types.is_numeric_dtype(values) else pd.to_numeric(values, errors="coerce")
+        return np.asarray(numbers.to_numpy(dtype=np.float64, na_value=np.nan))
     except OverflowError:  # (whole numbers beyond all floats)
-        return np.array([np.nan if pd.isna(value) else as_float(value) for value in values], dtype=np.float64)
+        return np.array([_number(value) for value in values], dtype=np.float64)
+
+
+def _number(value: Any) -> float:
+    try:
+        return as_float(value)
+    except (TypeError, ValueError):
+        return float("nan")
 
 
 def _seconds(values: pd.Series[Any]) -> npt.NDArray[np.float64]:
