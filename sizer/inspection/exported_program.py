@@ -45,8 +45,9 @@ def load_exported(path: Path) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
 
     Raises UsageError for a file that is no such archive, or a program with operators or arguments unknown here.
     """
+    program, weights = _read_program(path)
     try:
-        return _Program(*_read_program(path)).build()
+        return _Program(program, weights).build()
     except _UnknownError as reason:
         raise UsageError(
             f"{path.name}: {reason}, which cannot be inspected; inspect the module it was exported from"
