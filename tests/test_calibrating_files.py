@@ -178,7 +178,7 @@ class FakeMsvcrt:
             if not _is_open(other):
                 del self.locked[other]  # closing lets go
             elif found == inode:
-                raise OSError(36, "Resource deadlock avoided")
+                raise OSError(errno.EACCES, "Permission denied")
         self.locked[handle] = inode
 
 

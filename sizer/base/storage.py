@@ -78,8 +78,8 @@ def _mode(path: Path) -> int:
     return 0o666 & ~umask
 
 
-#: What Linux and macOS say of a lock that is held, and Windows.
-_HELD = (errno.EWOULDBLOCK, errno.EACCES)
+#: What Linux and macOS say of a lock that is held, and Windows, whose words depend on its way of waiting.
+_HELD = (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)
 
 
 def hold_lock(path: Path) -> IO[str]:
