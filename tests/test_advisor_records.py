@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -374,6 +375,18 @@ def test_limits_hold_at_another_speed_too():
     coefficients = replace(priced(step=1.0), other_speeds=(OtherSpeed(2.0, 1, {"step": 2.0}),))
     assert len(recommend(asked(max_time=2.0), TINY, coefficients).at_other_speeds) == 1
     assert recommend(asked(max_time=1.5), TINY, coefficients).at_other_speeds == ()
+
+
+def test_a_size_that_another_speed_takes_beyond_the_limit_has_no_cost_there():
+    """An operation takes ten times as long there, so the usual best is beyond 1.5 s and a narrower network is not."""
+    other = OtherSpeed(1.5, 2, {"step": 1.0, "operation": 1e-4})
+    coefficients = replace(priced(step=1.0, operation=1e-5), other_speeds=(other,))
+    record = recommend(asked(max_time=1.5), TINY, coefficients)
+    (there,) = record.at_other_speeds
+    assert there.relative_cost_of_best is None
+    ends = f"{there.widths[0]}-2 would come first instead of {record.best.widths[0]}-2, which is beyond the limit there"
+    assert record.notes[0].endswith(ends)
+    assert Recommendation.from_dict(json.loads(record.to_json())) == record
 
 
 def test_a_limit_keeps_what_it_allows_and_is_noted():
