@@ -91,11 +91,17 @@ def test_a_request_that_nothing_fits_is_refused():
     )
 
 
-@pytest.mark.parametrize("terms", [{"step": 1.0}, {"traffic.RAM": 1.0}])
-def test_coefficients_by_which_something_costs_nothing_are_refused(terms):
-    """A forward pass has no optimizer step, and a small network nothing in RAM."""
+@pytest.mark.parametrize(
+    ("options", "terms"),
+    [
+        ({"law": None, "purpose": "inference"}, {"step": 1.0}),  # a forward pass has none
+        ({"law": None}, {"traffic.RAM": 1.0}),  # a small network has nothing there
+        ({"law": "paper"}, {"operation": 0.0}),
+    ],
+)
+def test_coefficients_by_which_something_costs_nothing_are_refused(options, terms):
     with pytest.raises(UnreachableError) as refused:
-        recommend(asked(law=None, purpose="inference"), TINY, priced(**terms))
+        recommend(asked(**options), TINY, priced(**terms))
     assert str(refused.value) == (
         "by the coefficients in use the cheapest network of this request costs nothing, so that no other can be "
         "compared with it; calibrate the device (`sizer calibrate`) or name another --device"

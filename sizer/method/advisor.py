@@ -132,11 +132,6 @@ def vector_width(device: Device, dtype: str) -> int:
 
 def _best_cost(sweeps: list[PricedSweep]) -> float:
     best = min(float(priced.to_loss.min()) for priced in sweeps)
-    if best == 0:
-        raise UnreachableError(
-            "by the coefficients in use the cheapest network of this request costs nothing, so that no other can be "
-            "compared with it; calibrate the device (`sizer calibrate`) or name another --device"
-        )
     if np.isfinite(best):
         return best
     raise UnreachableError(

@@ -254,9 +254,17 @@ def row_of(swept: Sweep, coefficients: Coefficients) -> Row:
 
 
 def price(swept: Sweep, coefficients: Coefficients, law: Law) -> PricedSweep:
-    """Cost of each network of a sweep, per datum and to a loss; operations stand in where there are no coefficients."""
+    """Cost of each network of a sweep, per datum and to a loss; operations stand in where there are no coefficients.
+
+    Raises UnreachableError where one costs nothing.
+    """
     row = row_of(swept, coefficients)
     step = row["operation"] if coefficients.source == "none" else predict(row, coefficients)
+    if not step.all():
+        raise UnreachableError(
+            "by the coefficients in use the cheapest network of this request costs nothing, so that no other can be "
+            "compared with it; calibrate the device (`sizer calibrate`) or name another --device"
+        )
     per_datum = step / swept.family.training.batch_size
     an_epoch = np.where(swept.fits(), law.epoch_cost(per_datum, swept.family.training), np.inf)
     return PricedSweep(swept, windows(swept), per_datum, *law.reaching(swept.networks, swept.family.shape, an_epoch))
