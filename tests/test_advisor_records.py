@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -90,11 +91,17 @@ def test_a_request_that_nothing_fits_is_refused():
     )
 
 
-@pytest.mark.parametrize("terms", [{"step": 1.0}, {"traffic.RAM": 1.0}])
-def test_coefficients_by_which_something_costs_nothing_are_refused(terms):
-    """A forward pass has no optimizer step, and a small network nothing in RAM."""
+@pytest.mark.parametrize(
+    ("options", "terms"),
+    [
+        ({"law": None, "purpose": "inference"}, {"step": 1.0}),  # a forward pass has none
+        ({"law": None}, {"traffic.RAM": 1.0}),  # a small network has nothing there
+        ({"law": "paper"}, {"operation": 0.0}),
+    ],
+)
+def test_coefficients_by_which_something_costs_nothing_are_refused(options, terms):
     with pytest.raises(UnreachableError) as refused:
-        recommend(asked(law=None, purpose="inference"), TINY, priced(**terms))
+        recommend(asked(**options), TINY, priced(**terms))
     assert str(refused.value) == (
         "by the coefficients in use the cheapest network of this request costs nothing, so that no other can be "
         "compared with it; calibrate the device (`sizer calibrate`) or name another --device"
@@ -374,6 +381,18 @@ def test_limits_hold_at_another_speed_too():
     coefficients = replace(priced(step=1.0), other_speeds=(OtherSpeed(2.0, 1, {"step": 2.0}),))
     assert len(recommend(asked(max_time=2.0), TINY, coefficients).at_other_speeds) == 1
     assert recommend(asked(max_time=1.5), TINY, coefficients).at_other_speeds == ()
+
+
+def test_a_size_that_another_speed_takes_beyond_the_limit_has_no_cost_there():
+    """An operation takes ten times as long there, so the usual best is beyond 1.5 s and a narrower network is not."""
+    other = OtherSpeed(1.5, 2, {"step": 1.0, "operation": 1e-4})
+    coefficients = replace(priced(step=1.0, operation=1e-5), other_speeds=(other,))
+    record = recommend(asked(max_time=1.5), TINY, coefficients)
+    (there,) = record.at_other_speeds
+    assert there.relative_cost_of_best is None
+    ends = f"{there.widths[0]}-2 would come first instead of {record.best.widths[0]}-2, which is beyond the limit there"
+    assert record.notes[0].endswith(ends)
+    assert Recommendation.from_dict(json.loads(record.to_json())) == record
 
 
 def test_a_limit_keeps_what_it_allows_and_is_noted():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tiny import TINY, asked, priced
 
+from sizer.base.errors import UsageError
 from sizer.devices import NO_COEFFICIENTS
 from sizer.method.advisor import recommend
 from sizer.method.coefficients import Coefficients
@@ -307,6 +308,21 @@ def test_a_size_out_of_bounds_is_told_which(options, first_width, said):
     record = replace(record_with(), request=replace(asked(**options), levels=("L1", "L2")))
     (found,) = why_not(record, first_width)
     assert found.endswith(f"{first_width}-2: {said}")
+
+
+@pytest.mark.parametrize("first_width", [0, -1, 2**30 + 1])
+def test_a_width_that_no_layer_has_is_refused(first_width):
+    with pytest.raises(UsageError) as refused:
+        list(why_not(record_with(), first_width))
+    assert str(refused.value) == f"the first width is {first_width}; expected a whole number from 1 to {2**30}"
+
+
+def test_a_size_whose_parameters_are_beyond_counting_says_so():
+    """Two layers of 2^30 have 2^60 weights between them."""
+    record = record_with([(58, 1.0)], depth=(2, 3))
+    lines = list(why_not(record, 2**30))
+    assert lines[0].endswith("it has a working set that no level of the device holds")
+    assert lines[1] == "rectangle, depth 3, batch 10, 1073741824 wide: it is beyond what can be counted"
 
 
 def test_each_family_asked_for_has_its_own_answer():

@@ -132,11 +132,6 @@ def vector_width(device: Device, dtype: str) -> int:
 
 def _best_cost(sweeps: list[PricedSweep]) -> float:
     best = min(float(priced.to_loss.min()) for priced in sweeps)
-    if best == 0:
-        raise UnreachableError(
-            "by the coefficients in use the cheapest network of this request costs nothing, so that no other can be "
-            "compared with it; calibrate the device (`sizer calibrate`) or name another --device"
-        )
     if np.isfinite(best):
         return best
     raise UnreachableError(
@@ -164,7 +159,8 @@ def _at_other_speeds(
         if picks := ranked(sweeps, request, unit):
             first, usual = picks[0], float(sweeps[place[0]].to_loss[place[1]])
             parameters = int(first.priced.sweep.num_free_parameters[first.position])
-            yield AtOtherSpeed(speed.factor, speed.sessions, first.widths, parameters, usual / first.cost)
+            dearer = usual / first.cost if usual < math.inf else None  # (a limit may hold at one speed only)
+            yield AtOtherSpeed(speed.factor, speed.sessions, first.widths, parameters, dearer)
 
 
 @dataclass(frozen=True)
@@ -336,10 +332,12 @@ def _notes(request: Request, anchored: bool, best: Pick, others: Sequence[AtOthe
         )
     for other in others:
         if anchored and other.widths != best.widths:
+            dearer = other.relative_cost_of_best
+            there = "is beyond the limit" if dearer is None else f"costs {format_times(dearer)} as much"
             yield (
                 f"at another speed of this machine, {other.factor:.2f} times the usual time ({other.sessions} of its "
                 f"sessions), {format_widths(other.widths)} would come first instead of {format_widths(best.widths)}, "
-                f"which costs {format_times(other.relative_cost_of_best)} as much there"
+                f"which {there} there"
             )
     yield from not_told(request)
     if request.by_curves and request.largest_limit_given:

@@ -22,11 +22,13 @@ from sizer.method.sweep import (
     Sweep,
     apply_limits,
     at_widths,
+    countable,
     families,
     price,
     row_of,
 )
 from sizer.method.training_step import SET_NAMES
+from sizer.models.topology import MAX_WIDTH, check_whole
 
 #: Shares below this are not worth a word.
 _SAME = 0.01
@@ -244,12 +246,19 @@ def _priced(record: Recommendation, family: Family, first_width: int) -> PricedS
 
 
 def why_not(record: Recommendation, first_width: int) -> Iterator[str]:
-    """For each family asked for, why the network of this first width is, or is not, on the list."""
+    """For each family asked for, why the network of this first width is, or is not, on the list.
+
+    Raises UsageError for a width that no layer has.
+    """
+    check_whole("the first width", first_width, 1, MAX_WIDTH)
     for family in families(record.request):
+        head = f"{family.shape}, depth {family.depth}, batch {family.training.batch_size}"
+        if not countable(family, np.array([first_width]))[0]:
+            yield f"{head}, {first_width} wide: it is beyond what can be counted"
+            continue
         priced = _priced(record, family, first_width)
         widths = tuple(priced.sweep.networks.full[1:, 0].tolist())
-        head = f"{family.shape}, depth {family.depth}, batch {family.training.batch_size}, {format_widths(widths)}"
-        yield f"{head}: {_verdict(record, priced, widths)}"
+        yield f"{head}, {format_widths(widths)}: {_verdict(record, priced, widths)}"
 
 
 def _verdict(record: Recommendation, priced: PricedSweep, widths: tuple[int, ...]) -> str:

@@ -164,7 +164,8 @@ class NextSize(NamedTuple):
 class AtOtherSpeed(NamedTuple):
     """The first candidate at another speed of the machine, ``factor`` times as slow as the usual one.
 
-    ``relative_cost_of_best`` is what the usual speed's first candidate costs there, 1 where it is the same.
+    ``relative_cost_of_best`` is what the usual speed's first candidate costs there, 1 where it is the same, None
+    where a limit rules it out there.
     """
 
     factor: float

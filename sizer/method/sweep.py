@@ -138,6 +138,13 @@ def _full(family: Family, first_widths: IntArray) -> IntArray:
     return np.concatenate([np.full((1, len(first_widths)), family.input_dim), widths])
 
 
+def countable(family: Family, first_widths: IntArray) -> BoolArray:
+    """Which networks' parameters and operations stay inside 64-bit integers, shape (N,)."""
+    full = _full(family, first_widths).astype(np.float64)
+    parameters = ((full[:-1] + 1) * full[1:]).sum(axis=0)
+    return np.asarray((parameters <= MAX_PARAMETERS) & (parameters * family.training.batch_size <= MAX_WORK))
+
+
 def aligned(swept: Sweep, unit: int) -> BoolArray:
     """Which networks have hidden widths that are all multiples of a unit, shape (N,)."""
     return np.asarray((swept.networks.full[1:-1] % unit == 0).all(axis=0))
@@ -147,15 +154,13 @@ def _grid(family: Family, hierarchy: Hierarchy) -> IntArray:
     """First widths from one multiple up to the first power of two at which every set is past every cache."""
     multiple = family.width_multiple
     powers = multiple * 2 ** np.arange(_OCTAVES - max(0, multiple.bit_length() - 1))
-    full = _full(family, powers).astype(np.float64)
-    parameters = ((full[:-1] + 1) * full[1:]).sum(axis=0)
-    countable = (parameters <= MAX_PARAMETERS) & (parameters * family.training.batch_size <= MAX_WORK)
-    if not countable[0]:
+    counted = countable(family, powers)
+    if not counted[0]:
         raise UnreachableError(
             f"even the narrowest {family.shape} of depth {family.depth} from {family.input_dim} to {family.output_dim} "
             f"is beyond what can be counted; reduce input_dim, output_dim or batch_size"
         )
-    coarse = at_widths(family, hierarchy, powers[countable])
+    coarse = at_widths(family, hierarchy, powers[counted])
     stop = np.flatnonzero(~coarse.fits() | _past_every_cache(coarse))
     octaves = int(stop[0]) if len(stop) else len(coarse.first_widths) - 1
     steps = np.rint(2 ** (np.arange(octaves * POINTS_PER_OCTAVE + 1) / POINTS_PER_OCTAVE)).astype(np.int64)
@@ -249,9 +254,17 @@ def row_of(swept: Sweep, coefficients: Coefficients) -> Row:
 
 
 def price(swept: Sweep, coefficients: Coefficients, law: Law) -> PricedSweep:
-    """Cost of each network of a sweep, per datum and to a loss; operations stand in where there are no coefficients."""
+    """Cost of each network of a sweep, per datum and to a loss; operations stand in where there are no coefficients.
+
+    Raises UnreachableError where one costs nothing.
+    """
     row = row_of(swept, coefficients)
     step = row["operation"] if coefficients.source == "none" else predict(row, coefficients)
+    if not step.all():
+        raise UnreachableError(
+            "by the coefficients in use the cheapest network of this request costs nothing, so that no other can be "
+            "compared with it; calibrate the device (`sizer calibrate`) or name another --device"
+        )
     per_datum = step / swept.family.training.batch_size
     an_epoch = np.where(swept.fits(), law.epoch_cost(per_datum, swept.family.training), np.inf)
     return PricedSweep(swept, windows(swept), per_datum, *law.reaching(swept.networks, swept.family.shape, an_epoch))
