@@ -72,13 +72,12 @@ def test_the_sweep_ends_at_the_first_power_of_two_that_is_past_every_cache(purpo
 
 
 def test_the_sweep_ends_at_the_first_power_of_two_that_fits_nowhere():
-    """In 40,000 bytes of RAM 16 times (2 + 30 + 5) parameters, 9,472 B, and 8 (2 * 16 + 7) elements fit, not at 64."""
-    tiny = Hierarchy(("L1", "RAM"), (10**6, 40_000), (2, 1))
-    found = sweep(FAMILY, tiny)
-    powers = at(*(2**k for k in range(18)), hierarchy=tiny)
-    first = powers.first_widths[np.flatnonzero(~powers.fits())[0]]
-    assert found.first_widths[-1] == first
-    assert found.fits()[:-1].any()
+    """With Adam 5-64-64-2 needs 16 * 4,674 B, which neither 60,000 nor, beside that, 40,000 hold; 5-32-32-2 21,024."""
+    found = sweep(FAMILY, Hierarchy(("L1", "RAM"), (60_000, 40_000), (1, 1)))
+    assert found.first_widths.tolist() == list(range(1, 65))
+    assert found.level_names("o")[31] == "L1"
+    assert found.level_names("o")[63] is None
+    assert found.fits()[[31, 63]].tolist() == [True, False]
 
 
 def test_without_a_cache_to_pass_widths_go_on_to_what_can_be_counted():
