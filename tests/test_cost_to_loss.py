@@ -80,13 +80,13 @@ def test_the_last_batch_of_an_epoch_counts_whole(rows, steps):
 
 
 def test_by_equation_10_the_cost_is_that_of_the_relative_epochs():
-    law = Law.of(asked(law="paper", learning_rate=0.01))
+    law = Law.of(asked(law="paper", learning_rate=0.01, averaged=True))
     found = law.reaching(networks(), "trapezoid", np.array([1.0, 2.0, np.inf, 4.0, 8.0]))
     parameters = 2 * WIDTHS**2 + 36 * WIDTHS + 3
     by_hand = np.array([1.0, 2.0, np.inf, 4.0, 8.0]) / (np.log2(parameters) - 1) ** 3
     assert found.cost == pytest.approx(by_hand)
     np.testing.assert_array_equal(found.learning_rate, [0.01, 0.01, np.nan, 0.01, 0.01])
-    assert not found.averaged.any()
+    assert found.averaged.tolist() == [True, True, False, True, True]
 
 
 def described(sizes: np.ndarray) -> Networks:
@@ -120,6 +120,14 @@ def test_by_learning_curves_each_size_has_the_setting_at_which_it_is_cheapest():
     assert (found.cost[2], found.averaged[2]) == (np.inf, False)
     assert np.isnan(found.learning_rate[2])
     assert found.averaged.dtype == np.bool_
+
+
+def test_at_a_low_rate_averages_bring_no_reach_and_raw_weights_save_their_passes():
+    law, epoch_cost = Law.of(asked()), np.array([1.0, 2.0, 4.0, 8.0, 16.0])
+    found = law._replace(rates=(1e-3,)).reaching(networks(), "rectangle", epoch_cost)
+    setting = described(np.arange(5)), law.known, 1e-3, False, law.ratios, law.weights
+    assert not found.averaged.any()
+    assert found.cost == pytest.approx(expected_cost(epoch_cost, *setting))
 
 
 def test_nothing_is_reached_where_no_network_has_a_cost():

@@ -52,6 +52,7 @@ def hierarchy(small_cpu) -> Hierarchy:
 
 def test_every_width_to_256_and_64_an_octave_beyond(hierarchy):
     widths = sweep(FAMILY, hierarchy).first_widths
+    assert (widths[0], widths.dtype) == (1, np.int64)
     assert (np.diff(widths) > 0).all()
     assert set(range(1, 257)) <= set(widths.tolist())
     beyond = {round(256 * 2 ** (step / 64)) for step in range(65)}
@@ -71,23 +72,38 @@ def test_the_sweep_ends_at_the_first_power_of_two_that_is_past_every_cache(purpo
 
 
 def test_the_sweep_ends_at_the_first_power_of_two_that_fits_nowhere():
-    """In 40,000 bytes of RAM 16 times (2 + 30 + 5) parameters, 9,472 B, and 8 (2 * 16 + 7) elements fit, not at 64."""
-    tiny = Hierarchy(("L1", "RAM"), (10**6, 40_000), (2, 1))
-    found = sweep(FAMILY, tiny)
-    powers = at(*(2**k for k in range(18)), hierarchy=tiny)
-    first = powers.first_widths[np.flatnonzero(~powers.fits())[0]]
-    assert found.first_widths[-1] == first
-    assert found.fits()[:-1].any()
+    """With Adam 5-64-64-2 needs 16 * 4,674 B, which neither 60,000 nor, beside that, 40,000 hold; 5-32-32-2 21,024."""
+    found = sweep(FAMILY, Hierarchy(("L1", "RAM"), (60_000, 40_000), (1, 1)))
+    assert found.first_widths.tolist() == list(range(1, 65))
+    assert found.level_names("o")[31] == "L1"
+    assert found.level_names("o")[63] is None
+    assert found.fits()[[31, 63]].tolist() == [True, False]
 
 
 def test_without_a_cache_to_pass_widths_go_on_to_what_can_be_counted():
-    """2^17 is the largest power of two w with w^2 + 8 w + 2 parameters within 2^62 and, times the batch, 2^58."""
+    """2^18 is the largest power of two w of which w^2 + 9 w + 2 parameters times the batch are within 2^58."""
     memory = Hierarchy(("RAM",), (2**62,), (1,))
     found = at_widths(FAMILY, memory, np.array([1]))
     assert windows(found) == {}
     widths = sweep(family(training=Training(2**20)), memory).first_widths
     assert widths[-1] == 2**18
     assert (2**18 + 9) * 2**18 * 2**20 <= 2**58 < (2**19 + 9) * 2**19 * 2**20
+
+
+@pytest.mark.parametrize(("multiple", "last"), [(1, 2**29), (16, 2**29), (24, 24 * 2**25)])
+def test_widths_end_below_2_to_the_30(multiple, last):
+    """Two layers have parameters in proportion to the width, so that all can be counted."""
+    found = sweep(family(depth=2, width_multiple=multiple), Hierarchy(("RAM",), (2**62,), (1,)))
+    assert (found.first_widths[0], found.first_widths[-1]) == (multiple, last)
+
+
+@pytest.mark.parametrize(("batch_size", "parameters"), [(2**28, 2**30), (1, 2**44)])
+def test_what_can_be_counted_is_counted_up_to_the_last_one(batch_size, parameters):
+    """One hidden unit of n inputs and one output have n + 3 parameters: 2^44 at most, and 2^58 times the batch."""
+    huge, memory = family(depth=2, output_dim=1, training=Training(batch_size)), Hierarchy(("RAM",), (2**62,), (1,))
+    assert sweep(huge._replace(input_dim=parameters - 3), memory).first_widths.tolist() == [1]
+    with pytest.raises(UnreachableError, match="even the narrowest rectangle of depth 2"):
+        sweep(huge._replace(input_dim=parameters - 2), memory)
 
 
 @pytest.mark.parametrize("multiple", [1, 8])
@@ -151,6 +167,13 @@ def test_a_window_is_closed_on_both_sides():
         assert not windows(at(10, hierarchy=Hierarchy(("L1", "RAM"), (capacity, 10**9), (1, 1))))["f", "L1"].inside[0]
 
 
+def test_a_set_that_fills_a_cache_just_once_lives_there():
+    """The largest t_l of 5-10-10-2 at batch 8 is 4 * 8 * 20 B."""
+    swept = at(10, hierarchy=Hierarchy(("L1", "RAM"), (640, 10**9), (1, 1)))
+    assert swept.level_names("t_max") == ["L1"]
+    assert windows(swept)["t_max", "L1"].inside[0]
+
+
 def test_a_set_that_fits_nowhere_fills_a_cache_all_the_same():
     swept = at(46, hierarchy=Hierarchy(("L1",), (6_000,), (1,)))
     assert swept.level_names("f") == [None]
@@ -175,6 +198,8 @@ def test_alignment_is_that_of_every_hidden_width():
     """A trapezoid from 96 to 2 in three layers has hidden widths of 96 and 49, from 94 of 94 and 48."""
     assert aligned(at(95, 96), 16).tolist() == [False, True]
     assert aligned(at(94, 96, shape="trapezoid"), 2).tolist() == [True, False]
+    assert aligned(at(95, shape="trapezoid"), 16).tolist() == [False]  # (95 and 48)
+    assert aligned(at(96, shape="trapezoid", width_multiple=8), 8).tolist() == [True]  # (96 and 48)
 
 
 def test_a_residual_family_has_its_additions():
