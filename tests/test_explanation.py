@@ -164,7 +164,7 @@ def test_a_size_that_fills_no_cache_says_so_and_what_it_reaches():
         (0.3, 0.8, "half as wide would be 30 % cheaper a datum and fail twice as often"),
         (0.9, 0.816, "half as wide would be 90 % cheaper a datum and fail twice as often"),
         (-0.05, 0.42, "half as wide would be 5 % dearer a datum and fail as often"),
-        (0.0099, 0.6, "half as wide would cost the same and fail 1.5 times as often"),
+        (0.0099, 0.64, "half as wide would cost the same and fail 1.6 times as often"),
         (-0.01, 0.45, "half as wide would be 1 % dearer a datum and fail 1.1 times as often"),
         (0.01, 0.005, "half as wide would be 1 % cheaper a datum and fail as rarely"),
     ],
@@ -319,10 +319,10 @@ def test_a_width_that_no_layer_has_is_refused(first_width):
 
 def test_a_size_whose_parameters_are_beyond_counting_says_so():
     """Two layers of 2^30 have 2^60 weights between them."""
-    record = record_with([(58, 1.0)], depth=(2, 3))
+    record = record_with([(58, 1.0)], depth=(3, 2))
     lines = list(why_not(record, 2**30))
-    assert lines[0].endswith("it has a working set that no level of the device holds")
-    assert lines[1] == "rectangle, depth 3, batch 10, 1073741824 wide: it is beyond what can be counted"
+    assert lines[0] == "rectangle, depth 3, batch 10, 1073741824 wide: it is beyond what can be counted"
+    assert lines[1].endswith("it has a working set that no level of the device holds")
 
 
 def test_each_family_asked_for_has_its_own_answer():
