@@ -176,6 +176,10 @@ def test_what_a_network_may_expect_is_the_mean_over_the_prior_of_each_difficulty
         ({"depth": (2, 8), "batch_size": (64, 1024)}, []),
         ({"depth": (9,), "batch_size": (63,), "shape": ("exponential",)}, []),  # (nothing is compared)
         (
+            {"depth": (4, 9)},
+            ["no learning curve was recorded of depths 9: what those of depths 2 to 8 say is carried on there"],
+        ),
+        (
             {"depth": (2, 9, 16)},
             [
                 "no learning curve was recorded of depths 9, 16: what those of depths 2 to 8 say is carried on there",

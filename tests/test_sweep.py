@@ -123,6 +123,17 @@ def test_both_neighbours_of_every_edge_of_a_window_are_in_the_sweep(multiple, pu
     assert edges > len(ANCHOR_SETS[purpose]) * 3
 
 
+@pytest.mark.parametrize("width", range(290, 296))
+def test_the_last_width_inside_a_window_and_the_first_beyond_are_in_the_sweep(width):
+    """The weights fill caches of 4 and 2 B a parameter once, which is inside, and twice, which is too."""
+    parameters = width**2 + 9 * width + 2
+    once, twice = (
+        sweep(FAMILY, Hierarchy(("L1", "RAM"), (size * parameters, 10**9), (1, 1))).first_widths for size in (4, 2)
+    )
+    assert {width - 1, width} <= set(once.tolist())
+    assert {width, width + 1} <= set(twice.tolist())
+
+
 def test_a_multiple_of_the_vector_width_stands_below_each_wide_width(hierarchy):
     plain, beside = (sweep(FAMILY, hierarchy, aligned_to=unit) for unit in (1, 16))
     octave = {round(256 * 2 ** (step / 64)) for step in range(1, 65)}
@@ -228,6 +239,15 @@ def test_a_price_by_equation_10_is_the_step_over_the_batch_times_the_epochs(hier
     assert priced.to_loss == pytest.approx(step / 8 * (np.log2([192, 582]) - 1) ** -3.0)
     assert priced.windows.keys() == windows(swept).keys()
     assert priced.sweep is swept
+
+
+def test_a_price_by_learning_curves_knows_the_shape(hierarchy, time_coefficients):
+    law = Law.of(Request(5, (3,), 2, learning_rate=1e-3))
+    for shape in ("rectangle", "trapezoid"):
+        swept = at(10, 20, hierarchy=hierarchy, shape=shape)
+        priced = price(swept, time_coefficients, law)
+        assert priced.to_loss == pytest.approx(law.reaching(swept.networks, shape, priced.per_datum).cost)
+        assert priced.learning_rate.tolist() == [1e-3, 1e-3]
 
 
 def test_operations_stand_in_for_coefficients_and_a_forward_pass_for_inference(hierarchy):

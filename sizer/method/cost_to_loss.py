@@ -191,10 +191,9 @@ def _priors() -> dict[str, tuple[FloatArray, FloatArray]]:
 
 def _described(full: IntArray, num_free_parameters: IntArray, training: Training) -> Networks:
     """Networks as the learning curves know them: by parameters, depth and batch size."""
-    same, parameters = np.ones(len(num_free_parameters)), num_free_parameters.astype(np.float64)
-    return as_rectangles(
-        parameters, int(full[0, 0]), int(full[-1, 0]), (len(full) - 1) * same, training.batch_size * same
-    )
+    parameters = num_free_parameters.astype(np.float64)
+    depth, batch_size = (np.full_like(parameters, value) for value in (len(full) - 1, training.batch_size))
+    return as_rectangles(parameters, int(full[0, 0]), int(full[-1, 0]), depth, batch_size)
 
 
 # What the laws do not tell, and what learning curves were recorded for: beyond it theirs is carried on, which is said.
