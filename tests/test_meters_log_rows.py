@@ -250,6 +250,8 @@ def read(rows: str, node: str | None = None):
         ("time_ms,W / 7000,5 / 8000,6", ([(7.0, "5", None), (8.0, "6", None)], None, [])),
         ("time (us),W / 7000,5 / 8000,6", ([(0.007, "5", None), (0.008, "6", None)], None, [])),
         ("time_ns,W / 7000,5", ([(7e-6, "5", None)], None, [])),
+        ("time_ms;W / 7000,5;5", ([(7.0005, "5", None)], None, [])),
+        ("time,W / 1741290005,5", ([(1741290005.0, "5", None)], None, [])),
         ("time_ms,W / 1741290005250,5", ([(1741290005.25, "5", None)], None, [])),
         # Days of a spreadsheet lie between 1954 and 2119, have fractions and pass slowly; these do not all.
         ("t,W / 30000,5 / 30001,6", ([(30000.0, "5", None), (30001.0, "6", None)], None, [])),
@@ -288,6 +290,11 @@ def test_the_rows_of_the_machine_that_is_named():
             "t,W,host / 7,5,a / 8,6 / 9,7,a",
             MeterError,
             "line 3 of log.csv is no sample of time and watts: '8,6' (it has 2 cells); correct or remove it",
+        ),
+        (
+            "W,time / 5,7 / 6 / 7,9",
+            MeterError,
+            "line 3 of log.csv is no sample of time and watts: '6' (it has 1 cells); correct or remove it",
         ),
         (
             "t,p,u / 7,5,V / 8,6,A",
@@ -336,6 +343,8 @@ def test_rows_that_cannot_be_read_are_refused(rows, error, said):
         ("offset", "-3.5", "-03:30"),
         ("offset", '"5,75"', "+05:45"),
         ("offset", "14", "+14:00"),
+        ("offset", "15", "+00:15"),
+        ("offset", "0", "+00:00"),
         ("offset", "-210", "-03:30"),
         ("offset (minutes)", "5", "+00:05"),
         ("offset", "", None),
@@ -345,6 +354,12 @@ def test_the_zone_in_a_row_s_own_column(name, cell, zone):
     table = read_table(f"t,{name},W\n{DAY}00,{cell},5\n")
     entries, _ = read_rows(LOG, table, roles(LOG, table, None, None), None, [])
     assert entries[0].stamp.zone == zone
+
+
+def test_a_row_that_ends_before_its_zone_has_none():
+    table = read_table(f"t,W,offset\n{DAY}00,5,1\n{DAY}01,6\n")
+    entries, _ = read_rows(LOG, table, roles(LOG, table, None, None), None, [])
+    assert [entry.stamp.zone for entry in entries] == ["+01:00", None]
 
 
 def test_an_offset_beside_a_time_that_has_a_zone_does_not_count():
@@ -380,7 +395,7 @@ def test_the_zone_that_a_log_states_for_all(text, zone):
     assert zone_written(table, roles(LOG, table, None, None)) == zone
 
 
-@pytest.mark.parametrize("name", ["sensor.plug_power", "Pwr Consumption", "Leistung", "PSU1 W", "gpu-watts"])
+@pytest.mark.parametrize("name", ["sensor.plug_power", "Consumption", "Pwr 1", "Leistung", "PSU1 W", "gpu-watts"])
 def test_a_name_that_says_power(name):
     assert names_power(name)
 

@@ -367,6 +367,12 @@ def test_a_decimal_mark_that_nothing_tells_is_asked_for(write, text):
             MeterError,
             "the power log {} is no table: line 3 has 3 cells, the header 2: '1,6,7'; correct or remove it",
         ),
+        (
+            f"t,a,W\n0,{'x' * 70},5\n1,y,6\n",
+            LogFormat(time_column="a"),
+            MeterError,
+            f"line 2 of {{}} is no sample of time and watts: '0,{'x' * 58}' ('{'x' * 70}' is neither epoch",
+        ),
         ("t,host,W\n0,a,5\n", LogFormat(node="b"), MeterError, "the power log {} holds no sample of b"),
         (
             "t,W\n06/03/2025 10:00,5\n31/02/2025 10:00,6\n",
