@@ -51,6 +51,7 @@ def shape(rows: str) -> tuple[str, str, list[int], str]:
         ("UPS,7 / Rack / t,W / 0,5 / 1,6", ("t W", "", [4, 5], "UPS,7 Rack")),
         ("# a / x / t,W / # b / 0,5 / 1,6", ("t W", "", [5, 6], "# a # b x")),
         ("# Date,W / 0,5 / 1,6", ("Date W", "", [2, 3], "")),
+        ("  # Date,W / 0,5 / 1,6", ("Date W", "", [2, 3], "")),
         ("# x / # Date,p / # s,W / 0,5", ("Date p", "s W", [4], "# x")),
         ("# Date,p / # x / # y / 0,5", ("", "", [4], "# Date,p # x # y")),
         ("# one,two / 0,5", ("", "", [2], "# one,two")),
@@ -80,6 +81,8 @@ def test_header_units_and_rows(rows, expected):
         # The sign that makes the most lines rows; commas are decimal where semicolons stand between cells.
         ("0,5;1,5\n1,5;2,5\n", ";", ";"),
         ("0,1;2\n1,2\n2,3\n", ",", ","),
+        # Text in UTF-16 that does not say so.
+        ("0\0,\0005\0\n\0", ",", ","),
     ],
 )
 def test_what_stands_between_cells(text, delimiter, form):
@@ -100,6 +103,7 @@ def test_a_text_without_a_time_and_a_number_is_no_table(text):
         ("a  b\tc", " ", ("a", "b", "c")),
         ('"a,b", " c ",d', ",", ("a,b", "c", "d")),
         ("a;;b\r\n", ";", ("a", "", "b")),
+        ("\ta\t", "\t", ("", "a", "")),
         ("", ",", ()),
     ],
 )
@@ -144,7 +148,8 @@ def test_rows_of_other_widths_are_refused_by_line(rows, said):
     [
         ('{"ts":1,"a":{"b":2}}\n{"ts":2,"c":[1]}\n', ("ts", "a.b"), [(1, "1", "2"), (2, "2", "")]),
         ('[{"ts":1.50,"p":null},\n[{"ts":2,"p":true}]]', ("ts", "p"), [(1, "1.50", ""), (2, "2", "True")]),
-        ('tele/x {"ts":1,"p":5}\n', ("ts", "p"), [(1, "1", "5")]),
+        ('\n[{"ts":1}]', ("ts",), [(1, "1")]),
+        ('tele/x {"ts":1,"p":5} \n', ("ts", "p"), [(1, "1", "5")]),
         ('@ = {"p":5}\n\n@, {"p":6}\n', ("time", "p"), [(1, f"{DAY}00", "5"), (3, f"{DAY}00", "6")]),
         ('x\n{"ts":1}\n{"ts":2}\n', ("ts",), [(2, "1"), (3, "2")]),
         ('{"ts":1}\n{"ts":}\n', ("ts",), [(1, "1")]),
@@ -174,6 +179,7 @@ DCMI = "    Instantaneous power reading:   {} Watts \n    IPMI timestamp:   {}\n
         ),
         # Below a date the board's own clock, which may not be set, does not count.
         (f"{DAY}07\n" + DCMI.format(5, "Thu Jan  1 00:00:00 1970"), [(2, f"{DAY}07", "", "5 Watts", "")]),
+        (DCMI.format(5, f"{DAY}00") + "    IPMI timestamp: 7\n", [(1, f"{DAY}00", "", "5 Watts", "")]),
         ("    IPMI timestamp: 7\n" + DCMI.format(5, "8"), [(2, "8", "", "5 Watts", "")]),
         (
             "7\nPower | 5 Watts | ok\nTemp | 45 degrees C | ok\n",
@@ -189,6 +195,8 @@ DCMI = "    Instantaneous power reading:   {} Watts \n    IPMI timestamp:   {}\n
 def test_what_ipmitool_prints_is_a_table(text, found):
     table = read_table(text)
     assert (table.header, table.form) == (("time", "sensor", "reading", "unit"), "what ipmitool printed")
+    assert (table.units, table.above, table.delimiter) == ((), (), ",")
+    assert [text.splitlines()[row.number - 1] for row in table.rows] == [row.line for row in table.rows]
     assert [(row.number, *row.cells) for row in table.rows] == found
 
 

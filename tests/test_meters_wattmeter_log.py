@@ -235,7 +235,7 @@ def test_a_log_with_its_newest_sample_first_is_turned_round(write):
     assert (log.times_s, log.watts, log.disorders) == ((0.0, 120.0), (50.0, 60.0), ())
     assert log.bad == ((60.0, "line 3 ('60,x')"),)
     assert read_power_log(write("time,watts\n60,60\n0,50\n")).disorders == ((0.0, 60.0),)
-    assert read_power_log(write("time,watts\n120,60\n60,70\n60,80\n")).disorders != ()
+    assert read_power_log(write("time,watts\n120,60\n60,70\n60,80\n")).disorders == ((60.0, 120.0), (60.0, 120.0))
 
 
 def test_newest_first_over_the_hour_that_comes_twice(write):
@@ -447,6 +447,12 @@ def test_a_file_that_cannot_be_read(tmp_path):
         read_power_log(tmp_path)
 
 
+def test_a_period_may_be_named(write):
+    path = write("0,50\n60,50\n")
+    log = read_power_log(path, LogFormat(period_s=0.5))
+    assert (log.period_s, log.source) == (0.5, f"power log {path}")
+
+
 @pytest.mark.parametrize("period", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_period_is_above_zero(write, period):
     with pytest.raises(UsageError, match=r"period_s is"):
@@ -496,6 +502,7 @@ def test_the_meter_reads_what_was_logged_during_the_run(write):
         stream.writelines(f"{second},300\n" for second in range(10, 20))
     assert meter.energy(start, end).joules == 100.0 * 5 + 300.0 * 5
     assert abs(meter.snapshot().unix_s - time.time()) < 5.0
+    assert abs(meter.snapshot().time_s - time.perf_counter()) < 5.0
     path.unlink()
     with pytest.raises(MeterError, match=r"cannot be read"):
         meter.energy(start, end)

@@ -49,7 +49,7 @@ def read_rows(
             if len(row.cells) <= needed:
                 raise ValueError(f"it has {len(row.cells)} cells")  # noqa: TRY301
             stamp = read_stamp(" ".join(row.cells[column] for column in found.time))
-        except (ValueError, OverflowError) as error:
+        except ValueError as error:
             problem = problem or (row, str(error))
             continue
         if problem is not None:
