@@ -322,7 +322,7 @@ def test_the_rows_of_the_machine_that_is_named():
         (
             "t,sensor,value,u / 7,a_power,5,W / 7,b,6,W",
             UsageError,
-            "log.csv has samples of several nodes (a_power); name one with node",
+            "log.csv has samples of several nodes (a_power, b); name one with node",
         ),
         (
             "t,W / 45000.5,5 / 45009.5,6",

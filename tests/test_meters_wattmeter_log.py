@@ -255,6 +255,26 @@ def test_a_clock_offset_moves_what_is_bad_and_what_came_twice_too(write):
     assert log.twice == ((first, first + 3600.0 + 120.0),)
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('{"ts":0,"apower":5}\n{"ts":1,"apower":"x"}\n', """line 2 ('{"ts":1,"apower":"x"}')"""),
+        ('[{"ts":0,"apower":5},{"ts":1,"apower":"x"}]', """line 2 ("{'ts': '1', 'apower': 'x'}")"""),
+        ("0\nPower | 5 Watts\n1\nPower | x Watts\n", "line 4 ('Power | x Watts')"),
+        (
+            "0\nInstantaneous power reading: 5 Watts\n1\nInstantaneous power reading: x\n",
+            "line 4 ('Instantaneous power reading: x')",
+        ),
+    ],
+)
+def test_a_bad_sample_is_shown_as_it_stands_in_the_file(write, text, line):
+    assert read_power_log(write(text)).bad == ((1.0, line),)
+
+
+def test_empty_cells_beyond_the_table_are_nothing(write):
+    assert read_power_log(write("t,W\n0,5\n1,6,,\n2,7\n")).watts == (5.0, 6.0, 7.0)
+
+
 def test_a_long_line_is_shown_by_its_beginning(write):
     log = read_power_log(write(f"time,watts\n0,50\n60,{'x' * 100}\n120,50\n"))
     assert log.bad == ((60.0, f"line 3 ('60,{'x' * 57}')"),)

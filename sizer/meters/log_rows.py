@@ -101,12 +101,12 @@ def _chosen_node(path: Path, found: Roles, rows: Sequence[Row], named: str | Non
     if named is not None or found.node is None:
         return named
     names = list(dict.fromkeys(row.cells[found.node] for row in rows))
-    if len(names) < 2:
-        return names[0] if names else None
+    if len(names) == 1:
+        return names[0]
     powers = [name for name in names if names_power(name)]
     if len(powers) == 1 and found.unit_column is None:
         return powers[0]
-    shown = listed(powers or names)
+    shown = listed(powers if len(powers) > 1 else names)
     raise UsageError(f"{path} has samples of several nodes ({shown}); name one with node")
 
 
