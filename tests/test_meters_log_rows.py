@@ -51,6 +51,7 @@ def shape(rows: str) -> tuple[str, str, list[int], str]:
         ("UPS,7 / Rack / t,W / 0,5 / 1,6", ("t W", "", [4, 5], "UPS,7 Rack")),
         ("# a / x / t,W / # b / 0,5 / 1,6", ("t W", "", [5, 6], "# a # b x")),
         ("# Date,W / 0,5 / 1,6", ("Date W", "", [2, 3], "")),
+        ("  # Date,W / 0,5 / 1,6", ("Date W", "", [2, 3], "")),
         ("# x / # Date,p / # s,W / 0,5", ("Date p", "s W", [4], "# x")),
         ("# Date,p / # x / # y / 0,5", ("", "", [4], "# Date,p # x # y")),
         ("# one,two / 0,5", ("", "", [2], "# one,two")),
@@ -80,6 +81,8 @@ def test_header_units_and_rows(rows, expected):
         # The sign that makes the most lines rows; commas are decimal where semicolons stand between cells.
         ("0,5;1,5\n1,5;2,5\n", ";", ";"),
         ("0,1;2\n1,2\n2,3\n", ",", ","),
+        # Text in UTF-16 that does not say so.
+        ("0\0,\0005\0\n\0", ",", ","),
     ],
 )
 def test_what_stands_between_cells(text, delimiter, form):
@@ -100,6 +103,7 @@ def test_a_text_without_a_time_and_a_number_is_no_table(text):
         ("a  b\tc", " ", ("a", "b", "c")),
         ('"a,b", " c ",d', ",", ("a,b", "c", "d")),
         ("a;;b\r\n", ";", ("a", "", "b")),
+        ("\ta\t", "\t", ("", "a", "")),
         ("", ",", ()),
     ],
 )
@@ -144,7 +148,8 @@ def test_rows_of_other_widths_are_refused_by_line(rows, said):
     [
         ('{"ts":1,"a":{"b":2}}\n{"ts":2,"c":[1]}\n', ("ts", "a.b"), [(1, "1", "2"), (2, "2", "")]),
         ('[{"ts":1.50,"p":null},\n[{"ts":2,"p":true}]]', ("ts", "p"), [(1, "1.50", ""), (2, "2", "True")]),
-        ('tele/x {"ts":1,"p":5}\n', ("ts", "p"), [(1, "1", "5")]),
+        ('\n[{"ts":1}]', ("ts",), [(1, "1")]),
+        ('tele/x {"ts":1,"p":5} \n', ("ts", "p"), [(1, "1", "5")]),
         ('@ = {"p":5}\n\n@, {"p":6}\n', ("time", "p"), [(1, f"{DAY}00", "5"), (3, f"{DAY}00", "6")]),
         ('x\n{"ts":1}\n{"ts":2}\n', ("ts",), [(2, "1"), (3, "2")]),
         ('{"ts":1}\n{"ts":}\n', ("ts",), [(1, "1")]),
@@ -174,6 +179,7 @@ DCMI = "    Instantaneous power reading:   {} Watts \n    IPMI timestamp:   {}\n
         ),
         # Below a date the board's own clock, which may not be set, does not count.
         (f"{DAY}07\n" + DCMI.format(5, "Thu Jan  1 00:00:00 1970"), [(2, f"{DAY}07", "", "5 Watts", "")]),
+        (DCMI.format(5, f"{DAY}00") + "    IPMI timestamp: 7\n", [(1, f"{DAY}00", "", "5 Watts", "")]),
         ("    IPMI timestamp: 7\n" + DCMI.format(5, "8"), [(2, "8", "", "5 Watts", "")]),
         (
             "7\nPower | 5 Watts | ok\nTemp | 45 degrees C | ok\n",
@@ -189,6 +195,8 @@ DCMI = "    Instantaneous power reading:   {} Watts \n    IPMI timestamp:   {}\n
 def test_what_ipmitool_prints_is_a_table(text, found):
     table = read_table(text)
     assert (table.header, table.form) == (("time", "sensor", "reading", "unit"), "what ipmitool printed")
+    assert (table.units, table.above, table.delimiter) == ((), (), ",")
+    assert [text.splitlines()[row.number - 1] for row in table.rows] == [row.line for row in table.rows]
     assert [(row.number, *row.cells) for row in table.rows] == found
 
 
@@ -250,6 +258,8 @@ def read(rows: str, node: str | None = None):
         ("time_ms,W / 7000,5 / 8000,6", ([(7.0, "5", None), (8.0, "6", None)], None, [])),
         ("time (us),W / 7000,5 / 8000,6", ([(0.007, "5", None), (0.008, "6", None)], None, [])),
         ("time_ns,W / 7000,5", ([(7e-6, "5", None)], None, [])),
+        ("time_ms;W / 7000,5;5", ([(7.0005, "5", None)], None, [])),
+        ("time,W / 1741290005,5", ([(1741290005.0, "5", None)], None, [])),
         ("time_ms,W / 1741290005250,5", ([(1741290005.25, "5", None)], None, [])),
         # Days of a spreadsheet lie between 1954 and 2119, have fractions and pass slowly; these do not all.
         ("t,W / 30000,5 / 30001,6", ([(30000.0, "5", None), (30001.0, "6", None)], None, [])),
@@ -290,6 +300,11 @@ def test_the_rows_of_the_machine_that_is_named():
             "line 3 of log.csv is no sample of time and watts: '8,6' (it has 2 cells); correct or remove it",
         ),
         (
+            "W,time / 5,7 / 6 / 7,9",
+            MeterError,
+            "line 3 of log.csv is no sample of time and watts: '6' (it has 1 cells); correct or remove it",
+        ),
+        (
             "t,p,u / 7,5,V / 8,6,A",
             MeterError,
             "the power log log.csv has no sample with a unit of power (its units: V, A); log watts",
@@ -307,7 +322,7 @@ def test_the_rows_of_the_machine_that_is_named():
         (
             "t,sensor,value,u / 7,a_power,5,W / 7,b,6,W",
             UsageError,
-            "log.csv has samples of several nodes (a_power); name one with node",
+            "log.csv has samples of several nodes (a_power, b); name one with node",
         ),
         (
             "t,W / 45000.5,5 / 45009.5,6",
@@ -336,6 +351,8 @@ def test_rows_that_cannot_be_read_are_refused(rows, error, said):
         ("offset", "-3.5", "-03:30"),
         ("offset", '"5,75"', "+05:45"),
         ("offset", "14", "+14:00"),
+        ("offset", "15", "+00:15"),
+        ("offset", "0", "+00:00"),
         ("offset", "-210", "-03:30"),
         ("offset (minutes)", "5", "+00:05"),
         ("offset", "", None),
@@ -345,6 +362,12 @@ def test_the_zone_in_a_row_s_own_column(name, cell, zone):
     table = read_table(f"t,{name},W\n{DAY}00,{cell},5\n")
     entries, _ = read_rows(LOG, table, roles(LOG, table, None, None), None, [])
     assert entries[0].stamp.zone == zone
+
+
+def test_a_row_that_ends_before_its_zone_has_none():
+    table = read_table(f"t,W,offset\n{DAY}00,5,1\n{DAY}01,6\n")
+    entries, _ = read_rows(LOG, table, roles(LOG, table, None, None), None, [])
+    assert [entry.stamp.zone for entry in entries] == ["+01:00", None]
 
 
 def test_an_offset_beside_a_time_that_has_a_zone_does_not_count():
@@ -380,7 +403,7 @@ def test_the_zone_that_a_log_states_for_all(text, zone):
     assert zone_written(table, roles(LOG, table, None, None)) == zone
 
 
-@pytest.mark.parametrize("name", ["sensor.plug_power", "Pwr Consumption", "Leistung", "PSU1 W", "gpu-watts"])
+@pytest.mark.parametrize("name", ["sensor.plug_power", "Consumption", "Pwr 1", "Leistung", "PSU1 W", "gpu-watts"])
 def test_a_name_that_says_power(name):
     assert names_power(name)
 

@@ -88,6 +88,7 @@ def test_a_run_that_the_log_cannot_speak_for_is_rejected_with_the_reason(log, ru
     energy = energy_between(log, *run)
     assert energy.joules is None
     assert energy.detail == {"wall": None}
+    assert (energy.seconds, energy.label) == (run[1] - run[0], "measured")
     with pytest.raises(MeterError, match=f"window rejected: .*{reason}"):
         energy.required()
 
@@ -175,6 +176,7 @@ def test_of_two_readings_of_the_dates_the_one_that_the_run_lies_in_is_used():
     assert energy.warnings == (
         "the dates of the power log x fit more than one order; they are read as those of the run (month first)",
     )
+    assert energy_between(both, 86350.0, 86430.0).joules == 200.0 * 80
     energy = energy_between(both, 0.0, 300.0)
     assert energy.joules == 100.0 * 300
     assert energy.warnings == (
@@ -213,6 +215,9 @@ def test_a_run_that_lies_in_two_readings_of_the_dates_is_refused_with_the_way_ou
         (minutes(100.0, 100.0, 100.0, start=160.5), (100.0, 240.0), False),
         (power_log([(10.0, 5.0), (20.0, 5.0), (30.0, 5.0), (40.0, 5.0)], 10.0), (10.0, 60.0), True),
         (power_log([(10.0, 5.0), (20.0, 5.0), (30.0, 5.0), (40.0, 5.0)], 10.0), (10.0, 65.0), False),
+        (power_log([(t, 5.0) for t in (0.0, 30.0, 60.0, 240.0, 270.0, 300.0)], 60.0), (0.0, 330.0), True),
+        (power_log([(t, 5.0) for t in (0.0, 30.0, 60.0, 241.0, 271.0, 301.0)], 60.0), (0.0, 330.0), False),
+        (power_log([(t, 5.0) for t in (0.0, 60.0, 150.0, 210.0)], 60.0, bad=[(120.0, "x")]), (151.0, 230.0), True),
         # A row without a power, at 120 s, would be held from there to the next sample, or for a period.
         (power_log([(0.0, 5.0), (60.0, 5.0), (180.0, 5.0)], 60.0, bad=[(120.0, "x")]), (0.0, 120.0), True),
         (power_log([(0.0, 5.0), (60.0, 5.0), (180.0, 5.0)], 60.0, bad=[(120.0, "x")]), (0.0, 121.0), False),

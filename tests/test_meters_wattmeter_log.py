@@ -235,7 +235,7 @@ def test_a_log_with_its_newest_sample_first_is_turned_round(write):
     assert (log.times_s, log.watts, log.disorders) == ((0.0, 120.0), (50.0, 60.0), ())
     assert log.bad == ((60.0, "line 3 ('60,x')"),)
     assert read_power_log(write("time,watts\n60,60\n0,50\n")).disorders == ((0.0, 60.0),)
-    assert read_power_log(write("time,watts\n120,60\n60,70\n60,80\n")).disorders != ()
+    assert read_power_log(write("time,watts\n120,60\n60,70\n60,80\n")).disorders == ((60.0, 120.0), (60.0, 120.0))
 
 
 def test_newest_first_over_the_hour_that_comes_twice(write):
@@ -253,6 +253,26 @@ def test_a_clock_offset_moves_what_is_bad_and_what_came_twice_too(write):
     assert log.times_s == (first, first + 120.0)
     assert [time_s for time_s, _ in log.bad] == [first + 60.0]
     assert log.twice == ((first, first + 3600.0 + 120.0),)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('{"ts":0,"apower":5}\n{"ts":1,"apower":"x"}\n', """line 2 ('{"ts":1,"apower":"x"}')"""),
+        ('[{"ts":0,"apower":5},{"ts":1,"apower":"x"}]', """line 2 ("{'ts': '1', 'apower': 'x'}")"""),
+        ("0\nPower | 5 Watts\n1\nPower | x Watts\n", "line 4 ('Power | x Watts')"),
+        (
+            "0\nInstantaneous power reading: 5 Watts\n1\nInstantaneous power reading: x\n",
+            "line 4 ('Instantaneous power reading: x')",
+        ),
+    ],
+)
+def test_a_bad_sample_is_shown_as_it_stands_in_the_file(write, text, line):
+    assert read_power_log(write(text)).bad == ((1.0, line),)
+
+
+def test_empty_cells_beyond_the_table_are_nothing(write):
+    assert read_power_log(write("t,W\n0,5\n1,6,,\n2,7\n")).watts == (5.0, 6.0, 7.0)
 
 
 def test_a_long_line_is_shown_by_its_beginning(write):
@@ -367,6 +387,12 @@ def test_a_decimal_mark_that_nothing_tells_is_asked_for(write, text):
             MeterError,
             "the power log {} is no table: line 3 has 3 cells, the header 2: '1,6,7'; correct or remove it",
         ),
+        (
+            f"t,a,W\n0,{'x' * 70},5\n1,y,6\n",
+            LogFormat(time_column="a"),
+            MeterError,
+            f"line 2 of {{}} is no sample of time and watts: '0,{'x' * 58}' ('{'x' * 70}' is neither epoch",
+        ),
         ("t,host,W\n0,a,5\n", LogFormat(node="b"), MeterError, "the power log {} holds no sample of b"),
         (
             "t,W\n06/03/2025 10:00,5\n31/02/2025 10:00,6\n",
@@ -441,6 +467,12 @@ def test_a_file_that_cannot_be_read(tmp_path):
         read_power_log(tmp_path)
 
 
+def test_a_period_may_be_named(write):
+    path = write("0,50\n60,50\n")
+    log = read_power_log(path, LogFormat(period_s=0.5))
+    assert (log.period_s, log.source) == (0.5, f"power log {path}")
+
+
 @pytest.mark.parametrize("period", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_period_is_above_zero(write, period):
     with pytest.raises(UsageError, match=r"period_s is"):
@@ -490,6 +522,7 @@ def test_the_meter_reads_what_was_logged_during_the_run(write):
         stream.writelines(f"{second},300\n" for second in range(10, 20))
     assert meter.energy(start, end).joules == 100.0 * 5 + 300.0 * 5
     assert abs(meter.snapshot().unix_s - time.time()) < 5.0
+    assert abs(meter.snapshot().time_s - time.perf_counter()) < 5.0
     path.unlink()
     with pytest.raises(MeterError, match=r"cannot be read"):
         meter.energy(start, end)

@@ -37,10 +37,10 @@ NO_POWER_DRAWN = frozenset(
     (
         *("limit", "cap", "max", "maximum", "min", "minimum", "peak", "default", "rated", "nominal", "setpoint"),
         *("threshold", "factor", "faktor", "management", "state", "status", "reactive", "blind", "blindleistung"),
-        *("apparent", "scheinleistung", "schein", "returned", "export", "exported", "budget"),
+        *("apparent", "apparentpower", "aprt", "scheinleistung", "schein", "returned", "export", "exported", "budget"),
     )
 )
-_APPARENT_WORDS = frozenset(("apparent", "apparentpower", "scheinleistung", "aprt_power"))
+_APPARENT_WORDS = frozenset(("apparent", "apparentpower", "aprt", "scheinleistung"))
 _TOTAL_WORDS = frozenset(("total", "sum", "gesamt", "summe", "overall"))
 _PHASE_WORDS = frozenset(("a", "b", "c", "l1", "l2", "l3", "r", "s", "t", "phase", "ph1", "ph2", "ph3"))
 _MEAN_WORDS = frozenset(("avg", "average", "mean", "mittel", "mittelwert"))
@@ -71,8 +71,7 @@ class Column(NamedTuple):
 
 def columns_of(table: Table) -> list[Column]:
     """The table's columns, named by their place where it has no header."""
-    width = max((len(row.cells) for row in table.rows), default=0)
-    width = max(width, len(table.header))
+    width = max([len(table.header), *(len(row.cells) for row in table.rows)])
     looked_at = table.rows[:_LOOKED_AT]
     found = []
     for number in range(width):
@@ -143,7 +142,7 @@ def stated_units(table: Table, column: Column) -> tuple[Unit, ...]:
 def power_column(path: object, table: Table, rest: Sequence[Column], unit_column: int | None) -> int:
     """The column of the power drawn, by unit, by name, by what its cells say."""
     numbers = [one for one in rest if one.is_number()]
-    if unit_column is not None and (values := [one for one in numbers if one.plain.strip("_") in _VALUE_NAMES]):
+    if unit_column is not None and (values := [one for one in numbers if one.plain in _VALUE_NAMES]):
         return values[0].number
     kinds = {one.number: {unit.kind for unit in stated_units(table, one)} | _cell_kinds(one) for one in numbers}
     able = [one for one in numbers if _may_be_power(one, kinds[one.number])]
@@ -156,7 +155,7 @@ def power_column(path: object, table: Table, rest: Sequence[Column], unit_column
         if able:
             return able[0].number
     if not able:
-        able = [one for one in numbers if one.plain.strip("_") in _VALUE_NAMES and not kinds[one.number]]
+        able = [one for one in numbers if one.plain in _VALUE_NAMES and not kinds[one.number]]
         if len(able) == 1:
             return able[0].number
     if able:
@@ -165,12 +164,12 @@ def power_column(path: object, table: Table, rest: Sequence[Column], unit_column
 
 
 def _may_be_power(column: Column, kinds: set[str]) -> bool:
-    if column.words & NO_POWER_DRAWN or column.plain.endswith("apparentpower") or "%" in column.name:
+    if column.words & NO_POWER_DRAWN or "%" in column.name:
         return False
     if kinds:
         unsure = kinds == {OTHER} and bool(column.words & POWER_WORDS)
         return POWER in kinds or unsure
-    return bool(column.words & POWER_WORDS) or column.plain in ("p", "w")
+    return bool(column.words & POWER_WORDS) or column.plain == "p"
 
 
 def _preferred(able: list[Column]) -> list[Column]:
@@ -195,7 +194,7 @@ def _no_power(numbers: Sequence[Column], kinds: dict[int, set[str]], path: objec
     }
     for kind, what in said.items():
         for one in numbers:
-            named = kind == APPARENT and bool(one.words & _APPARENT_WORDS or one.plain.endswith("apparentpower"))
+            named = kind == APPARENT and bool(one.words & _APPARENT_WORDS)
             other = kind == OTHER and one.words & (POWER_WORDS | {"load", "last"})
             if (
                 (kind in kinds[one.number] and (kind != OTHER or other))

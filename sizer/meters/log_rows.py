@@ -49,13 +49,13 @@ def read_rows(
             if len(row.cells) <= needed:
                 raise ValueError(f"it has {len(row.cells)} cells")  # noqa: TRY301
             stamp = read_stamp(" ".join(row.cells[column] for column in found.time))
-        except (ValueError, OverflowError) as error:
+        except ValueError as error:
             problem = problem or (row, str(error))
             continue
         if problem is not None:
             raise no_sample(path, *problem)
         if found.zone is not None and stamp.zone is None:
-            stamp = stamp._replace(zone=_row_zone(table, found, row))
+            stamp = stamp._replace(zone=_row_zone(table, found.zone, row))
         read.append((row, stamp))
     if problem is not None:
         if not read:
@@ -101,24 +101,24 @@ def _chosen_node(path: Path, found: Roles, rows: Sequence[Row], named: str | Non
     if named is not None or found.node is None:
         return named
     names = list(dict.fromkeys(row.cells[found.node] for row in rows))
-    if len(names) < 2:
-        return names[0] if names else None
+    if len(names) == 1:
+        return names[0]
     powers = [name for name in names if names_power(name)]
     if len(powers) == 1 and found.unit_column is None:
         return powers[0]
-    shown = listed(powers or names)
+    shown = listed(powers if len(powers) > 1 else names)
     raise UsageError(f"{path} has samples of several nodes ({shown}); name one with node")
 
 
-def _row_zone(table: Table, found: Roles, row: Row) -> str | None:
+def _row_zone(table: Table, column: int, row: Row) -> str | None:
     """The offset from UTC in a row's own column: ``+01:00``, hours, or minutes where the name or the size says so."""
-    if found.zone is None or found.zone >= len(row.cells):
+    if column >= len(row.cells):
         return None
-    text = row.cells[found.zone]
+    text = row.cells[column]
     if not re.fullmatch(r"[+-]?\d+([.,]\d+)?", text):
         return text or None
     given = float(text.replace(",", "."))
-    in_minutes = "min" in table.header[found.zone].lower() or abs(given) > 14
+    in_minutes = "min" in table.header[column].lower() or abs(given) > 14
     minutes = round(given if in_minutes else 60 * given)
     return f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
 

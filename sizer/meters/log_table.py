@@ -48,7 +48,7 @@ class Table(NamedTuple):
 
 def is_time(cell: str) -> bool:
     """Whether a cell is a date with a clock time or an epoch number."""
-    with suppress(ValueError, OverflowError):
+    with suppress(ValueError):
         read_stamp(cell)
         return True
     return False
@@ -56,7 +56,7 @@ def is_time(cell: str) -> bool:
 
 def is_moment(cell: str) -> bool:
     """Whether a cell is a date with a clock time, no mere number."""
-    with suppress(ValueError, OverflowError):
+    with suppress(ValueError):
         return read_stamp(cell).epoch_s is None
     return False
 

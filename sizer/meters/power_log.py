@@ -134,7 +134,7 @@ def _overlapping(log: PowerLog, start_s: float, end_s: float) -> PowerLog:
         order = f"they are read as those of the run ({covers[0].order})"
         note = f"the dates of the {log.source} fit more than one order; {order}"
         return replace(covers[0], warnings=(*covers[0].warnings, note), others=())
-    return replace(log, others=tuple(covers)) if len(covers) > 1 else replace(log, others=())
+    return replace(log, others=tuple(covers))
 
 
 def _late_start(log: PowerLog, start_s: float) -> tuple[str, ...]:
