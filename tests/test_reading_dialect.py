@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from typing import NamedTuple
 
 import pytest
+from odd_tables import ODD
 
 from sizer.base.errors import DataError
 from sizer.size_search.data.reading.dialect import Dialect, find_dialect
@@ -40,6 +42,12 @@ def test_rows_say_the_line_that_they_begin_in():
     assert [row.line for row in records(lines(text), ",", '"')] == [1, 3, 4, 5, 7]
 
 
+@pytest.mark.parametrize("cell", ["x\ny, z", "one two,b,c\nd"])
+def test_a_text_of_several_lines_with_few_delimiters_is_one_cell(cell):
+    text = f'"{cell}",2,"3"\n'
+    assert list(records(lines(text), ",", '"')) == [Record(1, [cell, "2", "3"])]
+
+
 def test_white_space_of_any_kind_separates_cells():
     assert list(records(lines("  1  2\t 3 \n4 'a b'\t5\n"), "", "'")) == [
         Record(1, ["1", "2", "3"]),
@@ -51,6 +59,7 @@ def test_white_space_of_any_kind_separates_cells():
     ("text", "said"),
     [
         ('a,b\n"1,2\n3,4\n', 'line 2: a quote (") is opened there and takes in the next lines; close it'),
+        ('a,b\n"1\n2\n', 'line 2: a quote (") is opened there and takes in the next lines; close it'),
         ('a,b\n"1\n2,3\n4",5\n', 'line 2: a quote (") is opened there and takes in the next lines; close it'),
     ],
 )
@@ -104,6 +113,13 @@ TABLES = {
     "no names": Case(BODY, Dialect(",", '"', ("column_1", "column_2"), None, 1, remarks=(NO_NAMES,))),
     "names that count": Case("0,1\n5,2.5\n7,4.5\n", Dialect(",", '"', ("0", "1"), 1, 2)),
     "years in order": Case("town,2019,2020\na,1,2\nb,3,4\n", Dialect(",", '"', ("town", "2019", "2020"), 1, 2)),
+    "the first and the last year": Case(
+        "town,1500,2200\na,1,2\nb,3,4\n", Dialect(",", '"', ("town", "1500", "2200"), 1, 2)
+    ),
+    **{f"no years: {names}": Case(
+        f"{names}\na,1,2\nb,3,4\n",
+        Dialect(",", '"', ("column_1", "column_2", "column_3"), None, 1, remarks=(NO_NAMES.replace("_2", "_3"),)),
+    ) for names in ("town,1499,2019", "town,2019,2201", "town,2020,2019", "town,199,2019", "town,1999,19.5")},
     "texts over texts": Case("x,y\na,b\nc,b\nd,b\n", plain()),
     "texts that come again": Case(
         "a,b\na,b\nc,b\n", Dialect(",", '"', ("column_1", "column_2"), None, 1, remarks=(NO_NAMES,))
@@ -124,6 +140,11 @@ TABLES = {
         "A" * 50 + "\nx,y\n" + BODY,
         plain(",", 2, 3, remarks=(
             f"t.csv: the lines above the table are left out (up to line 1: '{'A' * 39}…')",)),
+    ),
+    "a title that is shown whole": Case(
+        "A" * 40 + "\nx,y\n" + BODY,
+        plain(",", 2, 3, remarks=(
+            f"t.csv: the lines above the table are left out (up to line 1: '{'A' * 40}')",)),
     ),
     "pairs above": Case(
         "Station;Bern\nUnit;metric\nx;y;z\n1;2;3\n4;5;6\n7;8;9\n",
@@ -156,15 +177,27 @@ TABLES = {
             "('1' in line 2) and not used",)),
     ),
     "row names that come again": Case("x,y\na,1,2\na,3,4\n", plain()),
+    "long row names": Case(
+        f"x,y\n{'a' * 21},1,2\nb,3,4\n",
+        plain(row_names=True, remarks=(
+            "t.csv: the header is one name short, as R writes it: the first cell of a row is its name "
+            f"('{'a' * 20}' in line 2) and not used",)),
+    ),
     "decimal commas between commas": Case("x,y\n5,1,2\n7,3,4\n", plain()),
+    "such, with signs": Case("x,y\n-5,1,2\n+7,3,4\n", plain()),
     "delimiters at the end": Case("x,y\n1,2,\n3,4,\n", plain(trailing=True)),
     "units": Case(
         "x,y\nm,EUR\n1,2\n3,4\n",
         plain(first_line=3, units=("m", "EUR"), remarks=("t.csv: line 2 has the units (x m, y EUR)",)),
     ),
-    "units in brackets": Case(
-        "x,y\n[m],(of it)\n1,2\n3,4\n",
-        plain(first_line=3, units=("[m]", "(of it)"), remarks=("t.csv: line 2 has the units (x [m], y (of it))",)),
+    "words in brackets": Case(
+        "x,y\n[pieces],{of it}\n1,2\n3,4\n",
+        plain(first_line=3, units=("[pieces]", "{of it}"), remarks=(
+            "t.csv: line 2 has the units (x [pieces], y {of it})",)),
+    ),
+    "words in round brackets": Case(
+        "x,y\n(each),\n1,2\n3,4\n",
+        plain(first_line=3, units=("(each)", ""), remarks=("t.csv: line 2 has the units (x (each))",)),
     ),
     "units that are made of others": Case(
         "x,y\nkWh/m2,\n1,a\n3,b\n",
@@ -178,7 +211,36 @@ TABLES = {
         plain(",", 3, 4, remarks=("t.csv: the lines above the table are left out (up to line 2: 'a b')",)),
         ("y",),
     ),
+    "a title above a header that is one name short": Case(
+        "My cars\nx,y\ncar 1,1,2\ncar 2,3,4\n",
+        Dialect(",", '"', ("x", "y"), 2, 3, row_names=True, remarks=(
+            "t.csv: the lines above the table are left out (up to line 1: 'My cars')",
+            "t.csv: the header is one name short, as R writes it: the first cell of a row is its name "
+            "('car 1' in line 3) and not used",)),
+    ),
+    "a title above rows without names": Case(
+        "My cars\n1,2,3\n4,5,6\n7,8,9\n",
+        Dialect(",", '"', ("column_1", "column_2", "column_3"), None, 2, remarks=(
+            NO_NAMES.replace("_2", "_3"),
+            "t.csv: the lines above the table are left out (up to line 1: 'My cars')",)),
+    ),
+    "a title filled up with delimiters": Case(
+        "My cars,,\na,b,c\n1,2,3\n4,5,6\n",
+        Dialect(",", '"', ("a", "b", "c"), 2, 3, remarks=(
+            "t.csv: the lines above the table are left out (up to line 1: 'My cars')",)),
+    ),
+    "names with a nameless one": Case(",x,y\na,1,2\nb,3,4\n", Dialect(",", '"', ("", "x", "y"), 1, 2)),
+    "a name that is a date, over numbers": Case("town,2021-03-04\na,1\nb,2\n", Dialect(
+        ",", '"', ("town", "2021-03-04"), 1, 2)),
+    "numbers over texts": Case(
+        "1,2,a\nx,y,3\nz,y,4\n",
+        Dialect(",", '"', ("1", "2", "a"), 1, 2),
+    ),
+    "missing values below": Case("x,y\n,\nNA,2\n3,\n", plain()),
     "one column": Case("x\n1\n2\n", Dialect("\x1f", '"', ("x",), 1, 2)),
+    "one column of texts": Case("town\nBern Mitte\nUlm\nKiel\n", Dialect("\x1f", '"', ("town",), 1, 2)),
+    "one column of texts that come again": Case("a\na\n", Dialect("\x1f", '"', ("column_1",), None, 1)),
+    "one column in quotes, below sep=": Case('sep=;\n"x"\n1\n2\n', Dialect("\x1f", '"', ("x",), 2, 3)),
     "one column without a name": Case("1\n2\n", Dialect("\x1f", '"', ("column_1",), None, 1)),
 }  # fmt: skip
 
@@ -187,6 +249,20 @@ TABLES = {
 def test_a_table_is_read_as_it_is_written(name):
     case = TABLES[name]
     assert find_dialect(lines(case.text), "t.csv", case.expected) == case.dialect
+
+
+WRITTEN = [name for name, odd in ODD.items() if odd.right and isinstance(odd.text, str) and "@" not in odd.text[:1]]
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_an_odd_table_is_cut_into_its_columns_and_rows(name):
+    odd = ODD[name]
+    text = list(io.StringIO(odd.text, newline=""))
+    dialect = find_dialect(text, odd.name)
+    assert {column for column in odd.right if not column.endswith(".1")} <= set(dialect.names)
+    rows = list(records(text, dialect.delimiter, dialect.quote, dialect.comment, dialect.first_line))
+    assert {len(row.cells) for row in rows} == {dialect.width}
+    assert sum(any(row.cells) for row in rows) == len(next(iter(odd.right.values())))
 
 
 @pytest.mark.parametrize(

@@ -315,10 +315,9 @@ def _short_header(dialect: Dialect, body: Sequence[Record], name: str, remarks: 
     if not any(row.cells[-1] for row in rows):
         return replace(dialect, trailing=True)
     firsts = [row.cells[0] for row in rows]
-    is_text = all(kind_of_cell(first) is None for first in firsts)
     counts = firsts == [str(number) for number in range(1, len(firsts) + 1)]
     halves = all(cell.lstrip("+-").isdecimal() for row in rows for cell in row.cells)
-    if len(set(firsts)) < len(firsts) or (halves and dialect.delimiter == "," and not is_text and not counts):
+    if len(set(firsts)) < len(firsts) or (halves and dialect.delimiter == "," and not counts):
         return dialect  # (rows and header differ: refused when they are read)
     remarks.append(
         f"{name}: the header is one name short, as R writes it: the first cell of a row is its name "
@@ -356,11 +355,6 @@ def _without_units(dialect: Dialect, body: list[Record], name: str, remarks: lis
 
 
 def _is_unit(cell: str) -> bool:
-    bare = cell.strip("[](){} ")
-    is_bracketed = cell[:1] + cell[-1:] in ("[]", "()", "{}")
-    parts = re.split(r"[/*·^\d\s-]+", bare)
-    return (
-        is_bracketed
-        or unit_kind(bare) is not None
-        or (len(bare) <= 12 and all(not part or unit_kind(part) for part in parts))
-    )
+    if cell[0] + cell[-1] in ("[]", "()", "{}") or unit_kind(cell) is not None:
+        return True
+    return len(cell) <= 12 and all(not part or unit_kind(part) for part in re.split(r"[/*·^\d\s-]+", cell))
