@@ -55,7 +55,8 @@ def test_a_log_is_charged_when_all_of_it_is_written(quick, tmp_path):
 
 @pytest.mark.parametrize("asked_for", ["auto", "wattmeter-log"])
 def test_a_log_that_does_not_overlap_is_one_line_and_loses_nothing(quick, tmp_path, capsys, asked_for):
-    log = write_power_log(tmp_path / "power.csv", time.time() - 3 * 3600 - 5)
+    began = time.time() - 5
+    log = write_power_log(tmp_path / "power.csv", began - 3 * 3600)
     assert run(["calibrate", "--budget", "60s", "--meter", asked_for, "--wattmeter-log", str(log), "--quiet"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
@@ -65,7 +66,7 @@ def test_a_log_that_does_not_overlap_is_one_line_and_loses_nothing(quick, tmp_pa
     assert "the times are kept as calibrated-cpu" in err
     path = measurement_path(Settings())
     assert str(path) in err
-    right = write_power_log(tmp_path / "right.csv", time.time() - 5)
+    right = write_power_log(tmp_path / "right.csv", began)
     assert run(["calibrate", "--replay", str(path), "--wattmeter-log", str(right), "--keep", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     assert record["fits"].keys() == {"time", "energy"}

@@ -98,13 +98,14 @@ def test_a_file_system_without_locks_is_not_taken_for_another_process(tmp_path, 
     assert not isinstance(caught.value, BlockingIOError)
 
 
-def test_windows_locks_the_first_byte(tmp_path, monkeypatch):
+@pytest.mark.parametrize("says", [errno.EACCES, errno.EDEADLK])
+def test_windows_locks_the_first_byte(tmp_path, monkeypatch, says):
     """A stand-in for its module, which no other system has."""
     asked = []
 
     def locking(handle, kind, count):
         if asked:
-            raise PermissionError(errno.EACCES, "Permission denied")
+            raise OSError(says, os.strerror(says))
         asked.append((handle, kind, count))
 
     windows = ModuleType("msvcrt")
