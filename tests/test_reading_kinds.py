@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import gzip
 import io
+import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from sizer.base.errors import DataError, UsageError
+from sizer.base.storage import cache_folder
 from sizer.size_search.data import file_kinds
 from sizer.size_search.data.file_kinds import read_table
+from sizer.size_search.data.reading.rules import Reading, ReadingOptions
 
 KNOWN = "a CSV or TSV file (also gzipped), Parquet, NPZ, ARFF or LIBSVM"
 
@@ -45,6 +50,34 @@ READ = {
     "pairs that are no LIBSVM": ("a.csv", b"a,b\n1 1:2,x\n", "1 1:2"),
     "brackets within": ("a.csv", b"a,b\n[1],{2}\n[3],{4}\n", "[1]"),
 }
+
+
+def test_parquet_is_read_with_its_text_as_that_of_other_files(tmp_path):
+    pd.DataFrame({"a": ["1.234,5", "2,25"], "b": [1, 2]}).to_parquet(tmp_path / "a.parquet")
+    assert read_table(tmp_path / "a.parquet").frame["a"].tolist() == [1234.5, 2.25]
+
+
+def test_libsvm_is_read(tmp_path):
+    pytest.importorskip("sklearn")
+    (tmp_path / "a.libsvm").write_bytes(b"1 1:2.5\n0 1:3\n")
+    assert read_table(tmp_path / "a.libsvm").frame["x_1"].tolist() == [2.5, 3.0]
+
+
+@pytest.mark.parametrize("kind", ["text", "gzipped text", "NPZ", "ARFF", "Parquet"])
+def test_what_means_missing_is_told_for_every_kind(tmp_path, kind):
+    name, content, _ = READ.get(kind, ("a.parquet", b"", 1))
+    (tmp_path / name).write_bytes(content)
+    if kind == "Parquet":
+        pd.DataFrame({"a": [1, 3], "b": [2, 4]}).to_parquet(tmp_path / name)
+    frame = read_table(tmp_path / name, Reading(ReadingOptions(missing=("1",)))).frame
+    assert frame.iloc[:, 0].isna().tolist() == [True, False]
+
+
+def test_a_category_of_an_arff_file_may_mean_missing(tmp_path):
+    (tmp_path / "a.arff").write_bytes(ARFF.replace(b"a numeric", b"a {1,3,none}"))
+    reading = Reading(ReadingOptions(missing=("3",)))
+    assert read_table(tmp_path / "a.arff", reading).frame["a"].tolist()[0] == "1"
+    assert pd.isna(read_table(tmp_path / "a.arff", reading).frame["a"][1])
 
 
 @pytest.mark.parametrize("kind", READ)
@@ -151,6 +184,71 @@ def test_a_file_that_fails_while_it_is_read_is_one_line(tmp_path, monkeypatch, e
     assert str(refusal.value) == said
 
 
-def test_a_set_of_pmlb_that_there_is_not_has_near_ones():
-    assert file_kinds._nearest("irus", ["iris", "wine"]) == "; near it are iris"
-    assert file_kinds._nearest("zzz", ["iris", "wine"]) == ""
+# Sets that are no files
+
+
+def test_a_set_of_scikit_learn_knows_its_targets_and_its_kind():
+    pytest.importorskip("sklearn")
+    iris, linnerud = read_table("sklearn:iris"), read_table("sklearn:linnerud")
+    assert (iris.name, iris.targets, iris.kind) == ("sklearn:iris", ("target",), "classification")
+    assert (linnerud.name, len(linnerud.targets), linnerud.kind) == ("sklearn:linnerud", 3, "regression")
+    assert len(iris.frame) == 150
+
+
+@pytest.fixture
+def pmlb(monkeypatch):
+    """PMLB's package, with two sets and a network that a test may cut."""
+
+    def fetch_data(name, local_cache_dir, dropna):
+        assert (Path(local_cache_dir), dropna) == (cache_folder() / "pmlb", False)
+        if fake.error is not None:
+            raise fake.error
+        return pd.DataFrame({"x": [1, 2], "target": [name, name]})
+
+    names = ["iris", "1027_ESL", "1028_ESL", "1029_ESL", "1030_ESL"]
+    fake = SimpleNamespace(
+        dataset_names=names, classification_dataset_names=names[:1], fetch_data=fetch_data, error=None
+    )
+    monkeypatch.setitem(sys.modules, "pmlb", fake)
+    return fake
+
+
+@pytest.mark.parametrize(("name", "kind"), [("iris", "classification"), ("1027_ESL", "regression")])
+def test_a_set_of_pmlb_is_fetched_into_the_cache(pmlb, name, kind):
+    table = read_table(f"pmlb:{name}")
+    assert (table.name, table.targets, table.kind) == (f"pmlb:{name}", ("target",), kind)
+    assert table.frame["target"].tolist() == [name, name]
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("irus", "; near it are iris"), ("102_ESL", "; near it are 1029_ESL, 1028_ESL, 1027_ESL"), ("zzz", "")],
+)
+def test_a_set_that_pmlb_does_not_have_is_refused_with_what_is_near(pmlb, name, near):
+    with pytest.raises(UsageError) as refusal:
+        read_table(f"pmlb:{name}")
+    assert str(refusal.value) == f"PMLB has no set {name!r}{near}; pmlb.dataset_names lists them"
+
+
+@pytest.mark.parametrize("error", [ConnectionError("no route"), ValueError("no set"), EOFError()], ids=repr)
+def test_a_set_that_cannot_be_fetched_says_where_to_put_it(pmlb, error):
+    pmlb.error = error
+    with pytest.raises(DataError) as refusal:
+        read_table("pmlb:iris")
+    assert str(refusal.value) == (
+        f"pmlb:iris could not be fetched ({type(error).__name__}): PMLB comes over the network, which seems to be "
+        f"absent; fetch it where there is one and copy {cache_folder() / 'pmlb' / 'iris'}, or name a file"
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "module", "package", "extra"),
+    [("sklearn:iris", "sklearn.datasets", "scikit-learn", "data"), ("pmlb:iris", "pmlb", "pmlb", "pmlb")],
+)
+def test_a_package_that_is_not_installed_is_named(monkeypatch, source, module, package, extra):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(DataError) as refusal:
+        read_table(source)
+    assert str(refusal.value) == (
+        f"{source} needs {package}, which is not installed; install cache-sizer[{extra}] or name a file"
+    )

@@ -177,8 +177,11 @@ def _arff_rows(
     quote = '"' if '"' in content and "'" not in content else "'"
     dialect = Dialect(",", quote, tuple(kinds), data_line, data_line + 1, "%")
     cells = collect(name, io.StringIO(content, newline=""), dialect)
+    missing = reading.options.missing
     said = [
-        ColumnRule(column, TEXT, missing=("?",)) if kind == "{" else ColumnRule(column, NUMBER, NumberForm(".", ""))
+        ColumnRule(column, TEXT, missing=("?", *missing))
+        if kind == "{"
+        else ColumnRule(column, NUMBER, NumberForm(".", ""), missing=missing)
         for column, kind in kinds.items()
         if kind in ("{", "numeric", "real", "integer")
     ]
