@@ -49,6 +49,8 @@ def table(path: Path) -> None:
     named = path.with_name("input.csv" if zlib.crc32(content) % 17 == 0 else "input")
     named.write_bytes(content)
     whole = read_table(named, reading)
+    if len(whole.frame.columns) > 1000:
+        return  # (which take a second each time)
     half = path.with_name("half")
     half.write_bytes(content[: len(content) // 2] if content[:2] not in first.BINARY else content)
     rules = read_table(half, reading).rules
