@@ -5,11 +5,11 @@
     python benchmarks/fuzz.py --keep --folder FOLDER        add what a run found to the stored seeds
 
 Right is an answer or a refusal in one line; wrong is any other exception, more than 5 s of processor time, a refusal
-of several lines or more than 1,200 letters. Each reader (fuzz_readers.py) has a process of its own; atheris guides it by
-the branches that it finds (PyPI, Python 3.11 to 3.13; without it inputs are changed at random, fuzz_inputs.py), and
-command lines are hypothesis's. FOLDER (a temporary one) gets of each reader faults.jsonl, a line a kind with the input;
-the inputs that found new branches, from which the coverage of the reader's modules is taken; and missed.txt, the
-branches that none of them took.
+of several lines or of more than 1,200 letters. Each reader (fuzz_readers.py) has a process of its own; atheris guides
+it by the branches that it finds (PyPI, Python 3.11 to 3.13; without it inputs are changed at random, fuzz_inputs.py),
+and command lines are hypothesis's. FOLDER (a temporary one) gets of each reader faults.jsonl, a line a kind with the
+input; the inputs that found new branches, from which the coverage of the reader's modules is taken; and missed.txt,
+the branches that none of them took.
 """
 
 from __future__ import annotations
