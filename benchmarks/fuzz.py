@@ -147,7 +147,7 @@ def cover(name: str, folder: Path) -> None:
     measured.start()
     trial = Trial(name, folder)
     corpus = [path.read_bytes() for path in sorted((folder / "corpus").iterdir())]
-    trial.warm_up(corpus[-1])
+    trial.warm_up((folder / "corpus" / "seed0000").read_bytes())
     for content in corpus:
         trial.give(content)
     measured.stop()

@@ -269,13 +269,20 @@ def _last_column(path: Path) -> tuple[str, ...]:
 
 
 def small_search(path: Path) -> None:
-    """A search on a table, one epoch a size."""
+    """A search on a table, two epochs a size."""
     import sizer
 
     for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
         os.environ[name] = str(path.parent / "home")
     aim = chosen(path.read_bytes(), AIMS)
-    small: dict[str, Any] = {"max_epochs": 1, "max_time_s": 1.0, "depth": 2, "meter": "none", "fresh": True}
+    small: dict[str, Any] = {
+        "max_epochs": 2,
+        "max_time_s": 1.0,
+        "batch_size": 16,
+        "depth": 2,
+        "meter": "none",
+        "fresh": True,
+    }
     sizer.search(path, target=_last_column(path), **aim, **small)
 
 
