@@ -4,11 +4,12 @@
     python benchmarks/fuzz.py --replay        the stored seeds, once
     python benchmarks/fuzz.py --keep --folder FOLDER        add what a run found to the stored seeds
 
-Right is an answer or a refusal in one line; wrong is any other exception, more than 5 s, or a refusal of several
-lines. Each reader has a process of its own; atheris guides it by the branches that it finds (PyPI, Python 3.11 to 3.13;
-without it inputs are changed at random), and command lines are hypothesis's. FOLDER (a temporary one) gets
-faults.jsonl, a line a kind with the input, and the inputs that found new branches, from which the coverage of each
-reader's modules is taken.
+Right is an answer or a refusal in one line; wrong is any other exception, more than 5 s of processor time, a refusal
+of several lines or of more than 1,200 letters. Each reader (fuzz_readers.py) has a process of its own; atheris guides
+it by the branches that it finds (PyPI, Python 3.11 to 3.13; without it inputs are changed at random, fuzz_inputs.py),
+and command lines are hypothesis's. FOLDER (a temporary one) gets of each reader faults.jsonl, a line a kind with the
+input; the inputs that found new branches, from which the coverage of the reader's modules is taken; and missed.txt,
+the branches that none of them took.
 """
 
 from __future__ import annotations
@@ -146,16 +147,14 @@ def cover(name: str, folder: Path) -> None:
     measured.start()
     trial = Trial(name, folder)
     corpus = [path.read_bytes() for path in sorted((folder / "corpus").iterdir())]
-    trial.warm_up(corpus[-1])
+    trial.warm_up((folder / "corpus" / "seed0000").read_bytes())
     for content in corpus:
         trial.give(content)
     measured.stop()
     with contextlib.redirect_stdout(io.StringIO()):
         measured.json_report(outfile=str(folder / "coverage.json"))
-    found = _functions(
-        json.loads((folder / "coverage.json").read_text()),
-        [pattern for some in READERS[name].other.values() for pattern in some],
-    )
+    other = [pattern for some in READERS[name].other.values() for pattern in some]
+    found = _functions(json.loads((folder / "coverage.json").read_text()), other)
     branches, missed = sum(count for count, _ in found.values()), sum(len(missed) for _, missed in found.values())
     told = sorted(((len(missed), one, missed) for one, (_, missed) in found.items() if missed), reverse=True)
     lines = (f"{count} {one} {' '.join(f'{a}->{b}' for a, b in missed)}\n" for count, one, missed in told)
@@ -214,35 +213,29 @@ def run_all(names: list[str], inputs: int, seed: int, folder: Path) -> bool:
         own = folder / name
         own.mkdir(parents=True, exist_ok=True)
         if name == "command-line":
-            found = command_lines(max(inputs // 50, 20), seed, own)
-            covered: dict[str, Any] = {}
+            found: dict[str, Any] = command_lines(max(inputs // 50, 20), seed, own)
         else:
-            here = [sys.executable, __file__, "--folder", str(own), "--seed", str(seed)]
-            log = (own / "log.txt").open("w")
-            subprocess.run(
-                [*here, "--one", name, "--inputs", str(max(inputs // READERS[name].slow, 20))],
-                stdout=log,
-                stderr=log,
-                check=False,
-            )
-            found = (
-                json.loads((own / "found.json").read_text())
-                if (own / "found.json").exists()
-                else {"inputs": 0, "seconds": 0, "kinds": {"ended early": 1}}
-            )
-            done = subprocess.run([*here, "--cover", name], capture_output=True, text=True, check=False)
-            covered = (
-                json.loads(done.stdout.strip().splitlines()[-1]) if done.returncode == 0 and done.stdout.strip() else {}
-            )
+            found = run_one(name, max(inputs // READERS[name].slow, 20), seed, own)
         kinds = "; ".join(f"{kind} ({count})" for kind, count in found["kinds"].items())
-        share = f"{covered['covered']:.0%}" if covered else ""
-        print(
-            f"{name:14} {found['inputs']:9,} {found['seconds']:6.0f} {covered.get('branches', ''):>9} {share:>8}",
-            kinds,
-            flush=True,
-        )
+        share = f"{found['covered']:.0%}" if "covered" in found else ""
+        row = f"{name:14} {found['inputs']:9,} {found['seconds']:6.0f} {found.get('branches', ''):>9} {share:>8}"
+        print(row, kinds, flush=True)
         sound = sound and not found["kinds"]
     return sound
+
+
+def run_one(name: str, inputs: int, seed: int, own: Path) -> dict[str, Any]:
+    """Fuzz a reader in a process, and take what its corpus covers in another one: both in one dictionary."""
+    here = [sys.executable, __file__, "--folder", str(own), "--seed", str(seed)]
+    (own / "found.json").unlink(missing_ok=True)
+    with (own / "log.txt").open("w") as log:
+        subprocess.run([*here, "--one", name, "--inputs", str(inputs)], stdout=log, stderr=log, check=False)
+    found: dict[str, Any] = {"inputs": 0, "seconds": 0, "kinds": {"ended early": 1}}
+    if (own / "found.json").exists():
+        found = json.loads((own / "found.json").read_text())
+    done = subprocess.run([*here, "--cover", name], capture_output=True, text=True, check=False)
+    lines = done.stdout.strip().splitlines()
+    return found | (json.loads(lines[-1]) if done.returncode == 0 and lines else {})
 
 
 def main() -> None:

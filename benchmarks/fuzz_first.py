@@ -155,12 +155,16 @@ def _sixty_rows() -> Iterator[bytes]:
 
 def small_tables() -> Iterator[bytes]:
     """Tables of sixty rows, and some of enough that their validation rows come in halves, with each aim."""
-    yield from _sixty_rows()
-    numbers = rows("a,b,y", 900, "{n},{m},{n}.{b}", first="{n},{few},{n}")
-    classes = rows("a,b,y", 900, "{n},{m},high", first="{n},{m},low")
+    for text in _sixty_rows():
+        yield aimed(text, AIMS, {"target_r2": 0.5})
+    numbers = rows("a,b,y", 900, "{n}0,{m},{n}.{b}", first="{n}0,{few},{n}")
+    classes = rows("a,b,y", 900, "{n}0,{m},high", first="{n}0,{m},low")
     for aim in AIMS:
         yield aimed(classes if {"target_accuracy", "target_metric"} & aim.keys() else numbers, AIMS, aim)
     yield aimed(rows("a,b,y", 2100, "{m},{few},{m}.{b}"), AIMS, {"target_r2": 0.5})
+    for few in (6, 7, 9):  # (rows that make the whole of a metric)
+        for aim in ({"target_r2": 0.02}, {"target_loss": 0.95}):
+            yield aimed(rows("a,b,y", 900, "{m},{few},0.5") + b"500,3,1000000\n" * few, AIMS, aim)
     yield aimed(rows("a,b,y", 900, "{m},{few},high") + b"1,1,low\n" * 2, AIMS, {"target_metric": ("auc", 0.7)})
 
 

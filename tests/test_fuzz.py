@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib
+import io
 import json
 import random
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -43,6 +46,52 @@ def test_odd_inputs_are_read_or_refused_in_one_line(fuzz, tmp_path, name):
     for _ in range({"measurements": 8, "table": 20}.get(name, 60)):
         trial.give(fuzz.changed(draw.choice(seeds), reader.form, draw.getrandbits(32)))
     assert not trial.kinds
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "table",
+        "power-log",
+        "profile",
+        "sysfs",
+        "tuning",
+        "record",
+        "exported",
+        "prepared",
+        "family-log",
+        "measurements",
+    ],
+)
+def test_a_first_input_is_no_refusal(fuzz, tmp_path, name):
+    """Else whatever is made of it ends where it does, and nothing behind that is tried."""
+    reader = fuzz.READERS[name]
+    path = tmp_path / f"input{reader.suffix}"
+    path.write_bytes(next(iter(reader.seeds())))
+    reader.read(path)
+
+
+def test_options_that_go_with_a_content_are_those_it_is_aimed_at(fuzz):
+    import fuzz_options
+
+    for layout in fuzz_options.LAYOUTS:
+        content = fuzz_options.aimed(b"time,watts\n", fuzz_options.LAYOUTS, layout)
+        assert fuzz_options.chosen(content, fuzz_options.LAYOUTS) == layout
+
+
+@pytest.mark.usefixtures("fuzz")
+def test_a_packed_input_is_changed_inside_and_can_be_unpacked():
+    import fuzz_inputs
+
+    rows = b"a,b\n" + b"1,2\n" * 50
+    for seed in range(5):
+        draw = random.Random(seed)  # noqa: S311
+        assert gzip.decompress(fuzz_inputs.changed_packed(gzip.compress(rows), draw))
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as packed:
+            packed.writestr("x.npy", rows)
+        with zipfile.ZipFile(io.BytesIO(fuzz_inputs.changed_packed(archive.getvalue(), draw))) as changed:
+            assert changed.testzip() is None
 
 
 def test_what_once_went_wrong_is_right(fuzz, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from odd_tables import ODD
 
 from sizer.base.errors import DataError
-from sizer.size_search.data.reading.dialect import Dialect, find_dialect
+from sizer.size_search.data.reading.dialect import Dialect, _cleanness, _is_header, _is_rule, find_dialect
 from sizer.size_search.data.reading.rows import Record, is_comment, is_marker, kind_of_cell, records
 
 
@@ -82,6 +82,58 @@ def test_an_error_of_a_spreadsheet_begins_no_comment():
     assert is_comment("// note", "//")
 
 
+# What tells lines apart
+
+
+@pytest.mark.parametrize(
+    ("cells", "body", "is_header"),
+    [
+        ("0,1", "a,b", True),  # (counted, as pandas names columns)
+        ("x,y,3", "1,2,4 5,6,7", True),  # (more texts over numbers than numbers over numbers)
+        ("x,3,4", "1,2,4 5,6,7", False),
+        ("x,3", "1,2 5,6", True),  # (as many)
+        ("x,3", "1,2 5,6 x,7", False),  # (and the text comes again)
+        ("x,y", "1,2 3,4 5,6 x,y", True),
+        ("town,1", "a,2 b,3", False),
+        ("2021-03-04", "1 2", True),  # (a day over numbers)
+        ("2021-03-04", "2021-03-05", False),
+        ("1", "a b", False),
+        ("1", "2021-03-05 2021-03-06", False),
+        ("x,,", "1,, 2,,", True),
+        ("x", ", ,, 1 x", True),
+        ("a,b", "a,c d,e", True),  # (half of the texts come again)
+        ("a,b,c", "a,b,f d,e,g", False),
+    ],
+)
+def test_names_are_texts_over_numbers_or_texts_that_do_not_come_again(cells, body, is_header):
+    rows = [Record(number, row.split(",")) for number, row in enumerate(body.split(" "), 2)]
+    assert _is_header(cells.split(","), rows) == is_header
+
+
+@pytest.mark.parametrize(
+    ("cells", "delimiter", "share"),
+    [
+        (["1", "a b"], ",", 1.0),
+        (["a;b", "1"], ",", 0.5),
+        (["a,b", "1"], ",", 1.0),  # (in quotes)
+        (["1,5", "2|"], ";", 0.5),
+        (["1 2", "x 1 y", "2021-03-04"], ",", 0.666667),
+        (["a;b"], ",", 0.0),
+        ([], ",", 0.0),
+    ],
+)
+def test_cells_are_clean_without_other_delimiters_and_second_numbers(cells, delimiter, share):
+    assert _cleanness([Record(1, cells)], delimiter) == share
+
+
+@pytest.mark.parametrize(
+    ("text", "is_rule"),
+    [("|---+---|", True), ("== ==", True), ("-=", True), ("=-", True), ("-", False), ("--x", False), ("", False)],
+)
+def test_a_line_that_is_drawn(text, is_rule):
+    assert _is_rule(text) == is_rule
+
+
 # Whole tables
 
 
@@ -150,6 +202,21 @@ TABLES = {
         "Station;Bern\nUnit;metric\nx;y;z\n1;2;3\n4;5;6\n7;8;9\n",
         Dialect(";", '"', ("x", "y", "z"), 3, 4, remarks=(
             "t.csv: the lines above the table are left out (up to line 2: 'Station Bern')",)),
+    ),
+    "names of a comment in quotes": Case(
+        "# 'x' 'y'\n'a b' 2.5\n'c' 4.5\n",
+        Dialect("", "'", ("x", "y"), 1, 2, comment="#", remarks=(
+            "t.csv: lines that begin with # are comments, and the last of them has the column names",)),
+    ),
+    "a comment that has no names": Case(
+        "# 1 2\n3 2.5\n4 4.5\n",
+        Dialect("", '"', ("column_1", "column_2"), None, 2, comment="#", remarks=(
+            NO_NAMES, "t.csv: lines that begin with # are comments")),
+    ),
+    "a comment of more words": Case(
+        "# made here by hand\n3 2.5\n4 4.5\n",
+        Dialect("", '"', ("column_1", "column_2"), None, 2, comment="#", remarks=(
+            NO_NAMES, "t.csv: lines that begin with # are comments")),
     ),
     "comments": Case(
         "# made here\nx,y\n" + BODY,
