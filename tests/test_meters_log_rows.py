@@ -292,7 +292,7 @@ def test_the_rows_of_the_machine_that_is_named():
         (
             "t,W / 7,5 / 8 / 9,7",
             MeterError,
-            "line 3 of log.csv is no sample of time and watts: '8' (it has 1 cells); correct or remove it",
+            "line 3 of log.csv is no sample of time and watts: '8' (it has 1 cell); correct or remove it",
         ),
         (
             "t,W,host / 7,5,a / 8,6 / 9,7,a",
@@ -302,7 +302,7 @@ def test_the_rows_of_the_machine_that_is_named():
         (
             "W,time / 5,7 / 6 / 7,9",
             MeterError,
-            "line 3 of log.csv is no sample of time and watts: '6' (it has 1 cells); correct or remove it",
+            "line 3 of log.csv is no sample of time and watts: '6' (it has 1 cell); correct or remove it",
         ),
         (
             "t,p,u / 7,5,V / 8,6,A",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sizer.base.errors import MeterError, UsageError, listed
+from sizer.base.units import counted
 from sizer.meters.log_columns import NO_POWER_DRAWN, POWER_WORDS
 from sizer.meters.log_roles import Roles
 from sizer.meters.log_table import Row, Table
@@ -47,7 +48,7 @@ def read_rows(
     for row in rows:
         try:
             if len(row.cells) <= needed:
-                raise ValueError(f"it has {len(row.cells)} cells")  # noqa: TRY301
+                raise ValueError(f"it has {counted(len(row.cells), 'cell')}")  # noqa: TRY301
             stamp = read_stamp(" ".join(row.cells[column] for column in found.time))
         except ValueError as error:
             problem = problem or (row, str(error))

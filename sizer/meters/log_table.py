@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from sizer.base.units import counted
 from sizer.meters.power_units import MISSING, split_cell, unit_named
 from sizer.meters.timestamps import is_bare_clock, is_clock, is_date, read_stamp
 
@@ -195,8 +196,8 @@ def _fitted(row: Row, width: int, has_header: bool) -> Row:
         return row
     if any(row.cells[width:]):
         raise ValueError(
-            f"line {row.number} has {len(row.cells)} cells, {'the header' if has_header else 'most lines'} {width}: "
-            f"{row.line.strip()[:60]!r}; correct or remove it"
+            f"line {row.number} has {counted(len(row.cells), 'cell')}, {'the header' if has_header else 'most lines'} "
+            f"{width}: {row.line.strip()[:60]!r}; correct or remove it"
         )
     return row._replace(cells=row.cells[:width])
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from sizer.base.units import counted
 from sizer.meters.protocol import MEASURED, Energy, rejected
 from sizer.meters.timestamps import utc_text
 
@@ -243,6 +244,6 @@ def _too_few(log: PowerLog, start_s: float, end_s: float) -> str | None:
     if inside > 0 and inside >= expected:
         return None
     return (
-        f"{inside} samples inside a run of {end_s - start_s:.4g} s, expected at least {max(1, math.ceil(expected))}; "
-        f"the log has one every {log.period_s:.4g} s"
+        f"{counted(inside, 'sample')} inside a run of {end_s - start_s:.4g} s, expected at least "
+        f"{max(1, math.ceil(expected))}; the log has one every {log.period_s:.4g} s"
     )

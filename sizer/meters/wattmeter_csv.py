@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import median
 
 from sizer.base.errors import MeterError, UsageError
+from sizer.base.units import counted
 from sizer.meters.local_times import StampError, Times, readings, time_zone_named
 from sizer.meters.log_columns import columns_of, stated_units
 from sizer.meters.log_roles import Roles, roles
@@ -223,7 +224,7 @@ def _said(table: Table, found: Roles, powers: Powers, node: str | None) -> str:
     of = f" of {node}" if node else ""
     form = f"; {table.form}" if len(table.form) > 6 else ""
     lines = len(table.above)
-    above = f"; {lines} {'line' if lines == 1 else 'lines'} above the table left out" if lines else ""
+    above = f"; {counted(lines, 'line')} above the table left out" if lines else ""
     power = f"power from {names[found.power]!r}{of} in {powers.unit}{mark}"
     return f"time from {time_names}{zone} ({{times}}), {power}{form}{above}"
 
