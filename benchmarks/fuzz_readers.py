@@ -199,7 +199,7 @@ def _packed(path: Path, base: Path | None = None) -> None:
     with zipfile.ZipFile(path, "w") as target:
         for name, value in members.items():
             text = value if isinstance(value, str) else json.dumps(value)
-            with contextlib.suppress(ValueError):  # (a name that no archive can have)
+            with contextlib.suppress(ValueError, IndexError):  # (a name that no archive can have)
                 target.writestr(name[:1000], text.encode("utf-8", "surrogatepass"))
         if base is not None:
             with zipfile.ZipFile(base) as source:
