@@ -66,7 +66,7 @@ class Trial:
         self.given += 1
         path = self._file(content)
         try:
-            with limited():
+            with limited(self.reader.longest_s):
                 kind = wrong(lambda: self.reader.read(path))
         except Hang:
             kind = "hang"

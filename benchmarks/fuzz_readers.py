@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import fuzz_first as first
 from fuzz_first import CONDITIONS, NETWORK, SMALL
 from fuzz_options import AIMS, LAYOUTS, READINGS, TASKS, WAYS, chosen
+from fuzz_trial import LONGEST_S
 
 
 class Reader(NamedTuple):
@@ -24,7 +25,8 @@ class Reader(NamedTuple):
 
     ``suffix`` is the file's ending, ``form`` how inputs are changed, ``seeds`` gives the first ones; coverage is of
     ``modules`` without the functions of ``other``, each set of them with the reason why no file can reach it. An input
-    takes as long as ``slow`` of others', and a run gives so many fewer.
+    takes as long as ``slow`` of others', and a run gives so many fewer. One that takes more than ``longest_s`` of
+    processor time hangs.
     """
 
     read: Callable[[Path], Any]
@@ -34,6 +36,7 @@ class Reader(NamedTuple):
     modules: tuple[str, ...]
     other: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     slow: int = 1
+    longest_s: float = LONGEST_S
 
 
 def table(path: Path) -> None:
@@ -365,5 +368,6 @@ READERS: dict[str, Reader] = {
         *(small_search, ".csv", "text", first.small_tables),
         tuple(f"size_search/data/{name}" for name in ("halves", "other_rows", "metrics")),
         slow=100,
+        longest_s=30,  # (it trains: a search ends with the epoch in which its time does)
     ),
 }

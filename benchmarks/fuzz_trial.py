@@ -21,11 +21,11 @@ class Hang(BaseException):
 
 
 @contextlib.contextmanager
-def limited() -> Iterator[None]:
-    """Raises Hang in what takes longer than `LONGEST_S`."""
+def limited(longest_s: float = LONGEST_S) -> Iterator[None]:
+    """Raises Hang in what takes longer."""
     for kind in (signal.SIGPROF, signal.SIGALRM):
         signal.signal(kind, _hangs)
-    signal.setitimer(signal.ITIMER_PROF, LONGEST_S)
+    signal.setitimer(signal.ITIMER_PROF, longest_s)
     signal.setitimer(signal.ITIMER_REAL, WAITED_S)
     try:
         yield
