@@ -246,6 +246,15 @@ def test_streams_that_are_closed_from_the_start_keep_nothing_from_being_done(tmp
     assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 
+def test_a_standard_input_that_is_closed_is_an_empty_one():
+    command = "import os, sys; os.close(0); os.execv(sys.argv[1], sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", command, *SIZER, "inspect", "--mlp", "-"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("sizer: no network given")
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")  # noqa: PTH110
 @pytest.mark.parametrize("options", [[], ["--json"]])
 def test_an_output_that_takes_no_more_is_one_line(options):

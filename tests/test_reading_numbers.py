@@ -9,6 +9,7 @@ import pytest
 from sizer.size_search.data.reading.numbers import (
     MARKS,
     NumberForm,
+    as_float,
     as_value,
     is_currency,
     normalise,
@@ -157,3 +158,4 @@ def test_a_whole_number_is_exact_and_another_the_nearest_float():
     assert as_value("1.5") == 1.5
     assert isinstance(as_value("1e3"), float)
     assert as_value("-inf") == -math.inf
+    assert [as_float(value) for value in (10**400, -(10**400), 3, 0.5)] == [math.inf, -math.inf, 3.0, 0.5]
