@@ -20,8 +20,6 @@ from sizer.detection.captured_tree import Tree, natural
 
 _MOUNTINFO_LIMIT_BYTES = 1 << 20
 _MAX_DEPTH = 64
-# Version 1 writes "no limit" as a huge number of pages; no machine has an exbibyte of memory.
-_NO_MEMORY_LIMIT_BYTES = 1 << 60
 _OCTAL = re.compile(r"\\([0-7]{3})")
 # Linux supports at most 8192 CPUs (CONFIG_NR_CPUS); the margin costs nothing and a larger number is damage.
 MAX_CPUS = 1 << 16
@@ -118,10 +116,10 @@ def _quota(tree: Tree, groups: dict[str, tuple[str, ...]]) -> tuple[float | None
 
 
 def _memory(tree: Tree, groups: dict[str, tuple[str, ...]]) -> tuple[int | None, str | None]:
-    """The smallest memory limit on the way up, in bytes."""
+    """The smallest memory limit on the way up, in bytes; version 1's word for none has more digits than are read."""
     files = [f"{folder}/memory.limit_in_bytes" for folder in groups.get("memory", ())]
     files += [f"{folder}/memory.max" for folder in groups.get("", ())]
-    found = [(limit, file) for file in files if (limit := tree.integer(file)) and 0 < limit < _NO_MEMORY_LIMIT_BYTES]
+    found = [(limit, file) for file in files if (limit := tree.integer(file)) and limit > 0]
     return min(found, default=(None, None))
 
 
