@@ -182,6 +182,16 @@ def test_cpus_that_share_a_cache_are_all_described_by_it(tmp_path):
     assert warnings == ()
 
 
+def test_a_cpu_that_repeats_a_map_without_itself_is_said_to_be_left_out(tmp_path):
+    build(tmp_path, [0, 1], [Shared(1, "Data", "32K", [[0]])])
+    for name, text in (("type", "Data"), ("level", "1"), ("size", "32K"), ("shared_cpu_map", "1")):
+        for cpu in (0, 1):
+            write(tmp_path, f"{CPU}/cpu{cpu}/cache/index0/{name}", text)
+    found, (warning,) = caches(tmp_path)
+    assert [row[:2] for row in found] == [(1, 0b01)]
+    assert warning == "sysfs describes no caches for CPUs 1; they are not counted."
+
+
 @pytest.mark.parametrize(
     ("file", "said"), [("level", "type and level"), ("size", "readable size"), ("shared_cpu_map", "which CPUs")]
 )

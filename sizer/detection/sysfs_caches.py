@@ -33,7 +33,6 @@ class _Reading:
         self.claims: dict[tuple[object, ...], _Claim] = {}
         self.faults: dict[str, list[str]] = {}
         self.instruction_indices: set[str] = set()
-        self.described = 0
 
     def fault(self, what: str, where: str) -> None:
         self.faults.setdefault(what, []).append(where)
@@ -54,7 +53,7 @@ def read_caches(tree: Tree, online: int) -> tuple[tuple[Cache, ...], tuple[str, 
             if name.startswith("index") and natural(name[5:]) is not None:
                 _read_index(tree, f"{folder}/{name}", cpu, online, reading)
     caches, conflicts = _settle(list(reading.claims.values()))
-    return caches, (*conflicts, *_fault_warnings(reading), *_coverage_warnings(reading, online, caches))
+    return caches, (*conflicts, *_fault_warnings(reading), *_coverage_warnings(online, caches))
 
 
 def _read_index(tree: Tree, folder: str, cpu: int, online: int, reading: _Reading) -> None:
@@ -66,7 +65,6 @@ def _read_index(tree: Tree, folder: str, cpu: int, online: int, reading: _Readin
     known = (index, text)
     if text is not None and known in reading.claims:
         reading.claims[known].claimants |= 1 << cpu
-        reading.described |= 1 << cpu
         return
     kind, level = tree.word(f"{folder}/type"), tree.integer(f"{folder}/level")
     if kind == "Instruction":
@@ -81,7 +79,6 @@ def _read_index(tree: Tree, folder: str, cpu: int, online: int, reading: _Readin
     cache = Cache(level, cpus, capacity, line if line and line > 0 else None, folder, sharing_known)
     if capacity is None:
         reading.fault(f"has no readable size: the capacity of that L{level} is unknown", folder)
-    reading.described |= 1 << cpu
     reading.claims[known if text is not None else (folder,)] = _Claim(cache, 1 << cpu)
 
 
@@ -173,14 +170,14 @@ def _fault_warnings(reading: _Reading) -> list[str]:
     return [f"{where[0]}{more.get(what, '')} {what}." for what, where in reading.faults.items()]
 
 
-def _coverage_warnings(reading: _Reading, online: int, caches: tuple[Cache, ...]) -> list[str]:
+def _coverage_warnings(online: int, caches: tuple[Cache, ...]) -> list[str]:
     """Says it where sysfs describes no caches at all, or none for some of the CPUs."""
     if not caches:
         return [
             f"sysfs describes no caches here ({CPU_FOLDER}/cpu*/cache is missing or empty): their capacities are not "
             "known. Name them in a profile (--device FILE), or run `sizer calibrate` on the machine to measure them."
         ]
-    covered = reading.described
+    covered = 0
     for cache in caches:
         covered |= cache.cpus
     missing = online & ~covered
