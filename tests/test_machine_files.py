@@ -8,6 +8,7 @@ from machines import CPU, Shared, build, private, write
 from sizer.detection import cgroups
 from sizer.detection.captured_tree import Tree
 from sizer.detection.cgroups import Limits, read_limits
+from sizer.detection.cpu_topology import read_topology
 from sizer.detection.linux import read_cpu
 from sizer.detection.procfs import read_cpuinfo
 from sizer.detection.sysfs_caches import read_caches
@@ -139,6 +140,45 @@ def test_a_mainframe_is_named_by_its_machine_type(tmp_path, vendor, named):
     write(tmp_path, "proc/cpuinfo", f"{vendor}{line}")
     found = read_cpuinfo(Tree(tmp_path))
     assert (found.name(), found.processors) == (f"{named} machine type 8561", (0,))
+
+
+def topology(root, *blocks: dict[str, object], **texts: str):
+    """What is known of the CPUs; files beneath ``/sys/devices/system``."""
+    for path, text in texts.items():
+        write(root, f"sys/devices/system/{path}", text)
+    return read_topology(Tree(root), cpuinfo(root, *blocks))
+
+
+def test_processors_alone_tell_what_is_online_and_which_share_a_core(tmp_path):
+    found = topology(tmp_path, *({"processor": cpu, "core id": cpu % 2} for cpu in range(4)))
+    assert (found.online, found.online_source) == (0b1111, "/proc/cpuinfo")
+    assert (found.cores, found.cores_source) == ((0b101, 0b1010), "/proc/cpuinfo core id")
+    unknown = topology(tmp_path / "two", *({"processor": cpu} for cpu in range(2)))
+    assert (unknown.cores, unknown.cores_source) == (
+        (0b1, 0b10),
+        "logical CPUs (nothing says which of them share a core)",
+    )
+
+
+def test_one_cpu_that_tells_its_siblings_is_enough_to_believe_the_folders(tmp_path):
+    """CPUs 0 and 2 share a core, as the first of them says; the others say nothing."""
+    folders = {f"cpu/cpu{cpu}/topology/core_id": "0" for cpu in range(4)}
+    found = topology(tmp_path, **folders, **{"cpu/online": "0-3", "cpu/cpu0/topology/thread_siblings_list": "0,2"})
+    assert (found.online, found.online_source) == (0b1111, "/sys/devices/system/cpu/online")
+    assert (found.cores, found.cores_source) == ((0b101, 0b10, 0b1000), "/sys/devices/system/cpu/cpu*/topology")
+
+
+def test_nodes_are_counted_by_map_or_list_where_they_hold_cpus(tmp_path):
+    nodes = {
+        "node0/cpumap": "3",
+        "node1/cpulist": "2-3",
+        "node2/cpumap": "0",
+        "node2/cpulist": "0",
+        "node3/cpulist": "9",
+    }
+    others = {"possible/cpulist": "0-3", "nodes/cpulist": "0-3"}
+    texts = {f"node/{name}": text for name, text in {**nodes, **others}.items()}
+    assert topology(tmp_path, **{"cpu/online": "0-3"}, **texts).numa_nodes == 2
 
 
 # Caches
